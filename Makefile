@@ -1,0 +1,59 @@
+# Every target makes the virtual environment it needs; it is made anew only when the lock changes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 3000
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test ui ui-demo check format bench lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+$(VENV)/installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "blsync needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1)."; \
+	  echo "Install a newer Python, or name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@echo "Preparing $(VENV) (about two minutes, once)"
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+install: $(VENV)/installed ## build .venv; the command is .venv/bin/blsync
+
+demo: install ## the whole job against a local BigLedger, about two minutes
+	$(BIN)/blsync demo
+
+test: install ## every test, against the sandbox over real sockets
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+
+ui: install ## Dagster's UI on loopback (PORT=3000)
+	$(BIN)/python -m blsync.cli ui --port $(PORT)
+
+ui-demo: install ## Dagster's UI on the demo's data, with its sandbox running
+	$(BIN)/python -m blsync.cli ui --demo --port $(PORT)
+
+check: install ## ruff, mypy, import contracts, formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install ## the benchmarks in bench/
+	@for file in bench/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+lock: install ## write requirements.lock anew from pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	  --quiet --output-file requirements.lock
+
+clean: ## remove the environment and what the tools cached; data stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis warehouse/target warehouse/logs

@@ -1,0 +1,46 @@
+"""Stock adjustments (contract, section 5)."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from blsync.entity import Entity, Feed, Key, Money, Quantity, Record, UnitAmount
+
+
+class AdjustmentLine(Record):
+    """One item adjusted; a negative quantity takes stock away."""
+
+    id: str | None = None
+    item_id: str | None = None
+    adjustment_quantity: Quantity | None = None
+    unit_cost: UnitAmount | None = None
+    total_cost: Money | None = None
+    reason: str | None = None
+
+
+class StockAdjustment(Record):
+    """A correction of stock after a count, damage, a find, a loss or expiry."""
+
+    id: Key
+    adjustment_number: str | None = None
+    date: dt.date | None = None
+    type: str | None = None
+    reason: str | None = None
+    status: str | None = None
+    location_id: str | None = None
+    reference: str | None = None
+    notes: str | None = None
+    items: list[AdjustmentLine] | None = None
+    total_value: Money | None = None
+    created_at: dt.datetime | None = None
+    posted_at: dt.datetime | None = None
+
+
+ENTITY = Entity(
+    name="stock_adjustments",
+    model=StockAdjustment,
+    path="/inventory/adjustments",
+    description="Corrections of stock with their items and values.",
+    scope="read:inventory",
+    feeds=(Feed("createdAt", "createdAt"), Feed("postedAt", "postedAt")),
+)

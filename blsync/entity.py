@@ -1,0 +1,145 @@
+"""What a kind of record is: its model, key, path, page size and change feeds.
+
+Models are msgspec structs, so that a record is typed straight from the bytes that came: a number
+becomes a `Decimal` from its text and never passes through a float. The Arrow schema of the landing
+files is derived from the model, so a field is declared once.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cached_property
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+import pyarrow as pa
+from msgspec import Meta
+
+Money = Annotated[Decimal, Meta(extra={"scale": 2})]
+"""An amount in the record's currency; the API sends at most 2 decimals (contract, section 5)."""
+Quantity = Annotated[Decimal, Meta(extra={"scale": 4})]
+"""A quantity or a percentage; at most 4 decimals."""
+UnitAmount = Annotated[Decimal, Meta(extra={"scale": 6})]
+"""A price or cost of one unit; the marts keep 6 decimals."""
+Rate = Annotated[Decimal, Meta(extra={"scale": 8})]
+"""An exchange rate."""
+Key = Annotated[str, Meta(min_length=1)]
+"""An id: a record without one cannot be told from another and is quarantined."""
+
+FreeForm = msgspec.Raw
+"""JSON of any shape, landed as its text."""
+NOTHING = msgspec.Raw(b"null")
+PRECISION = 18
+
+
+class Record(msgspec.Struct, rename="camel", omit_defaults=False):
+    """Base of every model: camelCase outside, snake_case inside, unknown fields ignored."""
+
+
+class Address(Record):
+    """A postal address."""
+
+    street: str | None = None
+    street2: str | None = None
+    city: str | None = None
+    state: str | None = None
+    postal_code: str | None = None
+    country: str | None = None
+
+
+@dataclass(frozen=True)
+class Feed:
+    """One way to ask an entity what changed: a timestamp field, and filters that go with it."""
+
+    name: str
+    change_field: str
+    filters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A kind of record as the API lists it (contract, sections 3 and 5)."""
+
+    name: str
+    model: type[Record]
+    path: str
+    description: str
+    scope: str
+    key: tuple[str, ...] = ("id",)
+    page_limit: int = 100
+    feeds: tuple[Feed, ...] = (Feed("updatedAt", "updatedAt"),)
+    reversal_field: str | None = None
+    """Names the record that this one reverses; that record is fetched again, because its status
+    changes without moving any timestamp."""
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """Arrow schema of a landing file: the model's fields, then the columns that blsync adds."""
+        return pa.schema([*_fields(self.model), *LOAD_COLUMNS])
+
+    @cached_property
+    def decoder(self) -> msgspec.json.Decoder[Any]:
+        """Types one record's bytes; numbers sent as text convert."""
+        return msgspec.json.Decoder(self.model, strict=False)
+
+    @cached_property
+    def free_form_fields(self) -> list[str]:
+        """Names of the model's fields that hold JSON of any shape."""
+        hints = get_type_hints(self.model, include_extras=True)
+        return [name for name in self.model.__struct_fields__ if hints[name] is FreeForm]
+
+    def key_of(self, record: Record) -> tuple[str, ...]:
+        """The record's key values, in the order of `key`."""
+        return tuple(getattr(record, _snake(name)) for name in self.key)
+
+    def change_times(self, record: Record) -> list[datetime]:
+        """The instants at which the record says that it changed, one a feed that it has."""
+        fields = dict.fromkeys(_snake(feed.change_field) for feed in self.feeds)
+        return [value for name in fields if (value := getattr(record, name)) is not None]
+
+
+LOAD_COLUMNS = [
+    pa.field("_company_id", pa.string(), nullable=False),
+    pa.field("_load_id", pa.string(), nullable=False),
+    pa.field("_pulled_at", pa.timestamp("us", "UTC"), nullable=False),
+    pa.field("_request_id", pa.string(), nullable=False),
+    pa.field("_op", pa.string(), nullable=False),
+    pa.field("_payload", pa.string()),
+]
+
+_PLAIN: dict[Any, pa.DataType] = {
+    str: pa.string(),
+    bool: pa.bool_(),
+    int: pa.int64(),
+    date: pa.date32(),
+    datetime: pa.timestamp("us", "UTC"),
+    FreeForm: pa.string(),
+}
+
+
+def _fields(model: type[Record]) -> list[pa.Field]:
+    hints = get_type_hints(model, include_extras=True)
+    names = zip(model.__struct_fields__, model.__struct_encode_fields__, strict=True)
+    return [pa.field(encoded, _arrow_type(hints[name])) for name, encoded in names]
+
+
+def _arrow_type(hint: Any) -> pa.DataType:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return _arrow_type(next(a for a in arguments if a is not type(None)))
+    if origin is Annotated:
+        extra = next((m.extra for m in arguments[1:] if isinstance(m, Meta) and m.extra), None)
+        return pa.decimal128(PRECISION, extra["scale"]) if extra else _arrow_type(arguments[0])
+    if origin is list:
+        return pa.list_(_arrow_type(arguments[0]))
+    if isinstance(hint, type) and issubclass(hint, Record):
+        return pa.struct(_fields(hint))
+    return _PLAIN[hint]
+
+
+def _snake(camel: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in camel)

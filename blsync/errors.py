@@ -1,0 +1,104 @@
+"""Every error blsync raises on purpose.
+
+Each message says what was tried, on what, what came back and what to do.
+
+BlsyncError                 exit 1
+├── ConfigError             exit 2  a setting, credential or argument that must be changed first
+│   ├── Unauthorized        exit 2  the key was refused (401) or may not see the company
+│   └── InputFileError      exit 2  a file that cannot be used at all
+├── PartlyFailed            exit 3  some entities, companies or rows failed; the others are done
+│   └── QuotaSpent          exit 3  the hour's requests are used up and waiting was not wanted
+├── SafetyLimit             exit 4  a cap refused to let a change through
+├── StorageError            exit 1  the data folder cannot be read or written
+├── BuildError              exit 1  the marts could not be built or published
+└── ApiError                exit 1  BigLedger answered with a failure, or not at all
+    ├── Forbidden           the key lacks a scope (403); only that entity stops
+    ├── CursorRefused       a cursor expired or was refused; the walk goes on without it
+    ├── ServerFault         an answer that breaks the API's own contract
+    └── Unanswered          no usable answer inside the retry bound
+"""
+
+from __future__ import annotations
+
+
+class BlsyncError(Exception):
+    """Base of the tree; `exit_code` is what the command ends with (interface.md, Commands)."""
+
+    exit_code = 1
+
+
+class ConfigError(BlsyncError):
+    """A setting, credential or argument has to be changed before anything can run."""
+
+    exit_code = 2
+
+
+class Unauthorized(ConfigError):
+    """BigLedger refused the credentials (401) or the company (422 INVALID_COMPANY)."""
+
+
+class InputFileError(ConfigError):
+    """A file of changes cannot be used at all."""
+
+
+class PartlyFailed(BlsyncError):
+    """Some entities, companies or rows failed while the others were finished."""
+
+    exit_code = 3
+
+
+class QuotaSpent(PartlyFailed):
+    """The key's hour is used up and the caller asked not to wait."""
+
+
+class SafetyLimit(BlsyncError):
+    """A cap from the settings refused the change."""
+
+    exit_code = 4
+
+
+class StorageError(BlsyncError):
+    """The data folder cannot be read or written."""
+
+
+class BuildError(BlsyncError):
+    """The marts could not be built, checked or published."""
+
+
+class ApiError(BlsyncError):
+    """BigLedger answered with a failure.
+
+    `status` is the HTTP status (0: no answer), `code` the API's own code, `details` its list of
+    {field, message, code}, `request_id` what to quote to the vendor.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        code: str = "",
+        details: list[dict[str, object]] | None = None,
+        request_id: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.details = details or []
+        self.request_id = request_id
+
+
+class Forbidden(ApiError):
+    """403: the key lacks a scope."""
+
+
+class CursorRefused(ApiError):
+    """400 on a request that carried a cursor."""
+
+
+class ServerFault(ApiError):
+    """The server broke its own contract: a cursor used twice, `hasMore` without a cursor, …"""
+
+
+class Unanswered(ApiError):
+    """No usable answer came inside the retry bound; a write may or may not have been done."""
