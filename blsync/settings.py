@@ -1,0 +1,294 @@
+"""The only reader of the environment: names and defaults are those of the settings table.
+
+Values come from environment variables, then from `.env` at the repository root. Secrets are held as
+`SecretStr`, so that printing a setting never prints one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from dotenv import dotenv_values
+from dotenv.parser import parse_stream
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from blsync.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parent.parent
+ENV_FILE = ROOT / ".env"
+PRODUCTION = "https://api.bigledger.com/v1"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+class OAuth(BaseModel, frozen=True):
+    """OAuth 2.0 client of one company (contract, section 1)."""
+
+    client_id: str
+    client_secret: SecretStr
+    refresh_token: SecretStr
+    token_url: str
+
+
+class Company(BaseModel, frozen=True):
+    """One company's books: where they are and with what they are read.
+
+    `name` is the partition key in Dagster; `start` the first day partition.
+    """
+
+    name: str
+    company_id: str
+    base_url: str
+    start: date
+    api_key: SecretStr | None = None
+    oauth: OAuth | None = None
+
+    @property
+    def key_id(self) -> str:
+        """A name for the credential that gives nothing away: requests are counted by it."""
+        secret = self.api_key.get_secret_value() if self.api_key else ""
+        if self.oauth:
+            secret = f"{self.oauth.token_url} {self.oauth.client_id}"
+        return hashlib.sha256(f"{self.base_url} {secret}".encode()).hexdigest()[:16]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set from outside, checked."""
+
+    model_config = SettingsConfigDict(
+        extra="ignore", frozen=True, case_sensitive=True, env_ignore_empty=True
+    )
+
+    api_key: Annotated[SecretStr | None, Field(alias="BIGLEDGER_API_KEY")] = None
+    company_id: Annotated[str | None, Field(alias="BIGLEDGER_COMPANY_ID")] = None
+    base_url: Annotated[str, Field(alias="BIGLEDGER_BASE_URL")] = PRODUCTION
+    client_id: Annotated[str | None, Field(alias="BIGLEDGER_CLIENT_ID")] = None
+    client_secret: Annotated[SecretStr | None, Field(alias="BIGLEDGER_CLIENT_SECRET")] = None
+    refresh_token: Annotated[SecretStr | None, Field(alias="BIGLEDGER_REFRESH_TOKEN")] = None
+    token_url: Annotated[str, Field(alias="BIGLEDGER_TOKEN_URL")] = (
+        "https://auth.bigledger.com/oauth/token"  # noqa: S105 (an address)
+    )
+    companies_file: Annotated[Path | None, Field(alias="BLSYNC_COMPANIES")] = None
+    data: Annotated[Path, Field(alias="BLSYNC_DATA")] = ROOT / "warehouse" / "data"
+    ledger_url_given: Annotated[SecretStr | None, Field(alias="BLSYNC_LEDGER_URL")] = None
+    start: Annotated[date, Field(alias="BLSYNC_START")] = date(2026, 1, 1)
+    timezone: Annotated[str, Field(alias="BLSYNC_TIMEZONE")] = "Asia/Kuala_Lumpur"
+    quota_per_hour: Annotated[int, Field(alias="BLSYNC_QUOTA_PER_HOUR", gt=0)] = 1000
+    quota_per_second: Annotated[int, Field(alias="BLSYNC_QUOTA_PER_SECOND", gt=0)] = 10
+    quota_window_seconds: Annotated[
+        float, Field(alias="BLSYNC_QUOTA_WINDOW_SECONDS", gt=0, allow_inf_nan=False)
+    ] = 3600
+    quota_reserve: Annotated[float, Field(alias="BLSYNC_QUOTA_RESERVE", ge=0, lt=1)] = 0.1
+    seeds: Annotated[Path, Field(alias="BLSYNC_SEEDS")] = ROOT / "warehouse" / "seeds"
+    push_settle_seconds: Annotated[float, Field(alias="BLSYNC_PUSH_SETTLE_SECONDS", ge=0)] = 900
+    push_max_reject_rate: Annotated[
+        float, Field(alias="BLSYNC_PUSH_MAX_REJECT_RATE", ge=0, le=1)
+    ] = 0.05
+
+    @field_validator("base_url", "token_url")
+    @classmethod
+    def _secure_url(cls, value: str) -> str:
+        return _checked_url(value)
+
+    @field_validator("api_key")
+    @classmethod
+    def _printable(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
+            raise ValueError("holds a space or a character that no key has; copy it again")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(
+                f"{value!r} is not a time zone; write one like Asia/Kuala_Lumpur"
+            ) from None
+        return value
+
+    @field_validator("data", "seeds", "companies_file")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value.expanduser().absolute() if value else None
+
+    @model_validator(mode="after")
+    def _ends_in_v1(self) -> Self:
+        if not self.base_url.endswith("/v1"):
+            raise ValueError("BIGLEDGER_BASE_URL must end in /v1, as https://api.bigledger.com/v1")
+        return self
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Business days are days in this zone."""
+        return ZoneInfo(self.timezone)
+
+    @property
+    def ledger_url(self) -> str:
+        """SQLAlchemy URL of the ledger."""
+        if self.ledger_url_given:
+            return self.ledger_url_given.get_secret_value()
+        return f"sqlite:///{self.data / 'ledger.db'}"
+
+    def companies(self) -> list[Company]:
+        """All companies, with the credentials found for each. Raises ConfigError.
+
+        A company whose credentials are missing is listed without them: `credentials` says so
+        once something needs to be asked of BigLedger.
+        """
+        if self.companies_file:
+            return _companies_of(self.companies_file, self)
+        return [
+            Company(
+                name=_checked_name(self.company_id or "default", "BIGLEDGER_COMPANY_ID"),
+                company_id=self.company_id or "",
+                base_url=self.base_url,
+                start=self.start,
+                api_key=self.api_key,
+                oauth=self._oauth(),
+            )
+        ]
+
+    def _oauth(self) -> OAuth | None:
+        if self.api_key or not (self.client_id and self.client_secret and self.refresh_token):
+            return None
+        return OAuth(
+            client_id=self.client_id,
+            client_secret=self.client_secret,
+            refresh_token=self.refresh_token,
+            token_url=self.token_url,
+        )
+
+    def company(self, name: str) -> Company:
+        """The company of that name. Raises ConfigError, naming those that are known."""
+        known = {company.name: company for company in self.companies()}
+        if name not in known:
+            raise ConfigError(f"Unknown company {name!r}. Known: {', '.join(known)}.")
+        return known[name]
+
+
+def load(env_file: Path | None = None) -> Settings:
+    """Read the environment and `.env`. Raises ConfigError with one line a mistake."""
+    path = env_file or ENV_FILE
+    _check_env_file(path)
+    try:
+        return Settings(_env_file=path)
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from None
+
+
+def require_credentials(company: Company) -> None:
+    """Raise ConfigError where a key or company id is missing, saying what to set."""
+    missing = []
+    if not company.company_id:
+        missing.append("BIGLEDGER_COMPANY_ID")
+    if not (company.api_key or company.oauth):
+        missing.append("BIGLEDGER_API_KEY")
+    if missing:
+        raise ConfigError(
+            f"{' and '.join(missing)} not set for company {company.name!r}. Put a line like "
+            f"{missing[-1]}=… into .env at the repository root (see .env.example), or try "
+            "`blsync demo`, which needs no key."
+        )
+
+
+def _check_env_file(path: Path) -> None:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}. Save it as UTF-8 text.") from None
+    for binding in parse_stream(io.StringIO(text)):
+        # The line itself stays unsaid: it may hold a key.
+        if binding.error or (binding.key and binding.value is None):
+            written = binding.original.string
+            line = binding.original.line + len(written) - len(written.lstrip("\n"))
+            raise ConfigError(f"{path.name} line {line} is not NAME=value. Mend or delete it.")
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors(include_url=False):
+        name = str(problem["loc"][0]) if problem["loc"] else ""
+        message = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"{name}: {message}." if name else f"{message}.")
+    return " ".join(lines)
+
+
+def _checked_url(value: str) -> str:
+    url = value.rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an address like https://api.bigledger.com/v1")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("must hold neither credentials nor a query")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise ValueError(
+            f"plain http to {parts.hostname} would send the key readable; use https "
+            "(http is for loopback only)"
+        )
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _checked_name(name: str, where: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{where}: {name!r} may hold letters, digits, '_', '-' and '.' only.")
+    return name
+
+
+class _CompanyTable(BaseModel, extra="forbid"):
+    company_id: str
+    api_key_env: str
+    base_url: str | None = None
+    start: date | None = None
+
+
+def _companies_of(path: Path, settings: Settings) -> list[Company]:
+    try:
+        tables: Mapping[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))["companies"]
+        if not tables:
+            raise KeyError("companies")
+        listed = {name: _CompanyTable.model_validate(table) for name, table in tables.items()}
+        urls = {name: _checked_url(t.base_url or settings.base_url) for name, t in listed.items()}
+    except OSError as error:
+        raise ConfigError(f"BLSYNC_COMPANIES: {path} cannot be read: {error.strerror}.") from None
+    except KeyError:
+        raise ConfigError(f"BLSYNC_COMPANIES: {path} has no [companies.NAME] table.") from None
+    except ValidationError as error:
+        raise ConfigError(f"BLSYNC_COMPANIES: {path}: {_explain(error)}") from None
+    except (ValueError, AttributeError) as error:
+        raise ConfigError(f"BLSYNC_COMPANIES: {path}: {error}.") from None
+    keys = {**dotenv_values(ENV_FILE), **os.environ}
+    return [
+        Company(
+            name=_checked_name(name, "BLSYNC_COMPANIES"),
+            company_id=_checked_name(table.company_id, f"companies.{name}.company_id"),
+            base_url=urls[name],
+            start=table.start or settings.start,
+            api_key=SecretStr(key) if (key := keys.get(table.api_key_env)) else None,
+        )
+        for name, table in listed.items()
+    ]
