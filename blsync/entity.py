@@ -92,15 +92,6 @@ class Entity:
         hints = get_type_hints(self.model, include_extras=True)
         return [name for name in self.model.__struct_fields__ if hints[name] is FreeForm]
 
-    def key_of(self, record: Record) -> tuple[str, ...]:
-        """The record's key values, in the order of `key`."""
-        return tuple(getattr(record, _snake(name)) for name in self.key)
-
-    def change_times(self, record: Record) -> list[datetime]:
-        """The instants at which the record says that it changed, one a feed that it has."""
-        fields = dict.fromkeys(_snake(feed.change_field) for feed in self.feeds)
-        return [value for name in fields if (value := getattr(record, name)) is not None]
-
 
 LOAD_COLUMNS = [
     pa.field("_company_id", pa.string(), nullable=False),
@@ -139,7 +130,3 @@ def _arrow_type(hint: Any) -> pa.DataType:
     if isinstance(hint, type) and issubclass(hint, Record):
         return pa.struct(_fields(hint))
     return _PLAIN[hint]
-
-
-def _snake(camel: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in camel)

@@ -1,0 +1,148 @@
+"""The ledger's tables. Instants are UTC; `quota_*` count in unix seconds, as the pace does."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+from sqlalchemy.types import TypeDecorator
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware datetime in UTC, whatever the database makes of time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Write UTC."""
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Read UTC; SQLite hands the value back naive."""
+        instant: datetime | None = value
+        return instant.replace(tzinfo=UTC) if instant and instant.tzinfo is None else instant
+
+
+metadata = MetaData()
+
+loads = Table(
+    "loads",
+    metadata,
+    Column("load_id", String(64), primary_key=True),
+    Column("company_id", String(128), nullable=False),
+    Column("entity", String(64), nullable=False),
+    Column("state", String(16), nullable=False),  # open | landed
+    Column("window_start", Instant),  # null: no lower bound
+    Column("window_end", Instant),  # null while open: up to the server's now
+    Column("rows", BigInteger, nullable=False, default=0),
+    Column("deleted", BigInteger, nullable=False, default=0),
+    Column("quarantined", BigInteger, nullable=False, default=0),
+    Column("requests", Integer, nullable=False, default=0),
+    Column("throttled_ms", BigInteger, nullable=False, default=0),
+    Column("started_at", Instant, nullable=False),
+    Column("committed_at", Instant),
+    Index("loads_by_entity", "company_id", "entity", "state"),
+)
+
+walks = Table(
+    "walks",
+    metadata,
+    Column("load_id", ForeignKey("loads.load_id"), primary_key=True),
+    Column("feed", String(64), primary_key=True),
+    Column("is_done", Boolean, nullable=False, default=False),
+    Column("is_sorted", Boolean, nullable=False, default=True),
+    Column("lower", Instant),  # the lower bound that `cursor` belongs to; null: none
+    Column("cursor", Text),  # where the next page begins; null: at `lower`
+    Column("position", Instant),  # latest change time held
+    Column("as_of", Instant, nullable=False),  # the server's clock at the first answer
+    Column("pages", Integer, nullable=False, default=0),
+    Column("records", BigInteger, nullable=False, default=0),
+    Column("total", BigInteger),
+)
+
+pages = Table(
+    "pages",
+    metadata,
+    Column("load_id", ForeignKey("loads.load_id"), primary_key=True),
+    Column("feed", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("request_id", String(128), nullable=False),
+    Column("pulled_at", Instant, nullable=False),
+)
+
+quota_requests = Table(
+    "quota_requests",
+    metadata,
+    Column("slot", Integer, primary_key=True, autoincrement=True),
+    Column("key_id", String(32), nullable=False),
+    Column("sent_at", Float(53), nullable=False),
+    Column("answered_at", Float(53)),
+    Index("quota_by_key", "key_id", "sent_at"),
+)
+
+quota_keys = Table(
+    "quota_keys",
+    metadata,
+    Column("key_id", String(32), primary_key=True),
+    Column("remaining", Integer),  # as the server last told
+    Column("reset_at", Float(53)),
+    Column("told_by_slot", Integer),
+    Column("blocked_until", Float(53), nullable=False, default=0),  # a 429 said so
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("plan_id", String(64), primary_key=True),
+    Column("company_id", String(128), nullable=False),
+    Column("endpoint", String(64), nullable=False),
+    Column("state", String(16), nullable=False),  # planned | applying | applied
+    Column("source", Text, nullable=False),  # the file's name, never its content
+    Column("mode", String(16), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("applied_at", Instant),
+)
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("plan_id", ForeignKey("plans.plan_id"), primary_key=True),
+    Column("row", Integer, primary_key=True),  # 1 is the first row below the header
+    Column("natural_key", Text, nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("remote_id", String(128)),
+    Column("body", Text, nullable=False),  # JSON: what is sent
+    Column("changes", Text, nullable=False),  # JSON: {field: [now, wanted]}
+    Column("error", Text),  # JSON: {code, field, message}
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("attempt_id", Integer, primary_key=True, autoincrement=True),
+    Column("plan_id", ForeignKey("plans.plan_id"), nullable=False),
+    Column("row", Integer, nullable=False),
+    Column("request_id", String(128), nullable=False),
+    Column("outcome", String(16), nullable=False),  # sent | applied | rejected | held
+    Column("error_code", String(64)),
+    Column("sent_at", Instant, nullable=False),
+    Column("answered_at", Instant),
+    Index("attempts_by_operation", "plan_id", "row"),
+)

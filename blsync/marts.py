@@ -1,0 +1,277 @@
+"""The marts' files: inputs of a build, one build at a time, publishing, queries.
+
+Only one process may write a DuckDB file and an open reader blocks it. So dbt writes `build.duckdb`;
+what is published is a copy under another name, renamed onto `blsync.duckdb` once it is whole.
+Readers keep the file that they opened.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from blsync.entities import ENTITIES
+from blsync.errors import BuildError, ConfigError, StorageError
+from blsync.lake import Lake, storage
+from blsync.ledger import Ledger, loads
+from blsync.reconcile import COMPANIES, FIGURES, Facts
+from blsync.settings import ROOT, Company, Settings
+
+PROJECT = ROOT / "warehouse"
+SCHEMAS = ("finance", "history", "proposals")
+USER_TABLES = {
+    "account_roles.csv": "company_id,account_number,account_role",
+    "period_close.csv": "company_id,period,closed_at",
+    "fiscal_year.csv": "company_id,start_month",
+}
+_INSTANT = pa.timestamp("us", "UTC")
+_LOADS = pa.schema(
+    [
+        ("company_id", pa.string()),
+        ("load_id", pa.string()),
+        ("entity", pa.string()),
+        ("window_start", _INSTANT),
+        ("window_end", _INSTANT),
+        ("rows", pa.int64()),
+        ("deleted", pa.int64()),
+        ("quarantined", pa.int64()),
+        ("requests", pa.int64()),
+        ("throttled_ms", pa.int64()),
+        ("started_at", _INSTANT),
+        ("committed_at", _INSTANT),
+    ]
+)
+
+
+def published_file(settings: Settings) -> Path:
+    """Return where analysts find the marts."""
+    return settings.data / "blsync.duckdb"
+
+
+def dbt_environment(settings: Settings) -> dict[str, str]:
+    """Return the variables that the dbt project reads; its paths have to be absolute."""
+    return {"BLSYNC_DATA": str(settings.data), "BLSYNC_SEEDS": str(settings.seeds)}
+
+
+def dbt_executable() -> str:
+    """Return the dbt that belongs to this Python; the one on PATH may be another's."""
+    beside = Path(sys.executable).with_name("dbt")
+    return str(beside) if beside.exists() else "dbt"
+
+
+def write_inputs(settings: Settings, companies: Iterable[tuple[Company, Facts]]) -> dict[str, int]:
+    """Write what a build reads beside the landing; returns the rows of each input.
+
+    Companies that are not given keep what is known of them. Raises StorageError, and ConfigError
+    where one of the user's tables is missing.
+    """
+    lake = Lake(settings.data)
+    _check_user_tables(settings)
+    built_at = datetime.now(UTC)
+    about = {row["company_id"]: row for row in lake.read_input("companies")}
+    figures = lake.read_input("report_figures")
+    for company, facts in companies:
+        for entity in ENTITIES.values():
+            lake.ensure_schema(entity, company.company_id)
+        about[company.company_id] = {
+            "company_id": company.company_id,
+            "company_name": facts.name,
+            "currency": facts.currency,
+        }
+        figures = [row for row in figures if row["company_id"] != company.company_id]
+        figures += facts.figures
+    for row in about.values():
+        row["timezone"] = settings.timezone
+        row["today"] = built_at.astimezone(settings.zone).date()
+        row["built_at"] = built_at
+    ledger = Ledger(settings.ledger_url)
+    try:
+        done = loads.history(ledger)
+    finally:
+        ledger.close()
+    lake.write_input("companies", list(about.values()), COMPANIES)
+    lake.write_input("report_figures", figures, FIGURES)
+    lake.write_input("loads", done, _LOADS)
+    return {"companies": len(about), "report_figures": len(figures), "loads": len(done)}
+
+
+def refresh_inputs(settings: Settings) -> None:
+    """Bring the inputs up to date without asking BigLedger: the day, and the ledger's loads.
+
+    Raises BuildError where nothing was ever pulled.
+    """
+    if not (settings.data / "inputs" / "companies.parquet").exists():
+        raise BuildError("There is nothing to build from yet. Run `blsync sync` first.")
+    write_inputs(settings, [])
+
+
+def _check_user_tables(settings: Settings) -> None:
+    for name, header in USER_TABLES.items():
+        path = settings.seeds / name
+        if not path.is_file():
+            raise ConfigError(
+                f"{path} is missing. Make it with the one line '{header}', or point BLSYNC_SEEDS "
+                "to the folder that has it."
+            )
+
+
+@contextmanager
+def building(settings: Settings, say: Callable[[str], None]) -> Iterator[Path]:
+    """Hold `build.duckdb` for one build; yields a folder for dbt's artifacts.
+
+    The build counts as whole only when the block ends without an error: `publish` takes no other.
+    """
+    with _build_lock(settings, say):
+        whole = _whole_marker(settings)
+        whole.unlink(missing_ok=True)
+        artifacts = settings.data / "dbt"
+        with storage(artifacts):
+            artifacts.mkdir(parents=True, exist_ok=True)
+        yield artifacts
+        with storage(whole):
+            whole.touch()
+
+
+def publish(settings: Settings, say: Callable[[str], None] = lambda _: None) -> dict[str, int]:
+    """Publish the latest whole build by one rename; returns the rows of each table.
+
+    The file is in a storage version that DuckDB 1.0 and later open. Raises BuildError where the
+    latest build is not whole; what is published then stays.
+    """
+    target = published_file(settings)
+    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
+    with _build_lock(settings, say), storage(target):
+        if not _whole_marker(settings).exists():
+            raise BuildError(
+                "The latest build did not come to its end, so it is not published; the marts stay "
+                "as they were. Mend what it said, then run `blsync build`."
+            )
+        try:
+            rows = _copy(settings.data / "build.duckdb", draft)
+            _keep_previous(target)
+            draft.replace(target)
+        except duckdb.Error as error:
+            raise BuildError(f"The marts could not be copied for publishing: {error}") from None
+        finally:
+            draft.unlink(missing_ok=True)
+    return rows
+
+
+def _copy(build: Path, draft: Path) -> dict[str, int]:
+    draft.unlink(missing_ok=True)
+    rows: dict[str, int] = {}
+    with duckdb.connect() as db:
+        db.execute(f"attach '{_quoted(build)}' as build (read_only)")
+        db.execute(f"attach '{_quoted(draft)}' as draft (storage_version 'v1.0.0')")
+        tables = db.execute(
+            "select schema_name, table_name, comment from duckdb_tables() "
+            "where database_name = 'build' order by all"
+        ).fetchall()
+        for schema, table, comment in tables:
+            if schema not in SCHEMAS:
+                continue
+            name = f'"{schema}"."{table}"'
+            db.execute(f'create schema if not exists draft."{schema}"')
+            db.execute(f"create table draft.{name} as from build.{name}")
+            if comment:
+                db.execute(f"comment on table draft.{name} is '{_quoted(comment)}'")
+            columns = db.execute(
+                "select column_name, comment from duckdb_columns() where database_name = 'build' "
+                "and schema_name = ? and table_name = ? and comment is not null",
+                [schema, table],
+            ).fetchall()
+            for column, text in columns:
+                db.execute(f"comment on column draft.{name}.\"{column}\" is '{_quoted(text)}'")
+            count = db.execute(f"select count(*) from draft.{name}").fetchone()  # noqa: S608
+            rows[f"{schema}.{table}"] = count[0] if count else 0
+        db.execute("detach draft")
+    return rows
+
+
+def _keep_previous(target: Path) -> None:
+    if not target.exists():
+        return
+    previous = target.with_name("blsync.previous.duckdb")
+    draft = target.with_name(f".{previous.name}.{os.getpid()}.draft")
+    draft.unlink(missing_ok=True)
+    try:
+        os.link(target, draft)
+    except OSError:  # a file system without hard links
+        shutil.copy2(target, draft)
+    draft.replace(previous)
+
+
+def open_published(settings: Settings) -> duckdb.DuckDBPyConnection:
+    """Open the published marts, read-only. Raises BuildError where there are none yet."""
+    path = published_file(settings)
+    if not path.exists():
+        raise BuildError(f"Nothing is published at {path} yet. Run `blsync sync` first.")
+    try:
+        return duckdb.connect(str(path), read_only=True)
+    except duckdb.Error as error:
+        raise StorageError(f"{path} cannot be opened: {error}") from None
+
+
+def fetch(settings: Settings, sql: str, *parameters: Any) -> list[dict[str, Any]]:
+    """Return what `sql` gives on the published marts, a dict a row.
+
+    Raises ConfigError where DuckDB refuses the statement.
+    """
+    with open_published(settings) as db:
+        try:
+            cursor = db.execute(sql, list(parameters) or None)
+            names = [column[0] for column in cursor.description or []]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        except duckdb.Error as error:
+            raise ConfigError(f"The query was refused: {error}") from None
+
+
+def tie_out(settings: Settings) -> dict[str, Any]:
+    """Return, for each comparison with BigLedger's reports, the sum of absolute differences.
+
+    None stands for a check that could not be made.
+    """
+    rows = fetch(
+        settings,
+        "select check_name, sum(abs(difference)) filter (where status <> 'not_comparable') as off "
+        "from finance.reconciliation group by check_name order by check_name",
+    )
+    return {row["check_name"]: row["off"] for row in rows}
+
+
+@contextmanager
+def _build_lock(settings: Settings, say: Callable[[str], None]) -> Iterator[None]:
+    path = settings.data / "build.lock"
+    with storage(path):
+        file = path.open("w")
+    with file:
+        has_said = False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not has_said:
+                    say("Another build is running; waiting for it.")
+                has_said = True
+                time.sleep(0.2)
+        yield
+
+
+def _whole_marker(settings: Settings) -> Path:
+    return settings.data / "build.whole"
+
+
+def _quoted(text: object) -> str:
+    return str(text).replace("'", "''")
