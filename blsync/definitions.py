@@ -1,0 +1,355 @@
+"""Dagster's view of the house: assets, checks, jobs, a schedule. No logic of its own.
+
+Loading needs no credentials; a run without them fails with what is missing.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import (
+    DagsterDbtTranslator,
+    DbtCliInvocation,
+    DbtCliResource,
+    dbt_assets,
+)
+
+from blsync import marts, reconcile, settings
+from blsync.entities import ENTITIES
+from blsync.entity import Entity
+from blsync.errors import BlsyncError
+from blsync.pull import Result, Window, pull, raise_failures
+
+OWNERS = ["team:finance-data"]
+SETTINGS = settings.load()
+COMPANIES = SETTINGS.companies()
+
+os.environ.update(marts.dbt_environment(SETTINGS))
+
+days = dg.DailyPartitionsDefinition(
+    start_date=min(company.start for company in COMPANIES).isoformat(),
+    timezone=SETTINGS.timezone,
+    end_offset=1,  # today counts: what it has so far can be pulled
+)
+partitions = dg.MultiPartitionsDefinition(
+    {"company": dg.StaticPartitionsDefinition([c.name for c in COMPANIES]), "day": days}
+)
+
+
+@dataclass
+class Watch:
+    """What a caller in the same process hears of a run, and what the run found."""
+
+    wait: bool = True
+    progress: Any = None
+    say: Any = None
+    results: dict[str, dict[str, Result]] = field(default_factory=dict)
+    other_requests: int = 0
+    other_throttled_ms: int = 0
+    failure: BlsyncError | None = None
+
+
+class PullConfig(dg.Config):
+    """`again`: pull the partitions' windows again, even where they are covered."""
+
+    again: bool = True
+
+
+def _raw_spec(entity: Entity) -> dg.AssetSpec:
+    columns = [
+        dg.TableColumn(f.name, str(f.type), constraints=dg.TableColumnConstraints(f.nullable))
+        for f in entity.schema
+    ]
+    return dg.AssetSpec(
+        ["raw", entity.name],
+        group_name="raw",
+        description=f"{entity.description} Append-only Parquet: every version that was pulled.",
+        skippable=True,
+        owners=OWNERS,
+        kinds={"python", "parquet"},
+        metadata={"dagster/column_schema": dg.TableSchema(columns)},
+    )
+
+
+@dg.multi_asset(
+    name="raw",
+    specs=[_raw_spec(entity) for entity in ENTITIES.values()],
+    partitions_def=partitions,
+    can_subset=True,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+)
+def raw(
+    context: dg.AssetExecutionContext, config: PullConfig, watch: dg.ResourceParam[Watch]
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Pull the selected entities of one company for the partitions' days."""
+    with _failing_clearly(watch):
+        company = SETTINGS.company(_company_name(context))
+        selected = [ENTITIES[key.path[-1]] for key in sorted(context.selected_asset_keys)]
+        results = pull(
+            SETTINGS,
+            company,
+            selected,
+            _window(context) if config.again else Window(),
+            again=config.again,
+            wait=watch.wait,
+            progress=watch.progress or (lambda *_: None),
+            say=watch.say or context.log.info,
+        )
+        watch.results[company.name] = results
+        for name, result in results.items():
+            if not result.error:
+                yield dg.MaterializeResult(asset_key=["raw", name], metadata=_load_metadata(result))
+        raise_failures(results)
+
+
+def _company_name(context: dg.AssetExecutionContext) -> str:
+    key = context.partition_keys[0]
+    assert isinstance(key, dg.MultiPartitionKey)  # noqa: S101 (as the definition above says)
+    return key.keys_by_dimension["company"]
+
+
+def _window(context: dg.AssetExecutionContext) -> Window:
+    names = [
+        key.keys_by_dimension["day"]
+        for key in context.partition_keys
+        if isinstance(key, dg.MultiPartitionKey)
+    ]
+    first, last = _midnight(min(names)), _midnight(max(names), days_after=1)
+    is_first = min(names) == days.get_first_partition_key()
+    return Window(None if is_first else first, last)
+
+
+def _midnight(day: str, days_after: int = 0) -> datetime:
+    date = datetime.fromisoformat(day).date() + timedelta(days=days_after)
+    return datetime.combine(date, time(), SETTINGS.zone)
+
+
+def _load_metadata(result: Result) -> Mapping[str, Any]:
+    begin, end = result.window
+    return {
+        "dagster/partition_row_count": result.rows,
+        "deleted": result.deleted,
+        "quarantined": result.quarantined,
+        "requests": result.requests,
+        "throttled_s": round(result.throttled_ms / 1000, 1),
+        "window": f"{begin or 'beginning'} … {end or 'nothing new to cover'}",
+    }
+
+
+_INPUTS = {
+    "companies": "The companies, their currency, and the business day of the build.",
+    "report_figures": "What BigLedger's own reports say, for reconciliation.",
+    "loads": "Every load from the ledger, for the marts' sync_log.",
+}
+
+
+@dg.multi_asset(
+    name="inputs",
+    specs=[
+        dg.AssetSpec(
+            ["inputs", name],
+            group_name="inputs",
+            description=text,
+            deps=[["raw", entity] for entity in ENTITIES],
+            owners=OWNERS,
+            kinds={"python", "parquet"},
+        )
+        for name, text in _INPUTS.items()
+    ],
+)
+def inputs(
+    context: dg.AssetExecutionContext, watch: dg.ResourceParam[Watch]
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Ask BigLedger's reports and write what a build reads beside the landing."""
+    with _failing_clearly(watch):
+        asked = []
+        for company in COMPANIES:
+            say = watch.say or context.log.warning
+            asked.append((company, reconcile.ask(SETTINGS, company, wait=watch.wait, say=say)))
+        watch.other_requests = sum(facts.requests for _, facts in asked)
+        watch.other_throttled_ms = sum(facts.throttled_ms for _, facts in asked)
+        for name, rows in marts.write_inputs(SETTINGS, asked).items():
+            yield dg.MaterializeResult(
+                asset_key=["inputs", name], metadata={"dagster/row_count": rows}
+            )
+
+
+class _failing_clearly:  # noqa: N801 (reads as a statement)
+    """Fail a step with our message alone: a traceback of ours would add nothing."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, BlsyncError):
+            self._watch.failure = error
+            raise dg.Failure(
+                str(error), metadata={"exit_code": error.exit_code}, allow_retries=False
+            ) from None
+
+
+class Translator(DagsterDbtTranslator):
+    """Names dbt's models by their schema: `staging/…`, `finance/…`."""
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        """Return schema and name for a model; sources and tests as dbt's meta says."""
+        if dbt_resource_props["resource_type"] == "model":
+            return dg.AssetKey([dbt_resource_props["schema"], dbt_resource_props["name"]])
+        return super().get_asset_key(dbt_resource_props)
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+        """Group models by schema."""
+        return str(dbt_resource_props["schema"])
+
+    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
+        """Return the owners of everything here."""
+        return OWNERS
+
+
+def _manifest() -> Path:
+    """Return dbt's manifest, parsed anew only where it is missing or older than the project."""
+    project = marts.PROJECT
+    manifest = project / "target" / "manifest.json"
+    sources = [project / "dbt_project.yml", project / "profiles.yml"]
+    sources += [p for d in ("models", "macros", "tests") for p in (project / d).rglob("*")]
+    newest = max(path.stat().st_mtime for path in sources if path.is_file())
+    if not manifest.exists() or manifest.stat().st_mtime < newest:
+        manifest.parent.mkdir(exist_ok=True)
+        # Another process may be reading: it gets the whole file, this one's or the one before.
+        with tempfile.TemporaryDirectory(dir=manifest.parent) as folder:
+            dbt = DbtCliResource(
+                project_dir=str(project),
+                profiles_dir=str(project),
+                dbt_executable=marts.dbt_executable(),
+            )
+            dbt.cli(["--quiet", "parse"], target_path=Path(folder)).wait()
+            shutil.copy2(Path(folder) / "manifest.json", f"{manifest}.{os.getpid()}")
+        Path(f"{manifest}.{os.getpid()}").replace(manifest)
+    return manifest
+
+
+@dbt_assets(
+    manifest=_manifest(),
+    dagster_dbt_translator=Translator(),
+    name="warehouse",
+)
+def warehouse(
+    context: dg.AssetExecutionContext, dbt: DbtCliResource, watch: dg.ResourceParam[Watch]
+) -> Iterator[Any]:
+    """Build staging and marts and run their laws."""
+    with (
+        _failing_clearly(watch),
+        marts.building(SETTINGS, watch.say or context.log.info) as artifacts,
+    ):
+        run: DbtCliInvocation = dbt.cli(["build"], context=context, target_path=artifacts)
+        yield from run.stream().fetch_row_counts().fetch_column_metadata()
+
+
+@dg.asset(
+    key=["published", "finance"],
+    group_name="published",
+    deps=[warehouse],
+    owners=OWNERS,
+    kinds={"duckdb"},
+    description="The marts as analysts open them: one DuckDB file, replaced by one rename.",
+)
+def published(
+    context: dg.AssetExecutionContext, watch: dg.ResourceParam[Watch]
+) -> dg.MaterializeResult[Any]:
+    """Publish the build."""
+    with _failing_clearly(watch):
+        rows = marts.publish(SETTINGS, watch.say or context.log.info)
+        off = marts.tie_out(SETTINGS)
+    return dg.MaterializeResult(
+        metadata={
+            "path": dg.MetadataValue.path(str(marts.published_file(SETTINGS))),
+            "dagster/row_count": sum(rows.values()),
+            "tie_out": {name: str(value) for name, value in off.items()},
+        }
+    )
+
+
+RAW = dg.AssetSelection.groups("raw")
+PULL_MISSING = dg.RunConfig(ops={"raw": PullConfig(again=False)})
+
+nightly = dg.define_asset_job(
+    "nightly",
+    selection=dg.AssetSelection.all(),
+    config=PULL_MISSING,
+    description="Pull what is missing, build, check, publish.",
+)
+backfill = dg.define_asset_job(
+    "backfill",
+    selection=RAW,
+    description="Pull the chosen days again; the next build takes them up.",
+)
+build = dg.define_asset_job(
+    "build",
+    selection=dg.AssetSelection.all() - RAW - dg.AssetSelection.groups("inputs"),
+    description="Build, check and publish from what has landed, without asking BigLedger.",
+)
+
+
+def missing_days(instance: dg.DagsterInstance, company: str, today: str) -> tuple[str, str]:
+    """Return the first day that a raw asset of the company lacks, and today, as partition keys."""
+    first = today
+    for entity in ENTITIES:
+        done = instance.get_materialized_partitions(dg.AssetKey(["raw", entity]))
+        for day in days.get_partition_keys():
+            if day >= first:
+                break
+            if dg.MultiPartitionKey({"company": company, "day": day}) not in done:
+                first = day
+    return first, today
+
+
+def range_tags(company: str, first: str, last: str) -> dict[str, str]:
+    """Return the tags of one run over a company's days, both ends included."""
+    keys = [dg.MultiPartitionKey({"company": company, "day": day}) for day in (first, last)]
+    return {
+        "dagster/asset_partition_range_start": keys[0],
+        "dagster/asset_partition_range_end": keys[1],
+    }
+
+
+@dg.schedule(job=nightly, cron_schedule="30 2 * * *", execution_timezone=SETTINGS.timezone)
+def nightly_sync(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+    """Ask for every missing day, in one run a company."""
+    at = context.scheduled_execution_time.astimezone(SETTINGS.zone)
+    for company in COMPANIES:
+        first, last = missing_days(context.instance, company.name, at.date().isoformat())
+        yield dg.RunRequest(
+            run_key=f"{company.name} {at:%Y-%m-%d}",
+            tags=range_tags(company.name, first, last),
+        )
+
+
+@dg.resource(description="How a run is followed from the process that started it.")
+def watch_from_dagster() -> Watch:
+    """Return a watch that nobody looks at: Dagster's own log has it all."""
+    return Watch()
+
+
+defs = dg.Definitions(
+    assets=[raw, inputs, warehouse, published],
+    jobs=[nightly, backfill, build],
+    schedules=[nightly_sync],
+    executor=dg.in_process_executor,
+    resources={
+        "watch": watch_from_dagster,
+        "dbt": DbtCliResource(
+            project_dir=str(marts.PROJECT),
+            profiles_dir=str(marts.PROJECT),
+            dbt_executable=marts.dbt_executable(),
+        ),
+    },
+)
