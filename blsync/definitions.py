@@ -6,7 +6,8 @@ Loading needs no credentials; a run without them fails with what is missing.
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from pathlib import Path
@@ -19,12 +20,15 @@ from dagster_dbt import (
     DbtCliResource,
     dbt_assets,
 )
+from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
 from blsync import marts, reconcile, settings
 from blsync.entities import ENTITIES
 from blsync.entity import Entity
-from blsync.errors import BlsyncError
+from blsync.errors import BlsyncError, BuildError
+from blsync.lake import storage
 from blsync.pull import Result, Window, pull, raise_failures
+from blsync.settings import ROOT
 
 OWNERS = ["team:finance-data"]
 SETTINGS = settings.load()
@@ -53,6 +57,9 @@ class Watch:
     other_requests: int = 0
     other_throttled_ms: int = 0
     failure: BlsyncError | None = None
+
+
+_WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 
 class PullConfig(dg.Config):
@@ -251,7 +258,10 @@ def warehouse(
         marts.building(SETTINGS, watch.say or context.log.info) as artifacts,
     ):
         run: DbtCliInvocation = dbt.cli(["build"], context=context, target_path=artifacts)
-        yield from run.stream().fetch_row_counts().fetch_column_metadata()
+        try:
+            yield from run.stream().fetch_row_counts().fetch_column_metadata(with_column_lineage=False)
+        except DagsterDbtCliRuntimeError:
+            raise BuildError(marts.failures_of(artifacts)) from None
 
 
 @dg.asset(
@@ -279,6 +289,7 @@ def published(
 
 
 RAW = dg.AssetSelection.groups("raw")
+BUILD = dg.AssetSelection.all() - RAW - dg.AssetSelection.groups("inputs")
 PULL_MISSING = dg.RunConfig(ops={"raw": PullConfig(again=False)})
 
 nightly = dg.define_asset_job(
@@ -294,7 +305,7 @@ backfill = dg.define_asset_job(
 )
 build = dg.define_asset_job(
     "build",
-    selection=dg.AssetSelection.all() - RAW - dg.AssetSelection.groups("inputs"),
+    selection=BUILD,
     description="Build, check and publish from what has landed, without asking BigLedger.",
 )
 
@@ -333,10 +344,10 @@ def nightly_sync(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunReques
         )
 
 
-@dg.resource(description="How a run is followed from the process that started it.")
-def watch_from_dagster() -> Watch:
-    """Return a watch that nobody looks at: Dagster's own log has it all."""
-    return Watch()
+@dg.resource(description="How a run is followed from the process that started it, if any does.")
+def watch_of_caller() -> Watch:
+    """Return the watch of the process that started the run, or one that nobody looks at."""
+    return _WATCH.get() or Watch()
 
 
 defs = dg.Definitions(
@@ -345,7 +356,7 @@ defs = dg.Definitions(
     schedules=[nightly_sync],
     executor=dg.in_process_executor,
     resources={
-        "watch": watch_from_dagster,
+        "watch": watch_of_caller,
         "dbt": DbtCliResource(
             project_dir=str(marts.PROJECT),
             profiles_dir=str(marts.PROJECT),
@@ -353,3 +364,61 @@ defs = dg.Definitions(
         ),
     },
 )
+
+
+def instance_home() -> Path:
+    """Return the folder to use as DAGSTER_HOME: dagster.yaml with the data folder's own paths."""
+    given = os.environ.get("DAGSTER_HOME")
+    if given:
+        return Path(given)
+    home = SETTINGS.data / "dagster"
+    text = (ROOT / "dagster.yaml").read_text().replace("warehouse/data/dagster", str(home))
+    file = home / "dagster.yaml"
+    with storage(file):
+        home.mkdir(parents=True, exist_ok=True)
+        if not file.exists() or file.read_text() != text:
+            file.write_text(text)
+    return home
+
+
+def run(
+    company: str | None,
+    watch: Watch,
+    *,
+    entities: Iterable[str] = (),
+    days_range: tuple[str, str] | None = None,
+    has_inputs: bool = True,
+    has_build: bool = True,
+) -> None:
+    """Run the nightly job in this process, recorded where Dagster's UI shows it.
+
+    `company` None leaves the pull out, `has_inputs` off BigLedger's reports. `days_range` (first
+    and last day, ISO) pulls those days again instead of what is missing. What was found is in
+    `watch`. Raises the BlsyncError that made the run fail.
+    """
+    selection = [dg.AssetKey(["raw", name]) for name in entities] if company else []
+    if has_build:
+        chosen = dg.AssetSelection.all() - RAW if has_inputs else BUILD
+        selection += sorted(chosen.resolve(defs.resolve_asset_graph()))
+    os.environ["DAGSTER_HOME"] = str(instance_home())
+    with dg.DagsterInstance.get() as instance:
+        tags = {}
+        if company:
+            today = days.get_last_partition_key()
+            first, last = days_range or missing_days(instance, company, str(today))
+            tags = range_tags(company, first, last)
+        config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+        if company:
+            config["ops"] = {"raw": {"config": {"again": days_range is not None}}}
+        _WATCH.set(watch)
+        result = defs.resolve_job_def("nightly").execute_in_process(
+            instance=instance,
+            run_config=config,
+            asset_selection=selection,
+            tags=tags,
+            raise_on_error=False,
+        )
+    if watch.failure:
+        raise watch.failure
+    if not result.success:
+        raise BuildError(f"The run {result.run_id} failed; its log is in Dagster's UI (`make ui`).")

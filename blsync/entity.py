@@ -58,6 +58,8 @@ class Feed:
     name: str
     change_field: str
     filters: Mapping[str, str] = field(default_factory=dict)
+    needs_lower_bound: bool = False
+    """Without a lower bound it would bring only what another feed brings too."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,10 @@ class Entity:
     reversal_field: str | None = None
     """Names the record that this one reverses; that record is fetched again, because its status
     changes without moving any timestamp."""
+
+    def feeds_for(self, lower: datetime | None) -> list[Feed]:
+        """Return the feeds that a window beginning at `lower` has to ask."""
+        return [feed for feed in self.feeds if lower or not feed.needs_lower_bound]
 
     @cached_property
     def schema(self) -> pa.Schema:

@@ -8,18 +8,20 @@ Readers keep the file that they opened.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import xlsxwriter
 
 from blsync.entities import ENTITIES
 from blsync.errors import BuildError, ConfigError, StorageError
@@ -143,6 +145,24 @@ def building(settings: Settings, say: Callable[[str], None]) -> Iterator[Path]:
             whole.touch()
 
 
+def failures_of(artifacts: Path) -> str:
+    """Return what went wrong in dbt's latest run, model by model and law by law."""
+    try:
+        results = json.loads((artifacts / "run_results.json").read_text())["results"]
+    except (OSError, ValueError, KeyError):
+        results = []
+    failed = [
+        f"{result['unique_id'].split('.')[2]}: {' '.join(str(result['message']).split())}"
+        for result in results
+        if result["status"] in ("error", "fail", "runtime error")
+    ]
+    return (
+        "dbt could not build the marts, so the published ones stay as they were. "
+        + ("; ".join(failed) or f"See {artifacts.parent / 'dbt' / 'dbt.log'}")
+        + "."
+    )
+
+
 def publish(settings: Settings, say: Callable[[str], None] = lambda _: None) -> dict[str, int]:
     """Publish the latest whole build by one rename; returns the rows of each table.
 
@@ -223,18 +243,63 @@ def open_published(settings: Settings) -> duckdb.DuckDBPyConnection:
         raise StorageError(f"{path} cannot be opened: {error}") from None
 
 
-def fetch(settings: Settings, sql: str, *parameters: Any) -> list[dict[str, Any]]:
-    """Return what `sql` gives on the published marts, a dict a row.
+def fetch_rows(settings: Settings, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Return column names and rows of a query on the published marts.
 
     Raises ConfigError where DuckDB refuses the statement.
     """
-    with open_published(settings) as db:
+    with open_published(settings) as db, _refusals():
+        answer = db.execute(sql)
+        return [column[0] for column in answer.description or []], answer.fetchall()
+
+
+def write_query(settings: Settings, sql: str, form: str, output: Path) -> int:
+    """Write a query's answer to a file (csv, json, parquet, xlsx); returns its rows.
+
+    Raises ConfigError where DuckDB refuses the statement, StorageError where the file cannot be
+    written.
+    """
+    draft = output.with_name(f".{output.name}.{os.getpid()}.draft")
+    with open_published(settings) as db, storage(output), _refusals():
         try:
-            cursor = db.execute(sql, list(parameters) or None)
-            names = [column[0] for column in cursor.description or []]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        except duckdb.Error as error:
-            raise ConfigError(f"The query was refused: {error}") from None
+            if not output.parent.is_dir():
+                raise ConfigError(f"The folder {output.parent} does not exist.")
+            answer = db.sql(sql)
+            if answer is None:
+                raise ConfigError("The statement gives no rows; write a select.")
+            if form == "xlsx":
+                _write_xlsx(answer, draft)
+            else:
+                array = ", array true" if form == "json" else ""
+                header = ", header true" if form == "csv" else ""
+                target = _quoted(draft)
+                db.execute(f"copy answer to '{target}' (format {form}{array}{header})")
+            draft.replace(output)
+            return len(answer)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _write_xlsx(answer: duckdb.DuckDBPyRelation, path: Path) -> None:
+    # Text that begins with `=` stays text: a customer's name must not become a formula.
+    options = {"strings_to_formulas": False, "strings_to_urls": False, "remove_timezone": True}
+    with xlsxwriter.Workbook(str(path), options) as book:
+        sheet = book.add_worksheet("query")
+        styles = {date: "yyyy-mm-dd", datetime: "yyyy-mm-dd hh:mm:ss"}
+        formats = {kind: book.add_format({"num_format": style}) for kind, style in styles.items()}
+        sheet.write_row(0, 0, answer.columns, book.add_format({"bold": True}))
+        for number, row in enumerate(answer.fetchall(), start=1):
+            for column, value in enumerate(row):
+                plain = str(value) if isinstance(value, list | dict) else value
+                sheet.write(number, column, plain, formats.get(type(value)))
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as error:
+        raise ConfigError(f"The query was refused: {error}") from None
 
 
 def tie_out(settings: Settings) -> dict[str, Any]:
@@ -242,12 +307,12 @@ def tie_out(settings: Settings) -> dict[str, Any]:
 
     None stands for a check that could not be made.
     """
-    rows = fetch(
+    _, rows = fetch_rows(
         settings,
         "select check_name, sum(abs(difference)) filter (where status <> 'not_comparable') as off "
         "from finance.reconciliation group by check_name order by check_name",
     )
-    return {row["check_name"]: row["off"] for row in rows}
+    return dict(rows)
 
 
 @contextmanager

@@ -177,7 +177,7 @@ async def _finish(work: _Work, load: Load) -> None:
     else:
         try:
             async with asyncio.TaskGroup() as group:
-                for feed in work.entity.feeds:
+                for feed in work.entity.feeds_for(load.window_start):
                     group.create_task(_walk(work, load, feed))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None

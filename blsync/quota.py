@@ -61,6 +61,7 @@ class Pace:
             self.key_id,
             slot,
             now,
+            limit=_whole(headers.get("x-ratelimit-limit")),
             remaining=_whole(headers.get("x-ratelimit-remaining")),
             reset_at=_whole(headers.get("x-ratelimit-reset")),
             blocked_until=blocked_until,

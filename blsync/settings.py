@@ -1,7 +1,7 @@
 """The only reader of the environment: names and defaults are those of the settings table.
 
-Values come from environment variables, then from `.env` at the repository root. Secrets are held as
-`SecretStr`, so that printing a setting never prints one.
+Values come from environment variables, then from `.env` at the repository root (or the file that
+BLSYNC_ENV_FILE names). Secrets are `SecretStr`: printing a setting never prints one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from blsync.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent
-ENV_FILE = ROOT / ".env"
 PRODUCTION = "https://api.bigledger.com/v1"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -180,14 +179,19 @@ class Settings(BaseSettings):
         return known[name]
 
 
-def load(env_file: Path | None = None) -> Settings:
-    """Read the environment and `.env`. Raises ConfigError with one line a mistake."""
-    path = env_file or ENV_FILE
+def load() -> Settings:
+    """Read the environment and `.env`. Raises ConfigError, naming each setting that is wrong."""
+    path = env_file()
     _check_env_file(path)
     try:
         return Settings(_env_file=path)
     except ValidationError as error:
         raise ConfigError(_explain(error)) from None
+
+
+def env_file() -> Path:
+    """Return the file that holds settings beside the environment; it need not exist."""
+    return Path(os.environ.get("BLSYNC_ENV_FILE") or ROOT / ".env")
 
 
 def require_credentials(company: Company) -> None:
@@ -281,7 +285,7 @@ def _companies_of(path: Path, settings: Settings) -> list[Company]:
         raise ConfigError(f"BLSYNC_COMPANIES: {path}: {_explain(error)}") from None
     except (ValueError, AttributeError) as error:
         raise ConfigError(f"BLSYNC_COMPANIES: {path}: {error}.") from None
-    keys = {**dotenv_values(ENV_FILE), **os.environ}
+    keys = {**dotenv_values(env_file()), **os.environ}
     return [
         Company(
             name=_checked_name(name, "BLSYNC_COMPANIES"),

@@ -53,6 +53,9 @@ ENTITY = Entity(
     path="/journal-entries",
     description="The general journal, each entry with its lines.",
     scope="read:accounts",
-    feeds=(Feed("createdAt", "createdAt"), Feed("postedAt", "postedAt")),
+    feeds=(
+        Feed("createdAt", "createdAt"),
+        Feed("postedAt", "postedAt", needs_lower_bound=True),
+    ),
     reversal_field="reversesId",
 )

@@ -42,5 +42,8 @@ ENTITY = Entity(
     path="/inventory/adjustments",
     description="Corrections of stock with their items and values.",
     scope="read:inventory",
-    feeds=(Feed("createdAt", "createdAt"), Feed("postedAt", "postedAt")),
+    feeds=(
+        Feed("createdAt", "createdAt"),
+        Feed("postedAt", "postedAt", needs_lower_bound=True),
+    ),
 )

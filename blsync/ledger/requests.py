@@ -63,6 +63,7 @@ def answer(
     slot: int,
     now: float,
     *,
+    limit: int | None = None,
     remaining: int | None = None,
     reset_at: float | None = None,
     blocked_until: float = 0,
@@ -73,11 +74,16 @@ def answer(
         db.execute(
             update(quota_requests).where(quota_requests.c.slot == slot).values(answered_at=now)
         )
-        told: dict[str, float | int] = {}
+        told: dict[str, float | None] = {}
         if blocked_until > key.blocked_until:
             told["blocked_until"] = blocked_until
         if remaining is not None and reset_at is not None and slot >= (key.told_by_slot or 0):
-            told |= {"remaining": remaining, "reset_at": reset_at, "told_by_slot": slot}
+            told |= {
+                "told_limit": limit,
+                "remaining": remaining,
+                "reset_at": reset_at,
+                "told_by_slot": slot,
+            }
         if told:
             db.execute(update(quota_keys).where(quota_keys.c.key_id == key_id).values(**told))
 
@@ -86,9 +92,9 @@ def left(ledger: Ledger, key_id: str, limits: Limits, now: float) -> int:
     """Return how many requests the key may still send in this window, the reserve taken off."""
     with ledger.begin() as db:
         key = _locked_key(db, key_id)
-        own = limits.per_hour - _sent_since(db, key_id, now - limits.window)
-        told = _told(db, key, now)
-    return max(0, min(own, own if told is None else told) - limits.held_back)
+        own = limits.per_hour - limits.held_back - _sent_since(db, key_id, now - limits.window)
+        told = _told(db, key, limits, now)
+    return max(0, own if told is None else min(own, told))
 
 
 def _locked_key(db: Connection, key_id: str) -> Row[Any]:
@@ -117,14 +123,15 @@ def _sent_since(db: Connection, key_id: str, since: float) -> int:
     return db.execute(query).scalar_one()
 
 
-def _told(db: Connection, key: Row[Any], now: float) -> int | None:
-    """What the server says is left, less what went out after it said so."""
+def _told(db: Connection, key: Row[Any], limits: Limits, now: float) -> int | None:
+    """What the server says is left, less what went out after it said so and the reserve."""
     if key.remaining is None or key.reset_at <= now:
         return None
     query = select(func.count()).where(
         quota_requests.c.key_id == key.key_id, quota_requests.c.slot > key.told_by_slot
     )
-    return int(key.remaining) - db.execute(query).scalar_one()
+    held_back = round((key.told_limit or limits.per_hour) * limits.reserve)
+    return int(key.remaining) - held_back - db.execute(query).scalar_one()
 
 
 def _hour_wait(db: Connection, key: Row[Any], limits: Limits, now: float) -> Wait | None:
@@ -138,8 +145,8 @@ def _hour_wait(db: Connection, key: Row[Any], limits: Limits, now: float) -> Wai
             .limit(1)
         )
         return Wait(db.execute(nth).scalar_one() + limits.window, is_hour=True)
-    told = _told(db, key, now)
-    if told is not None and told <= limits.held_back:
+    told = _told(db, key, limits, now)
+    if told is not None and told <= 0:
         return Wait(key.reset_at, is_hour=True)
     return None
 

@@ -100,7 +100,8 @@ quota_keys = Table(
     "quota_keys",
     metadata,
     Column("key_id", String(32), primary_key=True),
-    Column("remaining", Integer),  # as the server last told
+    Column("told_limit", Integer),  # these three as the server last told
+    Column("remaining", Integer),
     Column("reset_at", Float(53)),
     Column("told_by_slot", Integer),
     Column("blocked_until", Float(53), nullable=False, default=0),  # a 429 said so
@@ -110,7 +111,9 @@ plans = Table(
     "plans",
     metadata,
     Column("plan_id", String(64), primary_key=True),
+    Column("company", String(128), nullable=False),  # its name in the settings
     Column("company_id", String(128), nullable=False),
+    Column("base_url", Text, nullable=False),  # where the plan was compared with
     Column("endpoint", String(64), nullable=False),
     Column("state", String(16), nullable=False),  # planned | applying | applied
     Column("source", Text, nullable=False),  # the file's name, never its content
@@ -126,11 +129,14 @@ operations = Table(
     Column("row", Integer, primary_key=True),  # 1 is the first row below the header
     Column("natural_key", Text, nullable=False),
     Column("action", String(16), nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("state", String(16), nullable=False),  # not_sent | pending | held | applied | rejected
     Column("remote_id", String(128)),
     Column("body", Text, nullable=False),  # JSON: what is sent
     Column("changes", Text, nullable=False),  # JSON: {field: [now, wanted]}
     Column("error", Text),  # JSON: {code, field, message}
+    Column("looked_up_at", Instant),  # when a settling look-up first found nothing
+    Column("is_verified", Boolean, nullable=False, default=False),
+    Index("operations_by_state", "state"),
 )
 
 attempts = Table(
@@ -139,10 +145,14 @@ attempts = Table(
     Column("attempt_id", Integer, primary_key=True, autoincrement=True),
     Column("plan_id", ForeignKey("plans.plan_id"), nullable=False),
     Column("row", Integer, nullable=False),
-    Column("request_id", String(128), nullable=False),
-    Column("outcome", String(16), nullable=False),  # sent | applied | rejected | held
+    Column("batch_id", String(64), nullable=False),  # the rows that were sent together
+    Column("request_id", String(128)),  # null until an answer names it
+    # sent | applied | rejected | held | refused (the whole request was, and nothing done)
+    # | adopted | lost (what a look-up showed of one that was held)
+    Column("outcome", String(16), nullable=False),
     Column("error_code", String(64)),
     Column("sent_at", Instant, nullable=False),
     Column("answered_at", Instant),
     Index("attempts_by_operation", "plan_id", "row"),
+    Index("attempts_by_batch", "batch_id"),
 )

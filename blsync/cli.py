@@ -1,0 +1,456 @@
+"""The `blsync` command: arguments in, tables or JSON out, exit codes. No logic of its own."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+from blsync import __version__, doctor, marts, push, settings, status
+from blsync.errors import BlsyncError, ConfigError
+
+app = typer.Typer(
+    name="blsync",
+    help="BigLedger's books every night: pulled, tied out to the cent, changes pushed back once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they would print local variables, keys among them
+    rich_markup_mode="markdown",
+)
+push_app = typer.Typer(no_args_is_help=True, help="Plan changes, look at them, apply them.")
+app.add_typer(push_app, name="push")
+
+out = Console()
+err = Console(stderr=True, highlight=False)
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+NoWait = Annotated[
+    bool, typer.Option("--no-wait", help="End with exit 3 where the hour's quota is used up.")
+]
+
+
+def main() -> NoReturn:
+    """Run the command; every error of ours is one clear message and its exit code."""
+    try:
+        app()
+    except BlsyncError as error:
+        say(f"Error: {error}")
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # `blsync query … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(0)
+
+
+def say(text: str) -> None:
+    """Print a line for people on stderr, where it never mixes with the answer."""
+    err.print(text, markup=False, soft_wrap=True)
+
+
+def _print_json(document: object) -> None:
+    sys.stdout.write(_ENCODER.encode(document).decode() + "\n")
+
+
+def _print_table(title: str | None, headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for index, header in enumerate(headers):
+        is_number = any(
+            isinstance(row[index], int | float) or _is_decimal(row[index]) for row in rows
+        )
+        table.add_column(header, justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    out.print(table, markup=False)
+
+
+def _is_decimal(value: object) -> bool:
+    return type(value).__name__ == "Decimal"
+
+
+@contextmanager
+def progress_bars() -> Iterator[Any]:
+    """Yield a callback for the pull's progress: bars on a terminal, plain lines otherwise."""
+    if not err.is_terminal:
+        yield lambda entity, done, total: say(f"{entity}: {done} of {total or '?'} records")
+        return
+    columns = (TextColumn("{task.description:18}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=err, transient=True) as progress:
+        tasks: dict[str, TaskID] = {}
+        totals: dict[str, int] = {}
+
+        def show(entity: str, done: int, total: int | None) -> None:
+            if entity not in tasks:
+                tasks[entity] = progress.add_task(entity, total=None)
+            totals[entity] = max(totals.get(entity, 0), total or 0)
+            progress.update(tasks[entity], completed=done, total=totals[entity] or None)
+
+        yield show
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    context: typer.Context,
+    is_asked: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Print the version where asked."""
+    if is_asked:
+        sys.stdout.write(f"blsync {__version__}\n")
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    keep: Annotated[bool, typer.Option(help="Leave the sandbox running afterwards.")] = False,
+    port: Annotated[int, typer.Option(help="The sandbox's port; 0: a free one.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Show the whole job against a local BigLedger; needs no key.
+
+    Example: `blsync demo --keep`
+    """
+    from blsync import demo as room
+
+    with progress_bars() as progress:
+        report = room.run(settings.load(), keep=keep, port=port, progress=progress, say=say)
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        for title, headers, rows in report.tables():
+            _print_table(title, headers, rows)
+        out.print(report.next_steps(), markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(help="Where to listen, on loopback.")] = 8765,
+    seed: Annotated[int, typer.Option(help="Which books: the same seed, the same books.")] = 1,
+    customers: Annotated[int, typer.Option()] = 400,
+    items: Annotated[int, typer.Option()] = 150,
+    invoices: Annotated[int, typer.Option()] = 5000,
+    months: Annotated[int, typer.Option(help="Months of business dates.")] = 24,
+    database: Annotated[
+        Path | None, typer.Option(help="Keep the books in this SQLite file.")
+    ] = None,
+    faults: Annotated[
+        str, typer.Option(help="Faults to rehearse, as `latency=50ms,error=0.02`.")
+    ] = "",
+    limits: Annotated[bool, typer.Option("--limits/--no-limits", help="Rate limits.")] = True,
+) -> None:
+    """Serve a local BigLedger with generated books; Swagger UI is at /docs.
+
+    Example: `blsync sandbox --port 8765 --invoices 500`
+    """
+    from blsync.sandbox import Options, serve
+
+    try:
+        options = Options(
+            seed=seed,
+            customers=customers,
+            items=items,
+            invoices=invoices,
+            months=months,
+            database=database,
+            faults=faults,
+            limits=limits,
+        )
+        say(
+            f"Sandbox at http://127.0.0.1:{port}/v1 (Swagger UI: http://127.0.0.1:{port}/docs), "
+            f"company {options.company_id}, key {options.api_key}. Ctrl-C stops it."
+        )
+        serve(options, port=port)
+    except ValueError as error:
+        raise ConfigError(f"{error}.") from None
+    except OSError as error:
+        raise ConfigError(f"{error.strerror or error}; choose another with --port.") from None
+
+
+@app.command("doctor")
+def doctor_command(as_json: Json = False) -> None:
+    """Check settings, credentials, company, permissions, quota, clock, disk, versions.
+
+    Example: `blsync doctor`
+    """
+    report = doctor.examine()
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        rows = [(c.name, "ok" if c.is_ok else "MEND", c.message) for c in report.checks]
+        _print_table(None, ("check", "", "finding"), rows)
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
+def sync(
+    entity: Annotated[list[str] | None, typer.Argument(help="Only these entities.")] = None,
+    company: Annotated[list[str] | None, typer.Option(help="Only these companies.")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="Pull from this day on, again.")] = (
+        None
+    ),
+    last: Annotated[str | None, typer.Option("--to", help="… to this day, included.")] = None,
+    no_build: Annotated[bool, typer.Option("--no-build", help="Only pull.")] = False,
+    no_wait: NoWait = False,
+    as_json: Json = False,
+) -> None:
+    """Pull what is missing up to now, then build, check and publish the marts.
+
+    Examples: `blsync sync`, `blsync sync invoices customers --no-build`,
+    `blsync sync --from 2026-03-01 --to 2026-03-31`
+    """
+    from blsync import nightly
+
+    days = (_day(first, "--from"), _day(last, "--to"))
+    with progress_bars() as progress:
+        report = nightly.sync(
+            settings.load(),
+            companies=company or [],
+            entities=entity or [],
+            days=days,
+            has_build=not no_build,
+            wait=not no_wait,
+            progress=progress,
+            say=say,
+        )
+    document = report.to_json()
+    if as_json:
+        _print_json(document)
+    else:
+        rows = [
+            (name, e["rows"], e["deleted"], e["quarantined"], e["requests"], e["error"])
+            for name, e in document["entities"].items()
+        ]
+        headers = ("entity", "rows", "deleted", "quarantined", "requests", "error")
+        _print_table(None, headers, rows)
+        out.print(f"{document['requests']} requests, throttled {document['throttled_s']} s.")
+        if report.published:
+            out.print(f"Published {marts.published_file(settings.load())}", soft_wrap=True)
+    if report.error:
+        raise report.error
+
+
+def _day(text: str | None, option: str) -> date | None:
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"{option} {text!r} is not a day; write it as 2026-03-31.") from None
+
+
+@app.command()
+def build() -> None:
+    """Build, check and publish the marts from what has landed; asks BigLedger nothing.
+
+    Example: `blsync build`
+    """
+    from blsync import nightly
+
+    current = settings.load()
+    nightly.build(current, say)
+    out.print(f"Published {marts.published_file(current)}", soft_wrap=True)
+
+
+@app.command("status")
+def status_command(as_json: Json = False) -> None:
+    """Tell what is covered, held and published; asks BigLedger nothing.
+
+    Example: `blsync status --json`
+    """
+    report = status.report(settings.load())
+    if as_json:
+        _print_json(report)
+        return
+    for name, company in report["companies"].items():
+        rows = [
+            (entity, e["covered_until"], e["rows"], e["quarantined"], e["last_load"])
+            for entity, e in company["entities"].items()
+        ]
+        headers = ("entity", "covered until", "rows landed", "quarantined", "last load")
+        _print_table(f"{name}: {company['quota_left']} requests left this hour", headers, rows)
+    out.print(f"Published: {report['published_at'] or 'nothing yet'}")
+
+
+class Format(StrEnum):
+    """How a query's answer is written."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+    parquet = "parquet"
+    xlsx = "xlsx"
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="A query on the published marts.")],
+    form: Annotated[Format, typer.Option("--format")] = Format.table,
+    output: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
+) -> None:
+    """Query the published marts, while a build runs too.
+
+    Example: `blsync query "select * from finance.trial_balance limit 5" --format csv`
+    """
+    current = settings.load()
+    if output or form in (Format.parquet, Format.xlsx):
+        if not output:
+            raise ConfigError(f"--format {form} needs --output FILE.")
+        chosen = Format.csv if form is Format.table else form
+        rows_written = marts.write_query(current, sql, chosen, output)
+        say(f"{rows_written} rows written to {output}")
+        return
+    names, rows = marts.fetch_rows(current, sql)
+    if form is Format.json:
+        _print_json([dict(zip(names, row, strict=True)) for row in rows])
+    elif form is Format.csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(rows)
+    else:
+        _print_table(None, names, rows)
+
+
+@push_app.command("plan")
+def push_plan(
+    endpoint: Annotated[str, typer.Argument(help="customers")],
+    file: Annotated[Path, typer.Argument(help="csv, json or jsonl with the API's field names.")],
+    mode: Annotated[str, typer.Option(help="create, update or upsert.")] = "upsert",
+    on_conflict: Annotated[str, typer.Option(help="abort, ours or theirs.")] = "abort",
+    rejects: Annotated[Path | None, typer.Option(help="Write rejected rows to this file.")] = None,
+    company: Annotated[str | None, typer.Option(help="Which company, where several are set.")] = (
+        None
+    ),
+    as_json: Json = False,
+) -> None:
+    """Compare a file of changes with BigLedger and store the plan; sends nothing.
+
+    Example: `blsync push plan customers changes.csv --rejects mend.csv`
+    """
+    current = settings.load()
+    report = push.plan(
+        current,
+        _one_company(current, company),
+        endpoint,
+        file,
+        mode=mode,
+        on_conflict=on_conflict,
+        rejects=rejects,
+        say=say,
+    )
+    _print_plan(report, as_json)
+
+
+@push_app.command("apply")
+def push_apply(
+    plan: Annotated[str, typer.Argument(help="The plan's id, or the beginning of it.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Send nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Send a plan; run again after a crash or a timeout, it goes on where it was.
+
+    Example: `blsync push apply 3f2a --yes`
+    """
+    current = settings.load()
+    if not (yes or dry_run):
+        counts = push.show(current, plan).to_json()["counts"]
+        question = f"Create {counts['create']} and update {counts['update']} records at BigLedger?"
+        if not sys.stdin.isatty():
+            raise ConfigError("Nobody is there to confirm; add --yes.")
+        typer.confirm(question, abort=True, err=True)
+    report = push.apply(current, plan, dry_run=dry_run, say=say)
+    _print_plan(report, as_json)
+    raise typer.Exit(report.exit_code)
+
+
+@push_app.command("show")
+def push_show(
+    plan: Annotated[str, typer.Argument(help="The plan's id, or the beginning of it.")],
+    as_json: Json = False,
+) -> None:
+    """Tell what became of each row of a plan.
+
+    Example: `blsync push show 3f2a --json`
+    """
+    _print_plan(push.show(settings.load(), plan), as_json)
+
+
+@push_app.command("list")
+def push_list(as_json: Json = False) -> None:
+    """List all plans, the newest first.
+
+    Example: `blsync push list`
+    """
+    plans = push.list_plans(settings.load())
+    if as_json:
+        _print_json(plans)
+    elif plans:
+        _print_table(None, list(plans[0]), [list(plan.values()) for plan in plans])
+    else:
+        out.print("No plans yet. Make one: blsync push plan customers FILE")
+
+
+def _one_company(current: settings.Settings, name: str | None) -> settings.Company:
+    companies = current.companies()
+    if name:
+        return current.company(name)
+    if len(companies) > 1:
+        raise ConfigError(f"Which company? --company {' | '.join(c.name for c in companies)}")
+    return companies[0]
+
+
+def _print_plan(report: push.PlanReport, as_json: bool) -> None:
+    document = report.to_json()
+    if as_json:
+        _print_json(document)
+        return
+    rows = [
+        (
+            o["row"],
+            o["key"],
+            o["action"],
+            o["state"],
+            "; ".join(f"{f}: {now} → {wanted}" for f, (now, wanted) in o["changes"].items()),
+            " ".join(str(o["error"][n]) for n in ("code", "field", "message") if o["error"][n])
+            if o["error"]
+            else None,
+        )
+        for o in document["operations"]
+    ]
+    title = f"Plan {document['plan_id']} ({document['endpoint']}): {document['state']}"
+    _print_table(title, ("row", "key", "action", "state", "changes", "error"), rows)
+    for part in ("counts", "outcomes"):
+        told = ", ".join(f"{name} {n}" for name, n in document[part].items() if n)
+        out.print(f"{part}: {told or 'none'}", markup=False)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Where to listen, on loopback.")] = 3000,
+    on_demo: Annotated[bool, typer.Option("--demo", help="On the demo's data.")] = False,
+) -> None:
+    """Open Dagster's UI on loopback.
+
+    Example: `blsync ui --port 3000`
+    """
+    from blsync import demo as room
+    from blsync import nightly
+
+    current = settings.load()
+    raise typer.Exit(room.ui(current, port, say) if on_demo else nightly.open_ui(current, port))
+
+
+if __name__ == "__main__":
+    main()

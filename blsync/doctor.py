@@ -1,0 +1,137 @@
+"""What stands in the way of a sync, and what to do about it: two requests a company at most."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import shutil
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from blsync import settings
+from blsync.client import Client
+from blsync.entities import ENTITIES
+from blsync.errors import ApiError, BlsyncError, ConfigError
+from blsync.lake import Lake
+from blsync.ledger import Ledger
+from blsync.quota import pace_for
+from blsync.settings import Company, Settings
+
+SKEW_SECONDS = 60
+ROOM_BYTES = 1_000_000_000
+LIBRARIES = ("dagster", "dbt-core", "dbt-duckdb", "duckdb", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding; `message` says what to do where it is not ok."""
+
+    name: str
+    is_ok: bool
+    message: str
+    exit_code: int = 1
+
+
+@dataclass
+class Report:
+    """All findings."""
+
+    checks: list[Check] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """0 where all is well, else the gravest finding's code."""
+        return max((check.exit_code for check in self.checks if not check.is_ok), default=0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return {ok, checks: [{name, ok, message}]}."""
+        checks = [{"name": c.name, "ok": c.is_ok, "message": c.message} for c in self.checks]
+        return {"ok": self.exit_code == 0, "checks": checks}
+
+    def failed(self, name: str, error: BlsyncError) -> None:
+        """Add a finding from an error."""
+        self.checks.append(Check(name, False, str(error), error.exit_code))
+
+
+def examine() -> Report:
+    """Look at everything that a sync needs. Raises nothing of ours: it is in the report."""
+    report = Report()
+    try:
+        current = settings.load()
+        companies = current.companies()
+    except ConfigError as error:
+        report.failed("settings", error)
+        return report
+    report.checks.append(Check("settings", True, f"data in {current.data}"))
+    _versions(report)
+    try:
+        Lake(current.data)
+        ledger = Ledger(current.ledger_url)
+    except BlsyncError as error:
+        report.failed("disk", error)
+        return report
+    _disk(report, current)
+    for company in companies:
+        try:
+            asyncio.run(_company(report, current, ledger, company))
+        except BlsyncError as error:
+            report.failed(f"{company.name}: access", error)
+    ledger.close()
+    return report
+
+
+def _versions(report: Report) -> None:
+    found = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    report.checks.append(Check("versions", True, f"Python {platform.python_version()}, {found}"))
+
+
+def _disk(report: Report, current: Settings) -> None:
+    free = shutil.disk_usage(current.data).free
+    text = f"{free / 1e9:.1f} GB free at {current.data}"
+    if free < ROOM_BYTES:
+        text += "; free some, a build needs about twice the size of the books"
+    report.checks.append(Check("disk", free >= ROOM_BYTES, text))
+
+
+async def _company(report: Report, current: Settings, ledger: Ledger, company: Company) -> None:
+    pace = pace_for(current, ledger, company.key_id)
+    pace.wait_for_hour = False
+    async with Client(company, pace) as client:
+        verified = await client.get("/auth/verify")
+        now = datetime.now(UTC)
+        facts = msgspec.json.decode(verified.data)
+        about = facts.get("company") or {}
+        name = f"{company.name}: "
+        report.checks.append(
+            Check(f"{name}access", True, f"{about.get('name')} at {company.base_url}")
+        )
+        _permissions(report, name, facts.get("permissions"))
+        skew = (now - verified.at).total_seconds()
+        is_near = abs(skew) <= SKEW_SECONDS
+        text = f"this clock is {skew:+.0f} s off the server's"
+        if not is_near:
+            text += "; set it by a time server: the day of a record is told by it"
+        report.checks.append(Check(f"{name}clock", is_near, text))
+        left = pace.left()
+        text = f"{left} requests left in this hour"
+        if not left:
+            text += "; a sync waits for the next hour"
+        report.checks.append(Check(f"{name}quota", left > 0, text))
+        try:
+            await client.get("/company")
+        except ApiError as error:
+            report.failed(f"{name}company", error)
+
+
+def _permissions(report: Report, name: str, granted: Any) -> None:
+    needed = {entity.scope for entity in ENTITIES.values()} | {"read:reports"}
+    if not isinstance(granted, list):
+        report.checks.append(Check(f"{name}permissions", True, "the server does not list them"))
+        return
+    missing = [] if "admin" in granted else sorted(needed - set(granted))
+    text = f"missing: {', '.join(missing)}; give them to the key" if missing else "all there"
+    report.checks.append(Check(f"{name}permissions", not missing, text))

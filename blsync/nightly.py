@@ -1,0 +1,170 @@
+"""A sync or a build from the command line: the same Dagster job, run in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+from blsync import marts
+from blsync.entities import select
+from blsync.errors import BlsyncError, ConfigError
+from blsync.lake import Lake
+from blsync.pull import Progress, Result
+from blsync.settings import ROOT, Company, Settings, require_credentials
+
+
+@dataclass
+class SyncReport:
+    """What a sync did, company by company; `error` is what made it fail, if it did."""
+
+    results: dict[str, dict[str, Result]] = field(default_factory=dict)
+    other_requests: int = 0
+    other_throttled_ms: int = 0
+    published: datetime | None = None
+    error: BlsyncError | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return interface.md's shape; with several companies their figures are added up."""
+        pairs = [pair for results in self.results.values() for pair in results.items()]
+        entities: dict[str, dict[str, Any]] = {}
+        for name, result in pairs:
+            entities[name] = _added(entities.get(name), result)
+        requests = sum(result.requests for _, result in pairs) + self.other_requests
+        throttled = sum(result.throttled_ms for _, result in pairs) + self.other_throttled_ms
+        shape: dict[str, Any] = {
+            "entities": entities,
+            "requests": requests,
+            "throttled_s": round(throttled / 1000, 1),
+            "published": self.published.isoformat() if self.published else None,
+        }
+        if len(self.results) > 1:
+            shape["companies"] = {
+                company: {"entities": {n: _added(None, r) for n, r in results.items()}}
+                for company, results in self.results.items()
+            }
+        return shape
+
+
+def _added(sum_so_far: dict[str, Any] | None, result: Result) -> dict[str, Any]:
+    before = sum_so_far or {}
+    counts = {
+        name: before.get(name, 0) + getattr(result, name)
+        for name in ("rows", "deleted", "quarantined", "requests")
+    }
+    window = [at.isoformat() if at else None for at in result.window]
+    error = "; ".join(
+        text for text in (before.get("error"), str(result.error) if result.error else "") if text
+    )
+    return {**counts, "window": before.get("window") or window, "error": error or None}
+
+
+def sync(
+    settings: Settings,
+    *,
+    companies: Iterable[str] = (),
+    entities: Iterable[str] = (),
+    days: tuple[date | None, date | None] = (None, None),
+    has_build: bool = True,
+    wait: bool = True,
+    progress: Progress = lambda *_: None,
+    say: Callable[[str], None] = lambda _: None,
+) -> SyncReport:
+    """Pull what is missing (or `days` again, both included), then build and publish.
+
+    Raises ConfigError before anything is asked; what fails later is in the report.
+    """
+    names = [entity.name for entity in select(list(entities))]
+    chosen = [settings.company(name) for name in companies] or settings.companies()
+    for company in chosen:
+        require_credentials(company)
+    days_range = _range(settings, chosen, days)
+    definitions = _definitions()
+    watch = definitions.Watch(wait=wait, progress=progress, say=say)
+    report = SyncReport(results=watch.results)
+    # One company is one run, pull to publishing; several are pulled first and built once.
+    is_one = len(chosen) == 1
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # dbt's log; the run keeps it
+            for company in chosen:
+                definitions.run(
+                    company.name,
+                    watch,
+                    entities=names,
+                    days_range=days_range,
+                    has_build=has_build and is_one,
+                )
+            if has_build and not is_one:
+                definitions.run(None, watch)
+        report.published = datetime.now(UTC) if has_build else None
+    except BlsyncError as error:
+        report.error = error
+    report.other_requests = watch.other_requests
+    report.other_throttled_ms = watch.other_throttled_ms
+    return report
+
+
+def build(settings: Settings, say: Callable[[str], None] = lambda _: None) -> None:
+    """Build, check and publish from what has landed. Raises BuildError and others."""
+    marts.refresh_inputs(settings)
+    definitions = _definitions()
+    with contextlib.redirect_stdout(io.StringIO()):
+        definitions.run(None, definitions.Watch(say=say), has_inputs=False)
+
+
+def open_ui(settings: Settings, port: int) -> int:
+    """Serve Dagster's UI on loopback until it is stopped; returns its exit code.
+
+    Raises ConfigError where the port is taken.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ConfigError(
+                f"Port {port} on 127.0.0.1 cannot be used ({error.strerror}). "
+                f"Choose another: make ui PORT={port + 1}"
+            ) from None
+    Lake(settings.data)
+    home = _definitions().instance_home()
+    command = [sys.executable, "-m", "dagster", "dev", "-w", str(ROOT / "workspace.yaml")]
+    command += ["-h", "127.0.0.1", "-p", str(port)]
+    environment = {**os.environ, "DAGSTER_HOME": str(home)}
+    with contextlib.suppress(KeyboardInterrupt):
+        return subprocess.run(command, env=environment, check=False).returncode  # noqa: S603
+    return 0
+
+
+def _definitions() -> Any:
+    """Import Dagster only where it is needed: it takes seconds."""
+    from blsync import definitions
+
+    return definitions
+
+
+def _range(
+    settings: Settings, companies: list[Company], days: tuple[date | None, date | None]
+) -> tuple[str, str] | None:
+    if days == (None, None):
+        return None
+    today = datetime.now(settings.zone).date()
+    start = min(company.start for company in companies)
+    first, last = days[0] or start, days[1] or today
+    if first > last:
+        raise ConfigError(f"--from {first} is after --to {last}. Swap them.")
+    if first < start:
+        raise ConfigError(
+            f"--from {first} is before the first day partition, {start}, which holds everything "
+            f"older too. Use --from {start}, or set BLSYNC_START."
+        )
+    if last > today:
+        raise ConfigError(f"--to {last} lies in the future; today is {today}.")
+    return first.isoformat(), last.isoformat()
