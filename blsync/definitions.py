@@ -259,7 +259,9 @@ def warehouse(
     ):
         run: DbtCliInvocation = dbt.cli(["build"], context=context, target_path=artifacts)
         try:
-            yield from run.stream().fetch_row_counts().fetch_column_metadata(with_column_lineage=False)
+            yield from (
+                run.stream().fetch_row_counts().fetch_column_metadata(with_column_lineage=False)
+            )
         except DagsterDbtCliRuntimeError:
             raise BuildError(marts.failures_of(artifacts)) from None
 
@@ -368,7 +370,7 @@ defs = dg.Definitions(
 
 def instance_home() -> Path:
     """Return the folder to use as DAGSTER_HOME: dagster.yaml with the data folder's own paths."""
-    given = os.environ.get("DAGSTER_HOME")
+    given = os.environ.get("DAGSTER_HOME")  # empty: not given
     if given:
         return Path(given)
     home = SETTINGS.data / "dagster"

@@ -1,0 +1,31 @@
+{# Types of the public tables in one place. Aggregates widen decimals and division leaves them,
+   so every sum and quotient goes through one of these. #}
+
+{% macro money(expression) -%} cast({{ expression }} as decimal(18, 2)) {%- endmacro %}
+
+{% macro quantity(expression) -%} cast({{ expression }} as decimal(18, 4)) {%- endmacro %}
+
+{% macro unit_cost(expression) -%} cast({{ expression }} as decimal(18, 6)) {%- endmacro %}
+
+{# In hundredths; null where there is nothing to be a share of, or a share beyond all meaning. #}
+{% macro percent(part, whole) -%}
+    try_cast(100 * ({{ part }}) / nullif({{ whole }}, 0) as decimal(18, 4))
+{%- endmacro %}
+
+{# An instant as a plain timestamp that reads in UTC: the type that every analyst's tool knows. #}
+{% macro utc(instant) -%} cast({{ instant }} at time zone 'UTC' as timestamp) {%- endmacro %}
+
+{# The calendar day on which a UTC timestamp falls in a time zone. #}
+{% macro local_date(utc_timestamp, timezone) -%}
+    cast(({{ utc_timestamp }} at time zone 'UTC') at time zone {{ timezone }} as date)
+{%- endmacro %}
+
+{# Debit-positive to positive on the account's normal side. #}
+{% macro natural(amount, normal_side) -%}
+    case when {{ normal_side }} = 'credit' then -({{ amount }}) else {{ amount }} end
+{%- endmacro %}
+
+{# A document's amount in the company's currency. #}
+{% macro in_company_currency(amount, exchange_rate) -%}
+    {{ money('round(' ~ amount ~ ' * ' ~ exchange_rate ~ ', 2)') }}
+{%- endmacro %}

@@ -1,0 +1,77 @@
+-- The marts' side of the trial balance, the balance sheet and the profit and loss.
+with
+
+balances as (
+    select * from {{ ref('int_balances_as_reported') }}
+),
+
+totals as (
+    select * from {{ ref('int_statement_totals') }}
+),
+
+trial_balance as (
+    select
+        company_id,
+        report,
+        as_of_date,
+        period_from,
+        account_id as entity_key,
+        unnest(['debit', 'credit']) as measure,
+        unnest([greatest(amount, 0), greatest(-amount, 0)]) as value,
+    from balances
+    where report = 'trial_balance'
+),
+
+-- Earnings that no entry has closed are part of equity.
+balance_sheet as (
+    select
+        company_id,
+        report,
+        as_of_date,
+        period_from,
+        unnest(['assets', 'liabilities', 'equity']) as entity_key,
+        'balance' as measure,
+        unnest([assets, liabilities, equity + net_profit]) as value,
+    from totals
+    where report = 'balance_sheet'
+),
+
+{%- set lines = [
+    'operating_revenue', 'other_revenue', 'cost_of_goods_sold', 'gross_profit',
+    'operating_expense', 'other_expense', 'net_profit',
+] %}
+
+profit_and_loss as (
+    select
+        company_id,
+        report,
+        as_of_date,
+        period_from,
+        unnest({{ lines }}) as entity_key,
+        'amount' as measure,
+        unnest([{{ lines | join(', ') }}]) as value,
+    from totals
+    where report = 'profit_loss'
+),
+
+figures as (
+    select * from trial_balance
+    union all
+    select * from balance_sheet
+    union all
+    select * from profit_and_loss
+),
+
+final as (
+    select
+        company_id,
+        report,
+        as_of_date,
+        period_from,
+        entity_key,
+        measure,
+        {{ quantity('value') }} as value,
+    from figures
+)
+
+select * from final

@@ -1,0 +1,86 @@
+with
+
+entries as (
+    select * from {{ ref('stg_journal_entries') }} where is_counted
+),
+
+lines as (
+    select * from {{ ref('stg_journal_lines') }}
+),
+
+accounts as (
+    select * from {{ ref('accounts') }}
+),
+
+companies as (
+    select * from {{ ref('stg_companies') }}
+),
+
+reversed as (
+    select distinct
+        company_id,
+        reverses_journal_id as journal_id,
+    from entries
+    where reverses_journal_id is not null
+),
+
+headers as (
+    select
+        entries.*,
+        reversed.journal_id is not null as is_reversed,
+        closings.journal_id is not null as is_closing_entry,
+        companies.currency,
+        companies.built_at,
+        date_diff(
+            'day', entries.journal_date, {{ local_date('entries.created_at', 'companies.timezone') }}
+        ) as days_backdated,
+    from entries
+    inner join companies using (company_id)
+    left join reversed using (company_id, journal_id)
+    left join {{ ref('int_closing_entries') }} as closings using (company_id, journal_id)
+),
+
+final as (
+    select
+        headers.company_id,
+        headers.journal_id || ':' || coalesce(lines.line_id, cast(lines.line_no as varchar))
+            as line_key,
+        headers.journal_id,
+        headers.journal_number,
+        lines.line_no,
+        headers.journal_date,
+        cast(date_trunc('month', headers.journal_date) as date) as period,
+        lines.account_id,
+        coalesce(accounts.account_number, lines.account_number) as account_number,
+        coalesce(accounts.account_name, lines.account_name) as account_name,
+        accounts.account_type,
+        accounts.account_category,
+        headers.reference,
+        headers.description as entry_description,
+        lines.description as line_description,
+        lines.debit,
+        lines.credit,
+        lines.amount,
+        {{ money(natural('lines.amount', 'accounts.normal_side')) }} as natural_amount,
+        {{ money('sum(lines.amount) over account_history') }} as running_balance,
+        headers.status,
+        headers.reverses_journal_id,
+        headers.is_reversed,
+        headers.is_closing_entry,
+        headers.created_at,
+        headers.posted_at,
+        cast(headers.days_backdated as integer) as days_backdated,
+        headers.request_id,
+        headers.currency,
+        headers.built_at,
+    from lines
+    inner join headers using (company_id, journal_id)
+    left join accounts using (company_id, account_id)
+    window account_history as (
+        partition by headers.company_id, lines.account_id
+        order by headers.journal_date, headers.journal_number, headers.journal_id, lines.line_no
+        rows between unbounded preceding and current row
+    )
+)
+
+select * from final

@@ -1,0 +1,73 @@
+with
+
+accounts as (
+    select * from {{ ref('stg_accounts') }}
+),
+
+roles as (
+    select * from {{ ref('int_account_roles') }}
+),
+
+companies as (
+    select * from {{ ref('stg_companies') }}
+),
+
+sections as (
+    select
+        company_id,
+        account_id,
+        case
+            when account_type = 'asset' then 'assets'
+            when account_type = 'liability' then 'liabilities'
+            when account_type = 'equity' then 'equity'
+            when account_type = 'revenue' and account_category = 'other_revenue' then 'other_revenue'
+            when account_type = 'revenue' then 'operating_revenue'
+            when account_category in ('cost_of_goods_sold', 'other_expense') then account_category
+            when account_type = 'expense' then 'operating_expense'
+        end as section,
+    from accounts
+),
+
+final as (
+    select
+        accounts.company_id,
+        accounts.account_id,
+        accounts.account_number,
+        accounts.account_name,
+        accounts.account_type,
+        accounts.account_category,
+        accounts.parent_account_id,
+        cast(accounts.account_level as integer) as level,
+        case when accounts.account_type in ('asset', 'expense') then 'debit' else 'credit' end
+            as normal_side,
+        case
+            when accounts.account_type in ('revenue', 'expense') then 'profit_and_loss'
+            else 'balance_sheet'
+        end as statement,
+        sections.section,
+        cast(
+            case sections.section
+                when 'assets' then 1
+                when 'liabilities' then 2
+                when 'equity' then 3
+                when 'operating_revenue' then 4
+                when 'cost_of_goods_sold' then 5
+                when 'operating_expense' then 6
+                when 'other_revenue' then 7
+                when 'other_expense' then 8
+            end as integer
+        ) as section_order,
+        roles.account_role,
+        coalesce(roles.role_source, 'none') as role_source,
+        accounts.is_active,
+        accounts.is_deleted,
+        accounts.api_balance,
+        companies.currency,
+        companies.built_at,
+    from accounts
+    inner join sections using (company_id, account_id)
+    inner join companies using (company_id)
+    left join roles using (company_id, account_id)
+)
+
+select * from final

@@ -1,0 +1,84 @@
+with
+
+customers as (
+    select * from {{ ref('stg_customers') }}
+),
+
+companies as (
+    select * from {{ ref('stg_companies') }}
+),
+
+invoices as (
+    select
+        invoices.*,
+        companies.today,
+    from {{ ref('invoices') }} as invoices
+    inner join companies using (company_id)
+    where invoices.is_recognised
+),
+
+sales as (
+    select
+        company_id,
+        customer_id,
+        min(invoice_date) as first_invoice_date,
+        max(invoice_date) as last_invoice_date,
+        count(*) as invoice_count,
+        sum({{ in_company_currency('subtotal', 'exchange_rate') }}) as revenue_total,
+        sum(case
+            when invoice_date > today - interval 12 months and invoice_date <= today
+                then {{ in_company_currency('subtotal', 'exchange_rate') }}
+        end) as revenue_12m,
+        avg(case
+            when amount_due <= 0 and total > 0 then date_diff('day', invoice_date, last_payment_date)
+        end) as avg_days_to_pay,
+    from invoices
+    group by company_id, customer_id
+),
+
+open_items as (
+    select
+        company_id,
+        customer_id,
+        sum(open_amount) as open_balance,
+        sum(case when days_past_due > 0 then open_amount end) as overdue_balance,
+    from {{ ref('ar_open_items') }}
+    group by company_id, customer_id
+),
+
+final as (
+    select
+        customers.company_id,
+        customers.customer_id,
+        customers.customer_number,
+        customers.customer_name,
+        customers.customer_type,
+        customers.email,
+        customers.phone,
+        customers.tax_number,
+        customers.status,
+        customers.payment_terms,
+        customers.credit_limit,
+        customers.api_balance,
+        {{ money('coalesce(open_items.open_balance, 0)') }} as open_balance,
+        {{ money('coalesce(open_items.overdue_balance, 0)') }} as overdue_balance,
+        {{ percent('coalesce(open_items.open_balance, 0)', 'customers.credit_limit') }}
+            as credit_used_pct,
+        sales.first_invoice_date,
+        sales.last_invoice_date,
+        cast(coalesce(sales.invoice_count, 0) as integer) as invoice_count,
+        {{ money('coalesce(sales.revenue_total, 0)') }} as revenue_total,
+        {{ money('coalesce(sales.revenue_12m, 0)') }} as revenue_12m,
+        cast(sales.avg_days_to_pay as decimal(18, 2)) as avg_days_to_pay,
+        cast(date_diff('day', sales.last_invoice_date, companies.today) as integer)
+            as days_since_last_invoice,
+        customers.is_deleted,
+        companies.currency,
+        companies.built_at,
+    from customers
+    inner join companies using (company_id)
+    left join sales using (company_id, customer_id)
+    left join open_items using (company_id, customer_id)
+)
+
+select * from final

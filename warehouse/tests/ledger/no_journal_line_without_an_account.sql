@@ -1,0 +1,11 @@
+-- Every line that counts names an account of the chart, deleted ones included. Asked of staging, so
+-- that no statement is built on a line that belongs nowhere.
+select
+    lines.company_id,
+    lines.journal_id,
+    lines.line_no,
+    lines.account_id,
+from {{ ref('stg_journal_lines') }} as lines
+inner join {{ ref('stg_journal_entries') }} as entries using (company_id, journal_id)
+left join {{ ref('accounts') }} as accounts using (company_id, account_id)
+where entries.is_counted and accounts.section is null
