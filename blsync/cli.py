@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -34,6 +35,7 @@ app.add_typer(push_app, name="push")
 
 out = Console()
 err = Console(stderr=True, highlight=False)
+SECONDS_BETWEEN_LINES = 5
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -65,7 +67,7 @@ def _print_json(document: object) -> None:
 
 
 def _print_table(title: str | None, headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=title, title_justify="left", header_style="bold", title_style="bold")
     for index, header in enumerate(headers):
         is_number = any(
             isinstance(row[index], int | float) or _is_decimal(row[index]) for row in rows
@@ -84,7 +86,15 @@ def _is_decimal(value: object) -> bool:
 def progress_bars() -> Iterator[Any]:
     """Yield a callback for the pull's progress: bars on a terminal, plain lines otherwise."""
     if not err.is_terminal:
-        yield lambda entity, done, total: say(f"{entity}: {done} of {total or '?'} records")
+        said_at: dict[str, float] = {}
+
+        def tell(entity: str, done: int, total: int | None) -> None:
+            now = time.monotonic()
+            if done >= (total or 0) or now - said_at.get(entity, 0) >= SECONDS_BETWEEN_LINES:
+                said_at[entity] = now
+                say(f"{entity}: {done} of {total or '?'} records")
+
+        yield tell
         return
     columns = (TextColumn("{task.description:18}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=err, transient=True) as progress:
@@ -275,12 +285,22 @@ def status_command(as_json: Json = False) -> None:
         return
     for name, company in report["companies"].items():
         rows = [
-            (entity, e["covered_until"], e["rows"], e["quarantined"], e["last_load"])
+            (
+                entity,
+                _to_second(e["covered_until"]),
+                e["rows"],
+                e["quarantined"],
+                _to_second(e["last_load"]),
+            )
             for entity, e in company["entities"].items()
         ]
-        headers = ("entity", "covered until", "rows landed", "quarantined", "last load")
+        headers = ("entity", "covered until (UTC)", "rows", "quarantined", "last load (UTC)")
         _print_table(f"{name}: {company['quota_left']} requests left this hour", headers, rows)
     out.print(f"Published: {report['published_at'] or 'nothing yet'}")
+
+
+def _to_second(instant: str | None) -> str:
+    return instant[:19].replace("T", " ") if instant else "never"
 
 
 class Format(StrEnum):

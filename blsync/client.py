@@ -37,6 +37,8 @@ from blsync.settings import Company, require_credentials
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 TRIES = 5
+REFUSALS = 60
+"""Answers 429 in a row, each waited for as told, before a request is given up."""
 EMPTY_PAGES = 20
 """Empty pages in a row, each promising more, before the server is called broken."""
 _TIMEOUT = httpx.Timeout(connect=10, read=60, write=30, pool=None)
@@ -92,7 +94,7 @@ class Answer:
     data: msgspec.Raw
     request_id: str
     at: datetime
-    pagination: _Pagination
+    pagination: _Pagination | None
 
 
 @dataclass(frozen=True)
@@ -224,7 +226,7 @@ class Client:
         content: bytes | None = None,
     ) -> Answer:
         what = f"{method} {path}"
-        while True:
+        for _ in range(REFUSALS):
             request_id = uuid.uuid4().hex
             headers = {"X-Request-ID": request_id}
             if content is not None:
@@ -255,6 +257,14 @@ class Client:
                 raise
             self.pace.answered(slot, response.status_code, response.headers)
             return answer
+        raise ApiError(
+            f"{what}: 429 {REFUSALS} times in a row, request {request_id}, though each wait was "
+            "as long as told. Another program may be using up the key; run the command again "
+            "later.",
+            status=429,
+            code="RATE_LIMIT_EXCEEDED",
+            request_id=request_id,
+        )
 
     def _token(self) -> str:
         key = self.company.api_key
@@ -269,7 +279,7 @@ def _read(what: str, response: httpx.Response, sent_id: str, *, has_cursor: bool
     request_id = response.headers.get("x-request-id") or sent_id
     try:
         envelope = _ENVELOPE.decode(response.content)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         envelope = None
     if response.is_success and envelope is not None and envelope.success is not False:
         return Answer(
@@ -277,7 +287,7 @@ def _read(what: str, response: httpx.Response, sent_id: str, *, has_cursor: bool
             envelope.data,
             request_id,
             _server_time(response),
-            envelope.pagination or _Pagination(),
+            envelope.pagination,
         )
     raise _error(what, response, envelope, request_id, has_cursor=has_cursor)
 
@@ -345,6 +355,12 @@ def _page(path: str, answer: Answer) -> Page:
             request_id=answer.request_id,
         ) from None
     pagination = answer.pagination
+    if pagination is None:
+        raise ServerFault(
+            f"GET {path}: the list does not say whether there is more. Tell the vendor, quoting "
+            f"request {answer.request_id}.",
+            request_id=answer.request_id,
+        )
     if pagination.has_more and not pagination.next_cursor:
         raise ServerFault(
             f"GET {path}: the server says that there is more but gives no cursor to it. Tell the "

@@ -244,26 +244,43 @@ def _manifest() -> Path:
     return manifest
 
 
-@dbt_assets(
-    manifest=_manifest(),
-    dagster_dbt_translator=Translator(),
-    name="warehouse",
-)
+@dbt_assets(manifest=_manifest(), dagster_dbt_translator=Translator(), name="warehouse")
 def warehouse(
     context: dg.AssetExecutionContext, dbt: DbtCliResource, watch: dg.ResourceParam[Watch]
 ) -> Iterator[Any]:
     """Build staging and marts and run their laws."""
-    with (
-        _failing_clearly(watch),
-        marts.building(SETTINGS, watch.say or context.log.info) as artifacts,
-    ):
-        run: DbtCliInvocation = dbt.cli(["build"], context=context, target_path=artifacts)
+    with _failing_clearly(watch):
+        events: list[Any] = []
+        failure: BuildError | None = None
         try:
-            yield from (
-                run.stream().fetch_row_counts().fetch_column_metadata(with_column_lineage=False)
-            )
-        except DagsterDbtCliRuntimeError:
-            raise BuildError(marts.failures_of(artifacts)) from None
+            with marts.building(SETTINGS, watch.say or context.log.info) as artifacts:
+                run: DbtCliInvocation = dbt.cli(["build"], context=context, target_path=artifacts)
+                try:
+                    events.extend(run.stream())
+                except DagsterDbtCliRuntimeError:
+                    raise BuildError(marts.failures_of(artifacts)) from None
+        except BuildError as error:
+            failure = error  # what was built and checked until then is shown all the same
+        # dagster-dbt would ask dbt's adapter table by table, which takes longer than the build.
+        tables = {} if failure else marts.tables_of_build(SETTINGS)
+        for event in events:
+            if isinstance(event, dg.Output):
+                key = context.asset_key_for_output(event.output_name)
+                event = event.with_metadata({**event.metadata, **_table_metadata(tables, key)})
+            yield event
+        if failure:
+            raise failure
+
+
+def _table_metadata(tables: Mapping[str, marts.Table], key: dg.AssetKey) -> Mapping[str, Any]:
+    table = tables.get(".".join(key.path))
+    if table is None:
+        return {}
+    columns = [dg.TableColumn(name, kind, text) for name, kind, text in table.columns]
+    return {
+        "dagster/row_count": table.rows,
+        "dagster/column_schema": dg.TableSchema(columns),
+    }
 
 
 @dg.asset(

@@ -29,6 +29,8 @@ from blsync.errors import StorageError
 
 _FOOTER = b"blsync"
 _BUILTIN = (Decimal, datetime, date)
+_UNFIT = (pa.ArrowInvalid, OverflowError)
+"""What Arrow raises for a value that its column cannot hold."""
 _QUARANTINE_SCHEMA = pa.schema(
     [
         pa.field("_payload", pa.string()),
@@ -187,19 +189,19 @@ def type_records(
     for received in batch:
         try:
             record = entity.decoder.decode(received.payload)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            rows.append(_row(entity, record, company_id, load_id, received))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             rejects.append(_reject(received, str(error)))
             continue
-        rows.append(_row(entity, record, company_id, load_id, received))
         kept.append(received)
     try:
         return pa.Table.from_pylist(rows, entity.schema)
-    except pa.ArrowInvalid:
+    except _UNFIT:
         good = []
         for row, received in zip(rows, kept, strict=True):
             try:
                 good.append(pa.Table.from_pylist([row], entity.schema))
-            except pa.ArrowInvalid as error:
+            except _UNFIT as error:
                 rejects.append(_reject(received, f"{error} (in {_culprit(entity, row)})"))
         return pa.concat_tables([entity.schema.empty_table(), *good])
 
@@ -226,7 +228,7 @@ def _culprit(entity: Entity, row: dict[str, Any]) -> str:
     for field in entity.schema:
         try:
             pa.array([row.get(field.name)], field.type)
-        except pa.ArrowInvalid:
+        except _UNFIT:
             return str(field.name)
     return "the record"
 

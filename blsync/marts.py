@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,13 @@ from blsync.settings import ROOT, Company, Settings
 
 PROJECT = ROOT / "warehouse"
 SCHEMAS = ("finance", "history", "proposals")
+CHECKS = (
+    "aged_receivables",
+    "balance_sheet",
+    "profit_and_loss",
+    "stock_valuation",
+    "trial_balance",
+)
 USER_TABLES = {
     "account_roles.csv": "company_id,account_number,account_role",
     "period_close.csv": "company_id,period,closed_at",
@@ -63,7 +71,11 @@ def published_file(settings: Settings) -> Path:
 
 def dbt_environment(settings: Settings) -> dict[str, str]:
     """Return the variables that the dbt project reads; its paths have to be absolute."""
-    return {"BLSYNC_DATA": str(settings.data), "BLSYNC_SEEDS": str(settings.seeds)}
+    return {
+        "BLSYNC_DATA": str(settings.data),
+        "BLSYNC_SEEDS": str(settings.seeds),
+        "DBT_LOG_LEVEL_FILE": "none",  # Dagster keeps the log of each run
+    }
 
 
 def dbt_executable() -> str:
@@ -145,6 +157,43 @@ def building(settings: Settings, say: Callable[[str], None]) -> Iterator[Path]:
             whole.touch()
 
 
+@dataclass(frozen=True)
+class Table:
+    """A table of the build; `columns` are (name, type, meaning)."""
+
+    rows: int
+    comment: str | None
+    columns: list[tuple[str, str, str | None]]
+
+
+def tables_of_build(settings: Settings) -> dict[str, Table]:
+    """Return the build's tables by `schema.name`."""
+    with duckdb.connect(str(settings.data / "build.duckdb"), read_only=True) as db:
+        return _tables(db, "build")
+
+
+def _tables(db: duckdb.DuckDBPyConnection, database: str) -> dict[str, Table]:
+    tables = db.execute(
+        "select schema_name, table_name, comment from duckdb_tables() "
+        "where database_name = ? order by all",
+        [database],
+    ).fetchall()
+    columns: dict[tuple[str, str], list[tuple[str, str, str | None]]] = {}
+    for schema, table, *column in db.execute(
+        "select schema_name, table_name, column_name, data_type, comment from duckdb_columns() "
+        "where database_name = ? order by schema_name, table_name, column_index",
+        [database],
+    ).fetchall():
+        columns.setdefault((schema, table), []).append(tuple(column))
+    found = {}
+    for schema, table, comment in tables:
+        name = f'"{database}"."{schema}"."{table}"'
+        count = db.execute(f"select count(*) from {name}").fetchone()  # noqa: S608
+        rows = count[0] if count else 0
+        found[f"{schema}.{table}"] = Table(rows, comment, columns[schema, table])
+    return found
+
+
 def failures_of(artifacts: Path) -> str:
     """Return what went wrong in dbt's latest run, model by model and law by law."""
     try:
@@ -158,7 +207,7 @@ def failures_of(artifacts: Path) -> str:
     ]
     return (
         "dbt could not build the marts, so the published ones stay as they were. "
-        + ("; ".join(failed) or f"See {artifacts.parent / 'dbt' / 'dbt.log'}")
+        + ("; ".join(failed) or "See the run's log in Dagster's UI (`make ui`)")
         + "."
     )
 
@@ -194,27 +243,18 @@ def _copy(build: Path, draft: Path) -> dict[str, int]:
     with duckdb.connect() as db:
         db.execute(f"attach '{_quoted(build)}' as build (read_only)")
         db.execute(f"attach '{_quoted(draft)}' as draft (storage_version 'v1.0.0')")
-        tables = db.execute(
-            "select schema_name, table_name, comment from duckdb_tables() "
-            "where database_name = 'build' order by all"
-        ).fetchall()
-        for schema, table, comment in tables:
+        for full_name, table in _tables(db, "build").items():
+            schema, name = full_name.split(".")
             if schema not in SCHEMAS:
                 continue
-            name = f'"{schema}"."{table}"'
+            target = f'draft."{schema}"."{name}"'
             db.execute(f'create schema if not exists draft."{schema}"')
-            db.execute(f"create table draft.{name} as from build.{name}")
-            if comment:
-                db.execute(f"comment on table draft.{name} is '{_quoted(comment)}'")
-            columns = db.execute(
-                "select column_name, comment from duckdb_columns() where database_name = 'build' "
-                "and schema_name = ? and table_name = ? and comment is not null",
-                [schema, table],
-            ).fetchall()
-            for column, text in columns:
-                db.execute(f"comment on column draft.{name}.\"{column}\" is '{_quoted(text)}'")
-            count = db.execute(f"select count(*) from draft.{name}").fetchone()  # noqa: S608
-            rows[f"{schema}.{table}"] = count[0] if count else 0
+            db.execute(f'create table {target} as from build."{schema}"."{name}"')
+            db.execute(f"comment on table {target} is '{_quoted(table.comment or '')}'")
+            for column, _, meaning in table.columns:
+                text = _quoted(meaning or "")
+                db.execute(f"comment on column {target}.\"{column}\" is '{text}'")
+            rows[full_name] = table.rows
         db.execute("detach draft")
     return rows
 
@@ -312,7 +352,7 @@ def tie_out(settings: Settings) -> dict[str, Any]:
         "select check_name, sum(abs(difference)) filter (where status <> 'not_comparable') as off "
         "from finance.reconciliation group by check_name order by check_name",
     )
-    return dict(rows)
+    return dict.fromkeys(CHECKS) | dict(rows)
 
 
 @contextmanager

@@ -18,7 +18,13 @@ from blsync.entities import select
 from blsync.errors import BlsyncError, ConfigError
 from blsync.lake import Lake
 from blsync.pull import Progress, Result
-from blsync.settings import ROOT, Company, Settings, require_credentials
+from blsync.settings import (
+    ROOT,
+    Company,
+    Settings,
+    paths_in_environment,
+    require_credentials,
+)
 
 
 @dataclass
@@ -137,9 +143,10 @@ def open_ui(settings: Settings, port: int) -> int:
     home = _definitions().instance_home()
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(ROOT / "workspace.yaml")]
     command += ["-h", "127.0.0.1", "-p", str(port)]
-    environment = {**os.environ, "DAGSTER_HOME": str(home)}
+    environment = {**os.environ, **paths_in_environment(settings), "DAGSTER_HOME": str(home)}
     with contextlib.suppress(KeyboardInterrupt):
-        return subprocess.run(command, env=environment, check=False).returncode  # noqa: S603
+        # In its home, or Dagster warns of the dagster.yaml that it finds here and does not use.
+        return subprocess.run(command, env=environment, cwd=home, check=False).returncode  # noqa: S603
     return 0
 
 

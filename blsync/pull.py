@@ -32,6 +32,9 @@ OVERLAP = timedelta(minutes=5)
 REVERSED = "reversed originals"
 """The name under which records are spooled that a reversing record made us fetch again."""
 
+_UNTYPED = (msgspec.MsgspecError, UnicodeDecodeError, OverflowError, RecursionError)
+"""Raised by a record that goes to quarantine once it is typed."""
+
 Progress = Callable[[str, int, int | None], None]
 """Told the entity, the records read so far and the total that the server gave."""
 
@@ -320,8 +323,8 @@ async def _fetch_reversed(work: _Work, load: Load, held: set[int]) -> None:
         for received in batch:
             try:
                 record = msgspec.json.decode(received.payload, type=_Reversal)
-            except msgspec.MsgspecError:
-                continue  # it goes to quarantine when it is typed
+            except _UNTYPED:
+                continue
             if record.status == "void":
                 known_void.add(record.id)
             if record.reverses_id:
@@ -349,10 +352,10 @@ def _change_times(feed: Feed, records: list[msgspec.Raw]) -> list[datetime]:
     for record in records:
         try:
             at = decoder.decode(record).at
-        except msgspec.MsgspecError:
-            continue  # it goes to quarantine when it is typed
-        if at:
-            times.append(at if at.tzinfo else at.replace(tzinfo=UTC))
+            if at:
+                times.append(at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC))
+        except _UNTYPED:
+            continue
     return times
 
 

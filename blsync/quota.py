@@ -8,6 +8,8 @@ tells in its headers is believed over our own count.
 from __future__ import annotations
 
 import asyncio
+import math
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +21,9 @@ from blsync.errors import QuotaSpent
 from blsync.ledger import Ledger, requests
 from blsync.ledger.requests import Limits, Wait
 from blsync.settings import Settings
+
+LONGEST_WAIT = 86_400.0
+"""Seconds; a `Retry-After` above it is taken for this."""
 
 
 @dataclass
@@ -55,6 +60,7 @@ class Pace:
         """Free a slot and take note of what the answer says about the quota."""
         now = self.clock()
         retry_after = _seconds(headers.get("retry-after"), now)
+        reset_at = _whole(headers.get("x-ratelimit-reset"))
         blocked_until = now + (1.0 if retry_after is None else retry_after) if status == 429 else 0
         requests.answer(
             self.ledger,
@@ -63,7 +69,8 @@ class Pace:
             now,
             limit=_whole(headers.get("x-ratelimit-limit")),
             remaining=_whole(headers.get("x-ratelimit-remaining")),
-            reset_at=_whole(headers.get("x-ratelimit-reset")),
+            # No window is longer than the window: a reset told in milliseconds would never come.
+            reset_at=None if reset_at is None else min(reset_at, now + self.limits.window),
             blocked_until=blocked_until,
         )
 
@@ -95,7 +102,7 @@ def pace_for(settings: Settings, ledger: Ledger, key_id: str) -> Pace:
 
 
 def _whole(text: str | None) -> int | None:
-    return int(text) if text and text.strip().isdigit() else None
+    return int(text) if text and re.fullmatch(r"\s*[0-9]{1,18}\s*", text) else None
 
 
 def _seconds(text: str | None, now: float) -> float | None:
@@ -103,10 +110,10 @@ def _seconds(text: str | None, now: float) -> float | None:
     if not text:
         return None
     try:
-        return max(0.0, float(text))
+        seconds = float(text)
     except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
-    except ValueError:
-        return None
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - now
+        except (ValueError, OverflowError):
+            return None
+    return min(max(0.0, seconds), LONGEST_WAIT) if math.isfinite(seconds) else None

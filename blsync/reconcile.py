@@ -152,19 +152,19 @@ async def _figures(
 ) -> list[dict[str, Any]]:
     try:
         answer = await _answer(client, question)
-        return [
-            {
-                "report": question.report,
-                "as_of_date": question.as_of,
-                "period_from": question.period_from,
-                "entity_key": key,
-                "measure": measure,
-                "value": Decimal(value),
-                "request_id": answer.request_id,
-                "fetched_at": datetime.now(UTC),
-            }
+        asked = {
+            "report": question.report,
+            "as_of_date": question.as_of,
+            "period_from": question.period_from,
+            "request_id": answer.request_id,
+            "fetched_at": datetime.now(UTC),
+        }
+        figures = [
+            {**asked, "entity_key": key, "measure": measure, "value": Decimal(value)}
             for key, measure, value in question.read(_JSON.decode(answer.data))
         ]
+        # A row of its own says that the report came, even where it lists nothing.
+        return [{**asked, "entity_key": None, "measure": None, "value": Decimal(0)}, *figures]
     except Unauthorized:
         raise
     except ApiError as error:

@@ -29,6 +29,8 @@ from blsync.errors import ConfigError
 ROOT = Path(__file__).resolve().parent.parent
 PRODUCTION = "https://api.bigledger.com/v1"
 
+_ENCODING = "utf-8-sig"
+"""UTF-8, with or without the mark that Windows editors put in front."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -104,9 +106,7 @@ class Settings(BaseSettings):
     @field_validator("api_key")
     @classmethod
     def _printable(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
-            raise ValueError("holds a space or a character that no key has; copy it again")
-        return value
+        return _checked_key(value)
 
     @field_validator("timezone")
     @classmethod
@@ -126,8 +126,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _ends_in_v1(self) -> Self:
-        if not self.base_url.endswith("/v1"):
-            raise ValueError("BIGLEDGER_BASE_URL must end in /v1, as https://api.bigledger.com/v1")
+        _checked_base(self.base_url, "BIGLEDGER_BASE_URL")
         return self
 
     @property
@@ -184,7 +183,7 @@ def load() -> Settings:
     path = env_file()
     _check_env_file(path)
     try:
-        return Settings(_env_file=path)
+        return Settings(_env_file=path, _env_file_encoding=_ENCODING)
     except ValidationError as error:
         raise ConfigError(_explain(error)) from None
 
@@ -192,6 +191,17 @@ def load() -> Settings:
 def env_file() -> Path:
     """Return the file that holds settings beside the environment; it need not exist."""
     return Path(os.environ.get("BLSYNC_ENV_FILE") or ROOT / ".env")
+
+
+def paths_in_environment(settings: Settings) -> dict[str, str]:
+    """Return the settings that are paths, absolute, for a process with another working folder."""
+    paths = {
+        "BLSYNC_ENV_FILE": env_file(),
+        "BLSYNC_COMPANIES": settings.companies_file,
+        "BLSYNC_DATA": settings.data,
+        "BLSYNC_SEEDS": settings.seeds,
+    }
+    return {name: str(path.absolute()) for name, path in paths.items() if path}
 
 
 def require_credentials(company: Company) -> None:
@@ -211,7 +221,7 @@ def require_credentials(company: Company) -> None:
 
 def _check_env_file(path: Path) -> None:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding=_ENCODING)
     except FileNotFoundError:
         return
     except (OSError, UnicodeDecodeError) as error:
@@ -236,6 +246,7 @@ def _explain(error: ValidationError) -> str:
 def _checked_url(value: str) -> str:
     url = value.rstrip("/")
     parts = urlsplit(url)
+    _ = parts.port  # ValueError for one that is no number
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an address like https://api.bigledger.com/v1")
     if parts.username or parts.password or parts.query or parts.fragment:
@@ -246,6 +257,18 @@ def _checked_url(value: str) -> str:
             "(http is for loopback only)"
         )
     return url
+
+
+def _checked_base(url: str, where: str) -> str:
+    if not url.endswith("/v1"):
+        raise ValueError(f"{where} must end in /v1, as {PRODUCTION}")
+    return url
+
+
+def _checked_key(key: SecretStr | None) -> SecretStr | None:
+    if key and not re.fullmatch(r"[!-~]+", key.get_secret_value()):
+        raise ValueError("holds a space or a character that no key has; copy it again")
+    return key
 
 
 def _is_loopback(host: str) -> bool:
@@ -272,11 +295,14 @@ class _CompanyTable(BaseModel, extra="forbid"):
 
 def _companies_of(path: Path, settings: Settings) -> list[Company]:
     try:
-        tables: Mapping[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))["companies"]
+        tables: Mapping[str, Any] = tomllib.loads(path.read_text(encoding=_ENCODING))["companies"]
         if not tables:
             raise KeyError("companies")
         listed = {name: _CompanyTable.model_validate(table) for name, table in tables.items()}
-        urls = {name: _checked_url(t.base_url or settings.base_url) for name, t in listed.items()}
+        urls = {
+            name: _checked_base(_checked_url(t.base_url or settings.base_url), f"{name}.base_url")
+            for name, t in listed.items()
+        }
     except OSError as error:
         raise ConfigError(f"BLSYNC_COMPANIES: {path} cannot be read: {error.strerror}.") from None
     except KeyError:
@@ -285,14 +311,23 @@ def _companies_of(path: Path, settings: Settings) -> list[Company]:
         raise ConfigError(f"BLSYNC_COMPANIES: {path}: {_explain(error)}") from None
     except (ValueError, AttributeError) as error:
         raise ConfigError(f"BLSYNC_COMPANIES: {path}: {error}.") from None
-    keys = {**dotenv_values(env_file()), **os.environ}
+    values = {**dotenv_values(env_file(), encoding=_ENCODING), **os.environ}
+    keys = {name: _key_of(table, values) for name, table in listed.items()}
     return [
         Company(
             name=_checked_name(name, "BLSYNC_COMPANIES"),
             company_id=_checked_name(table.company_id, f"companies.{name}.company_id"),
             base_url=urls[name],
             start=table.start or settings.start,
-            api_key=SecretStr(key) if (key := keys.get(table.api_key_env)) else None,
+            api_key=keys[name],
         )
         for name, table in listed.items()
     ]
+
+
+def _key_of(table: _CompanyTable, values: Mapping[str, str | None]) -> SecretStr | None:
+    key = values.get(table.api_key_env)
+    try:
+        return _checked_key(SecretStr(key)) if key else None
+    except ValueError as error:
+        raise ConfigError(f"{table.api_key_env}: {error}.") from None
