@@ -28,7 +28,7 @@ demo: install ## the whole job against a local BigLedger, about two minutes
 	$(BIN)/blsync demo
 
 test: install ## every test, against the sandbox over real sockets
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 ui: install ## Dagster's UI on loopback (PORT=3000)
 	$(BIN)/python -m blsync.cli ui --port $(PORT)

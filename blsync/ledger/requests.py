@@ -29,7 +29,7 @@ class Limits:
     @property
     def held_back(self) -> int:
         """Requests of a window that are left to others."""
-        return round(self.per_hour * self.reserve)
+        return min(round(self.per_hour * self.reserve), self.per_hour - 1)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,9 @@ def answer(
         told: dict[str, float | None] = {}
         if blocked_until > key.blocked_until:
             told["blocked_until"] = blocked_until
-        if remaining is not None and reset_at is not None and slot >= (key.told_by_slot or 0):
+        # What was told before is stale once its window is over; slots may count from 1 again then.
+        is_latest = slot >= (key.told_by_slot or 0) or key.reset_at <= now
+        if remaining is not None and reset_at is not None and is_latest:
             told |= {
                 "told_limit": limit,
                 "remaining": remaining,
@@ -107,11 +109,7 @@ def _locked_key(db: Connection, key_id: str) -> Row[Any]:
 
 
 def _forget(db: Connection, key_id: str, before: float) -> None:
-    db.execute(
-        delete(quota_requests).where(
-            quota_requests.c.key_id == key_id, quota_requests.c.sent_at < before
-        )
-    )
+    db.execute(delete(quota_requests).where(quota_requests.c.key_id == key_id, _seen_at < before))
 
 
 # The server counts a request when it sees it: at some time before its answer.
@@ -153,16 +151,14 @@ def _hour_wait(db: Connection, key: Row[Any], limits: Limits, now: float) -> Wai
 
 def _second_wait(db: Connection, key_id: str, limits: Limits, now: float) -> Wait | None:
     """Wait until a second after the answer to the request `per_second` requests ago."""
+    answered_at, sent_at = quota_requests.c.answered_at, quota_requests.c.sent_at
+    is_in_flight = answered_at.is_(None) & (sent_at > now - SEEN_AFTER)
     rows = db.execute(
-        select(quota_requests.c.sent_at, quota_requests.c.answered_at)
-        .where(quota_requests.c.key_id == key_id, _seen_at > now - SEEN_AFTER)
-        .order_by(quota_requests.c.slot.desc())
-        .limit(limits.per_second * 4)
+        select(answered_at)
+        .where(quota_requests.c.key_id == key_id)
+        .where(is_in_flight | (answered_at > now - 1.0))
     ).all()
-    free_at = sorted(
-        POLL + now if row.answered_at is None else row.answered_at + 1.0 for row in rows
-    )
-    busy = [at for at in free_at if at > now]
+    busy = sorted(POLL + now if row.answered_at is None else row.answered_at + 1.0 for row in rows)
     if len(busy) < limits.per_second:
         return None
     return Wait(busy[len(busy) - limits.per_second], is_hour=False)

@@ -1,0 +1,345 @@
+"""Plans, their operations, and every attempt to carry one out: the push's outbox.
+
+An operation is `held` from the moment at which the intent to send it is committed until an answer
+or a look-up tells what became of it: a process that dies in between leaves the truth behind.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, func, insert, select, update
+
+from blsync.ledger import Ledger
+from blsync.ledger.tables import attempts, operations, plans
+
+SENDS = ("create", "update")
+"""Actions that send something; the others only tell why nothing is sent."""
+
+Problem = dict[str, str | None]
+"""What is wrong with a row: {code, field, message}."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A stored plan; `base_url` is the BigLedger that it was compared with."""
+
+    plan_id: str
+    company: str
+    company_id: str
+    base_url: str
+    endpoint: str
+    state: str
+    source: str
+    mode: str
+    created_at: datetime
+    applied_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One row of a plan; `body` and `changes` are JSON, so that money stays text until it is sent.
+
+    `row` 1 is the first one below the file's header.
+    """
+
+    row: int
+    natural_key: str
+    action: str
+    state: str
+    remote_id: str | None = None
+    body: str = "{}"
+    changes: str = "{}"
+    error: Problem | None = None
+    looked_up_at: datetime | None = None
+    is_verified: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one row; `attempt` is what its latest attempt turned out to be.
+
+    None for `remote_id` leaves the id that is known already.
+    """
+
+    row: int
+    state: str
+    attempt: str
+    remote_id: str | None = None
+    error: Problem | None = None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One time at which a row was sent; `request_id` is what to quote to the vendor."""
+
+    row: int
+    batch_id: str
+    request_id: str | None
+    outcome: str
+    error_code: str | None
+    sent_at: datetime
+    answered_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Held:
+    """An operation whose answer never came, and since when it has been left alone."""
+
+    operation: Operation
+    since: datetime
+
+
+@dataclass
+class Keys:
+    """Natural keys (casefolded) and remote ids that are held, with the plan that holds each."""
+
+    by_key: dict[str, str] = field(default_factory=dict)
+    by_id: dict[str, str] = field(default_factory=dict)
+
+    def holder(self, natural_key: str, remote_id: str | None) -> str | None:
+        """Return the plan that holds this record, if one does."""
+        return self.by_id.get(remote_id or "") or self.by_key.get(natural_key.casefold())
+
+
+def put(ledger: Ledger, plan: Plan, rows: Sequence[Operation]) -> None:
+    """Store a plan, or take note that one that was never applied has been made anew."""
+    with ledger.begin() as db:
+        known = db.execute(select(plans.c.state).where(plans.c.plan_id == plan.plan_id)).scalar()
+        if known is None:
+            db.execute(insert(plans).values(**vars(plan)))
+            values = [{"plan_id": plan.plan_id, **_columns(row)} for row in rows]
+            if values:
+                db.execute(insert(operations), values)
+        elif known == "planned":
+            db.execute(
+                update(plans)
+                .where(plans.c.plan_id == plan.plan_id)
+                .values(created_at=plan.created_at, source=plan.source)
+            )
+
+
+def find(ledger: Ledger, beginning: str) -> list[Plan]:
+    """Return the plans whose id begins so, the newest first."""
+    with ledger.begin() as db:
+        rows = db.execute(
+            select(plans)
+            .where(plans.c.plan_id.startswith(beginning, autoescape=True))
+            .order_by(plans.c.created_at.desc())
+        ).mappings()
+        return [Plan(**row) for row in rows]
+
+
+def operations_of(ledger: Ledger, plan_id: str, state: str | None = None) -> list[Operation]:
+    """Return a plan's operations in the order of the file, or those in one state."""
+    query = select(operations).where(operations.c.plan_id == plan_id).order_by(operations.c.row)
+    if state:
+        query = query.where(operations.c.state == state)
+    with ledger.begin() as db:
+        return [_operation(row) for row in db.execute(query).mappings()]
+
+
+def tally(ledger: Ledger, plan_id: str) -> dict[str, int]:
+    """Return how many of a plan's operations are in each state."""
+    query = (
+        select(operations.c.state, func.count().label("rows"))
+        .where(operations.c.plan_id == plan_id)
+        .group_by(operations.c.state)
+    )
+    with ledger.begin() as db:
+        return {row.state: row.rows for row in db.execute(query)}
+
+
+def claim(
+    ledger: Ledger, plan_id: str, rows: Sequence[Operation], batch_id: str, at: datetime
+) -> list[Operation]:
+    """Commit the intent to send these rows now, and return those that are ours to send.
+
+    A row that another process has claimed meanwhile is left out: none is ever sent by two.
+    """
+    with ledger.begin() as db:
+        db.execute(
+            update(plans)
+            .where(plans.c.plan_id == plan_id, plans.c.state != "applying")
+            .values(state="applying", applied_at=None)
+        )
+        numbers = [row.row for row in rows]
+        place = (operations.c.plan_id == plan_id) & operations.c.row.in_(numbers)
+        free = select(operations.c.row).where(place, operations.c.state == "pending")
+        ours: set[int] = set(db.execute(free.with_for_update()).scalars())
+        db.execute(
+            update(operations)
+            .where(operations.c.plan_id == plan_id, operations.c.row.in_(ours))
+            .values(state="held", looked_up_at=None, error=None)
+        )
+        intents = [
+            {
+                "plan_id": plan_id,
+                "row": number,
+                "batch_id": batch_id,
+                "outcome": "sent",
+                "sent_at": at,
+            }
+            for number in sorted(ours)
+        ]
+        if intents:
+            db.execute(insert(attempts), intents)
+    return [row for row in rows if row.row in ours]
+
+
+def settle(
+    ledger: Ledger,
+    plan_id: str,
+    outcomes: Iterable[Outcome],
+    at: datetime,
+    request_id: str | None = None,
+) -> None:
+    """Write what became of rows that were sent, and of the latest attempt at each.
+
+    `request_id` is that of the request that sent them; None: a look-up told, at `at`.
+    """
+    rows = [
+        {
+            "at_row": outcome.row,
+            "to_state": outcome.state,
+            "id_given": outcome.remote_id,
+            "why": _json(outcome.error),
+            "turned_out": outcome.attempt,
+            "code": (outcome.error or {}).get("code"),
+        }
+        for outcome in outcomes
+    ]
+    if not rows:
+        return
+    place = (operations.c.plan_id == plan_id) & (operations.c.row == bindparam("at_row"))
+    row_change = update(operations).where(place)
+    latest = select(func.max(attempts.c.attempt_id)).where(
+        attempts.c.plan_id == plan_id, attempts.c.row == bindparam("at_row")
+    )
+    attempt_change = update(attempts).where(attempts.c.attempt_id == latest.scalar_subquery())
+    with ledger.begin() as db:
+        db.execute(
+            row_change.values(
+                state=bindparam("to_state"),
+                error=bindparam("why"),
+                remote_id=func.coalesce(bindparam("id_given"), operations.c.remote_id),
+                looked_up_at=None,
+            ),
+            rows,
+        )
+        db.execute(
+            attempt_change.values(
+                outcome=bindparam("turned_out"),
+                error_code=bindparam("code"),
+                request_id=func.coalesce(request_id, attempts.c.request_id),
+                answered_at=at,
+            ),
+            rows,
+        )
+
+
+def refuse_rows(ledger: Ledger, plan_id: str, rows: Iterable[tuple[int, Problem | None]]) -> None:
+    """Write why rows stay where they are, without any attempt."""
+    with ledger.begin() as db:
+        for row, problem in rows:
+            place = (operations.c.plan_id == plan_id) & (operations.c.row == row)
+            db.execute(update(operations).where(place).values(error=_json(problem)))
+
+
+def held(ledger: Ledger, plan_id: str) -> list[Held]:
+    """Return a plan's held rows, each since its latest attempt was answered with nothing usable,
+    or was sent where the process died before any answer.
+    """
+    since = func.max(func.coalesce(attempts.c.answered_at, attempts.c.sent_at))
+    query = (
+        select(operations, since.label("since"))
+        .join(
+            attempts,
+            (attempts.c.plan_id == operations.c.plan_id) & (attempts.c.row == operations.c.row),
+        )
+        .where(operations.c.plan_id == plan_id, operations.c.state == "held")
+        .group_by(*operations.c)
+        .order_by(operations.c.row)
+    )
+    with ledger.begin() as db:
+        return [Held(_operation(row), row["since"]) for row in db.execute(query).mappings()]
+
+
+def attempts_of(ledger: Ledger, plan_id: str) -> list[Attempt]:
+    """Return every attempt at a plan's rows, the oldest first."""
+    query = select(attempts).where(attempts.c.plan_id == plan_id).order_by(attempts.c.attempt_id)
+    with ledger.begin() as db:
+        return [
+            Attempt(**{name: row[name] for name in Attempt.__annotations__})
+            for row in db.execute(query).mappings()
+        ]
+
+
+def looked_up(ledger: Ledger, plan_id: str, rows: Collection[int], at: datetime) -> None:
+    """Write that a look-up found nothing of these held rows."""
+    with ledger.begin() as db:
+        db.execute(
+            update(operations)
+            .where(operations.c.plan_id == plan_id, operations.c.row.in_(list(rows)))
+            .values(looked_up_at=at)
+        )
+
+
+def held_elsewhere(ledger: Ledger, company_id: str, endpoint: str, but: str = "") -> Keys:
+    """Return what is held by a company's plans for an endpoint, leaving out the plan `but`."""
+    query = (
+        select(operations.c.plan_id, operations.c.natural_key, operations.c.remote_id)
+        .join(plans, plans.c.plan_id == operations.c.plan_id)
+        .where(operations.c.state == "held", operations.c.plan_id != but)
+        .where(plans.c.company_id == company_id, plans.c.endpoint == endpoint)
+    )
+    keys = Keys()
+    with ledger.begin() as db:
+        for row in db.execute(query):
+            keys.by_key[row.natural_key.casefold()] = row.plan_id
+            if row.remote_id:
+                keys.by_id[row.remote_id] = row.plan_id
+    return keys
+
+
+def verified(ledger: Ledger, plan_id: str, seen: Iterable[tuple[int, Problem | None]]) -> None:
+    """Write which applied rows were read back as they were wanted, and how the others differ."""
+    place = (operations.c.plan_id == plan_id) & (operations.c.row == bindparam("at_row"))
+    values = [
+        {"at_row": row, "is_right": problem is None, "why": _json(problem)} for row, problem in seen
+    ]
+    if not values:
+        return
+    change = update(operations).where(place)
+    with ledger.begin() as db:
+        db.execute(change.values(is_verified=bindparam("is_right"), error=bindparam("why")), values)
+
+
+def finish(ledger: Ledger, plan_id: str, at: datetime) -> None:
+    """Mark a plan applied where none of its rows is pending or held."""
+    left = select(operations.c.row).where(
+        operations.c.plan_id == plan_id, operations.c.state.in_(("pending", "held"))
+    )
+    with ledger.begin() as db:
+        db.execute(
+            update(plans)
+            .where(plans.c.plan_id == plan_id, ~left.exists())
+            .values(state="applied", applied_at=at)
+        )
+
+
+def _json(problem: Problem | None) -> str | None:
+    return json.dumps(problem, ensure_ascii=False) if problem else None
+
+
+def _columns(operation: Operation) -> dict[str, Any]:
+    return {**vars(operation), "error": _json(operation.error)}
+
+
+def _operation(row: Any) -> Operation:
+    values = {name: row[name] for name in Operation.__annotations__}
+    return Operation(**{**values, "error": json.loads(row["error"]) if row["error"] else None})

@@ -1,0 +1,57 @@
+"""The push: read → validate → plan → apply → settle (design.md, The way of a pushed change)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from blsync.ledger import Ledger, plans
+from blsync.push.outbox import apply
+from blsync.push.planning import ENDPOINTS, MODES, ON_CONFLICT, plan
+from blsync.push.report import PlanReport, report_of
+from blsync.push.work import plan_named
+from blsync.settings import Settings
+
+__all__ = [
+    "ENDPOINTS",
+    "MODES",
+    "ON_CONFLICT",
+    "PlanReport",
+    "apply",
+    "list_plans",
+    "plan",
+    "show",
+]
+
+
+def show(settings: Settings, plan_id: str) -> PlanReport:
+    """Return a plan and what became of its rows; `plan_id` may be the beginning of one.
+
+    Raises ConfigError for an id that is none.
+    """
+    ledger = Ledger(settings.ledger_url)
+    try:
+        return report_of(ledger, plan_named(ledger, plan_id).plan_id)
+    finally:
+        ledger.close()
+
+
+def list_plans(settings: Settings) -> list[dict[str, Any]]:
+    """Return every plan with its rows by state, the newest first; times are UTC."""
+    ledger = Ledger(settings.ledger_url)
+    try:
+        return [
+            {
+                "plan_id": plan.plan_id,
+                "company": plan.company,
+                "endpoint": plan.endpoint,
+                "state": plan.state,
+                "source": plan.source,
+                "created_at": plan.created_at,
+                "applied_at": plan.applied_at,
+                **{s: tally.get(s, 0) for s in ("applied", "rejected", "held", "pending")},
+            }
+            for plan in plans.find(ledger, "")
+            for tally in [plans.tally(ledger, plan.plan_id)]
+        ]
+    finally:
+        ledger.close()

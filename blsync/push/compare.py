@@ -1,0 +1,106 @@
+"""What is wanted against what BigLedger has: typed, so that 5000 and 5000.00 are the same."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+
+from blsync.push.endpoint import Endpoint
+
+Json = dict[str, Any]
+Changes = dict[str, list[Any]]
+"""Field, with dots for nesting → [now, wanted]."""
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+_DECODER = msgspec.json.Decoder(float_hook=Decimal)
+
+
+def to_text(value: object) -> str:
+    """Write JSON; a Decimal becomes a number with just its own digits."""
+    return _ENCODER.encode(value).decode()
+
+
+def from_text(text: str | bytes | msgspec.Raw) -> Any:
+    """Read JSON; a number with a fraction becomes a Decimal, from its text.
+
+    Raises msgspec.MsgspecError where it is not JSON.
+    """
+    return _DECODER.decode(text)
+
+
+def changes(endpoint: Endpoint, now: Mapping[str, Any], wanted: Mapping[str, Any]) -> Changes:
+    """Return the fields that differ. Fields that are not wanted otherwise do not count."""
+    found: Changes = {}
+    for name, value in wanted.items():
+        held = now.get(name)
+        if isinstance(value, dict):
+            parts = held if isinstance(held, dict) else {}
+            for part, inner in value.items():
+                if not _same(parts.get(part), inner):
+                    found[f"{name}.{part}"] = [parts.get(part), inner]
+        elif not _same(held, value, caseless=name in endpoint.caseless):
+            found[name] = [held, value]
+    return found
+
+
+def update_body(now: Mapping[str, Any], wanted: Mapping[str, Any], changed: Changes) -> Json:
+    """Return what an update sends: only the fields that change.
+
+    A nested object goes whole, with the parts that stay: whether BigLedger merges or replaces one
+    is not documented, and this is right either way.
+    """
+    heads = dict.fromkeys(name.partition(".")[0] for name in changed)
+    body: Json = {}
+    for head in heads:
+        value = wanted[head]
+        body[head] = {**(now.get(head) or {}), **value} if isinstance(value, dict) else value
+    return body
+
+
+def create_body(wanted: Mapping[str, Any]) -> Json:
+    """Return what a create sends; there is nothing yet that could be cleared."""
+    body: Json = {}
+    for name, value in wanted.items():
+        kept = (
+            {n: v for n, v in value.items() if v is not None} if isinstance(value, dict) else value
+        )
+        if kept not in (None, {}, []):
+            body[name] = kept
+    return body
+
+
+def _same(now: Any, wanted: Any, *, caseless: bool = False) -> bool:
+    if _is_number(wanted) or _is_number(now):
+        return (number := _number(now)) is not None and number == _number(wanted)
+    if isinstance(wanted, list):
+        return sorted(map(_text, now or [])) == sorted(map(_text, wanted))
+    left, right = _text(now), _text(wanted)
+    return left.casefold() == right.casefold() if caseless else left == right
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | Decimal) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> Decimal | None:
+    if value is None or isinstance(value, bool):
+        return None
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        return None
+
+
+def _text(value: Any) -> str:
+    """Bring a value to one spelling: absent, null and empty are the same, and so are both ways
+    in which Unicode writes an accent.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return unicodedata.normalize("NFC", str(value)).strip()

@@ -1,0 +1,150 @@
+"""Customers as they are written (contract, section 5); email is the natural key."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictStr
+from pydantic_core import PydanticCustomError
+
+from blsync.push.endpoint import Endpoint, Row
+
+_EMAIL = re.compile(r"[^@\s<>;]+@(?:[^@\s.,;<>]+\.)+[^@\s.,;<>]{2,}")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+_SPREADSHEET_NUMBER = re.compile(r"[0-9][.,]?[0-9]*E[+-]?[0-9]+", re.IGNORECASE)
+
+
+def _plain_number(value: Any) -> Any:
+    """Refuse what Python would read as a number and no bookkeeper would: 1_000, true, 1e3."""
+    if isinstance(value, bool) or (isinstance(value, str) and not _NUMBER.fullmatch(value.strip())):
+        raise PydanticCustomError("number", "not a plain number")
+    return value
+
+
+def _email(value: str) -> str:
+    if not _EMAIL.fullmatch(value):
+        raise PydanticCustomError("email", "not an email address")
+    return value
+
+
+def _phone(value: str) -> str:
+    if _SPREADSHEET_NUMBER.fullmatch(value):
+        raise PydanticCustomError("phone", "a spreadsheet made a number of it")
+    return value
+
+
+def _split(value: Any) -> Any:
+    """Read `a;b` as two tags."""
+    return value.split(";") if isinstance(value, str) else value
+
+
+def _each_once(tags: list[str]) -> list[str]:
+    return list(dict.fromkeys(tag for tag in tags if tag))
+
+
+def _cents(value: Decimal) -> Decimal:
+    return value.quantize(Decimal("0.01"))
+
+
+Text = Annotated[str, Field(max_length=500, description="a text of at most 500 characters")]
+Part = Annotated[str | None, Field(max_length=200, description="a text of at most 200 characters")]
+
+
+class AddressRow(Row):
+    """A postal address."""
+
+    street: Part = None
+    street2: Part = None
+    city: Part = None
+    state: Part = None
+    postal_code: Part = None
+    country: Part = None
+
+
+class CustomerRow(Row):
+    """A customer's writable fields; money in the customer's currency, terms in days."""
+
+    email: Annotated[
+        str,
+        Field(max_length=254, description="one email address like name@company.my"),
+        AfterValidator(_email),
+    ] = ""
+    name: Annotated[
+        str, Field(min_length=1, max_length=200, description="a text of 1 to 200 characters")
+    ] = ""
+    type: Annotated[
+        Literal["individual", "business"], Field(description="individual or business")
+    ] = "business"
+    status: Annotated[
+        Literal["active", "inactive", "blocked"], Field(description="active, inactive or blocked")
+    ] = "active"
+    phone: Annotated[
+        str,
+        Field(
+            max_length=40,
+            description="a text of at most 40 characters like +60 3-1234 5678 "
+            "(in a spreadsheet, format the column as text)",
+        ),
+        AfterValidator(_phone),
+    ] = ""
+    website: Text = ""
+    tax_number: Text = ""
+    currency: Annotated[
+        str, Field(pattern="^[A-Z]{3}$", description="three capital letters like MYR")
+    ] = "MYR"
+    payment_terms: Annotated[
+        int,
+        BeforeValidator(_plain_number),
+        Field(ge=0, le=365, description="a whole number of days from 0 to 365"),
+    ] = 0
+    credit_limit: Annotated[
+        Decimal,
+        BeforeValidator(_plain_number),
+        Field(
+            ge=0,
+            max_digits=15,
+            decimal_places=2,
+            description="an amount of 0 or more with at most 2 decimals, written like 5000.00",
+        ),
+        AfterValidator(_cents),
+    ] = Decimal(0)
+    tags: Annotated[
+        list[StrictStr],
+        BeforeValidator(_split),
+        AfterValidator(_each_once),
+        Field(description="words separated by ;"),
+    ] = []  # noqa: RUF012 (pydantic copies it)
+    address: AddressRow | None = None
+    billing_address: AddressRow | None = None
+    shipping_address: AddressRow | None = None
+    custom_fields: Annotated[
+        dict[str, StrictStr | StrictBool | int | Decimal | None],
+        Field(description="a text, a number, true or false"),
+    ] = {}  # noqa: RUF012
+
+
+_ADDRESSES = ("address", "billingAddress", "shippingAddress")
+
+CUSTOMERS = Endpoint(
+    name="customers",
+    path="/customers",
+    bulk_path="/bulk/customers",
+    limit=100,
+    page_limit=100,
+    model=CustomerRow,
+    record="customer",
+    identifiers=("id", "customerNumber", "email"),
+    required=("name", "email"),
+    read_only=frozenset(("currentBalance", "totalSales", "lastSaleDate", "createdAt")),
+    cleared={
+        **dict.fromkeys(("phone", "website", "taxNumber", "customFields", *_ADDRESSES)),
+        "tags": [],
+    },
+    caseless=frozenset({"email"}),
+    personal=frozenset(
+        ("id", "email", "name", "phone", "website", "taxNumber", "customFields", *_ADDRESSES)
+    ),
+)
+"""The one endpoint that is built."""

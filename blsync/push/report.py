@@ -1,0 +1,70 @@
+"""Plans as they are shown: what each row would do, or what became of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from blsync.ledger import Ledger, plans
+from blsync.ledger.plans import Operation, Plan
+from blsync.push.compare import from_text
+
+ACTIONS = ("create", "update", "noop", "adopt", "conflict", "reject", "blocked")
+STATES = ("applied", "rejected", "held", "pending")
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """A plan with its rows. `exit_code` is what `push apply` ends with (interface.md, Commands).
+
+    A row's state: `not_sent` (its action sends nothing), `pending` (to be sent), `held` (sent, not
+    answered), `applied` or `rejected` (by BigLedger).
+    """
+
+    plan: Plan
+    operations: list[Operation]
+    exit_code: int = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows by action."""
+        found = Counter(operation.action for operation in self.operations)
+        return {action: found[action] for action in ACTIONS}
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """Rows that are sent, by what became of them; `verified` of the applied were read back."""
+        found = Counter(operation.state for operation in self.operations)
+        verified = sum(operation.is_verified for operation in self.operations)
+        return {**{state: found[state] for state in STATES}, "verified": verified}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the shape of interface.md. Money is Decimal: encode it as a number."""
+        return {
+            "plan_id": self.plan.plan_id,
+            "endpoint": self.plan.endpoint,
+            "state": self.plan.state,
+            "counts": self.counts,
+            "outcomes": self.outcomes,
+            "operations": [_row(operation) for operation in self.operations],
+        }
+
+
+def report_of(ledger: Ledger, plan_id: str, exit_code: int = 0) -> PlanReport:
+    """Read a plan with its rows from the ledger."""
+    return PlanReport(
+        plans.find(ledger, plan_id)[0], plans.operations_of(ledger, plan_id), exit_code
+    )
+
+
+def _row(operation: Operation) -> dict[str, Any]:
+    return {
+        "row": operation.row,
+        "key": operation.natural_key,
+        "action": operation.action,
+        "state": operation.state,
+        "remote_id": operation.remote_id,
+        "changes": from_text(operation.changes),
+        "error": operation.error,
+    }

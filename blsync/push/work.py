@@ -1,0 +1,104 @@
+"""What the apply of one plan works with: the plan, its company, and nobody else beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from blsync.client import Client
+from blsync.errors import ConfigError
+from blsync.lake import storage
+from blsync.ledger import Ledger, plans
+from blsync.ledger.plans import Plan
+from blsync.push.endpoint import Endpoint
+from blsync.settings import Company, Settings
+
+LOOK_UPS_APART = 15
+"""The two look-ups that must both find nothing are this part of the settle time apart."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One plan, the client and the ledger; `clock` tells UTC, `sleep` takes seconds."""
+
+    settings: Settings
+    plan: Plan
+    endpoint: Endpoint
+    ledger: Ledger
+    client: Client
+    wait: bool
+    say: Callable[[str], None]
+    clock: Callable[[], datetime]
+    sleep: Callable[[float], Awaitable[None]]
+
+    @property
+    def settle_time(self) -> timedelta:
+        """How long a row without an answer is left alone."""
+        return timedelta(seconds=self.settings.push_settle_seconds)
+
+    @property
+    def look_ups_apart(self) -> timedelta:
+        """How far apart the two look-ups are."""
+        return self.settle_time / LOOK_UPS_APART
+
+
+def plan_named(ledger: Ledger, beginning: str) -> Plan:
+    """Return the one plan whose id begins so. Raises ConfigError."""
+    found = plans.find(ledger, beginning) if beginning else []
+    if not found:
+        raise ConfigError(f"There is no plan {beginning!r}. `blsync push list` shows all.")
+    if len(found) > 1:
+        ids = ", ".join(plan.plan_id for plan in found[:5])
+        raise ConfigError(f"{beginning!r} begins several plans: {ids}. Write more of the id.")
+    return found[0]
+
+
+def company_of(settings: Settings, plan: Plan) -> Company:
+    """Return the plan's company. Raises ConfigError where it is not the one that was planned for:
+    what was compared with a sandbox is never sent to production.
+    """
+    company = next((c for c in settings.companies() if c.company_id == plan.company_id), None)
+    if company is None:
+        raise ConfigError(
+            f"Plan {plan.plan_id} is for company id {plan.company_id!r}, which the settings do not "
+            "have. Set BIGLEDGER_COMPANY_ID to it, or plan the file again."
+        )
+    addresses = company.base_url, plan.base_url
+    are_loopback = all(urlsplit(address).scheme == "http" for address in addresses)
+    if company.base_url != plan.base_url and not are_loopback:
+        raise ConfigError(
+            f"Plan {plan.plan_id} was compared with {plan.base_url}, and BIGLEDGER_BASE_URL is "
+            f"{company.base_url}. Plan the file again against that one."
+        )
+    return company
+
+
+@asynccontextmanager
+async def alone(work: Work) -> AsyncIterator[None]:
+    """Hold a company's endpoint for this process, waiting for another that holds it.
+
+    Two applies never send the same row: the ledger's claim sees to that even where they run on
+    machines that share no files. This lock keeps the second from finding half of the work done.
+    """
+    name = f"{work.plan.endpoint}.{work.plan.company_id}.lock"
+    path = work.settings.data / "push" / name
+    with storage(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    with file:
+        has_said = False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not has_said:
+                    work.say(f"Another apply to {work.plan.endpoint} is running; waiting for it.")
+                has_said = True
+                await asyncio.sleep(0.2)
+        yield

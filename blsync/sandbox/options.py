@@ -1,0 +1,59 @@
+"""What a sandbox can be told when it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+SCOPES = (
+    "read:accounts",
+    "write:accounts",
+    "read:invoices",
+    "write:invoices",
+    "read:customers",
+    "write:customers",
+    "read:inventory",
+    "write:inventory",
+    "read:reports",
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """One local BigLedger: its books, its limits, its faults.
+
+    ``seed`` and ``today`` decide the books; instants are relative to the moment of the start.
+    ``today`` is a business date in Asia/Kuala_Lumpur; None is the current one.
+    ``database`` names a SQLite file that survives the process and is taken up again when it
+    already holds books; None keeps them in memory, about 15 kB an invoice.
+    ``hour_window`` chooses between the two readings of the hourly limit (contract, section 4);
+    ``per_hour`` requests fit into ``window_seconds``. ``permissions`` are the key's scopes.
+    ``faults`` is a comma list as documented in `blsync.sandbox.faults`.
+    """
+
+    seed: int = 1
+    customers: int = 400
+    items: int = 150
+    invoices: int = 5000
+    months: int = 24
+    limits: bool = True
+    per_hour: int = 1000
+    per_second: int = 10
+    window_seconds: int = 3600
+    hour_window: Literal["sliding", "fixed"] = "sliding"
+    faults: str = ""
+    database: Path | str | None = None
+    api_key: str = "blg_test_sk_sandbox"
+    company_id: str = "company_sandbox"
+    permissions: tuple[str, ...] = SCOPES
+    today: date | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for numbers no company can have."""
+        for name, least in (("customers", 1), ("items", 3), ("invoices", 0), ("months", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        if not self.api_key.startswith("blg_test_sk_"):
+            raise ValueError("a sandbox takes test keys only: they start with blg_test_sk_")

@@ -1,0 +1,170 @@
+"""What several test files need: settings for a server, and a small server that breaks the rules."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from blsync import settings
+from blsync.sandbox import Handle, Options, running
+from blsync.settings import Settings
+
+
+class Server(Protocol):
+    """A sandbox's handle, or a tiny server."""
+
+    @property
+    def base_url(self) -> str: ...
+
+    @property
+    def api_key(self) -> str: ...
+
+    @property
+    def company_id(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that a tiny server got; `path` without `/v1`."""
+
+    path: str
+    params: dict[str, str]
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a tiny server answers; `cut` closes the connection after so many bytes of the body."""
+
+    body: bytes = b"{}"
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    cut: int | None = None
+
+
+@dataclass
+class TinyServer:
+    """A real HTTP server that answers as a test tells it to."""
+
+    base_url: str
+    asked: list[Asked] = field(default_factory=list)
+    api_key: str = "blg_test_sk_tiny"
+    company_id: str = "company_tiny"
+
+
+def listed(
+    records: list[Any], cursor: str | None = None, *, has_more: bool | None = None, **more: Any
+) -> Reply:
+    """Answer with a page of a list; records may be JSON texts, sent just as they are."""
+    texts = [record if isinstance(record, str) else json.dumps(record) for record in records]
+    pagination = {
+        "hasMore": cursor is not None if has_more is None else has_more,
+        "nextCursor": cursor,
+        "limit": 100,
+        **more,
+    }
+    body = f'{{"success":true,"data":[{",".join(texts)}],"pagination":{json.dumps(pagination)}}}'
+    return Reply(body.encode())
+
+
+def failure(status: int, code: str, **more: Any) -> Reply:
+    """Answer with the envelope of failure."""
+    error = {"code": code, "message": f"The message of {code}", **more}
+    return Reply(json.dumps({"success": False, "error": error}).encode(), status)
+
+
+@contextmanager
+def serving(answer: Callable[[Asked], Reply]) -> Iterator[TinyServer]:
+    """Serve `answer` on a free loopback port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            url = urlsplit(self.path)
+            params = dict(parse_qsl(url.query, keep_blank_values=True))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            asked = Asked(url.path.removeprefix("/v1"), params, headers)
+            tiny.asked.append(asked)
+            reply = answer(asked)
+            self.send_response(reply.status)
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(reply.body)))
+            self.end_headers()
+            self.wfile.write(reply.body[: reply.cut])
+            self.close_connection = reply.cut is not None
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        tiny = TinyServer(f"http://127.0.0.1:{server.server_port}/v1")
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            yield tiny
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def tiny_server() -> Iterator[Callable[[Callable[[Asked], Reply]], TinyServer]]:
+    """Start tiny servers; they end with the test."""
+    with ExitStack() as stack:
+        yield lambda answer: stack.enter_context(serving(answer))
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """An environment without any setting but a data folder of the test's own."""
+    import os
+
+    for name in os.environ:
+        if name.startswith(("BIGLEDGER_", "BLSYNC_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("BLSYNC_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("BLSYNC_ENV_FILE", str(tmp_path / "no.env"))
+    return monkeypatch
+
+
+@pytest.fixture
+def configure(environment: pytest.MonkeyPatch) -> Callable[..., Settings]:
+    """Return settings for a server, with a quota that never makes a test wait."""
+
+    def configured(server: Server, **more: str) -> Settings:
+        values = {
+            "BIGLEDGER_BASE_URL": server.base_url,
+            "BIGLEDGER_API_KEY": server.api_key,
+            "BIGLEDGER_COMPANY_ID": server.company_id,
+            "BLSYNC_QUOTA_PER_HOUR": "100000",
+            "BLSYNC_QUOTA_PER_SECOND": "1000",
+            **more,
+        }
+        for name, value in values.items():
+            environment.setenv(name, value)
+        return settings.load()
+
+    return configured
+
+
+@pytest.fixture(scope="module")
+def module_sandbox() -> Iterator[Handle]:
+    """One sandbox of small books, without limits, for a file's tests."""
+    with running(Options(invoices=60, customers=15, items=12, months=3, limits=False)) as handle:
+        yield handle

@@ -1,0 +1,418 @@
+"""The command from outside: exit codes, JSON, files. One sandbox and one published sync for all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from blsync.entities import ENTITIES
+from blsync.sandbox import Options, running
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+CHECKS = {
+    "aged_receivables",
+    "balance_sheet",
+    "profit_and_loss",
+    "stock_valuation",
+    "trial_balance",
+}
+
+
+def environment(data: Path, base_url: str, **more: str) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("BIGLEDGER_", "BLSYNC_"))}
+    kept.pop("DAGSTER_HOME", None)
+    return {
+        **kept,
+        "BLSYNC_ENV_FILE": str(data / "no.env"),
+        "BIGLEDGER_BASE_URL": base_url,
+        "BIGLEDGER_API_KEY": "blg_test_sk_sandbox",
+        "BIGLEDGER_COMPANY_ID": "company_sandbox",
+        "BLSYNC_DATA": str(data),
+        "BLSYNC_START": "2026-11-01",
+        "BLSYNC_QUOTA_PER_HOUR": "100000",
+        "BLSYNC_QUOTA_PER_SECOND": "1000",
+        **more,
+    }
+
+
+def blsync(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "blsync.cli", *arguments],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def said_once(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line of an error, without a traceback."""
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[object]:
+    options = Options(invoices=80, customers=20, items=12, months=4, limits=False)
+    with running(options) as handle:
+        yield handle
+
+
+@pytest.fixture(scope="module")
+def env(sandbox, tmp_path_factory) -> dict[str, str]:
+    from datetime import date, timedelta
+
+    start = str(date.today() - timedelta(days=2))
+    data = tmp_path_factory.mktemp("data")
+    return environment(data, sandbox.base_url, BLSYNC_START=start)
+
+
+@pytest.fixture(scope="module")
+def first_sync(env) -> dict:
+    done = blsync("sync", "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def tie_out(env) -> dict[str, Decimal]:
+    sql = (
+        "select check_name, sum(abs(difference)) as off, count(*) as n, "
+        "count(*) filter (where status <> 'pass') as bad from finance.reconciliation group by all"
+    )
+    done = blsync("query", sql, "--format", "json", env=env)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout, parse_float=Decimal)
+    assert all(row["n"] > 0 and row["bad"] == 0 for row in rows), rows
+    return {row["check_name"]: row["off"] for row in rows}
+
+
+def test_the_first_sync_lands_everything_and_ties_out_to_the_cent(first_sync, env, sandbox):
+    assert set(first_sync["entities"]) == set(ENTITIES)
+    assert all(entity["error"] is None for entity in first_sync["entities"].values())
+    assert first_sync["entities"]["invoices"]["rows"] == 80
+    assert first_sync["entities"]["invoices"]["window"][0] is None
+    assert first_sync["published"]
+    off = tie_out(env)
+    assert set(off) == CHECKS
+    assert all(value == 0 for value in off.values())
+
+
+def test_a_second_sync_costs_one_request_a_feed_and_lands_nothing(first_sync, env, sandbox):
+    control = sandbox.base_url.removesuffix("/v1") + "/sandbox"
+    httpx.post(f"{control}/reset-stats")
+    done = blsync("sync", "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    feeds = sum(len(entity.feeds) for entity in ENTITIES.values())
+    assert report["requests"] == httpx.get(f"{control}/stats").json()["requests"] == feeds
+    assert sum(entity["rows"] for entity in report["entities"].values()) == 0
+
+
+def test_after_a_night_of_business_every_figure_ties_out_again(first_sync, env, sandbox):
+    control = sandbox.base_url.removesuffix("/v1") + "/sandbox"
+    httpx.post(f"{control}/night").raise_for_status()
+    done = blsync("sync", "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["entities"]["invoices"]["rows"] > 0
+    assert all(value == 0 for value in tie_out(env).values())
+    assert (Path(env["BLSYNC_DATA"]) / "blsync.previous.duckdb").exists()
+
+
+def test_the_run_of_a_sync_shows_in_dagster_with_its_assets(first_sync, env):
+    import dagster as dg
+
+    home = Path(env["BLSYNC_DATA"]) / "dagster"
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        run = instance.get_runs()[-1]
+        assert (run.job_name, run.status) == ("nightly", dg.DagsterRunStatus.SUCCESS)
+        event = instance.get_latest_materialization_event(dg.AssetKey(["finance", "invoices"]))
+        metadata = event.asset_materialization.metadata
+        assert metadata["dagster/row_count"].value >= 80
+        assert "total" in {c.name for c in metadata["dagster/column_schema"].value.columns}
+
+
+def test_status_tells_what_is_covered_and_published(first_sync, env):
+    done = blsync("status", "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    invoices = report["companies"]["company_sandbox"]["entities"]["invoices"]
+    assert invoices["rows"] >= 80
+    assert invoices["covered_until"] > "2026"
+    assert report["published_at"]
+
+
+def test_a_query_comes_as_a_table_csv_and_json_with_exact_decimals(first_sync, env):
+    sql = "select invoice_number, total from finance.invoices order by 1 limit 2"
+    assert "invoice_number" in blsync("query", sql, env=env).stdout
+    rows = list(csv.reader(io.StringIO(blsync("query", sql, "--format", "csv", env=env).stdout)))
+    assert rows[0] == ["invoice_number", "total"]
+    loaded = json.loads(
+        blsync("query", sql, "--format", "json", env=env).stdout, parse_float=Decimal
+    )
+    assert [str(row["total"]) for row in loaded] == [row[1] for row in rows[1:]]
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "parquet", "xlsx"])
+def test_a_query_is_written_to_a_file_in_every_format(first_sync, env, tmp_path, form):
+    target = tmp_path / f"answer.{form}"
+    sql = "select invoice_number, invoice_date, total, built_at from finance.invoices"
+    done = blsync("query", sql, "--format", form, "--output", str(target), env=env)
+    assert done.returncode == 0, done.stderr
+    assert "rows written" in done.stderr
+    assert target.stat().st_size > 0
+    if form == "parquet":
+        assert pq.read_schema(target).field("total").type == pa.decimal128(18, 2)
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
+
+
+def test_a_query_that_duckdb_refuses_is_one_clear_line(first_sync, env):
+    done = blsync("query", "select nothing from nowhere", env=env)
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = blsync("query", "delete from finance.invoices", env=env)
+    assert done.returncode == 2
+    assert "read-only" in done.stderr
+
+
+def test_the_published_file_is_in_a_storage_version_that_older_duckdb_opens(first_sync, env):
+    with duckdb.connect(f"{env['BLSYNC_DATA']}/blsync.duckdb", read_only=True) as db:
+        (tags,) = db.execute(
+            "select tags from duckdb_databases() where database_name = 'blsync'"
+        ).fetchone()
+    assert tags["storage_version"].startswith("v1.0.0")
+
+
+def test_readers_are_never_blocked_by_a_build_and_never_see_half_of_it(first_sync, env):
+    published = f"{env['BLSYNC_DATA']}/blsync.duckdb"
+    held = duckdb.connect(published, read_only=True)
+    (before,) = held.execute("select count(*) from finance.general_ledger").fetchone()
+    build = subprocess.Popen(
+        [sys.executable, "-m", "blsync.cli", "build"],
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    looks = 0
+    while build.poll() is None:
+        with duckdb.connect(published, read_only=True) as db:
+            count, tables = db.execute(
+                "select (select count(*) from finance.general_ledger), "
+                "(select count(*) from duckdb_tables() where schema_name = 'finance')"
+            ).fetchone()
+        assert (count, tables) == (before, 17)
+        looks += 1
+    assert build.returncode == 0, build.stderr.read()
+    assert looks > 1
+    assert held.execute("select count(*) from finance.general_ledger").fetchone() == (before,)
+    held.close()
+
+
+def test_a_build_that_breaks_a_law_leaves_the_published_marts_as_they_were(
+    first_sync, env, tmp_path
+):
+    data = tmp_path / "data"
+    shutil.copytree(env["BLSYNC_DATA"], data)
+    folder = data / "landing" / "journal_entries" / "company_id=company_sandbox"
+    source = next(path for path in sorted(folder.iterdir()) if not path.name.startswith("0000"))
+    table = pq.read_table(source)
+    row = table.slice(0, 1).to_pylist()[0]
+    row["id"], row["totalDebit"] = "je_broken", row["totalDebit"] + 1
+    broken = pa.Table.from_pylist([row], table.schema)
+    pq.write_table(broken, folder / "99999999-broken.parquet")
+    before = (data / "blsync.duckdb").read_bytes()
+    broken_env = {**env, "BLSYNC_DATA": str(data)}
+    done = blsync("build", env=broken_env)
+    assert done.returncode == 1
+    assert "published ones stay" in said_once(done)
+    assert (data / "blsync.duckdb").read_bytes() == before
+
+
+def test_one_forbidden_entity_ends_with_exit_3_while_the_others_land(tmp_path):
+    with running(Options(invoices=20, customers=5, items=5, limits=False)) as handle:
+        httpx.post(f"{handle.url}/sandbox/faults", json={"faults": "forbid=invoices"})
+        env = environment(tmp_path, handle.base_url)
+        done = blsync("sync", "--json", "--no-build", env=env)
+    assert done.returncode == 3, done.stderr
+    report = json.loads(done.stdout)
+    assert "read:invoices" in report["entities"]["invoices"]["error"]
+    assert report["entities"]["customers"]["rows"] == 5
+    assert report["published"] is None
+
+
+def test_a_bad_key_ends_with_exit_2_and_is_never_printed_or_kept(sandbox, tmp_path):
+    key = "blg_test_sk_wrong_but_secret"
+    env = environment(tmp_path, sandbox.base_url, BIGLEDGER_API_KEY=key)
+    done = blsync("sync", "--json", env=env)
+    assert done.returncode == 2
+    assert "BIGLEDGER_API_KEY" in said_once(done)
+    assert key not in done.stdout + done.stderr
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert kept
+    assert not [path for path in kept if key.encode() in path.read_bytes()]
+
+
+def test_a_company_that_the_key_may_not_see_ends_with_exit_2(sandbox, tmp_path):
+    env = environment(tmp_path, sandbox.base_url, BIGLEDGER_COMPANY_ID="company_other")
+    done = blsync("sync", env=env)
+    assert done.returncode == 2
+    assert "BIGLEDGER_COMPANY_ID" in said_once(done)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"BIGLEDGER_BASE_URL": "http://example.com/v1"}, "plain http"),
+        ({"BIGLEDGER_BASE_URL": "https://example.com/v2"}, "must end in /v1"),
+        ({"BIGLEDGER_API_KEY": ""}, "BIGLEDGER_API_KEY not set"),
+        ({"BLSYNC_QUOTA_PER_HOUR": "many"}, "BLSYNC_QUOTA_PER_HOUR"),
+        ({"BLSYNC_TIMEZONE": "Asia/Atlantis"}, "Asia/Atlantis"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_one_clear_line_and_exit_2(tmp_path, settings, told):
+    env = environment(tmp_path, "https://example.com/v1", **settings)
+    done = blsync("sync", env=env)
+    assert done.returncode == 2
+    assert told in said_once(done)
+
+
+def test_a_malformed_env_file_is_named_with_its_line_but_not_its_content(tmp_path):
+    file = tmp_path / "my.env"
+    file.write_text("BLSYNC_START=2026-01-01\nBIGLEDGER_API_KEY blg_live_sk_secret\n")
+    env = environment(tmp_path, "https://example.com/v1", BLSYNC_ENV_FILE=str(file))
+    done = blsync("status", env=env)
+    assert done.returncode == 2
+    assert "my.env line 2" in said_once(done)
+    assert "secret" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("sync", "invoicez"), "invoicez"),
+        (("sync", "--from", "yesterday"), "2026-03-31"),
+        (("sync", "--from", "2026-11-09", "--to", "2026-11-02"), "Swap"),
+        (("sync", "--from", "2020-01-01"), "first day partition"),
+        (("sync", "--company", "acme"), "acme"),
+        (("query", "select 1"), "blsync sync"),
+        (("query", "select 1", "--format", "parquet"), "--output"),
+        (("build",), "blsync sync"),
+        (("push", "show", "nothing"), "nothing"),
+    ],
+)
+def test_wrong_arguments_are_one_clear_line_with_what_to_change(tmp_path, arguments, told):
+    env = environment(tmp_path, "https://example.com/v1")
+    done = blsync(*arguments, env=env)
+    assert done.returncode in (1, 2)
+    assert told in said_once(done)
+
+
+def test_a_data_folder_that_cannot_be_written_is_one_clear_line(sandbox, tmp_path):
+    blocker = tmp_path / "file"
+    blocker.write_text("not a folder")
+    env = environment(blocker / "data", sandbox.base_url, BLSYNC_ENV_FILE=str(tmp_path / "none"))
+    done = blsync("sync", "--no-build", env=env)
+    assert done.returncode == 1
+    assert "BLSYNC_DATA" in said_once(done)
+
+
+def test_doctor_finds_nothing_to_mend_in_good_settings(env):
+    done = blsync("doctor", "--json", env=env)
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["ok"]) == (0, True), report
+
+
+def test_doctor_says_what_to_mend(sandbox, tmp_path):
+    env = environment(tmp_path, sandbox.base_url, BIGLEDGER_API_KEY="blg_live_sk_elsewhere")
+    done = blsync("doctor", "--json", env=env)
+    assert done.returncode == 2
+    findings = [c["message"] for c in json.loads(done.stdout)["checks"] if not c["ok"]]
+    assert any("BIGLEDGER_API_KEY" in message for message in findings)
+
+
+@pytest.mark.parametrize("command", ["sandbox", "demo"])
+def test_a_taken_port_is_said_with_the_way_out(tmp_path, command):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        env = environment(tmp_path, "https://example.com/v1")
+        done = blsync(command, "--port", port, env=env)
+    assert done.returncode == 2
+    assert "--port" in said_once(done)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["demo", "sandbox", "doctor", "sync", "build", "status", "query", "ui"]
+    + [f"push {name}" for name in ("plan", "apply", "show", "list")],
+)
+def test_every_command_shows_an_example_in_its_help(command, tmp_path):
+    done = blsync(*command.split(), "--help", env=environment(tmp_path, "https://example.com/v1"))
+    assert done.returncode == 0
+    assert f"blsync {command}" in done.stdout
+
+
+def test_a_spreadsheet_of_good_bad_and_unchanged_rows_goes_through_the_commands(
+    first_sync, env, tmp_path
+):
+    sql = "select email, credit_limit from finance.customers where email is not null limit 2"
+    known = json.loads(
+        blsync("query", sql, "--format", "json", env=env).stdout, parse_float=Decimal
+    )
+    file = tmp_path / "changes.csv"
+    rows = [
+        ("email", "name", "creditLimit"),
+        (known[0]["email"], "", str(known[0]["credit_limit"] + 100)),
+        (known[1]["email"], "", str(known[1]["credit_limit"])),
+        ("new@example.com", "Baharu Sdn Bhd", "500.00"),
+        ("bad", "Mistyped", "1.00"),
+    ]
+    with file.open("w", newline="") as stream:
+        csv.writer(stream).writerows(rows)
+    done = blsync("push", "plan", "customers", str(file), "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    assert {k: n for k, n in plan["counts"].items() if n} == {
+        "create": 1,
+        "update": 1,
+        "noop": 1,
+        "reject": 1,
+    }
+    refused = blsync("push", "apply", plan["plan_id"], env=env)
+    assert refused.returncode == 2
+    assert "--yes" in said_once(refused)
+    done = blsync("push", "apply", plan["plan_id"], "--yes", "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["outcomes"]["applied"] == 2
+    shown = json.loads(blsync("push", "show", plan["plan_id"][:6], "--json", env=env).stdout)
+    assert [o["action"] for o in shown["operations"]] == ["update", "noop", "create", "reject"]
+    assert plan["plan_id"] in blsync("push", "list", "--json", env=env).stdout
+
+
+def test_a_csv_with_an_unknown_column_ends_with_exit_2_and_names_it(env, tmp_path):
+    file = tmp_path / "changes.csv"
+    file.write_text("email,creditLimt\na@example.com,5\n")
+    done = blsync("push", "plan", "customers", str(file), env=env)
+    assert done.returncode == 2
+    assert "creditLimt" in said_once(done)
+    assert "creditLimit" in said_once(done)

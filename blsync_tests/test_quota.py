@@ -1,0 +1,381 @@
+"""The pace: one budget for all processes, whatever the server's clock and answers are like."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import selectors
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from email.utils import format_datetime
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from blsync.entities import select
+from blsync.errors import QuotaSpent
+from blsync.ledger import Ledger
+from blsync.ledger.requests import Limits
+from blsync.pull import pull
+from blsync.quota import Pace
+from blsync.sandbox import Options, running
+
+EPOCH = 1_800_000_000.0
+ZONE = ZoneInfo("Asia/Kuala_Lumpur")
+
+
+class LeapingLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock leaps to the next timer instead of waiting for it."""
+
+    def __init__(self) -> None:
+        self.now = EPOCH
+        loop = self
+
+        class Selector(selectors.SelectSelector):
+            def select(self, timeout=None):
+                loop.now += timeout or 0
+                return super().select(0)
+
+        super().__init__(Selector())
+
+    def time(self) -> float:
+        return self.now
+
+
+def in_leaping_time(coroutine: Callable[[LeapingLoop], Awaitable[None]]) -> None:
+    loop = LeapingLoop()
+    try:
+        loop.run_until_complete(coroutine(loop))
+    finally:
+        loop.close()
+
+
+@dataclass
+class Clock:
+    """Time that passes while somebody sleeps."""
+
+    now: float = EPOCH
+    slept: float = 0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept += seconds
+
+
+@pytest.fixture
+def ledger(tmp_path: Path):
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def paced(ledger: Ledger, clock: Clock, **limits: float) -> Pace:
+    given = {"per_hour": 1000, "per_second": 10, "window": 3600.0, "reserve": 0.0} | limits
+    return Pace(ledger, "key", Limits(**given), ZONE, clock=clock, sleep=clock.sleep)
+
+
+def send(pace: Pace, status: int = 200, **headers: object) -> int:
+    """Send one request that is answered at once; returns its slot."""
+    slot = asyncio.run(pace.slot())
+    pace.answered(slot, status, {n.replace("_", "-"): str(v) for n, v in headers.items()})
+    return slot
+
+
+def told(remaining: int, reset: float, limit: int = 1000) -> dict[str, object]:
+    return {
+        "x_ratelimit_limit": limit,
+        "x_ratelimit_remaining": remaining,
+        "x_ratelimit_reset": round(reset),
+    }
+
+
+def most_in_a_window(sent: list[tuple[float, float]], length: float) -> int:
+    """The most requests that a server can see in one window, each at any time until its answer."""
+    windows = [answered for _, answered in sent]
+    return max(
+        sum(begin < start + length - 1e-6 and end >= start for begin, end in sent)
+        for start in windows
+    )
+
+
+@settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    seed=st.integers(0, 2**32),
+    per_second=st.sampled_from([1, 2, 5, 10]),
+    slowest=st.sampled_from([0.01, 0.3, 1.5, 4.5]),
+    per_hour=st.sampled_from([20, 60, 1000]),
+    reserve=st.sampled_from([0.0, 0.1, 0.5]),
+)
+def test_no_second_and_no_hour_ever_holds_too_many_requests(
+    tmp_path_factory, seed, per_second, slowest, per_hour, reserve
+):
+    """Three paces on two openings of one ledger; the server may see a request at any moment."""
+    chance = random.Random(seed)
+    url = f"sqlite:///{tmp_path_factory.mktemp('pace') / 'ledger.db'}"
+    ledgers = [Ledger(url), Ledger(url)]
+    limits = Limits(per_hour, per_second, 30.0, reserve)
+    sent: list[tuple[float, float]] = []
+
+    async def work(loop: LeapingLoop) -> None:
+        async def program(number: int) -> None:
+            pace = Pace(ledgers[number % 2], "key", limits, ZONE, clock=loop.time)
+
+            async def one() -> None:
+                slot = await pace.slot()
+                began = loop.time()
+                await asyncio.sleep(chance.random() ** 3 * slowest)
+                pace.answered(slot, 200, {})
+                sent.append((began, loop.time()))
+
+            await asyncio.gather(*(one() for _ in range(15)))
+
+        await asyncio.gather(*(program(number) for number in range(3)))
+
+    in_leaping_time(work)
+    for each in ledgers:
+        each.close()
+    assert len(sent) == 45
+    assert most_in_a_window(sent, 1.0) <= per_second
+    assert most_in_a_window(sent, 30.0) <= per_hour - round(per_hour * reserve)
+
+
+def test_a_slow_request_keeps_its_slot_however_many_are_answered_meanwhile(ledger):
+    sent: list[tuple[float, float]] = []
+
+    async def work(loop: LeapingLoop) -> None:
+        pace = Pace(ledger, "key", Limits(1000, 4, 3600.0, 0.0), ZONE, clock=loop.time)
+
+        async def one(lasts: float) -> None:
+            slot = await pace.slot()
+            began = loop.time()
+            await asyncio.sleep(lasts)
+            pace.answered(slot, 200, {})
+            sent.append((began, loop.time()))
+
+        await asyncio.gather(one(4.9), *(one(0.01) for _ in range(24)))
+
+    in_leaping_time(work)
+    assert most_in_a_window(sent, 1.0) == 4
+
+
+def test_a_slow_answer_counts_in_the_hour_in_which_it_came(ledger, clock):
+    pace = paced(ledger, clock, per_hour=2, window=60.0)
+    slow = asyncio.run(pace.slot())
+    clock.now += 30
+    pace.answered(slow, 200, {})
+    send(pace)
+    clock.now = EPOCH + 70
+    assert pace.left() == 0
+    send(pace)
+    assert clock.now >= EPOCH + 90
+
+
+def test_the_requests_of_another_key_do_not_count(ledger, clock):
+    pace = paced(ledger, clock, per_hour=1)
+    send(pace)
+    other = paced(ledger, clock, per_hour=1)
+    other.key_id = "other"
+    send(other)
+    assert clock.slept == 0
+
+
+def test_the_reserve_is_left_to_other_programs(ledger, clock):
+    pace = paced(ledger, clock, per_hour=20, per_second=100, reserve=0.25)
+    assert pace.left() == 15
+    for _ in range(15):
+        send(pace)
+    assert pace.left() == 0
+    pace.wait_for_hour = False
+    with pytest.raises(QuotaSpent):
+        send(pace)
+
+
+@pytest.mark.parametrize(("per_hour", "reserve"), [(1, 0.9), (4, 0.9), (1000, 0.9999)])
+def test_a_reserve_of_nearly_everything_leaves_one_request(ledger, clock, per_hour, reserve):
+    pace = paced(ledger, clock, per_hour=per_hour, reserve=reserve)
+    send(pace)
+    send(pace)
+    assert 3600 <= clock.slept < 3601
+
+
+def test_what_the_server_says_is_left_is_believed_over_our_own_count(ledger, clock):
+    pace = paced(ledger, clock, per_second=100)
+    send(pace, **told(2, EPOCH + 500))
+    assert pace.left() == 2
+    send(pace)
+    send(pace)
+    assert (pace.left(), clock.slept) == (0, 0)
+    send(pace)
+    assert clock.now >= EPOCH + 500
+
+
+def test_the_reserve_is_taken_off_what_the_server_says_too(ledger, clock):
+    pace = paced(ledger, clock, reserve=0.1)
+    send(pace, **told(103, EPOCH + 500))
+    assert pace.left() == 3
+
+
+def test_another_process_believes_what_this_one_was_told(ledger, clock, tmp_path):
+    send(paced(ledger, clock), **told(0, EPOCH + 500))
+    second = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    pace = paced(second, clock)
+    pace.wait_for_hour = False
+    with pytest.raises(QuotaSpent):
+        send(pace)
+    second.close()
+
+
+def test_an_answer_that_comes_late_does_not_undo_a_later_one(ledger, clock):
+    pace = paced(ledger, clock)
+    first, second = asyncio.run(pace.slot()), asyncio.run(pace.slot())
+    headers = {n.replace("_", "-"): str(v) for n, v in told(7, EPOCH + 500).items()}
+    pace.answered(second, 200, headers)
+    pace.answered(first, 200, headers | {"x-ratelimit-remaining": "8"})
+    assert pace.left() == 7
+
+
+def test_a_reset_in_the_past_is_ignored(ledger, clock):
+    pace = paced(ledger, clock)
+    send(pace, **told(0, EPOCH - 10))
+    send(pace)
+    assert clock.slept == 0
+    assert pace.left() == 998
+
+
+def test_a_reset_in_milliseconds_is_waited_for_no_longer_than_a_window(ledger, clock):
+    pace = paced(ledger, clock)
+    send(pace, **told(0, (EPOCH + 100) * 1000))
+    said = []
+    pace.say = said.append
+    send(pace)
+    assert clock.slept <= 3600
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("value", ["", "soon", "-5", "²", "1e9", "99999999999999999999999"])
+def test_headers_that_are_no_numbers_are_ignored(ledger, clock, value):
+    pace = paced(ledger, clock)
+    headers = {"x_ratelimit_remaining": value, "x_ratelimit_reset": round(EPOCH + 100)}
+    send(pace, **headers)
+    send(pace, **told(5, EPOCH + 100) | {"x_ratelimit_reset": value})
+    send(pace)
+    assert clock.slept == 0
+
+
+def test_the_server_is_believed_again_after_an_idle_day(ledger, clock):
+    pace = paced(ledger, clock, per_second=100)
+    for number in range(20):
+        send(pace, **told(900 - number, EPOCH + 3600))
+    clock.now += 86_400
+    send(pace, **told(1, clock.now + 500))
+    assert pace.left() == 1
+    send(pace)
+    pace.wait_for_hour = False
+    with pytest.raises(QuotaSpent):
+        send(pace)
+
+
+def refused(pace: Pace, clock: Clock, retry_after: str | None) -> float:
+    """Let a request be refused; returns how long the next one waited."""
+    headers = {} if retry_after is None else {"retry_after": retry_after}
+    send(pace, 429, **headers)
+    before = clock.now
+    send(pace)
+    return clock.now - before
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "least", "most"),
+    [
+        ("7", 7, 7.1),
+        ("0.5", 0.5, 0.6),
+        (format_datetime(datetime.fromtimestamp(EPOCH + 30, UTC), usegmt=True), 30, 30.1),
+        (format_datetime(datetime.fromtimestamp(EPOCH - 30, UTC), usegmt=True), 0, 0),
+        ("0", 0, 0),
+        ("-3", 0, 0),
+        (None, 1, 1.1),
+        ("after lunch", 1, 1.1),
+        ("nan", 1, 1.1),
+        ("inf", 1, 1.1),
+        ("99999999999999", 3600, 86_400.1),
+    ],
+)
+def test_a_refusal_is_waited_for_as_it_says(ledger, clock, retry_after, least, most):
+    assert least <= refused(paced(ledger, clock), clock, retry_after) <= most
+
+
+def test_a_refusal_holds_back_every_process_on_the_key(ledger, clock, tmp_path):
+    send(paced(ledger, clock), 429, retry_after=9)
+    second = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    send(paced(second, clock))
+    assert clock.now >= EPOCH + 9
+    second.close()
+
+
+def test_an_hour_that_is_used_up_is_not_waited_for_where_that_is_not_wanted(ledger, clock):
+    pace = paced(ledger, clock, per_hour=1)
+    pace.wait_for_hour = False
+    send(pace)
+    with pytest.raises(QuotaSpent, match="run the same command again") as caught:
+        send(pace)
+    assert caught.value.exit_code == 3
+    assert clock.slept == 0
+
+
+def test_a_wait_for_the_hour_is_announced_once_with_its_end(ledger, clock):
+    pace = paced(ledger, clock, per_hour=1)
+    said = []
+    pace.say = said.append
+    send(pace)
+    send(pace)
+    (message,) = said
+    ends_at = datetime.fromtimestamp(EPOCH + 3600, ZONE)
+    assert f"{ends_at:%Y-%m-%d %H:%M:%S}" in message
+    assert pace.throttled == pytest.approx(3600, abs=1)
+
+
+def test_a_killed_process_leaves_slots_that_do_not_block_for_long(ledger, clock):
+    killed = paced(ledger, clock, per_second=3)
+    for _ in range(3):
+        asyncio.run(killed.slot())
+    send(paced(ledger, clock, per_second=3))
+    assert 0 < clock.slept <= 6
+
+
+def test_two_ledgers_never_give_one_slot_twice(ledger, clock, tmp_path):
+    second = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    paces = [paced(ledger, clock, per_second=100), paced(second, clock, per_second=100)]
+    slots = [send(paces[number % 2]) for number in range(30)]
+    assert len(set(slots)) == 30
+    second.close()
+
+
+def test_a_real_pull_inside_real_limits_is_never_refused(configure):
+    options = Options(invoices=60, customers=15, items=12, months=3, per_second=10)
+    with running(options) as sandbox:
+        loaded = configure(
+            sandbox, BLSYNC_QUOTA_PER_HOUR="1000", BLSYNC_QUOTA_PER_SECOND="10"
+        )
+        results = pull(loaded, loaded.companies()[0], select())
+        stats = httpx.get(f"{sandbox.url}/sandbox/stats").json()
+    assert {name: result.error for name, result in results.items() if result.error} == {}
+    assert stats["refused"] == 0
+    assert stats["max_per_second"] <= 10
+    assert stats["requests"] == sum(result.requests for result in results.values())

@@ -1,0 +1,263 @@
+"""Settings: where they come from, and what is said of those that are wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from blsync import settings
+from blsync.errors import ConfigError
+
+KEY = "blg_live_sk_very_secret"
+
+
+@pytest.fixture
+def env_file(environment: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    path = tmp_path / "test.env"
+    environment.setenv("BLSYNC_ENV_FILE", str(path))
+    return path
+
+
+@pytest.fixture
+def companies_file(environment: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    path = tmp_path / "companies.toml"
+    environment.setenv("BLSYNC_COMPANIES", str(path))
+    return path
+
+
+def message_of(function=settings.load) -> str:
+    with pytest.raises(ConfigError) as caught:
+        function()
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def test_defaults_are_those_of_the_interface(environment):
+    loaded = settings.load()
+    assert loaded.base_url == "https://api.bigledger.com/v1"
+    assert (loaded.quota_per_hour, loaded.quota_per_second) == (1000, 10)
+    assert (loaded.quota_window_seconds, loaded.quota_reserve) == (3600, 0.1)
+    assert loaded.timezone == "Asia/Kuala_Lumpur"
+    assert loaded.start.isoformat() == "2026-01-01"
+
+
+def test_the_environment_wins_over_the_file(environment, env_file):
+    env_file.write_text("BLSYNC_TIMEZONE=Asia/Tokyo\nBLSYNC_QUOTA_PER_SECOND=3\n")
+    environment.setenv("BLSYNC_TIMEZONE", "Asia/Singapore")
+    loaded = settings.load()
+    assert loaded.timezone == "Asia/Singapore"
+    assert loaded.quota_per_second == 3
+
+
+def test_an_empty_variable_counts_as_not_set(environment, env_file):
+    env_file.write_text("BLSYNC_TIMEZONE=Asia/Tokyo\n")
+    environment.setenv("BLSYNC_TIMEZONE", "")
+    assert settings.load().timezone == "Asia/Tokyo"
+
+
+def test_a_file_saved_by_a_windows_editor_is_read(env_file):
+    env_file.write_bytes(b"\xef\xbb\xbfBLSYNC_TIMEZONE=Asia/Tokyo\r\nBLSYNC_QUOTA_PER_SECOND=3\r\n")
+    loaded = settings.load()
+    assert (loaded.timezone, loaded.quota_per_second) == ("Asia/Tokyo", 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (f"BLSYNC_START=2026-01-01\n\n{KEY}\n", 3),
+        (f"# a comment\nBIGLEDGER_API_KEY {KEY}\n", 2),
+        (f"BIGLEDGER_API_KEY='{KEY}\n", 1),
+    ],
+)
+def test_a_malformed_line_is_named_and_its_content_is_not(env_file, text, line):
+    env_file.write_text(text)
+    message = message_of()
+    assert f"test.env line {line} " in message
+    assert KEY not in message
+
+
+def test_a_file_that_is_no_text_is_said_to_be_none(env_file):
+    env_file.write_bytes(b"BIGLEDGER_API_KEY=\xff\xfe\n")
+    assert "UTF-8" in message_of()
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "[::1]"])
+def test_plain_http_is_allowed_to_loopback(environment, host):
+    environment.setenv("BIGLEDGER_BASE_URL", f"http://{host}:8765/v1")
+    assert settings.load().base_url == f"http://{host}:8765/v1"
+
+
+@pytest.mark.parametrize(
+    "host", ["api.bigledger.com", "localhost.example.com", "127.0.0.1.nip.io", "10.0.0.1", "0.0.0.0"]
+)
+def test_plain_http_is_refused_to_anything_else(environment, host):
+    environment.setenv("BIGLEDGER_BASE_URL", f"http://{host}/v1")
+    assert message_of().startswith("BIGLEDGER_BASE_URL: plain http")
+
+
+def test_plain_http_is_refused_to_a_token_address(environment):
+    environment.setenv("BIGLEDGER_TOKEN_URL", "http://auth.bigledger.com/oauth/token")
+    assert message_of().startswith("BIGLEDGER_TOKEN_URL: plain http")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.bigledger.com",
+        "https://api.bigledger.com/v2",
+        "api.bigledger.com/v1",
+        "ftp://api.bigledger.com/v1",
+        "https://me:secret@api.bigledger.com/v1",
+        "https://api.bigledger.com/v1?a=b",
+        "http://localhost:port/v1",
+        "http://[::1/v1",
+    ],
+)
+def test_a_base_url_that_cannot_be_used_is_refused(environment, url):
+    environment.setenv("BIGLEDGER_BASE_URL", url)
+    message = message_of()
+    assert "BIGLEDGER_BASE_URL" in message
+    assert "secret" not in message
+
+
+def test_a_slash_at_the_end_of_the_base_url_does_not_matter(environment):
+    environment.setenv("BIGLEDGER_BASE_URL", "https://api-sandbox.bigledger.com/v1/")
+    assert settings.load().base_url == "https://api-sandbox.bigledger.com/v1"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BLSYNC_START", "yesterday"),
+        ("BLSYNC_TIMEZONE", "Mars/Olympus"),
+        ("BLSYNC_TIMEZONE", "../../etc/passwd"),
+        ("BLSYNC_QUOTA_PER_HOUR", "0"),
+        ("BLSYNC_QUOTA_PER_SECOND", "ten"),
+        ("BLSYNC_QUOTA_RESERVE", "1"),
+        ("BLSYNC_QUOTA_RESERVE", "nan"),
+        ("BLSYNC_QUOTA_WINDOW_SECONDS", "inf"),
+        ("BLSYNC_PUSH_MAX_REJECT_RATE", "1.1"),
+        ("BIGLEDGER_API_KEY", f"{KEY} "),
+        ("BIGLEDGER_API_KEY", f"{KEY}é"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name(environment, name, value):
+    environment.setenv(name, value)
+    message = message_of()
+    assert message.startswith(f"{name}: ")
+    assert KEY not in message
+
+
+def test_all_wrong_settings_are_named_at_once(environment):
+    environment.setenv("BLSYNC_START", "yesterday")
+    environment.setenv("BLSYNC_QUOTA_PER_HOUR", "many")
+    message = message_of()
+    assert "BLSYNC_START" in message
+    assert "BLSYNC_QUOTA_PER_HOUR" in message
+
+
+def test_secrets_show_nowhere(environment):
+    environment.setenv("BIGLEDGER_API_KEY", KEY)
+    environment.setenv("BIGLEDGER_CLIENT_SECRET", "client secret")
+    environment.setenv("BIGLEDGER_REFRESH_TOKEN", "refresh token")
+    environment.setenv("BLSYNC_LEDGER_URL", "postgresql+psycopg2://me:hidden@db/blsync")
+    loaded = settings.load()
+    (company,) = loaded.companies()
+    shown = f"{loaded!r} {loaded} {loaded.model_dump_json()} {company!r} {company} {company.key_id}"
+    for secret in (KEY, "client secret", "refresh token", "hidden"):
+        assert secret not in shown
+
+
+def test_two_keys_are_counted_apart_and_one_key_together(environment):
+    environment.setenv("BIGLEDGER_API_KEY", KEY)
+    first = settings.load().companies()[0]
+    environment.setenv("BIGLEDGER_COMPANY_ID", "another")
+    same = settings.load().companies()[0]
+    environment.setenv("BIGLEDGER_API_KEY", f"{KEY}2")
+    other = settings.load().companies()[0]
+    assert first.key_id == same.key_id != other.key_id
+
+
+def test_missing_credentials_are_named_with_what_to_do(environment):
+    (company,) = settings.load().companies()
+    message = message_of(lambda: settings.require_credentials(company))
+    assert "BIGLEDGER_COMPANY_ID and BIGLEDGER_API_KEY not set" in message
+    assert ".env" in message
+    assert "blsync demo" in message
+
+
+def test_a_key_without_a_company_is_not_enough(environment):
+    environment.setenv("BIGLEDGER_API_KEY", KEY)
+    (company,) = settings.load().companies()
+    message = message_of(lambda: settings.require_credentials(company))
+    assert message.startswith("BIGLEDGER_COMPANY_ID not set")
+
+
+def test_a_company_id_cannot_leave_its_folder(environment):
+    environment.setenv("BIGLEDGER_COMPANY_ID", "../outside")
+    assert "BIGLEDGER_COMPANY_ID" in message_of(lambda: settings.load().companies())
+
+
+def test_companies_come_from_their_file_with_their_keys_from_the_environment(
+    environment, companies_file, env_file
+):
+    companies_file.write_text(
+        '[companies.north]\ncompany_id = "company_1"\napi_key_env = "NORTH_KEY"\n'
+        'base_url = "https://api-sandbox.bigledger.com/v1/"\nstart = 2025-07-01\n'
+        '[companies.south]\ncompany_id = "company_2"\napi_key_env = "SOUTH_KEY"\n'
+        '[companies.west]\ncompany_id = "company_3"\napi_key_env = "WEST_KEY"\n'
+    )
+    env_file.write_text(f"NORTH_KEY={KEY}\nSOUTH_KEY=from_the_file\n")
+    environment.setenv("SOUTH_KEY", "from_the_environment")
+    loaded = settings.load()
+    north, south, west = loaded.companies()
+    assert (north.name, north.company_id) == ("north", "company_1")
+    assert north.base_url == "https://api-sandbox.bigledger.com/v1"
+    assert north.start.isoformat() == "2025-07-01"
+    assert north.api_key.get_secret_value() == KEY
+    assert south.api_key.get_secret_value() == "from_the_environment"
+    assert (south.base_url, south.start) == (loaded.base_url, loaded.start)
+    assert west.api_key is None
+    assert loaded.company("south") == south
+    assert "north, south, west" in message_of(lambda: loaded.company("east"))
+
+
+GOOD = 'company_id = "c"\napi_key_env = "NORTH_KEY"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no [companies.NAME] table"),
+        ("[companies]\n", "no [companies.NAME] table"),
+        ("companies = 3\n", "companies.toml"),
+        ("[companies.north\n", "companies.toml"),
+        ("[companies.north]\ncompany_id = 'c'\n", "api_key_env"),
+        (f"[companies.north]\n{GOOD}api_key = '{KEY}'\n", "api_key"),
+        (f"[companies.north]\n{GOOD}start = 'soon'\n", "start"),
+        (f"[companies.north]\n{GOOD}base_url = 'http://example.com/v1'\n", "plain http"),
+        (f"[companies.north]\n{GOOD}base_url = 'https://example.com'\n", "must end in /v1"),
+        (f"[companies.'nor/th']\n{GOOD}", "nor/th"),
+        ("[companies.north]\ncompany_id = '../c'\napi_key_env = 'NORTH_KEY'\n", "company_id"),
+    ],
+)
+def test_a_companies_file_that_cannot_be_used_is_explained(companies_file, text, said):
+    companies_file.write_text(text)
+    message = message_of(lambda: settings.load().companies())
+    assert said in message
+    assert KEY not in message
+
+
+def test_a_companies_file_that_is_not_there_is_named(companies_file):
+    message = message_of(lambda: settings.load().companies())
+    assert "BLSYNC_COMPANIES" in message
+    assert str(companies_file) in message
+
+
+def test_a_key_of_a_companies_file_is_checked_like_any_other(environment, companies_file):
+    companies_file.write_text(f"[companies.north]\n{GOOD}")
+    environment.setenv("NORTH_KEY", f"{KEY}\n")
+    message = message_of(lambda: settings.load().companies())
+    assert message.startswith("NORTH_KEY: ")
+    assert KEY not in message
