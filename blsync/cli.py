@@ -417,7 +417,8 @@ def push_list(as_json: Json = False) -> None:
     if as_json:
         _print_json(plans)
     elif plans:
-        _print_table(None, list(plans[0]), [list(plan.values()) for plan in plans])
+        headers = ("plan_id", "endpoint", "state", "created_at", "source")
+        _print_table(None, headers, [[plan[name] for name in headers] for plan in plans])
     else:
         out.print("No plans yet. Make one: blsync push plan customers FILE")
 
@@ -443,9 +444,7 @@ def _print_plan(report: push.PlanReport, as_json: bool) -> None:
             o["action"],
             o["state"],
             "; ".join(f"{f}: {now} → {wanted}" for f, (now, wanted) in o["changes"].items()),
-            " ".join(str(o["error"][n]) for n in ("code", "field", "message") if o["error"][n])
-            if o["error"]
-            else None,
+            o["error"]["message"] if o["error"] else None,
         )
         for o in document["operations"]
     ]

@@ -21,7 +21,6 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from blsync.entity import LOAD_COLUMNS, Entity, Record
@@ -97,6 +96,8 @@ class Lake:
 
     def held(self, entity: Entity, company_id: str, since: datetime | None) -> set[int]:
         """Return the fingerprints of the record versions held that changed at `since` or later."""
+        import pyarrow.dataset as ds  # brings pandas, which every command would wait for
+
         folder = self._folder("landing", entity, company_id)
         if not folder.exists():
             return set()

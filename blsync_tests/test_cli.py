@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
@@ -20,10 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from blsync import cli
 from blsync.entities import ENTITIES
 from blsync.sandbox import Options, running
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
 CHECKS = {
     "aged_receivables",
     "balance_sheet",
@@ -61,7 +62,35 @@ def blsync(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[
     )
 
 
-def said_once(done: subprocess.CompletedProcess[str]) -> str:
+@dataclass
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def call(monkeypatch, capsys) -> Callable[..., Done]:
+    """The command in this process, for all that does not reach Dagster."""
+
+    def run(*arguments: str, env: dict[str, str]) -> Done:
+        for name in list(os.environ):
+            if name.startswith(("BIGLEDGER_", "BLSYNC_")):
+                monkeypatch.delenv(name)
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["blsync", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.StringIO())
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        code = end.value.code
+        return Done(code if isinstance(code, int) else 1, *capsys.readouterr())
+
+    return run
+
+
+def said_once(done: Done | subprocess.CompletedProcess[str]) -> str:
     """The one line of an error, without a traceback."""
     assert "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
@@ -149,8 +178,8 @@ def test_the_run_of_a_sync_shows_in_dagster_with_its_assets(first_sync, env):
         assert "total" in {c.name for c in metadata["dagster/column_schema"].value.columns}
 
 
-def test_status_tells_what_is_covered_and_published(first_sync, env):
-    done = blsync("status", "--json", env=env)
+def test_status_tells_what_is_covered_and_published(call, first_sync, env):
+    done = call("status", "--json", env=env)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     invoices = report["companies"]["company_sandbox"]["entities"]["invoices"]
@@ -159,22 +188,20 @@ def test_status_tells_what_is_covered_and_published(first_sync, env):
     assert report["published_at"]
 
 
-def test_a_query_comes_as_a_table_csv_and_json_with_exact_decimals(first_sync, env):
+def test_a_query_comes_as_a_table_csv_and_json_with_exact_decimals(call, first_sync, env):
     sql = "select invoice_number, total from finance.invoices order by 1 limit 2"
-    assert "invoice_number" in blsync("query", sql, env=env).stdout
-    rows = list(csv.reader(io.StringIO(blsync("query", sql, "--format", "csv", env=env).stdout)))
+    assert "invoice_number" in call("query", sql, env=env).stdout
+    rows = list(csv.reader(io.StringIO(call("query", sql, "--format", "csv", env=env).stdout)))
     assert rows[0] == ["invoice_number", "total"]
-    loaded = json.loads(
-        blsync("query", sql, "--format", "json", env=env).stdout, parse_float=Decimal
-    )
+    loaded = json.loads(call("query", sql, "--format", "json", env=env).stdout, parse_float=Decimal)
     assert [str(row["total"]) for row in loaded] == [row[1] for row in rows[1:]]
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "parquet", "xlsx"])
-def test_a_query_is_written_to_a_file_in_every_format(first_sync, env, tmp_path, form):
+def test_a_query_is_written_to_a_file_in_every_format(call, first_sync, env, tmp_path, form):
     target = tmp_path / f"answer.{form}"
     sql = "select invoice_number, invoice_date, total, built_at from finance.invoices"
-    done = blsync("query", sql, "--format", form, "--output", str(target), env=env)
+    done = call("query", sql, "--format", form, "--output", str(target), env=env)
     assert done.returncode == 0, done.stderr
     assert "rows written" in done.stderr
     assert target.stat().st_size > 0
@@ -183,12 +210,12 @@ def test_a_query_is_written_to_a_file_in_every_format(first_sync, env, tmp_path,
     assert [path.name for path in tmp_path.iterdir()] == [target.name]
 
 
-def test_a_query_that_duckdb_refuses_is_one_clear_line(first_sync, env):
-    done = blsync("query", "select nothing from nowhere", env=env)
+def test_a_query_that_duckdb_refuses_is_one_clear_line(call, first_sync, env):
+    done = call("query", "select nothing from nowhere", env=env)
     assert done.returncode == 2
     assert "nowhere" in done.stderr
     assert "Traceback" not in done.stderr
-    done = blsync("query", "delete from finance.invoices", env=env)
+    done = call("query", "delete from finance.invoices", env=env)
     assert done.returncode == 2
     assert "read-only" in done.stderr
 
@@ -288,18 +315,18 @@ def test_a_company_that_the_key_may_not_see_ends_with_exit_2(sandbox, tmp_path):
         ({"BLSYNC_TIMEZONE": "Asia/Atlantis"}, "Asia/Atlantis"),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_one_clear_line_and_exit_2(tmp_path, settings, told):
+def test_a_setting_that_cannot_be_used_is_one_clear_line_and_exit_2(call, tmp_path, settings, told):
     env = environment(tmp_path, "https://example.com/v1", **settings)
-    done = blsync("sync", env=env)
+    done = call("sync", env=env)
     assert done.returncode == 2
     assert told in said_once(done)
 
 
-def test_a_malformed_env_file_is_named_with_its_line_but_not_its_content(tmp_path):
+def test_a_malformed_env_file_is_named_with_its_line_but_not_its_content(call, tmp_path):
     file = tmp_path / "my.env"
     file.write_text("BLSYNC_START=2026-01-01\nBIGLEDGER_API_KEY blg_live_sk_secret\n")
     env = environment(tmp_path, "https://example.com/v1", BLSYNC_ENV_FILE=str(file))
-    done = blsync("status", env=env)
+    done = call("status", env=env)
     assert done.returncode == 2
     assert "my.env line 2" in said_once(done)
     assert "secret" not in done.stderr
@@ -319,9 +346,9 @@ def test_a_malformed_env_file_is_named_with_its_line_but_not_its_content(tmp_pat
         (("push", "show", "nothing"), "nothing"),
     ],
 )
-def test_wrong_arguments_are_one_clear_line_with_what_to_change(tmp_path, arguments, told):
+def test_wrong_arguments_are_one_clear_line_with_what_to_change(call, tmp_path, arguments, told):
     env = environment(tmp_path, "https://example.com/v1")
-    done = blsync(*arguments, env=env)
+    done = call(*arguments, env=env)
     assert done.returncode in (1, 2)
     assert told in said_once(done)
 
@@ -335,28 +362,28 @@ def test_a_data_folder_that_cannot_be_written_is_one_clear_line(sandbox, tmp_pat
     assert "BLSYNC_DATA" in said_once(done)
 
 
-def test_doctor_finds_nothing_to_mend_in_good_settings(env):
-    done = blsync("doctor", "--json", env=env)
+def test_doctor_finds_nothing_to_mend_in_good_settings(call, env):
+    done = call("doctor", "--json", env=env)
     report = json.loads(done.stdout)
     assert (done.returncode, report["ok"]) == (0, True), report
 
 
-def test_doctor_says_what_to_mend(sandbox, tmp_path):
+def test_doctor_says_what_to_mend(call, sandbox, tmp_path):
     env = environment(tmp_path, sandbox.base_url, BIGLEDGER_API_KEY="blg_live_sk_elsewhere")
-    done = blsync("doctor", "--json", env=env)
+    done = call("doctor", "--json", env=env)
     assert done.returncode == 2
     findings = [c["message"] for c in json.loads(done.stdout)["checks"] if not c["ok"]]
     assert any("BIGLEDGER_API_KEY" in message for message in findings)
 
 
 @pytest.mark.parametrize("command", ["sandbox", "demo"])
-def test_a_taken_port_is_said_with_the_way_out(tmp_path, command):
+def test_a_taken_port_is_said_with_the_way_out(call, tmp_path, command):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
         env = environment(tmp_path, "https://example.com/v1")
-        done = blsync(command, "--port", port, env=env)
+        done = call(command, "--port", port, env=env)
     assert done.returncode == 2
     assert "--port" in said_once(done)
 
@@ -366,19 +393,17 @@ def test_a_taken_port_is_said_with_the_way_out(tmp_path, command):
     ["demo", "sandbox", "doctor", "sync", "build", "status", "query", "ui"]
     + [f"push {name}" for name in ("plan", "apply", "show", "list")],
 )
-def test_every_command_shows_an_example_in_its_help(command, tmp_path):
-    done = blsync(*command.split(), "--help", env=environment(tmp_path, "https://example.com/v1"))
+def test_every_command_shows_an_example_in_its_help(call, command, tmp_path):
+    done = call(*command.split(), "--help", env=environment(tmp_path, "https://example.com/v1"))
     assert done.returncode == 0
     assert f"blsync {command}" in done.stdout
 
 
 def test_a_spreadsheet_of_good_bad_and_unchanged_rows_goes_through_the_commands(
-    first_sync, env, tmp_path
+    call, first_sync, env, tmp_path
 ):
     sql = "select email, credit_limit from finance.customers where email is not null limit 2"
-    known = json.loads(
-        blsync("query", sql, "--format", "json", env=env).stdout, parse_float=Decimal
-    )
+    known = json.loads(call("query", sql, "--format", "json", env=env).stdout, parse_float=Decimal)
     file = tmp_path / "changes.csv"
     rows = [
         ("email", "name", "creditLimit"),
@@ -389,7 +414,7 @@ def test_a_spreadsheet_of_good_bad_and_unchanged_rows_goes_through_the_commands(
     ]
     with file.open("w", newline="") as stream:
         csv.writer(stream).writerows(rows)
-    done = blsync("push", "plan", "customers", str(file), "--json", env=env)
+    done = call("push", "plan", "customers", str(file), "--json", env=env)
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)
     assert {k: n for k, n in plan["counts"].items() if n} == {
@@ -398,21 +423,21 @@ def test_a_spreadsheet_of_good_bad_and_unchanged_rows_goes_through_the_commands(
         "noop": 1,
         "reject": 1,
     }
-    refused = blsync("push", "apply", plan["plan_id"], env=env)
+    refused = call("push", "apply", plan["plan_id"], env=env)
     assert refused.returncode == 2
     assert "--yes" in said_once(refused)
-    done = blsync("push", "apply", plan["plan_id"], "--yes", "--json", env=env)
+    done = call("push", "apply", plan["plan_id"], "--yes", "--json", env=env)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["outcomes"]["applied"] == 2
-    shown = json.loads(blsync("push", "show", plan["plan_id"][:6], "--json", env=env).stdout)
+    shown = json.loads(call("push", "show", plan["plan_id"][:6], "--json", env=env).stdout)
     assert [o["action"] for o in shown["operations"]] == ["update", "noop", "create", "reject"]
-    assert plan["plan_id"] in blsync("push", "list", "--json", env=env).stdout
+    assert plan["plan_id"] in call("push", "list", "--json", env=env).stdout
 
 
-def test_a_csv_with_an_unknown_column_ends_with_exit_2_and_names_it(env, tmp_path):
+def test_a_csv_with_an_unknown_column_ends_with_exit_2_and_names_it(call, env, tmp_path):
     file = tmp_path / "changes.csv"
     file.write_text("email,creditLimt\na@example.com,5\n")
-    done = blsync("push", "plan", "customers", str(file), env=env)
+    done = call("push", "plan", "customers", str(file), env=env)
     assert done.returncode == 2
     assert "creditLimt" in said_once(done)
     assert "creditLimit" in said_once(done)
