@@ -178,12 +178,18 @@ async def _finish(work: _Work, load: Load) -> None:
     if path.exists():  # killed between the lake and the ledger
         facts = work.lake.facts_of(path)
     else:
+        spooled = loads.pages_of(work.ledger, load.load_id)
+        if not all(work.lake.spool(load.load_id, p.feed, p.number).exists() for p in spooled):
+            loads.restart(work.ledger, load.load_id)  # somebody emptied the spool
+        feeds = work.entity.feeds_for(load.window_start)
         try:
-            async with asyncio.TaskGroup() as group:
-                for feed in work.entity.feeds_for(load.window_start):
-                    group.create_task(_walk(work, load, feed))
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+            # One that fails cancels none of the others: what they have asked for is paid.
+            outcomes = await asyncio.gather(
+                *(_walk(work, load, feed) for feed in feeds), return_exceptions=True
+            )
+            for outcome in outcomes:
+                if isinstance(outcome, BaseException):
+                    raise outcome
         finally:
             with work.ledger.begin() as db:
                 loads.add_cost(db, load.load_id, work.uncounted())

@@ -18,7 +18,7 @@ import msgspec
 import pyarrow as pa
 
 from blsync.client import Answer, Client
-from blsync.errors import ApiError, Unauthorized
+from blsync.errors import ApiError, ServerFault, Unauthorized
 from blsync.lake import Lake
 from blsync.ledger import Ledger, loads
 from blsync.quota import pace_for
@@ -110,6 +110,8 @@ async def _ask(
     pace.wait_for_hour, pace.say = wait, say
     async with Client(company, pace) as client:
         about = _JSON.decode((await client.get("/company")).data)
+        if not isinstance(about, dict):
+            raise ServerFault("GET /company: the answer's data is not an object.")
         facts = Facts(about.get("name"), about.get("currency"))
         answers = await asyncio.gather(*(_figures(client, q, say) for q in _questions(today)))
     for rows in answers:

@@ -89,7 +89,8 @@ def test_plain_http_is_allowed_to_loopback(environment, host):
 
 
 @pytest.mark.parametrize(
-    "host", ["api.bigledger.com", "localhost.example.com", "127.0.0.1.nip.io", "10.0.0.1", "0.0.0.0"]
+    "host",
+    ["api.bigledger.com", "localhost.example.com", "127.0.0.1.nip.io", "10.0.0.1", "0.0.0.0"],
 )
 def test_plain_http_is_refused_to_anything_else(environment, host):
     environment.setenv("BIGLEDGER_BASE_URL", f"http://{host}/v1")

@@ -7,6 +7,7 @@ holds when it is written.
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +31,8 @@ class Ledger:
         """
         try:
             self._engine = _engine(url)
-            metadata.create_all(self._engine)
+            with _one_at_a_time(url):
+                metadata.create_all(self._engine)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError):
             raise ConfigError(
                 "BLSYNC_LEDGER_URL is not a SQLAlchemy URL that works here."
@@ -73,6 +75,18 @@ def _engine(url: str) -> Engine:
         connection.exec_driver_sql("begin immediate")
 
     return engine
+
+
+@contextmanager
+def _one_at_a_time(url: str) -> Iterator[None]:
+    """Hold the making of a SQLite file: turning its WAL on waits for nobody, and fails."""
+    database = make_url(url).database
+    if make_url(url).get_backend_name() != "sqlite" or not database or database == ":memory:":
+        yield
+        return
+    with Path(f"{database}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _explain(url: str, error: Exception) -> str:

@@ -140,6 +140,13 @@ def pages_of(ledger: Ledger, load_id: str) -> list[SpooledPage]:
     return [SpooledPage(r.feed, r.number, r.request_id, r.pulled_at) for r in rows]
 
 
+def restart(ledger: Ledger, load_id: str) -> None:
+    """Forget how far a load has come; its window is walked from the beginning."""
+    with ledger.begin() as db:
+        db.execute(delete(pages).where(pages.c.load_id == load_id))
+        db.execute(delete(walks).where(walks.c.load_id == load_id))
+
+
 def commit(
     ledger: Ledger,
     load: Load,

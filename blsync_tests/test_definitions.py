@@ -1,0 +1,135 @@
+"""Dagster's view: what a user of the UI finds, and a run without credentials."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from blsync.entities import ENTITIES
+
+
+@pytest.fixture(scope="module")
+def definitions(tmp_path_factory):
+    """The code location, loaded without credentials; a warning of ours fails the test."""
+    data = tmp_path_factory.mktemp("definitions")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("BIGLEDGER_", "BLSYNC_")):
+                patch.delenv(name)
+        patch.setenv("BLSYNC_ENV_FILE", str(data / "no.env"))
+        patch.setenv("BLSYNC_DATA", str(data))
+        patch.setenv("BLSYNC_START", str(datetime.now(UTC).date() - timedelta(days=6)))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", module="blsync")
+            import blsync.definitions as module
+        yield module
+
+
+def test_loading_needs_no_credentials_and_every_asset_is_described_and_owned(definitions):
+    graph = definitions.defs.resolve_asset_graph()
+    ours = [key for key in graph.get_all_asset_keys() if graph.get(key).is_materializable]
+    assert {("raw", name) for name in ENTITIES} <= {tuple(key.path) for key in ours}
+    for key in ours:
+        node = graph.get(key)
+        assert node.description, key
+        assert node.owners == definitions.OWNERS, key
+        assert node.kinds, key
+
+
+def test_raw_assets_are_partitioned_by_company_and_day_with_one_run_a_range(definitions):
+    graph = definitions.defs.resolve_asset_graph()
+    for name in ENTITIES:
+        node = graph.get(dg.AssetKey(["raw", name]))
+        assert set(node.partitions_def.partition_dimension_names) == {"company", "day"}
+        assert node.backfill_policy == dg.BackfillPolicy.single_run()
+        assert "dagster/column_schema" in node.metadata
+
+
+def test_marts_have_lineage_from_raw_to_published(definitions):
+    graph = definitions.defs.resolve_asset_graph()
+    below = graph.get(dg.AssetKey(["raw", "journal_entries"])).child_keys
+    assert dg.AssetKey(["staging", "stg_journal_entries"]) in below
+    above = graph.get(dg.AssetKey(["published", "finance"])).parent_keys
+    assert dg.AssetKey(["finance", "trial_balance"]) in above
+
+
+def test_the_laws_are_asset_checks(definitions):
+    keys = definitions.defs.resolve_asset_graph().asset_check_keys
+    assert dg.AssetCheckKey(
+        dg.AssetKey(["finance", "trial_balance"]), "trial_balance_sums_to_zero_every_month"
+    ) in set(keys)
+    assert len(keys) >= 60
+
+
+def test_the_schedule_asks_at_half_past_two_for_every_missing_day_in_one_run(definitions):
+    schedule = definitions.nightly_sync
+    assert (schedule.cron_schedule, schedule.execution_timezone) == (
+        "30 2 * * *",
+        "Asia/Kuala_Lumpur",
+    )
+    days = definitions.days.get_partition_keys()
+    with dg.instance_for_test() as instance:
+        for entity in ENTITIES:
+            for day in days[:-3]:
+                partition = dg.MultiPartitionKey({"company": "default", "day": day})
+                instance.report_runless_asset_event(
+                    dg.AssetMaterialization(["raw", entity], partition=partition)
+                )
+        at = datetime.now(UTC)
+        context = dg.build_schedule_context(instance=instance, scheduled_execution_time=at)
+        (request,) = list(schedule(context))
+    assert request.tags["dagster/asset_partition_range_start"] == f"default|{days[-3]}"
+    assert request.tags["dagster/asset_partition_range_end"] == f"default|{days[-1]}"
+
+
+def test_jobs_have_the_names_that_users_script_against(definitions):
+    names = {job.name for job in definitions.defs.jobs}
+    assert {"nightly", "backfill"} <= names
+
+
+def test_a_run_without_credentials_fails_with_what_doctor_says(tmp_path):
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("BIGLEDGER_", "BLSYNC_"))}
+    env |= {
+        "BLSYNC_ENV_FILE": str(tmp_path / "no.env"),
+        "BLSYNC_DATA": str(tmp_path),
+        "DAGSTER_HOME": "",
+    }
+    script = (
+        "import json, sys, dagster as dg\n"
+        "from blsync import definitions as d\n"
+        "key = d.partitions.get_last_partition_key()\n"
+        "run = d.defs.resolve_job_def('backfill').execute_in_process(\n"
+        "    partition_key=str(key), raise_on_error=False)\n"
+        "(event,) = [e for e in run.all_node_events if e.is_step_failure]\n"
+        "failure = event.step_failure_data.user_failure_data\n"
+        "print(json.dumps([run.success, failure.description]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=120
+    )
+    is_success, description = json.loads(done.stdout.splitlines()[-1])
+    assert not is_success
+    assert "BIGLEDGER_API_KEY" in description
+    assert ".env" in description
+    from blsync.errors import ConfigError
+    from blsync.settings import Company, require_credentials
+
+    with pytest.raises(ConfigError) as told:
+        require_credentials(
+            Company(
+                name="default",
+                company_id="",
+                base_url="https://api.bigledger.com/v1",
+                start=datetime.now(UTC).date(),
+            )
+        )
+    assert description == str(told.value)
+    assert not list(Path(tmp_path).rglob("*.parquet"))

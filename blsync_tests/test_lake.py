@@ -1,0 +1,254 @@
+"""The lake: exact types, quarantine, files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+
+from blsync.entities import ENTITIES
+from blsync.errors import StorageError
+from blsync.lake import Lake, Landed, Received
+
+PULLED_AT = datetime(2026, 11, 22, 1, 2, 3, tzinfo=UTC)
+CUSTOMERS, INVOICES, STOCK = (ENTITIES[n] for n in ("customers", "invoices", "stock"))
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "data")
+
+
+def received(*payloads: str | bytes) -> list[Received]:
+    texts = [p.encode() if isinstance(p, str) else p for p in payloads]
+    return [
+        Received(msgspec.Raw(text), f"req_{number}", PULLED_AT) for number, text in enumerate(texts)
+    ]
+
+
+def land(lake: Lake, *payloads: str | bytes, entity=CUSTOMERS, load_id="load") -> Landed:
+    return lake.land(entity, "c1", load_id, [received(*payloads)], {"load_id": load_id})
+
+
+def rows(lake: Lake, layer: str = "landing", entity=CUSTOMERS) -> list[dict]:
+    files = sorted((lake.data / layer / entity.name / "company_id=c1").glob("*.parquet"))
+    return [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
+
+
+def files(lake: Lake) -> list[str]:
+    return sorted(str(p.relative_to(lake.data)) for p in lake.data.rglob("*") if p.is_file())
+
+
+def test_decimals_are_those_of_the_text(lake):
+    land(
+        lake,
+        '{"id":"1","total":9999999999.99,"amountDue":-0.01,"exchangeRate":4.12345678,'
+        '"items":[{"quantity":0.0001,"unitPrice":1234567.891234},{"quantity":1E+2}]}',
+        '{"id":"2","total":0.1,"subtotal":1.50000,"shippingCost":0}',
+        entity=INVOICES,
+    )
+    first, second = rows(lake, entity=INVOICES)
+    assert first["total"] == Decimal("9999999999.99")
+    assert first["amountDue"] == Decimal("-0.01")
+    assert first["exchangeRate"] == Decimal("4.12345678")
+    assert [line["quantity"] for line in first["items"]] == [Decimal("0.0001"), Decimal(100)]
+    assert first["items"][0]["unitPrice"] == Decimal("1234567.891234")
+    assert (second["total"], second["subtotal"]) == (Decimal("0.10"), Decimal("1.50"))
+    assert second["shippingCost"] == 0
+
+
+def test_numbers_and_flags_sent_as_text_convert(lake):
+    land(
+        lake,
+        '{"id":"1","creditLimit":"9999999999.99","paymentTerms":"30",'
+        '"contacts":[{"isPrimary":"true"}]}',
+        '{"id":"2","paymentTerms":30.0}',
+    )
+    first, second = rows(lake)
+    assert first["creditLimit"] == Decimal("9999999999.99")
+    assert first["paymentTerms"] == second["paymentTerms"] == 30
+    assert first["contacts"][0]["isPrimary"] is True
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2026-03-01T00:30:00Z", datetime(2026, 3, 1, 0, 30)),
+        ("2026-03-01T08:30:00+08:00", datetime(2026, 3, 1, 0, 30)),
+        ("2026-03-01T00:30:00+08:00", datetime(2026, 2, 28, 16, 30)),
+        ("2026-02-28T19:00:00-05:30", datetime(2026, 3, 1, 0, 30)),
+        ("2026-03-01T00:30:00.5Z", datetime(2026, 3, 1, 0, 30, 0, 500_000)),
+        ("2026-03-01T08:30:00.123456+08:00", datetime(2026, 3, 1, 0, 30, 0, 123_456)),
+        ("2026-03-01T00:30:00.123Z", datetime(2026, 3, 1, 0, 30, 0, 123_000)),
+        ("2026-03-01T00:30:00", datetime(2026, 3, 1, 0, 30)),
+        ("2026-03-01 00:30:00Z", datetime(2026, 3, 1, 0, 30)),
+    ],
+)
+def test_every_spelling_of_an_instant_lands_as_the_same_utc(lake, text, instant):
+    land(lake, f'{{"id":"1","updatedAt":"{text}","lastSaleDate":"2026-02-28"}}')
+    (row,) = rows(lake)
+    assert row["updatedAt"] == instant.replace(tzinfo=UTC)
+    assert row["lastSaleDate"] == date(2026, 2, 28)
+
+
+def test_the_payload_is_the_servers_own_bytes(lake):
+    payload = (
+        '{ "id" : "1",\t"name":"Kedai \\ud83c\\udf5c 🍜\\nBaris dua","unknownField": {"a" : 1.10},'
+        ' "customFields":{"z": 1.0,  "a":null}}'
+    )
+    land(lake, payload)
+    (row,) = rows(lake)
+    assert row["_payload"] == payload
+    assert row["name"] == "Kedai 🍜 🍜\nBaris dua"
+    assert row["customFields"] == '{"z": 1.0,  "a":null}'
+    assert (row["_company_id"], row["_load_id"], row["_op"]) == ("c1", "load", "upsert")
+    assert (row["_request_id"], row["_pulled_at"]) == ("req_0", PULLED_AT)
+
+
+def test_what_is_absent_or_null_lands_as_null(lake):
+    land(lake, '{"id":"1"}', '{"id":"2","name":null,"address":null,"customFields":null}')
+    for row in rows(lake):
+        assert [row[name] for name in ("name", "address", "customFields", "updatedAt")] == [
+            None
+        ] * 4
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        '{"name":"no id"}',
+        '{"id":""}',
+        '{"id":null}',
+        '{"id":7}',
+        '{"id":"x","lastSaleDate":"2026-02-31"}',
+        '{"id":"x","createdAt":"last Tuesday"}',
+        '{"id":"x","creditLimit":"fifty thousand"}',
+        '{"id":"x","creditLimit":"NaN"}',
+        '{"id":"x","creditLimit":"Infinity"}',
+        '{"id":"x","creditLimit":1e400}',
+        '{"id":"x","creditLimit":0.001}',
+        '{"id":"x","creditLimit":123456789012345678.00}',
+        '{"id":"x","paymentTerms":30.5}',
+        '{"id":"x","paymentTerms":123456789012345678901234567890}',
+        '{"id":"x","address":[]}',
+        '{"id":"x","contacts":[null]}',
+        '{"id":"x","name":"\\ud800"}',
+        b'{"id":"x","name":"\xff"}',
+        b'{"id":"x","unknownField":"\xff"}',
+        b'{"id":"x","customFields":{"a":"\xff"}}',
+        '{"id":"x","unknownField":' + "[" * 5000 + "]" * 5000 + "}",
+        "5",
+        "null",
+    ],
+    ids=lambda odd: str(odd)[:60],
+)
+def test_an_odd_record_goes_to_quarantine_and_the_others_land(lake, odd):
+    landed = land(lake, '{"id":"before","creditLimit":1.5}', odd, '{"id":"after"}')
+    assert landed == Landed(rows=2, quarantined=1)
+    assert [row["id"] for row in rows(lake)] == ["before", "after"]
+    (reject,) = rows(lake, "quarantine")
+    text = odd.decode("utf-8", "replace") if isinstance(odd, bytes) else odd
+    assert reject["_payload"] == text
+    assert reject["_reason"]
+    assert (reject["_request_id"], reject["_load_id"]) == ("req_1", "load")
+
+
+def test_the_reason_names_the_field(lake):
+    land(lake, '{"id":"x","creditLimit":"fifty"}', '{"id":"y","creditLimit":0.001}')
+    assert all("creditLimit" in row["_reason"] for row in rows(lake, "quarantine"))
+
+
+def test_a_record_whose_key_has_two_parts_needs_both(lake):
+    landed = land(lake, '{"itemId":"i","locationId":"l"}', '{"itemId":"i"}', entity=STOCK)
+    assert landed == Landed(rows=1, quarantined=1)
+
+
+def test_a_load_of_nothing_but_odd_records_makes_no_landing_file(lake):
+    assert land(lake, '{"id":null}') == Landed(rows=0, quarantined=1)
+    assert files(lake) == ["quarantine/customers/company_id=c1/load.parquet"]
+
+
+def test_the_footer_tells_what_the_load_was(lake):
+    facts = {"load_id": "load", "window_start": None, "window_end": "2026-01-01T00:00:00+00:00"}
+    lake.land(CUSTOMERS, "c1", "load", [received('{"id":"1"}', '{"id":null}')], facts)
+    path = lake.file_of(CUSTOMERS, "c1", "load")
+    assert lake.facts_of(path) == facts | {"rows": 1, "quarantined": 1}
+
+
+def test_a_load_that_breaks_off_leaves_nothing(lake):
+    def batches():
+        yield received('{"id":"1"}')
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        lake.land(CUSTOMERS, "c1", "load", batches(), {})
+    assert files(lake) == []
+
+
+def test_only_versions_in_the_window_or_without_a_time_are_held(lake):
+    old = '{"id":"1","updatedAt":"2026-01-01T00:00:00Z"}'
+    new = '{"id":"2","updatedAt":"2026-03-01T08:00:00+08:00"}'
+    timeless = '{"id":"3"}'
+    land(lake, old, new, timeless)
+    assert len(lake.held(CUSTOMERS, "c1", None)) == 3
+    assert len(lake.held(CUSTOMERS, "c1", datetime(2026, 3, 1, tzinfo=UTC))) == 2
+    assert lake.held(CUSTOMERS, "c2", None) == set()
+
+
+def test_an_entity_without_records_has_an_empty_file_of_its_schema(lake):
+    lake.ensure_schema(CUSTOMERS, "c1")
+    land(lake, '{"id":"1"}')
+    first, second = (lake.data / "landing/customers/company_id=c1").glob("*.parquet")
+    assert pq.read_schema(first).equals(pq.read_schema(second))
+
+
+def test_a_file_in_the_place_of_the_folder_is_a_storage_error(tmp_path):
+    (tmp_path / "data").write_text("")
+    with pytest.raises(StorageError, match="BLSYNC_DATA") as caught:
+        Lake(tmp_path / "data")
+    assert caught.value.exit_code == 1
+
+
+FULL_DISK = """
+import resource, signal, sys
+from datetime import UTC, datetime
+from pathlib import Path
+import msgspec
+from blsync.entities import ENTITIES
+from blsync.errors import StorageError
+from blsync.lake import Lake, Received
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+lake = Lake(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+batches = [
+    [
+        Received(msgspec.Raw(b'{"id":"%d-%d"}' % (page, n)), "r", datetime.now(UTC))
+        for n in range(100)
+    ]
+    for page in range(40)
+]
+try:
+    if sys.argv[2] == "land":
+        lake.land(ENTITIES["customers"], "c1", "load", batches, {})
+    else:
+        lake.put_page(lake.spool("load", "updatedAt", 1), b"x" * 100_000)
+except StorageError as error:
+    print(error)
+    sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("what", ["land", "spool"])
+def test_a_full_disk_is_a_storage_error_and_leaves_nothing_half_landed(lake, what):
+    """A limit on the size of files stands for the full disk: it holds for root too."""
+    command = [sys.executable, "-c", FULL_DISK, str(lake.data), what]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 7, done.stderr
+    assert "Free some room" in done.stdout
+    assert [name for name in files(lake) if not name.startswith("spool/")] == []

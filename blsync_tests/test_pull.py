@@ -1,0 +1,568 @@
+"""The pull, end to end: everything lands once, whatever happens on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import httpx
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+from conftest import Asked, Reply, failure, listed
+
+from blsync.entities import ENTITIES, select
+from blsync.errors import Forbidden, QuotaSpent, ServerFault, StorageError, Unauthorized
+from blsync.lake import Lake
+from blsync.ledger import Ledger, loads
+from blsync.pull import Window, pull, raise_failures
+from blsync.sandbox import Handle, Options, running
+from blsync.settings import Settings
+
+REQUESTS = dict.fromkeys(("accounts", "journal_entries", "stock_adjustments"), 2)
+"""Requests of a pull that finds nothing new: one a feed."""
+
+
+class _List(msgspec.Struct):
+    data: list[msgspec.Raw]
+    pagination: dict
+
+
+@pytest.fixture
+def sandbox(module_sandbox: Handle):
+    """The file's sandbox, without faults before and after."""
+    yield module_sandbox
+    control(module_sandbox, "faults", faults="")
+
+
+def control(sandbox: Handle, switch: str, **body: object) -> dict:
+    answer = httpx.post(f"{sandbox.url}/sandbox/{switch}", json=body)
+    answer.raise_for_status()
+    return answer.json()
+
+
+def api(sandbox: Handle) -> httpx.Client:
+    headers = {"Authorization": f"Bearer {sandbox.api_key}", "X-Company-Id": sandbox.company_id}
+    return httpx.Client(base_url=sandbox.base_url, headers=headers)
+
+
+def on_server(sandbox: Handle, name: str) -> dict[tuple, str]:
+    """Walk a list with a client of the test's own: key → the record's exact text."""
+    entity = ENTITIES[name]
+    found = {}
+    with api(sandbox) as client:
+        for filters in [{}, {"active": "false"}] if name == "accounts" else [{}]:
+            cursor = {}
+            while cursor is not None:
+                params = {"limit": "50", **filters, **cursor}
+                answer = client.get(entity.path, params=params).raise_for_status()
+                page = msgspec.json.decode(answer.content, type=_List)
+                for raw in page.data:
+                    record = msgspec.json.decode(raw)
+                    found[tuple(record.get(k) for k in entity.key)] = str(raw, "utf-8")
+                following = page.pagination["nextCursor"]
+                cursor = {"cursor": following} if following else None
+    return found
+
+
+def landed(settings: Settings, name: str, layer: str = "landing") -> list[dict]:
+    """All rows of an entity, in the order in which they came."""
+    files = sorted((settings.data / layer / name).rglob("*.parquet"))
+    tables = [pq.ParquetFile(file).read() for file in files]
+    return [row for table in tables for row in table.to_pylist()]
+
+
+def latest(settings: Settings, name: str) -> dict[tuple, str]:
+    """Key → the payload that came last."""
+    rows = sorted(landed(settings, name), key=lambda row: row["_pulled_at"])
+    return {tuple(row[k] for k in ENTITIES[name].key): row["_payload"] for row in rows}
+
+
+def files(settings: Settings) -> list[str]:
+    return sorted(
+        str(path.relative_to(settings.data))
+        for path in settings.data.rglob("*")
+        if path.is_file() and path.name != "ledger.db" and not path.name.endswith(".lock")
+    )
+
+
+def run(settings: Settings, *names: str, **options: object) -> dict:
+    """Pull, and insist that nothing failed."""
+    results = pull(settings, settings.companies()[0], select(names), **options)
+    raise_failures(results)
+    return results
+
+
+def assert_in_step(settings: Settings, sandbox: Handle, *names: str) -> None:
+    for name in names or ENTITIES:
+        assert latest(settings, name) == on_server(sandbox, name), name
+
+
+def history(settings: Settings) -> list[dict]:
+    ledger = Ledger(settings.ledger_url)
+    try:
+        return loads.history(ledger)
+    finally:
+        ledger.close()
+
+
+def test_the_first_pull_lands_every_record_once_and_exactly(configure, sandbox):
+    loaded = configure(sandbox)
+    results = run(loaded)
+    for name, entity in ENTITIES.items():
+        rows = landed(loaded, name)
+        server = on_server(sandbox, name)
+        assert {tuple(r[k] for k in entity.key): r["_payload"] for r in rows} == server
+        assert len(rows) == len(server) == results[name].rows > 0
+        assert results[name].quarantined == results[name].deleted == 0
+    assert any(row["isActive"] is False for row in landed(loaded, "accounts"))
+
+
+def test_the_footer_of_a_file_holds_its_window_and_counts(configure, sandbox):
+    loaded = configure(sandbox)
+    before = datetime.now(UTC)
+    result = run(loaded, "invoices")["invoices"]
+    (path,) = (p for p in loaded.data.rglob("*.parquet") if "schema" not in p.name)
+    facts = Lake(loaded.data).facts_of(path)
+    assert facts["load_id"] == path.stem
+    assert (facts["entity"], facts["company_id"]) == ("invoices", sandbox.company_id)
+    assert facts["feeds"] == ["updatedAt"]
+    assert facts["window_start"] is None
+    window_end = datetime.fromisoformat(facts["window_end"])
+    assert before - timedelta(seconds=2) <= window_end <= datetime.now(UTC)
+    assert (facts["rows"], facts["requests"]) == (result.rows, result.requests)
+    assert facts["quarantined"] == facts["deleted"] == 0
+
+
+def test_nothing_is_left_behind_but_landed_files(configure, sandbox):
+    loaded = configure(sandbox)
+    run(loaded)
+    assert all(name.startswith("landing/") and name.endswith(".parquet") for name in files(loaded))
+
+
+def test_a_second_pull_costs_one_request_a_feed_and_lands_nothing(configure, sandbox):
+    loaded = configure(sandbox)
+    run(loaded)
+    before = files(loaded)
+    results = run(loaded)
+    assert {name: r.requests for name, r in results.items()} == {
+        name: REQUESTS.get(name, 1) for name in ENTITIES
+    }
+    assert {name: r.rows for name, r in results.items()} == dict.fromkeys(ENTITIES, 0)
+    assert files(loaded) == before
+
+
+def test_after_nights_of_business_the_lake_is_in_step_with_the_server(configure, sandbox):
+    loaded = configure(sandbox)
+    run(loaded)
+    for _ in range(3):
+        control(sandbox, "night")
+        run(loaded)
+        assert_in_step(loaded, sandbox)
+    versions = Counter(row["_payload"] for row in landed(loaded, "journal_entries"))
+    assert set(versions.values()) == {1}
+
+
+def test_a_voided_entry_is_fetched_again_once(configure, sandbox):
+    loaded = configure(sandbox)
+    run(loaded, "journal_entries")
+    long_ago = datetime.now(UTC) - timedelta(days=2)
+    voided, *_ = (
+        row["id"]
+        for row in landed(loaded, "journal_entries")
+        if row["status"] == "posted"
+        and row["reversesId"] is None
+        and row["createdBy"].startswith("user_")
+        and row["createdBy"] != "user_import"
+        and row["postedAt"] < long_ago
+    )
+    with api(sandbox) as client:
+        void = {"reason": "twice", "voidDate": datetime.now(UTC).date().isoformat()}
+        client.post(f"/journal-entries/{voided}/void", json=void).raise_for_status()
+    result = run(loaded, "journal_entries")["journal_entries"]
+    assert (result.rows, result.requests) == (2, 3)
+    assert [r["status"] for r in landed(loaded, "journal_entries") if r["id"] == voided] == [
+        "posted",
+        "void",
+    ]
+    again = run(loaded, "journal_entries")["journal_entries"]
+    assert (again.rows, again.requests) == (0, 2)
+    assert_in_step(loaded, sandbox, "journal_entries")
+
+
+def test_amounts_texts_and_unknown_fields_survive(configure, sandbox):
+    loaded = configure(sandbox)
+    name = 'Kedai 🍜\nBaris dua \u2028 "petik" 陳'
+    with api(sandbox) as client:
+        customer = {
+            "name": name,
+            "email": "noodles@example.my",
+            "creditLimit": 9999999999.99,
+            "customFields": {"colour": "biru"},
+        }
+        made = client.post("/customers", json=customer).raise_for_status().json()["data"]["id"]
+    run(loaded, "customers")
+    (row,) = (row for row in landed(loaded, "customers") if row["id"] == made)
+    assert row["name"] == name
+    assert row["creditLimit"] == Decimal("9999999999.99")
+    assert msgspec.json.decode(row["customFields"])["colour"] == "biru"
+
+
+def test_odd_records_go_to_quarantine_and_the_others_land(configure, sandbox):
+    loaded = configure(sandbox)
+    control(sandbox, "faults", faults="odd-records=4")
+    result = run(loaded, "customers")["customers"]
+    rejects = landed(loaded, "customers", "quarantine")
+    assert result.quarantined == len(rejects) == 4
+    assert all(row["_reason"] and row["_request_id"] for row in rejects)
+    assert {row["_load_id"] for row in rejects} == {
+        row["_load_id"] for row in landed(loaded, "customers")
+    }
+    good = {k: v for k, v in on_server(sandbox, "customers").items() if v not in
+            {row["_payload"] for row in rejects}}  # fmt: skip
+    assert latest(loaded, "customers") == good
+
+
+def test_a_window_that_is_covered_costs_nothing_and_again_reads_it_again(configure, sandbox):
+    loaded = configure(sandbox)
+    run(loaded, "invoices")
+    end = datetime.now(UTC) - timedelta(days=3)
+    window = Window(end - timedelta(days=10), end)
+    assert run(loaded, "invoices", window=window)["invoices"].requests == 0
+    result = run(loaded, "invoices", window=window, again=True)["invoices"]
+    assert result.requests >= 1
+    assert result.rows == 0
+    assert result.window == (window.start, end)
+
+
+def test_cursors_that_expire_in_the_middle_cost_no_record(configure):
+    with running(Options(invoices=350, customers=15, items=12, months=3, limits=False)) as sandbox:
+        loaded = configure(sandbox)
+        control(sandbox, "faults", faults="expire-cursors=1")
+        result = run(loaded, "invoices")["invoices"]
+        control(sandbox, "faults", faults="")
+        assert_in_step(loaded, sandbox, "invoices")
+    assert len(landed(loaded, "invoices")) == result.rows == 350
+
+
+# --- one entity fails, the others land ------------------------------------------------------------
+
+
+def test_a_bad_key_stops_at_once_and_shows_nowhere(configure, sandbox):
+    secret = "blg_test_sk_wrong_and_secret"
+    loaded = configure(sandbox, BIGLEDGER_API_KEY=secret)
+    with pytest.raises(Unauthorized, match="BIGLEDGER_API_KEY") as caught:
+        run(loaded)
+    assert caught.value.exit_code == 2
+    assert secret not in str(caught.value)
+    written = [path for path in loaded.data.rglob("*") if path.is_file()]
+    assert written
+    assert not any(secret.encode() in path.read_bytes() for path in written)
+
+
+def test_a_wrong_company_is_refused_by_name(configure, sandbox):
+    loaded = configure(sandbox, BIGLEDGER_COMPANY_ID="company_other")
+    with pytest.raises(Unauthorized, match="BIGLEDGER_COMPANY_ID"):
+        run(loaded)
+
+
+def test_a_missing_scope_stops_one_entity_and_the_others_land(configure, sandbox):
+    loaded = configure(sandbox)
+    control(sandbox, "faults", faults="forbid=journal_entries")
+    results = pull(loaded, loaded.companies()[0], select())
+    failed = {name: r.error for name, r in results.items() if r.error}
+    assert list(failed) == ["journal_entries"]
+    assert isinstance(failed["journal_entries"], Forbidden)
+    assert "read:journal_entries" in str(failed["journal_entries"])
+    assert "journal_entries" not in {load["entity"] for load in history(loaded)}
+    assert_in_step(loaded, sandbox, *(name for name in ENTITIES if name != "journal_entries"))
+    control(sandbox, "faults", faults="")
+    run(loaded)
+    assert_in_step(loaded, sandbox)
+
+
+def test_a_spent_hour_ends_the_pull_and_the_next_goes_on(configure, sandbox):
+    few = {"BLSYNC_QUOTA_PER_HOUR": "1", "BLSYNC_QUOTA_RESERVE": "0"}
+    loaded = configure(sandbox, **few)
+    (result,) = pull(loaded, loaded.companies()[0], select(["accounts"]), wait=False).values()
+    assert isinstance(result.error, QuotaSpent)
+    result = run(configure(sandbox), "accounts")["accounts"]
+    assert_in_step(loaded, sandbox, "accounts")
+    assert result.requests <= 3
+
+
+# --- killed ---------------------------------------------------------------------------------------
+
+PULL = (
+    "from blsync import settings; from blsync.entities import select; from blsync.pull import pull;"
+    "s = settings.load(); pull(s, s.companies()[0], select(['invoices', 'journal_entries']))"
+)
+
+
+def test_a_killed_pull_goes_on_from_where_it_was(configure):
+    with running(Options(invoices=500, customers=15, items=12, months=3, limits=False)) as sandbox:
+        loaded = configure(sandbox)
+        names = ("invoices", "journal_entries")
+        whole = sum(math.ceil(len(on_server(sandbox, name)) / 100) for name in names)
+        control(sandbox, "faults", faults="latency=100ms")
+        control(sandbox, "reset-stats")
+        with subprocess.Popen([sys.executable, "-c", PULL]) as process:
+            deadline = time.monotonic() + 30
+            while requests_at(sandbox) < 8 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            process.send_signal(signal.SIGKILL)
+        first = requests_at(sandbox)
+        control(sandbox, "faults", faults="")
+        results = run(loaded, *names)
+        second = requests_at(sandbox) - first
+        assert 8 <= first < whole
+        # A new window of each feed behind it, and what was under way when the pull was killed.
+        assert second <= whole - first + 3 + len(names)
+        assert_in_step(loaded, sandbox, *names)
+        for name in names:
+            assert len(landed(loaded, name)) == len(on_server(sandbox, name))
+            assert results[name].rows == len(landed(loaded, name))
+        assert not list((loaded.data / "spool").glob("*/*.json"))
+
+
+def requests_at(sandbox: Handle) -> int:
+    return httpx.get(f"{sandbox.url}/sandbox/stats").json()["requests"]
+
+
+def copy_state(settings: Settings, to: Path) -> None:
+    """Copy the ledger and the spool as they are at this moment."""
+    shutil.rmtree(to, ignore_errors=True)
+    shutil.copytree(settings.data / "spool", to / "spool")
+    with (
+        contextlib.closing(sqlite3.connect(settings.data / "ledger.db")) as source,
+        contextlib.closing(sqlite3.connect(to / "ledger.db")) as target,
+    ):
+        source.backup(target)
+
+
+def test_killed_between_the_lake_and_the_ledger_nothing_lands_twice(configure, sandbox, tmp_path):
+    loaded = configure(sandbox)
+    kept = tmp_path / "kept"
+    run(loaded, "invoices", progress=lambda *_: copy_state(loaded, kept))
+    before = files(loaded)
+    rows = len(landed(loaded, "invoices"))
+    for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm"):
+        (loaded.data / name).unlink(missing_ok=True)
+    shutil.rmtree(loaded.data / "spool")
+    shutil.copytree(kept, loaded.data, dirs_exist_ok=True)
+    assert history(loaded) == []
+    result = run(loaded, "invoices")["invoices"]
+    assert files(loaded) == before
+    assert (result.rows, result.requests) == (rows, 1)
+    assert [load["rows"] for load in history(loaded)] == [rows, 0]
+
+
+def test_a_spool_that_somebody_deleted_is_read_again(configure, tiny_server):
+    pages = {None: listed([customer(1)], "a"), "a": failure(403, "FORBIDDEN")}
+    server = tiny_server(walk_of(pages))
+    loaded = configure(server)
+    (result,) = pull(loaded, loaded.companies()[0], select(["customers"])).values()
+    assert isinstance(result.error, Forbidden)
+    shutil.rmtree(loaded.data / "spool")
+    pages["a"] = listed([customer(2)])
+    run(loaded, "customers")
+    assert [row["id"] for row in landed(loaded, "customers")] == ["c1", "c2"]
+
+
+def test_two_pulls_at_once_land_the_window_once(configure, sandbox):
+    loaded = configure(sandbox)
+    control(sandbox, "faults", faults="latency=50ms")
+    with ThreadPoolExecutor(2) as threads:
+        both = list(threads.map(lambda _: run(loaded, "invoices", "items"), range(2)))
+    for name in ("invoices", "items"):
+        assert sorted(r[name].rows for r in both) == [0, len(on_server(sandbox, name))]
+        assert len(landed(loaded, name)) == len(on_server(sandbox, name))
+
+
+# --- servers that break the contract --------------------------------------------------------------
+
+
+def walk_of(pages: dict[str | None, Reply]) -> Callable[[Asked], Reply]:
+    """Answer with the page of each cursor; nothing has changed since."""
+    return lambda asked: (
+        listed([]) if "updatedAt[gte]" in asked.params else pages[asked.params.get("cursor")]
+    )
+
+
+def customer(number: int, updated_at: str | None = None) -> dict:
+    at = updated_at or f"2026-01-{number:02d}T00:00:00Z"
+    return {"id": f"c{number}", "name": f"Customer {number}", "updatedAt": at}
+
+
+def test_a_cursor_refused_by_a_server_that_sorts_goes_on_from_the_last_record(
+    configure, tiny_server
+):
+    records = [customer(number) for number in range(1, 10)]
+
+    def answer(asked: Asked) -> Reply:
+        if "cursor" in asked.params:
+            return failure(400, "INVALID_CURSOR")
+        since = asked.params.get("updatedAt[gte]", "")
+        rest = [r for r in records if r["updatedAt"] >= since[:10]]
+        return listed(rest[:3], "next" if len(rest) > 3 else None)
+
+    server = tiny_server(answer)
+    loaded = configure(server)
+    run(loaded, "customers")
+    assert [row["id"] for row in landed(loaded, "customers")] == [f"c{n}" for n in range(1, 10)]
+    assert len(server.asked) <= 9
+
+
+def test_a_server_that_does_not_sort_is_read_whole(configure, tiny_server):
+    order = [5, 2, 9, 1, 7, 3, 8, 4, 6]
+
+    def answer(asked: Asked) -> Reply:
+        at = int(asked.params.get("cursor", "0"))
+        following = str(at + 3) if at + 3 < len(order) else None
+        return listed([customer(n) for n in order[at : at + 3]], following)
+
+    loaded = configure(tiny_server(answer))
+    run(loaded, "customers")
+    assert sorted(row["id"] for row in landed(loaded, "customers")) == [
+        f"c{n}" for n in range(1, 10)
+    ]
+
+
+def test_a_server_that_neither_sorts_nor_keeps_its_cursors_is_at_fault(configure, tiny_server):
+    def answer(asked: Asked) -> Reply:
+        if "cursor" in asked.params:
+            return failure(400, "INVALID_CURSOR")
+        return listed([customer(5), customer(2)], "next")
+
+    server = tiny_server(answer)
+    loaded = configure(server)
+    (result,) = pull(loaded, loaded.companies()[0], select(["customers"])).values()
+    assert isinstance(result.error, ServerFault)
+    assert len(server.asked) <= 10
+    assert history(loaded) == []
+
+
+def test_records_of_one_instant_that_fill_more_than_a_page_end_in_a_clear_fault(
+    configure, tiny_server
+):
+    def answer(asked: Asked) -> Reply:
+        if "cursor" in asked.params:
+            return failure(400, "INVALID_CURSOR")
+        return listed([customer(n, "2026-01-01T00:00:00Z") for n in (1, 2)], "next")
+
+    server = tiny_server(answer)
+    loaded = configure(server)
+    (result,) = pull(loaded, loaded.companies()[0], select(["customers"])).values()
+    assert isinstance(result.error, ServerFault)
+    assert len(server.asked) <= 10
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        listed([customer(2)], "a"),
+        listed([customer(2)], has_more=True),
+        Reply(b'{"success":true,"data":[]}'),
+        Reply(b"", 302, {"Location": "/v1/elsewhere"}),
+    ],
+    ids=["cursor twice", "no cursor", "no pagination", "redirect"],
+)
+def test_a_broken_page_lands_nothing_and_a_mended_one_completes_the_walk(
+    configure, tiny_server, broken
+):
+    pages = {None: listed([customer(1)], "a"), "a": broken}
+    server = tiny_server(walk_of(pages))
+    loaded = configure(server)
+    (result,) = pull(loaded, loaded.companies()[0], select(["customers"])).values()
+    assert result.error is not None
+    assert landed(loaded, "customers") == []
+    assert len(server.asked) == 2
+    pages["a"] = listed([customer(2)])
+    run(loaded, "customers")
+    assert [row["id"] for row in landed(loaded, "customers")] == ["c1", "c2"]
+
+
+@pytest.mark.parametrize("odd", ["0001-01-01T00:00:00+08:00", "9999-12-31T23:59:59-08:00", "soon"])
+def test_an_impossible_change_time_stops_no_walk(configure, tiny_server, odd):
+    loaded = configure(tiny_server(lambda _: listed([customer(1), customer(2, odd), customer(3)])))
+    result = run(loaded, "customers")["customers"]
+    assert result.rows + result.quarantined == 3
+
+
+def test_a_version_that_comes_twice_lands_once_and_a_newer_one_beside_it(configure, tiny_server):
+    newer = customer(1, "2026-02-01T00:00:00Z")
+    pages = {
+        None: listed([customer(1), customer(2)], "a"),
+        "a": listed([customer(2), newer]),
+    }
+    loaded = configure(tiny_server(walk_of(pages)))
+    run(loaded, "customers")
+    assert [row["id"] for row in landed(loaded, "customers")] == ["c1", "c2", "c1"]
+
+
+# --- the disk -------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_cannot_be_written_fails_its_entity_alone(configure, sandbox):
+    loaded = configure(sandbox)
+    blocked = loaded.data / "landing" / "invoices"
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("a file where a folder should be")
+    results = pull(loaded, loaded.companies()[0], select(["invoices", "items"]))
+    assert isinstance(results["invoices"].error, StorageError)
+    assert "landing/invoices" in str(results["invoices"].error)
+    assert_in_step(loaded, sandbox, "items")
+    assert {load["entity"] for load in history(loaded)} == {"items"}
+    blocked.unlink()
+    run(loaded, "invoices", "items")
+    assert_in_step(loaded, sandbox, "invoices", "items")
+
+
+def test_a_data_folder_that_cannot_be_written_is_said_at_once(configure, sandbox):
+    loaded = configure(sandbox)
+    loaded.data.write_text("a file where a folder should be")
+    with pytest.raises(StorageError, match="BLSYNC_DATA"):
+        run(loaded)
+
+
+@pytest.mark.parametrize("room", [60_000, 150_000])
+def test_a_full_disk_lands_nothing_half_and_the_next_pull_completes(configure, sandbox, room):
+    """A limit on the size of files stands for the full disk: it holds for root too."""
+    loaded = configure(sandbox)
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    code = (
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "from blsync.errors import StorageError; from blsync.pull import raise_failures;"
+        + PULL.replace("pull(s,", "r = pull(s,")
+        + "; raise_failures(r)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)),
+    )
+    assert done.returncode == 1
+    assert "Free some room" in done.stderr or "the disk has room" in done.stderr
+    assert "OSError: [Errno" not in done.stderr.splitlines()[-1]
+    for path in (loaded.data / "landing").rglob("*.parquet"):
+        pq.ParquetFile(path).read()
+    assert not list(loaded.data.rglob("*.draft"))
+    run(loaded)
+    assert_in_step(loaded, sandbox)
