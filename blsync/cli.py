@@ -67,7 +67,9 @@ def _print_json(document: object) -> None:
 
 
 def _print_table(title: str | None, headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    table = Table(title=title, title_justify="left", header_style="bold", title_style="bold")
+    if title:
+        out.print(f"\n{title}", style="bold", markup=False, highlight=False, soft_wrap=True)
+    table = Table(header_style="bold")
     for index, header in enumerate(headers):
         is_number = any(
             isinstance(row[index], int | float) or _is_decimal(row[index]) for row in rows

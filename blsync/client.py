@@ -138,7 +138,7 @@ class Client:
             base_url=company.base_url,
             timeout=_TIMEOUT,
             trust_env=not loopback,  # no proxy between us and ourselves
-            verify=not loopback,  # plain http has no certificate; loading the authorities takes time
+            verify=not loopback,  # http has no certificate; loading the authorities takes time
             headers={
                 "Authorization": f"Bearer {self._token()}",
                 "X-Company-Id": company.company_id,

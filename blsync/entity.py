@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
@@ -53,11 +53,15 @@ class Address(Record):
 
 @dataclass(frozen=True)
 class Feed:
-    """One way to ask an entity what changed: a timestamp field, and filters that go with it."""
+    """One way to ask an entity what changed: a timestamp field, and filters that go with it.
+
+    `spellings` are ways to write the filters, the likeliest first: a server that answers 400 to one
+    is asked in the next.
+    """
 
     name: str
     change_field: str
-    filters: Mapping[str, str] = field(default_factory=dict)
+    spellings: tuple[Mapping[str, str], ...] = ({},)
     needs_lower_bound: bool = False
     """Without a lower bound it would bring only what another feed brings too."""
 

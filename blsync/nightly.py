@@ -44,7 +44,8 @@ class SyncReport:
         for name, result in pairs:
             entities[name] = _added(entities.get(name), result)
         requests = sum(result.requests for _, result in pairs) + self.other_requests
-        throttled = sum(result.throttled_ms for _, result in pairs) + self.other_throttled_ms
+        # Entities wait side by side: the longest wait is what the quota cost.
+        throttled = max((r.throttled_ms for _, r in pairs), default=0) + self.other_throttled_ms
         shape: dict[str, Any] = {
             "entities": entities,
             "requests": requests,

@@ -20,7 +20,14 @@ import msgspec
 
 from blsync.client import Client, Page, records_of
 from blsync.entity import Entity, Feed
-from blsync.errors import BlsyncError, CursorRefused, PartlyFailed, ServerFault, Unauthorized
+from blsync.errors import (
+    ApiError,
+    BlsyncError,
+    CursorRefused,
+    PartlyFailed,
+    ServerFault,
+    Unauthorized,
+)
 from blsync.lake import Lake, Received, fingerprint, storage
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import Cost, Load, SpooledPage, Walk
@@ -207,8 +214,10 @@ async def _walk(work: _Work, load: Load, feed: Feed) -> None:
     walk = loads.walk_of(work.ledger, load.load_id, feed.name)
     lower = walk.lower if walk else load.window_start
     refusals = 0
+    spellings = iter(feed.spellings)
+    filters = next(spellings)
     while walk is None or not walk.is_done:
-        params = _params(work.entity, feed, lower, load.window_end)
+        params = {**_params(work.entity, feed, lower, load.window_end), **filters}
         pages = work.client.pages(work.entity.path, params, walk.cursor if walk else None)
         try:
             async for page in pages:
@@ -228,16 +237,17 @@ async def _walk(work: _Work, load: Load, feed: Feed) -> None:
             lower, walk = goes_on_at, replace(walk, lower=goes_on_at, cursor=None)
             with work.ledger.begin() as db:
                 loads.put_walk(db, load.load_id, walk)
+        except ApiError as error:
+            other = next(spellings, None) if error.status == 400 else None
+            if other is None:
+                raise
+            filters = other
 
 
 def _params(
     entity: Entity, feed: Feed, lower: datetime | None, upper: datetime | None
 ) -> dict[str, str]:
-    params = {
-        "limit": str(entity.page_limit),
-        "sort": f"{feed.change_field}:asc",
-        **feed.filters,
-    }
+    params = {"limit": str(entity.page_limit), "sort": f"{feed.change_field}:asc"}
     if lower:
         params[f"{feed.change_field}[gte]"] = _iso(lower)
     if upper:

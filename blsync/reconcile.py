@@ -18,7 +18,7 @@ import msgspec
 import pyarrow as pa
 
 from blsync.client import Answer, Client
-from blsync.errors import ApiError, ServerFault, Unauthorized
+from blsync.errors import ApiError, Unauthorized
 from blsync.lake import Lake
 from blsync.ledger import Ledger, loads
 from blsync.quota import pace_for
@@ -85,7 +85,7 @@ def ask(
         is_today = any(row["as_of_date"] == today for row in kept.figures)
         if fetched_at and is_today and (landed_at is None or landed_at < fetched_at):
             return kept
-        return asyncio.run(_ask(settings, company, ledger, today, wait, say))
+        return asyncio.run(_ask(settings, company, ledger, kept, today, wait, say))
     finally:
         ledger.close()
 
@@ -102,6 +102,7 @@ async def _ask(
     settings: Settings,
     company: Company,
     ledger: Ledger,
+    kept: Facts,
     today: date,
     wait: bool,
     say: Callable[[str], None],
@@ -109,15 +110,21 @@ async def _ask(
     pace = pace_for(settings, ledger, company.key_id)
     pace.wait_for_hour, pace.say = wait, say
     async with Client(company, pace) as client:
-        about = _JSON.decode((await client.get("/company")).data)
-        if not isinstance(about, dict):
-            raise ServerFault("GET /company: the answer's data is not an object.")
-        facts = Facts(about.get("name"), about.get("currency"))
+        facts = await _about(client, kept, say)
         answers = await asyncio.gather(*(_figures(client, q, say) for q in _questions(today)))
     for rows in answers:
         facts.figures += [{"company_id": company.company_id, **row} for row in rows]
     facts.requests, facts.throttled_ms = client.requests, round(pace.throttled * 1000)
     return facts
+
+
+async def _about(client: Client, kept: Facts, say: Callable[[str], None]) -> Facts:
+    try:
+        about = _JSON.decode((await client.get("/company")).data)
+        return Facts(about.get("name"), about.get("currency"))
+    except (ApiError, AttributeError) as error:
+        say(f"The company's name and currency stay what they were: {error}")
+        return Facts(kept.name, kept.currency)
 
 
 @dataclass(frozen=True)

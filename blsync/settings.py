@@ -34,15 +34,6 @@ _ENCODING = "utf-8-sig"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-class OAuth(BaseModel, frozen=True):
-    """OAuth 2.0 client of one company (contract, section 1)."""
-
-    client_id: str
-    client_secret: SecretStr
-    refresh_token: SecretStr
-    token_url: str
-
-
 class Company(BaseModel, frozen=True):
     """One company's books: where they are and with what they are read.
 
@@ -54,14 +45,11 @@ class Company(BaseModel, frozen=True):
     base_url: str
     start: date
     api_key: SecretStr | None = None
-    oauth: OAuth | None = None
 
     @property
     def key_id(self) -> str:
         """A name for the credential that gives nothing away: requests are counted by it."""
         secret = self.api_key.get_secret_value() if self.api_key else ""
-        if self.oauth:
-            secret = f"{self.oauth.token_url} {self.oauth.client_id}"
         return hashlib.sha256(f"{self.base_url} {secret}".encode()).hexdigest()[:16]
 
 
@@ -75,12 +63,6 @@ class Settings(BaseSettings):
     api_key: Annotated[SecretStr | None, Field(alias="BIGLEDGER_API_KEY")] = None
     company_id: Annotated[str | None, Field(alias="BIGLEDGER_COMPANY_ID")] = None
     base_url: Annotated[str, Field(alias="BIGLEDGER_BASE_URL")] = PRODUCTION
-    client_id: Annotated[str | None, Field(alias="BIGLEDGER_CLIENT_ID")] = None
-    client_secret: Annotated[SecretStr | None, Field(alias="BIGLEDGER_CLIENT_SECRET")] = None
-    refresh_token: Annotated[SecretStr | None, Field(alias="BIGLEDGER_REFRESH_TOKEN")] = None
-    token_url: Annotated[str, Field(alias="BIGLEDGER_TOKEN_URL")] = (
-        "https://auth.bigledger.com/oauth/token"  # noqa: S105 (an address)
-    )
     companies_file: Annotated[Path | None, Field(alias="BLSYNC_COMPANIES")] = None
     data: Annotated[Path, Field(alias="BLSYNC_DATA")] = ROOT / "warehouse" / "data"
     ledger_url_given: Annotated[SecretStr | None, Field(alias="BLSYNC_LEDGER_URL")] = None
@@ -98,7 +80,7 @@ class Settings(BaseSettings):
         float, Field(alias="BLSYNC_PUSH_MAX_REJECT_RATE", ge=0, le=1)
     ] = 0.05
 
-    @field_validator("base_url", "token_url")
+    @field_validator("base_url")
     @classmethod
     def _secure_url(cls, value: str) -> str:
         return _checked_url(value)
@@ -144,8 +126,8 @@ class Settings(BaseSettings):
     def companies(self) -> list[Company]:
         """All companies, with the credentials found for each. Raises ConfigError.
 
-        A company whose credentials are missing is listed without them: `credentials` says so
-        once something needs to be asked of BigLedger.
+        A company whose credentials are missing is listed without them: `require_credentials` says
+        so once something needs to be asked of BigLedger.
         """
         if self.companies_file:
             return _companies_of(self.companies_file, self)
@@ -156,19 +138,8 @@ class Settings(BaseSettings):
                 base_url=self.base_url,
                 start=self.start,
                 api_key=self.api_key,
-                oauth=self._oauth(),
             )
         ]
-
-    def _oauth(self) -> OAuth | None:
-        if self.api_key or not (self.client_id and self.client_secret and self.refresh_token):
-            return None
-        return OAuth(
-            client_id=self.client_id,
-            client_secret=self.client_secret,
-            refresh_token=self.refresh_token,
-            token_url=self.token_url,
-        )
 
     def company(self, name: str) -> Company:
         """The company of that name. Raises ConfigError, naming those that are known."""
@@ -209,7 +180,7 @@ def require_credentials(company: Company) -> None:
     missing = []
     if not company.company_id:
         missing.append("BIGLEDGER_COMPANY_ID")
-    if not (company.api_key or company.oauth):
+    if not company.api_key:
         missing.append("BIGLEDGER_API_KEY")
     if missing:
         raise ConfigError(

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from blsync.entity import Address, Entity, Key, Money, Quantity, Rate, Record, UnitAmount
+from blsync.entity import (
+    NOTHING,
+    Address,
+    Entity,
+    FreeForm,
+    Key,
+    Money,
+    Quantity,
+    Rate,
+    Record,
+    UnitAmount,
+)
 
 
 class Party(Record):
@@ -30,14 +41,6 @@ class Line(Record):
     tax_code: str | None = None
     tax_rate: Quantity | None = None
     tax_amount: Money | None = None
-
-
-class Attachment(Record):
-    """A file kept at BigLedger."""
-
-    id: str | None = None
-    name: str | None = None
-    url: str | None = None
 
 
 class Einvoice(Record):
@@ -78,7 +81,7 @@ class Invoice(Record):
     last_payment_date: date | None = None
     overdue_by: int | None = None
     billing_address: Address | None = None
-    attachments: list[Attachment] | None = None
+    attachments: FreeForm = NOTHING
     einvoice: Einvoice | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None

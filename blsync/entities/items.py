@@ -15,20 +15,12 @@ class Category(Record):
     path: str | None = None
 
 
-class PriceGroup(Record):
-    """A price for one group of customers."""
-
-    group_id: str | None = None
-    price: UnitAmount | None = None
-
-
 class Pricing(Record):
     """Prices of one unit."""
 
     cost_price: UnitAmount | None = None
     selling_price: UnitAmount | None = None
     currency: str | None = None
-    price_groups: list[PriceGroup] | None = None
 
 
 class Inventory(Record):
@@ -69,26 +61,6 @@ class Tax(Record):
     taxable: bool | None = None
 
 
-class ItemLocation(Record):
-    """Stock of the item at one place."""
-
-    location_id: str | None = None
-    stock: Quantity | None = None
-    available: Quantity | None = None
-    reserved: Quantity | None = None
-    bin_location: str | None = None
-
-
-class Variant(Record):
-    """A size or colour of the item."""
-
-    id: str | None = None
-    name: str | None = None
-    item_code: str | None = None
-    barcode: str | None = None
-    stock: Quantity | None = None
-
-
 class Item(Record):
     """Something sold or bought; `type` is inventory, service or non_inventory."""
 
@@ -105,8 +77,8 @@ class Item(Record):
     supplier: Supplier | None = None
     accounting: Accounting | None = None
     tax: Tax | None = None
-    locations: list[ItemLocation] | None = None
-    variants: list[Variant] | None = None
+    locations: FreeForm = NOTHING
+    variants: FreeForm = NOTHING
     custom_fields: FreeForm = NOTHING
     is_active: bool | None = None
     created_at: datetime | None = None

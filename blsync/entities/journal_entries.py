@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from blsync.entity import Entity, Feed, Key, Money, Record
+from blsync.entity import NOTHING, Entity, Feed, FreeForm, Key, Money, Record
 
 
 class JournalLine(Record):
@@ -17,14 +17,6 @@ class JournalLine(Record):
     description: str | None = None
     debit: Money | None = None
     credit: Money | None = None
-
-
-class Attachment(Record):
-    """A file kept at BigLedger."""
-
-    id: str | None = None
-    name: str | None = None
-    url: str | None = None
 
 
 class JournalEntry(Record):
@@ -40,7 +32,7 @@ class JournalEntry(Record):
     total_credit: Money | None = None
     lines: list[JournalLine] | None = None
     reverses_id: str | None = None
-    attachments: list[Attachment] | None = None
+    attachments: FreeForm = NOTHING
     created_by: str | None = None
     created_at: dt.datetime | None = None
     posted_at: dt.datetime | None = None
