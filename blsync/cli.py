@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 
 import msgspec
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
@@ -69,7 +70,7 @@ def _print_json(document: object) -> None:
 def _print_table(title: str | None, headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     if title:
         out.print(f"\n{title}", style="bold", markup=False, highlight=False, soft_wrap=True)
-    table = Table(header_style="bold")
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, header in enumerate(headers):
         is_number = any(
             isinstance(row[index], int | float) or _is_decimal(row[index]) for row in rows
@@ -289,20 +290,22 @@ def status_command(as_json: Json = False) -> None:
         rows = [
             (
                 entity,
-                _to_second(e["covered_until"]),
+                _to_minute(e["covered_until"]),
                 e["rows"],
                 e["quarantined"],
-                _to_second(e["last_load"]),
+                _to_minute(e["last_load"]),
             )
             for entity, e in company["entities"].items()
         ]
-        headers = ("entity", "covered until (UTC)", "rows", "quarantined", "last load (UTC)")
-        _print_table(f"{name}: {company['quota_left']} requests left this hour", headers, rows)
+        headers = ("entity", "covered until", "rows", "quarantined", "last load")
+        _print_table(
+            f"{name}: {company['quota_left']} requests left this hour (times in UTC)", headers, rows
+        )
     out.print(f"Published: {report['published_at'] or 'nothing yet'}")
 
 
-def _to_second(instant: str | None) -> str:
-    return instant[:19].replace("T", " ") if instant else "never"
+def _to_minute(instant: str | None) -> str:
+    return instant[:16].replace("T", " ") if instant else "never"
 
 
 class Format(StrEnum):

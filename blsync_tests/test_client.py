@@ -123,7 +123,7 @@ def test_a_read_is_tried_again_after_a_failure_of_the_server(use, tiny_server, s
         Reply(b"<html>Welcome to the hotel</html>"),
         Reply(b'{"success":true,"data":{"id"'),
         Reply(b'{"success":true,"data":{"id":"1"}}', cut=10),
-        Reply(gzip.compress(b'{"success":true,"data":{"id":"1"}}')[:20], 200, {"Content-Encoding": "gzip"}),
+        Reply(gzip.compress(OK.body)[:20], 200, {"Content-Encoding": "gzip"}),
         Reply(b"not gzip at all", 200, {"Content-Encoding": "gzip"}),
         Reply(b""),
         Reply(b'[]'),

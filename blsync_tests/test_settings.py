@@ -97,11 +97,6 @@ def test_plain_http_is_refused_to_anything_else(environment, host):
     assert message_of().startswith("BIGLEDGER_BASE_URL: plain http")
 
 
-def test_plain_http_is_refused_to_a_token_address(environment):
-    environment.setenv("BIGLEDGER_TOKEN_URL", "http://auth.bigledger.com/oauth/token")
-    assert message_of().startswith("BIGLEDGER_TOKEN_URL: plain http")
-
-
 @pytest.mark.parametrize(
     "url",
     [
@@ -160,13 +155,11 @@ def test_all_wrong_settings_are_named_at_once(environment):
 
 def test_secrets_show_nowhere(environment):
     environment.setenv("BIGLEDGER_API_KEY", KEY)
-    environment.setenv("BIGLEDGER_CLIENT_SECRET", "client secret")
-    environment.setenv("BIGLEDGER_REFRESH_TOKEN", "refresh token")
     environment.setenv("BLSYNC_LEDGER_URL", "postgresql+psycopg2://me:hidden@db/blsync")
     loaded = settings.load()
     (company,) = loaded.companies()
     shown = f"{loaded!r} {loaded} {loaded.model_dump_json()} {company!r} {company} {company.key_id}"
-    for secret in (KEY, "client secret", "refresh token", "hidden"):
+    for secret in (KEY, "hidden"):
         assert secret not in shown
 
 
