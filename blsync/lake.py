@@ -10,6 +10,9 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
+import time
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +29,8 @@ import pyarrow.parquet as pq
 from blsync.entity import LOAD_COLUMNS, Entity, Record
 from blsync.errors import StorageError
 
+STALE_SECONDS = 3600
+"""Age of a draft that no process is writing any more."""
 _FOOTER = b"blsync"
 _BUILTIN = (Decimal, datetime, date)
 _UNFIT = (pa.ArrowInvalid, OverflowError)
@@ -65,9 +70,8 @@ class Lake:
         self.data = data
         with storage(data):
             data.mkdir(parents=True, exist_ok=True)
-            probe = data / f".writable-{os.getpid()}"
-            probe.touch()
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=data):
+                pass
 
     def spool(self, load_id: str, feed: str, number: int) -> Path:
         """Return where a page's bytes lie until the load is landed."""
@@ -91,11 +95,14 @@ class Lake:
         """Give every entity a file, if one of no rows, so that it can be read before it has any."""
         path = self.file_of(entity, company_id, "00000000-schema")
         if not path.exists():
-            with storage(path), _appearing(path) as draft:
+            with storage(path), appearing(path) as draft:
                 pq.write_table(entity.schema.empty_table(), draft)
 
     def held(self, entity: Entity, company_id: str, since: datetime | None) -> set[int]:
-        """Return the fingerprints of the record versions held that changed at `since` or later."""
+        """Return the fingerprints of the record versions held that changed at `since` or later.
+
+        Those in quarantine are held too: the same fault is not reported anew every night.
+        """
         import pyarrow.dataset as ds  # brings pandas, which every command would wait for
 
         folder = self._folder("landing", entity, company_id)
@@ -109,7 +116,12 @@ class Lake:
         rows = ds.dataset(folder, format="parquet", schema=entity.schema).to_batches(
             columns=["_payload"], filter=recent & (pc.field("_op") == "upsert")
         )
-        return {fingerprint(text.encode()) for batch in rows for text in batch[0].to_pylist()}
+        found = {fingerprint(text.encode()) for batch in rows for text in batch[0].to_pylist()}
+        rejected = self._folder("quarantine", entity, company_id)
+        for path in rejected.glob("*.parquet"):
+            payloads = pq.read_table(path, columns=["_payload"])[0].to_pylist()
+            found |= {fingerprint(text.encode()) for text in payloads}
+        return found
 
     def land(
         self,
@@ -126,7 +138,7 @@ class Lake:
         path = self.file_of(entity, company_id, load_id)
         rows = 0
         rejects: list[dict[str, str]] = []
-        with storage(path), _appearing(path) as draft:
+        with storage(path), appearing(path) as draft:
             with pq.ParquetWriter(draft, entity.schema, compression="zstd") as writer:
                 for batch in batches:
                     table = type_records(entity, company_id, load_id, batch, rejects)
@@ -149,7 +161,7 @@ class Lake:
     def write_input(self, name: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
         """Write a small table for the marts' build."""
         path = self.data / "inputs" / f"{name}.parquet"
-        with storage(path), _appearing(path) as draft:
+        with storage(path), appearing(path) as draft:
             pq.write_table(pa.Table.from_pylist(rows, schema), draft)
 
     def read_input(self, name: str) -> list[dict[str, Any]]:
@@ -169,7 +181,7 @@ class Lake:
     ) -> None:
         path = self._folder("quarantine", entity, company_id) / f"{load_id}.parquet"
         rows = [reject | {"_load_id": load_id} for reject in rejects]
-        with _appearing(path) as draft:
+        with appearing(path) as draft:
             pq.write_table(pa.Table.from_pylist(rows, _QUARANTINE_SCHEMA), draft)
 
 
@@ -248,10 +260,13 @@ def storage(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _appearing(path: Path) -> Iterator[Path]:
+def appearing(path: Path) -> Iterator[Path]:
     """Yield a draft's path; the draft gets its name once it is whole and on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    for left in path.parent.glob(f".{path.name}.*.draft"):  # of a killed process
+        if time.time() - left.stat().st_mtime > STALE_SECONDS:
+            left.unlink(missing_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.draft")
     try:
         yield draft
         if draft.exists():

@@ -26,7 +26,7 @@ import xlsxwriter
 
 from blsync.entities import ENTITIES
 from blsync.errors import BuildError, ConfigError, StorageError
-from blsync.lake import Lake, storage
+from blsync.lake import Lake, appearing, storage
 from blsync.ledger import Ledger, loads
 from blsync.reconcile import COMPANIES, FIGURES, Facts
 from blsync.settings import ROOT, Company, Settings
@@ -219,7 +219,6 @@ def publish(settings: Settings, say: Callable[[str], None] = lambda _: None) -> 
     latest build is not whole; what is published then stays.
     """
     target = published_file(settings)
-    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
     with _build_lock(settings, say), storage(target):
         if not _whole_marker(settings).exists():
             raise BuildError(
@@ -227,18 +226,15 @@ def publish(settings: Settings, say: Callable[[str], None] = lambda _: None) -> 
                 "as they were. Mend what it said, then run `blsync build`."
             )
         try:
-            rows = _copy(settings.data / "build.duckdb", draft)
-            _keep_previous(target)
-            draft.replace(target)
+            with appearing(target) as draft:
+                rows = _copy(settings.data / "build.duckdb", draft)
+                _keep_previous(target)
         except duckdb.Error as error:
             raise BuildError(f"The marts could not be copied for publishing: {error}") from None
-        finally:
-            draft.unlink(missing_ok=True)
     return rows
 
 
 def _copy(build: Path, draft: Path) -> dict[str, int]:
-    draft.unlink(missing_ok=True)
     rows: dict[str, int] = {}
     with duckdb.connect() as db:
         db.execute(f"attach '{_quoted(build)}' as build (read_only)")
@@ -262,14 +258,11 @@ def _copy(build: Path, draft: Path) -> dict[str, int]:
 def _keep_previous(target: Path) -> None:
     if not target.exists():
         return
-    previous = target.with_name("blsync.previous.duckdb")
-    draft = target.with_name(f".{previous.name}.{os.getpid()}.draft")
-    draft.unlink(missing_ok=True)
-    try:
-        os.link(target, draft)
-    except OSError:  # a file system without hard links
-        shutil.copy2(target, draft)
-    draft.replace(previous)
+    with appearing(target.with_name("blsync.previous.duckdb")) as draft:
+        try:
+            os.link(target, draft)
+        except OSError:  # a file system without hard links
+            shutil.copy2(target, draft)
 
 
 def open_published(settings: Settings) -> duckdb.DuckDBPyConnection:
@@ -299,25 +292,19 @@ def write_query(settings: Settings, sql: str, form: str, output: Path) -> int:
     Raises ConfigError where DuckDB refuses the statement, StorageError where the file cannot be
     written.
     """
-    draft = output.with_name(f".{output.name}.{os.getpid()}.draft")
     with open_published(settings) as db, storage(output), _refusals():
-        try:
-            if not output.parent.is_dir():
-                raise ConfigError(f"The folder {output.parent} does not exist.")
-            answer = db.sql(sql)
-            if answer is None:
-                raise ConfigError("The statement gives no rows; write a select.")
+        if not output.parent.is_dir():
+            raise ConfigError(f"The folder {output.parent} does not exist.")
+        answer = db.sql(sql)
+        if answer is None:
+            raise ConfigError("The statement gives no rows; write a select.")
+        with appearing(output) as draft:
             if form == "xlsx":
                 _write_xlsx(answer, draft)
             else:
-                array = ", array true" if form == "json" else ""
-                header = ", header true" if form == "csv" else ""
-                target = _quoted(draft)
-                db.execute(f"copy answer to '{target}' (format {form}{array}{header})")
-            draft.replace(output)
-            return len(answer)
-        finally:
-            draft.unlink(missing_ok=True)
+                more = {"csv": ", header true", "json": ", array true"}.get(form, "")
+                db.execute(f"copy answer to '{_quoted(draft)}' (format {form}{more})")
+        return len(answer)
 
 
 def _write_xlsx(answer: duckdb.DuckDBPyRelation, path: Path) -> None:
