@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -145,10 +146,20 @@ def open_ui(settings: Settings, port: int) -> int:
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(ROOT / "workspace.yaml")]
     command += ["-h", "127.0.0.1", "-p", str(port)]
     environment = {**os.environ, **paths_in_environment(settings), "DAGSTER_HOME": str(home)}
-    with contextlib.suppress(KeyboardInterrupt):
-        # In its home, or Dagster warns of the dagster.yaml that it finds here and does not use.
-        return subprocess.run(command, env=environment, cwd=home, check=False).returncode  # noqa: S603
-    return 0
+    # Dagster stops its own processes on SIGINT alone, which a script's `&` has it ignore.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # In its home, or Dagster warns of the dagster.yaml that it finds here and does not use.
+    process = subprocess.Popen(command, env=environment, cwd=home)  # noqa: S603
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=30)
+        process.kill()
 
 
 def _definitions() -> Any:
