@@ -95,7 +95,7 @@ def progress_bars() -> Iterator[Any]:
             now = time.monotonic()
             if done >= (total or 0) or now - said_at.get(entity, 0) >= SECONDS_BETWEEN_LINES:
                 said_at[entity] = now
-                say(f"{entity}: {done} of {total or '?'} records")
+                say(f"{entity}: {done} of {'?' if total is None else total} records")
 
         yield tell
         return

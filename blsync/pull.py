@@ -146,6 +146,7 @@ class _Work:
     progress: Progress
     say: Callable[[str], None]
     result: Result = field(default_factory=Result)
+    seen: dict[str, tuple[int, int | None]] = field(default_factory=dict)
     _counted: Cost = field(default=Cost(0, 0))
 
     def uncounted(self) -> Cost:
@@ -276,7 +277,10 @@ def _keep(work: _Work, load: Load, walk: Walk, page: Page) -> None:
     work.lake.put_page(path, page.body)
     spooled = SpooledPage(walk.feed, walk.pages, page.request_id, datetime.now(UTC))
     loads.record_page(work.ledger, load.load_id, walk, spooled, work.uncounted())
-    work.progress(work.entity.name, walk.records, walk.total)
+    work.seen[walk.feed] = (walk.records, walk.total)
+    totals = [total for _, total in work.seen.values() if total is not None]
+    records = sum(records for records, _ in work.seen.values())
+    work.progress(work.entity.name, records, sum(totals) if totals else None)
 
 
 async def _land(work: _Work, load: Load) -> dict[str, Any]:
