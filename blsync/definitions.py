@@ -175,10 +175,17 @@ def inputs(
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Ask BigLedger's reports and write what a build reads beside the landing."""
     with _failing_clearly(watch):
-        asked = []
+        asked, errors = [], []
+        say = watch.say or context.log.warning
         for company in COMPANIES:
-            say = watch.say or context.log.warning
-            asked.append((company, reconcile.ask(SETTINGS, company, wait=watch.wait, say=say)))
+            try:
+                facts = reconcile.ask(SETTINGS, company, wait=watch.wait, say=say)
+                asked.append((company, facts))
+            except BlsyncError as error:  # the others are built all the same
+                say(f"{company.name} cannot be compared with BigLedger: {error}")
+                errors.append(error)
+        if errors and not asked:
+            raise errors[0]
         watch.other_requests = sum(facts.requests for _, facts in asked)
         watch.other_throttled_ms = sum(facts.throttled_ms for _, facts in asked)
         for name, rows in marts.write_inputs(SETTINGS, asked).items():
@@ -429,6 +436,7 @@ def run(
         config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         if company:
             config["ops"] = {"raw": {"config": {"again": days_range is not None}}}
+        watch.failure = None
         _WATCH.set(watch)
         result = defs.resolve_job_def("nightly").execute_in_process(
             instance=instance,

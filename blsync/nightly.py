@@ -16,7 +16,7 @@ from typing import Any
 
 from blsync import marts
 from blsync.entities import select
-from blsync.errors import BlsyncError, ConfigError
+from blsync.errors import BlsyncError, ConfigError, PartlyFailed
 from blsync.lake import Lake
 from blsync.pull import Progress, Result
 from blsync.settings import (
@@ -30,13 +30,21 @@ from blsync.settings import (
 
 @dataclass
 class SyncReport:
-    """What a sync did, company by company; `error` is what made it fail, if it did."""
+    """What a sync did, company by company; `failed` holds what failed, by company or `build`."""
 
-    results: dict[str, dict[str, Result]] = field(default_factory=dict)
+    companies: list[str]
+    results: dict[str, dict[str, Result]]
+    failed: dict[str, BlsyncError] = field(default_factory=dict)
     other_requests: int = 0
     other_throttled_ms: int = 0
     published: datetime | None = None
-    error: BlsyncError | None = None
+
+    @property
+    def error(self) -> BlsyncError | None:
+        """What the command ends with; one of several companies failing is a part (exit 3)."""
+        if len(self.companies) == 1 or not self.failed:
+            return next(iter(self.failed.values()), None)
+        return PartlyFailed(" ".join(f"{name}: {error}" for name, error in self.failed.items()))
 
     def to_json(self) -> dict[str, Any]:
         """Return interface.md's shape; with several companies their figures are added up."""
@@ -53,10 +61,13 @@ class SyncReport:
             "throttled_s": round(throttled / 1000, 1),
             "published": self.published.isoformat() if self.published else None,
         }
-        if len(self.results) > 1:
+        if len(self.companies) > 1:
             shape["companies"] = {
-                company: {"entities": {n: _added(None, r) for n, r in results.items()}}
-                for company, results in self.results.items()
+                name: {
+                    "entities": {n: _added(None, r) for n, r in self.results.get(name, {}).items()},
+                    "error": str(self.failed[name]) if name in self.failed else None,
+                }
+                for name in self.companies
             }
         return shape
 
@@ -96,12 +107,12 @@ def sync(
     days_range = _range(settings, chosen, days)
     definitions = _definitions()
     watch = definitions.Watch(wait=wait, progress=progress, say=say)
-    report = SyncReport(results=watch.results)
+    report = SyncReport([company.name for company in chosen], watch.results)
     # One company is one run, pull to publishing; several are pulled first and built once.
     is_one = len(chosen) == 1
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # dbt's log; the run keeps it
-            for company in chosen:
+    with contextlib.redirect_stdout(io.StringIO()):  # dbt's log; the run keeps it
+        for company in chosen:
+            try:
                 definitions.run(
                     company.name,
                     watch,
@@ -109,11 +120,16 @@ def sync(
                     days_range=days_range,
                     has_build=has_build and is_one,
                 )
-            if has_build and not is_one:
+            except BlsyncError as error:
+                report.failed[company.name] = error
+        is_built = has_build and is_one and not report.failed
+        if has_build and not is_one and len(report.failed) < len(chosen):
+            try:
                 definitions.run(None, watch)
-        report.published = datetime.now(UTC) if has_build else None
-    except BlsyncError as error:
-        report.error = error
+                is_built = True
+            except BlsyncError as error:
+                report.failed["build"] = error
+    report.published = datetime.now(UTC) if is_built else None
     report.other_requests = watch.other_requests
     report.other_throttled_ms = watch.other_throttled_ms
     return report

@@ -441,3 +441,22 @@ def test_a_csv_with_an_unknown_column_ends_with_exit_2_and_names_it(call, env, t
     assert done.returncode == 2
     assert "creditLimt" in said_once(done)
     assert "creditLimit" in said_once(done)
+
+
+def test_one_company_failing_leaves_the_other_alone_and_ends_with_exit_3(sandbox, tmp_path):
+    file = tmp_path / "companies.toml"
+    table = '[companies.{}]\ncompany_id = "company_sandbox"\napi_key_env = "{}"\n'
+    file.write_text(table.format("first", "WRONG") + table.format("second", "RIGHT"))
+    env = environment(
+        tmp_path / "data",
+        sandbox.base_url,
+        BLSYNC_COMPANIES=str(file),
+        WRONG="blg_test_sk_wrong",
+        RIGHT="blg_test_sk_sandbox",
+    )
+    done = blsync("sync", "items", "--no-build", "--json", env=env)
+    assert done.returncode == 3
+    assert said_once(done).startswith("Error: first: ")
+    companies = json.loads(done.stdout)["companies"]
+    assert companies["first"]["error"]
+    assert companies["second"]["entities"]["items"]["rows"] == 12
