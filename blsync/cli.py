@@ -25,13 +25,18 @@ from blsync.errors import BlsyncError, ConfigError
 
 app = typer.Typer(
     name="blsync",
-    help="BigLedger's books every night: pulled, tied out to the cent, changes pushed back once.",
+    help="BigLedger's books every night: pulled, tied out to the cent, changes pushed back once."
+    "\n\nExamples: `blsync demo` (needs no key), `blsync doctor`, `blsync sync`",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # they would print local variables, keys among them
     rich_markup_mode="markdown",
 )
-push_app = typer.Typer(no_args_is_help=True, help="Plan changes, look at them, apply them.")
+push_app = typer.Typer(
+    no_args_is_help=True,
+    help="Plan changes, look at them, apply them."
+    "\n\nExample: `blsync push plan customers changes.csv`",
+)
 app.add_typer(push_app, name="push")
 
 out = Console()
@@ -127,7 +132,9 @@ def version(
 @app.command()
 def demo(
     keep: Annotated[bool, typer.Option(help="Leave the sandbox running afterwards.")] = False,
-    port: Annotated[int, typer.Option(help="The sandbox's port; 0: a free one.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The sandbox's port; 0: a free one.")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Show the whole job against a local BigLedger; needs no key.
@@ -149,7 +156,9 @@ def demo(
 
 @app.command()
 def sandbox(
-    port: Annotated[int, typer.Option(help="Where to listen, on loopback.")] = 8765,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Where to listen, on loopback.")
+    ] = 8765,
     seed: Annotated[int, typer.Option(help="Which books: the same seed, the same books.")] = 1,
     customers: Annotated[int, typer.Option()] = 400,
     items: Annotated[int, typer.Option()] = 150,
@@ -321,7 +330,9 @@ class Format(StrEnum):
 @app.command()
 def query(
     sql: Annotated[str, typer.Argument(help="A query on the published marts.")],
-    form: Annotated[Format, typer.Option("--format")] = Format.table,
+    form: Annotated[
+        Format | None, typer.Option("--format", help="Default: table, or the file's suffix.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
 ) -> None:
     """Query the published marts, while a build runs too.
@@ -329,13 +340,16 @@ def query(
     Example: `blsync query "select * from finance.trial_balance limit 5" --format csv`
     """
     current = settings.load()
-    if output or form in (Format.parquet, Format.xlsx):
-        if not output:
-            raise ConfigError(f"--format {form} needs --output FILE.")
-        chosen = Format.csv if form is Format.table else form
+    if output:
+        suffix = output.suffix.removeprefix(".").lower()
+        chosen = form or (Format(suffix) if suffix in Format else Format.csv)
+        if chosen is Format.table:
+            raise ConfigError("A table is for the screen; choose csv, json, parquet or xlsx.")
         rows_written = marts.write_query(current, sql, chosen, output)
         say(f"{rows_written} rows written to {output}")
         return
+    if form in (Format.parquet, Format.xlsx):
+        raise ConfigError(f"--format {form} needs --output FILE.")
     names, rows = marts.fetch_rows(current, sql)
     if form is Format.json:
         _print_json([dict(zip(names, row, strict=True)) for row in rows])
@@ -462,7 +476,9 @@ def _print_plan(report: push.PlanReport, as_json: bool) -> None:
 
 @app.command()
 def ui(
-    port: Annotated[int, typer.Option(help="Where to listen, on loopback.")] = 3000,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Where to listen, on loopback.")
+    ] = 3000,
     on_demo: Annotated[bool, typer.Option("--demo", help="On the demo's data.")] = False,
 ) -> None:
     """Open Dagster's UI on loopback.

@@ -12,7 +12,7 @@ import random
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
@@ -76,6 +76,11 @@ class _Envelope(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw(b"null")
     pagination: _Pagination | None = None
     error: _Problem | None = None
+    meta: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Meta(msgspec.Struct):
+    timestamp: datetime | None = None
 
 
 class _ListEnvelope(msgspec.Struct):
@@ -252,7 +257,9 @@ class Client:
                 self.pace.answered(slot, 0, {})
                 raise
             try:
-                answer = _read(what, response, request_id, has_cursor="cursor" in (params or {}))
+                answer = self._read(
+                    what, response, request_id, has_cursor="cursor" in (params or {})
+                )
             except _TooMany:
                 self.pace.answered(slot, 429, response.headers)
                 continue
@@ -270,6 +277,26 @@ class Client:
             request_id=request_id,
         )
 
+    def _read(
+        self, what: str, response: httpx.Response, sent_id: str, *, has_cursor: bool
+    ) -> Answer:
+        request_id = response.headers.get("x-request-id") or sent_id
+        try:
+            envelope = _ENVELOPE.decode(response.content)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            envelope = None
+        if response.is_success and envelope is not None and envelope.success is not False:
+            return Answer(
+                response.content,
+                envelope.data,
+                request_id,
+                _server_time(response, envelope.meta),
+                envelope.pagination,
+            )
+        raise _error(
+            what, response, envelope, request_id, self.company.api_key_name, has_cursor=has_cursor
+        )
+
     def _token(self) -> str:
         key = self.company.api_key
         return key.get_secret_value() if key else ""
@@ -279,28 +306,12 @@ class _TooMany(Exception):
     """429: the pace waits as it was told, then the request is sent again."""
 
 
-def _read(what: str, response: httpx.Response, sent_id: str, *, has_cursor: bool) -> Answer:
-    request_id = response.headers.get("x-request-id") or sent_id
-    try:
-        envelope = _ENVELOPE.decode(response.content)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        envelope = None
-    if response.is_success and envelope is not None and envelope.success is not False:
-        return Answer(
-            response.content,
-            envelope.data,
-            request_id,
-            _server_time(response),
-            envelope.pagination,
-        )
-    raise _error(what, response, envelope, request_id, has_cursor=has_cursor)
-
-
 def _error(
     what: str,
     response: httpx.Response,
     envelope: _Envelope | None,
     request_id: str,
+    key_name: str,
     *,
     has_cursor: bool,
 ) -> Exception:
@@ -330,12 +341,13 @@ def _error(
         return _TooMany()
     if status == 401:
         return Unauthorized(
-            f"BigLedger refused the credentials: {message} Check BIGLEDGER_API_KEY: a blg_live_ "
+            f"BigLedger refused the credentials: {message} Check {key_name}: a blg_live_ "
             "key works against production alone, a blg_test_ key against a sandbox alone."
         )
     if problem.code == "INVALID_COMPANY":
         return Unauthorized(
-            f"The key may not see this company: {message} Check BIGLEDGER_COMPANY_ID."
+            f"The key may not see this company: {message} Check BIGLEDGER_COMPANY_ID, or the "
+            "company_id in the file of companies."
         )
     if status == 403:
         scope = next((d["required_scope"] for d in details if d.get("required_scope")), None)
@@ -382,9 +394,22 @@ def _page(path: str, answer: Answer) -> Page:
     )
 
 
-def _server_time(response: httpx.Response) -> datetime:
+def _server_time(response: httpx.Response, meta: msgspec.Raw) -> datetime:
+    """Return the earliest that the server says it is: a gateway's clock may not be the API's.
+
+    A `meta.timestamp` of another day is no clock and does not count.
+    """
     try:
         at: datetime = parsedate_to_datetime(response.headers.get("date", ""))
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
     except ValueError:
-        return datetime.now(UTC)
-    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        at = datetime.now(UTC)
+    try:
+        told = msgspec.json.decode(meta, type=_Meta).timestamp
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        told = None
+    if told:
+        told = told if told.tzinfo else told.replace(tzinfo=UTC)
+        if abs(at - told) < timedelta(days=1):
+            at = min(at, told)
+    return at.astimezone(UTC)

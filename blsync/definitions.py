@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,9 @@ from blsync.pull import Result, Window, pull, raise_failures
 from blsync.settings import ROOT
 
 OWNERS = ["team:finance-data"]
+MANY_DAYS = 31
+EVENT_SECONDS = 0.03
+"""What Dagster takes to record one asset's day on SQLite."""
 SETTINGS = settings.load()
 COMPANIES = SETTINGS.companies()
 
@@ -94,58 +97,70 @@ def _raw_spec(entity: Entity) -> dg.AssetSpec:
 def raw(
     context: dg.AssetExecutionContext, config: PullConfig, watch: dg.ResourceParam[Watch]
 ) -> Iterator[dg.MaterializeResult[Any]]:
-    """Pull the selected entities of one company for the partitions' days."""
+    """Pull the selected entities for the partitions' companies and days."""
     with _failing_clearly(watch):
-        company = SETTINGS.company(_company_name(context))
         selected = [ENTITIES[key.path[-1]] for key in sorted(context.selected_asset_keys)]
-        results = pull(
-            SETTINGS,
-            company,
-            selected,
-            _window(context) if config.again else Window(),
-            again=config.again,
-            wait=watch.wait,
-            progress=watch.progress or (lambda *_: None),
-            say=watch.say or context.log.info,
+        pulled: dict[str, dict[str, Result]] = {}
+        for name, days_of_company in _days_by_company(context).items():
+            pulled[name] = pull(
+                SETTINGS,
+                SETTINGS.company(name),
+                selected,
+                _window(days_of_company) if config.again else Window(),
+                again=config.again,
+                wait=watch.wait,
+                progress=watch.progress or (lambda *_: None),
+                say=watch.say or context.log.info,
+            )
+        watch.results |= pulled
+        for entity in selected:
+            results = [of_company[entity.name] for of_company in pulled.values()]
+            if not any(result.error for result in results):
+                yield dg.MaterializeResult(
+                    asset_key=["raw", entity.name], metadata=_load_metadata(results)
+                )
+        raise_failures(
+            {
+                f"{entity} of {name}": result
+                for name, of_company in pulled.items()
+                for entity, result in of_company.items()
+            }
         )
-        watch.results[company.name] = results
-        for name, result in results.items():
-            if not result.error:
-                yield dg.MaterializeResult(asset_key=["raw", name], metadata=_load_metadata(result))
-        raise_failures(results)
 
 
-def _company_name(context: dg.AssetExecutionContext) -> str:
-    key = context.partition_keys[0]
-    assert isinstance(key, dg.MultiPartitionKey)  # noqa: S101 (as the definition above says)
-    return key.keys_by_dimension["company"]
+def _days_by_company(context: dg.AssetExecutionContext) -> dict[str, list[str]]:
+    """Return the run's days by company: Dagster may put several companies into one run."""
+    found: dict[str, list[str]] = {}
+    for key in context.partition_keys:
+        assert isinstance(key, dg.MultiPartitionKey)  # noqa: S101 (as the definition above says)
+        part = key.keys_by_dimension
+        found.setdefault(part["company"], []).append(part["day"])
+    return found
 
 
-def _window(context: dg.AssetExecutionContext) -> Window:
-    names = [
-        key.keys_by_dimension["day"]
-        for key in context.partition_keys
-        if isinstance(key, dg.MultiPartitionKey)
-    ]
+def _window(names: list[str]) -> Window:
     first, last = _midnight(min(names)), _midnight(max(names), days_after=1)
     is_first = min(names) == days.get_first_partition_key()
     return Window(None if is_first else first, last)
 
 
 def _midnight(day: str, days_after: int = 0) -> datetime:
-    date = datetime.fromisoformat(day).date() + timedelta(days=days_after)
-    return datetime.combine(date, time(), SETTINGS.zone)
+    return datetime.combine(
+        date.fromisoformat(day) + timedelta(days=days_after), time(), SETTINGS.zone
+    )
 
 
-def _load_metadata(result: Result) -> Mapping[str, Any]:
-    begin, end = result.window
+def _load_metadata(results: list[Result]) -> Mapping[str, Any]:
+    windows = [
+        f"{r.window[0] or 'beginning'} … {r.window[1] or 'covered already'}" for r in results
+    ]
     return {
-        "dagster/partition_row_count": result.rows,
-        "deleted": result.deleted,
-        "quarantined": result.quarantined,
-        "requests": result.requests,
-        "throttled_s": round(result.throttled_ms / 1000, 1),
-        "window": f"{begin or 'beginning'} … {end or 'nothing new to cover'}",
+        "dagster/partition_row_count": sum(result.rows for result in results),
+        "deleted": sum(result.deleted for result in results),
+        "quarantined": sum(result.quarantined for result in results),
+        "requests": sum(result.requests for result in results),
+        "throttled_s": round(max(result.throttled_ms for result in results) / 1000, 1),
+        "window": "; ".join(windows),
     }
 
 
@@ -175,20 +190,20 @@ def inputs(
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Ask BigLedger's reports and write what a build reads beside the landing."""
     with _failing_clearly(watch):
-        asked, errors = [], []
+        asked = []
         say = watch.say or context.log.warning
         for company in COMPANIES:
             try:
                 facts = reconcile.ask(SETTINGS, company, wait=watch.wait, say=say)
                 asked.append((company, facts))
             except BlsyncError as error:  # the others are built all the same
+                if len(COMPANIES) == 1:
+                    raise
                 say(f"{company.name} cannot be compared with BigLedger: {error}")
-                errors.append(error)
-        if errors and not asked:
-            raise errors[0]
+                asked.append((company, reconcile.kept(SETTINGS, company)))
         watch.other_requests = sum(facts.requests for _, facts in asked)
         watch.other_throttled_ms = sum(facts.throttled_ms for _, facts in asked)
-        for name, rows in marts.write_inputs(SETTINGS, asked).items():
+        for name, rows in marts.write_inputs(SETTINGS, asked, say).items():
             yield dg.MaterializeResult(
                 asset_key=["inputs", name], metadata={"dagster/row_count": rows}
             )
@@ -204,6 +219,10 @@ class _failing_clearly:  # noqa: N801 (reads as a statement)
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, KeyboardInterrupt | dg.DagsterExecutionInterruptedError):
+            self._watch.failure = BlsyncError(
+                "Interrupted. What was read is kept; run the same command again to go on."
+            )
         if isinstance(error, BlsyncError):
             self._watch.failure = error
             raise dg.Failure(
@@ -433,6 +452,12 @@ def run(
             today = days.get_last_partition_key()
             first, last = days_range or missing_days(instance, company, str(today))
             tags = range_tags(company, first, last)
+            count = (date.fromisoformat(last) - date.fromisoformat(first)).days + 1
+            if watch.say and count > MANY_DAYS:
+                watch.say(
+                    f"Recording {count} days in Dagster's history, once: about "
+                    f"{count * len(selection) * EVENT_SECONDS:.0f} s beside the pull."
+                )
         config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         if company:
             config["ops"] = {"raw": {"config": {"again": days_range is not None}}}

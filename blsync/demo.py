@@ -125,7 +125,7 @@ def run(
         inside = settings.load()
         _sync(inside, report, "First sync", progress, say)
         say("A night of business …")
-        httpx.post(f"{base_url.removesuffix('/v1')}/sandbox/night", timeout=60).raise_for_status()
+        _control(base_url, "night", timeout=60)
         _sync(inside, report, "Second sync", progress, say)
         say("Planning and applying a change of customers …")
         changes = _changes(inside, data)
@@ -228,20 +228,29 @@ def _await(server: subprocess.Popen[bytes], base_url: str, log: Path) -> None:
         if server.poll() is not None:
             lines = log.read_text(errors="replace").strip().splitlines()
             raise BlsyncError(f"The sandbox did not start: {lines[-1] if lines else 'no word'}")
-        with contextlib.suppress(httpx.TransportError):
-            httpx.get(base_url.removesuffix("/v1") + "/sandbox/stats", timeout=5)
+        with contextlib.suppress(BlsyncError):
+            _control(base_url, "stats")
             return
         time.sleep(0.1)
     raise BlsyncError(f"The sandbox did not answer within {START_SECONDS} s; see {log}.")
+
+
+def _control(base_url: str, route: str, timeout: float = 5) -> None:
+    """Ask the sandbox's own routes, past any proxy. Raises BlsyncError where it does not answer."""
+    method = "POST" if route == "night" else "GET"
+    url = f"{base_url.removesuffix('/v1')}/sandbox/{route}"
+    try:
+        httpx.request(method, url, timeout=timeout, trust_env=False).raise_for_status()
+    except httpx.HTTPError as error:
+        raise BlsyncError(f"{method} {url}: the sandbox did not answer ({error}).") from None
 
 
 def _stop_earlier(data: Path) -> None:
     """Stop a sandbox that an earlier `--keep` left running, if it is still ours and answers."""
     with contextlib.suppress(OSError, ValueError, KeyError):
         left = json.loads((data / "sandbox.json").read_text())
-        url = f"http://127.0.0.1:{left['port']}/sandbox/stats"
-        with contextlib.suppress(httpx.HTTPError):
-            httpx.get(url, timeout=2).raise_for_status()
+        with contextlib.suppress(BlsyncError):
+            _control(f"http://127.0.0.1:{left['port']}/v1", "stats")
             os.kill(left["pid"], signal.SIGTERM)
             for _ in range(50):
                 if _is_free(left["port"]):

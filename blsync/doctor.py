@@ -103,12 +103,11 @@ async def _company(report: Report, current: Settings, ledger: Ledger, company: C
     async with Client(company, pace) as client:
         verified = await client.get("/auth/verify")
         now = datetime.now(UTC)
-        facts = msgspec.json.decode(verified.data)
-        about = facts.get("company") or {}
+        facts = _object(msgspec.json.decode(verified.data))
+        about = _object(facts.get("company"))
         name = f"{company.name}: "
-        report.checks.append(
-            Check(f"{name}access", True, f"{about.get('name')} at {company.base_url}")
-        )
+        told = f"{about.get('name') or 'a company without a name'} at {company.base_url}"
+        report.checks.append(Check(f"{name}access", True, told))
         _permissions(report, name, facts.get("permissions"))
         skew = (now - verified.at).total_seconds()
         is_near = abs(skew) <= SKEW_SECONDS
@@ -127,11 +126,15 @@ async def _company(report: Report, current: Settings, ledger: Ledger, company: C
             report.failed(f"{name}company", error)
 
 
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _permissions(report: Report, name: str, granted: Any) -> None:
     needed = {entity.scope for entity in ENTITIES.values()} | {"read:reports"}
     if not isinstance(granted, list):
         report.checks.append(Check(f"{name}permissions", True, "the server does not list them"))
         return
-    missing = [] if "admin" in granted else sorted(needed - set(granted))
+    missing = [] if "admin" in granted else sorted(needed - set(map(str, granted)))
     text = f"missing: {', '.join(missing)}; give them to the key" if missing else "all there"
     report.checks.append(Check(f"{name}permissions", not missing, text))

@@ -84,7 +84,11 @@ def dbt_executable() -> str:
     return str(beside) if beside.exists() else "dbt"
 
 
-def write_inputs(settings: Settings, companies: Iterable[tuple[Company, Facts]]) -> dict[str, int]:
+def write_inputs(
+    settings: Settings,
+    companies: Iterable[tuple[Company, Facts]],
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, int]:
     """Write what a build reads beside the landing; returns the rows of each input.
 
     Companies that are not given keep what is known of them. Raises StorageError, and ConfigError
@@ -92,6 +96,13 @@ def write_inputs(settings: Settings, companies: Iterable[tuple[Company, Facts]])
     """
     lake = Lake(settings.data)
     _check_user_tables(settings)
+    with _build_lock(settings, say):  # another process may be reading what this one adds to
+        return _write_inputs(settings, lake, companies)
+
+
+def _write_inputs(
+    settings: Settings, lake: Lake, companies: Iterable[tuple[Company, Facts]]
+) -> dict[str, int]:
     built_at = datetime.now(UTC)
     about = {row["company_id"]: row for row in lake.read_input("companies")}
     figures = lake.read_input("report_figures")

@@ -25,6 +25,7 @@ from blsync.errors import (
     BlsyncError,
     CursorRefused,
     PartlyFailed,
+    QuotaSpent,
     ServerFault,
     Unauthorized,
 )
@@ -239,9 +240,12 @@ async def _walk(work: _Work, load: Load, feed: Feed) -> None:
             with work.ledger.begin() as db:
                 loads.put_walk(db, load.load_id, walk)
         except ApiError as error:
-            other = next(spellings, None) if error.status == 400 else None
-            if other is None:
+            if error.status != 400 or len(feed.spellings) == 1:
                 raise
+            other = next(spellings, None)
+            if other is None:
+                work.say(f"{work.entity.name}: '{feed.name}' cannot be asked here: {error}")
+                return
             filters = other
 
 
@@ -405,9 +409,13 @@ async def _alone(work: _Work) -> AsyncIterator[None]:
 
 
 def raise_failures(results: Mapping[str, Result]) -> None:
-    """Raise PartlyFailed naming the entities that failed, if any did; the others have landed."""
+    """Raise one error that names the entities that failed, if any did.
+
+    It is PartlyFailed (exit 3) where others landed, or where only the quota stands in the way.
+    """
     failed = {name: result.error for name, result in results.items() if result.error}
-    if failed:
-        raise PartlyFailed(
-            " ".join(f"{name} failed: {error}" for name, error in failed.items())
-        ) from next(iter(failed.values()))
+    if not failed:
+        return
+    is_part = len(failed) < len(results) or all(isinstance(e, QuotaSpent) for e in failed.values())
+    message = " ".join(f"{name} failed: {error}" for name, error in failed.items())
+    raise (PartlyFailed if is_part else BlsyncError)(message) from next(iter(failed.values()))

@@ -48,6 +48,7 @@ COMPANIES = pa.schema(
     ]
 )
 
+_VALUATION = ("/reports/stock-valuation", "/inventory/reports/valuation")
 _JSON = msgspec.json.Decoder(float_hook=Decimal)
 _Figure = tuple[str, str, Any]  # entity_key, measure, value
 
@@ -75,26 +76,29 @@ def ask(
     A report that the key may not read, or that the server cannot give, is left out and said.
     Raises Unauthorized, QuotaSpent.
     """
-    lake = Lake(settings.data)
     today = datetime.now(settings.zone).date()
-    kept = _kept(lake, company.company_id)
+    known = kept(settings, company)
     ledger = Ledger(settings.ledger_url)
     try:
         landed_at = loads.last_change(ledger, company.company_id)
-        fetched_at = max((row["fetched_at"] for row in kept.figures), default=None)
-        is_today = any(row["as_of_date"] == today for row in kept.figures)
+        fetched_at = max((row["fetched_at"] for row in known.figures), default=None)
+        is_today = any(row["as_of_date"] == today for row in known.figures)
         if fetched_at and is_today and (landed_at is None or landed_at < fetched_at):
-            return kept
-        return asyncio.run(_ask(settings, company, ledger, kept, today, wait, say))
+            return known
+        return asyncio.run(_ask(settings, company, ledger, known, today, wait, say))
     finally:
         ledger.close()
 
 
-def _kept(lake: Lake, company_id: str) -> Facts:
-    known = [r for r in lake.read_input("companies") if r["company_id"] == company_id]
-    figures = [r for r in lake.read_input("report_figures") if r["company_id"] == company_id]
+def kept(settings: Settings, company: Company) -> Facts:
+    """Return what was asked before; empty where nothing was."""
+    lake = Lake(settings.data)
+    known = [r for r in lake.read_input("companies") if r["company_id"] == company.company_id]
     if not known:
         return Facts()
+    figures = [
+        r for r in lake.read_input("report_figures") if r["company_id"] == company.company_id
+    ]
     return Facts(known[0]["company_name"], known[0]["currency"], figures)
 
 
@@ -102,7 +106,7 @@ async def _ask(
     settings: Settings,
     company: Company,
     ledger: Ledger,
-    kept: Facts,
+    known: Facts,
     today: date,
     wait: bool,
     say: Callable[[str], None],
@@ -110,7 +114,7 @@ async def _ask(
     pace = pace_for(settings, ledger, company.key_id)
     pace.wait_for_hour, pace.say = wait, say
     async with Client(company, pace) as client:
-        facts = await _about(client, kept, say)
+        facts = await _about(client, known, say)
         answers = await asyncio.gather(*(_figures(client, q, say) for q in _questions(today)))
     for rows in answers:
         facts.figures += [{"company_id": company.company_id, **row} for row in rows]
@@ -118,29 +122,30 @@ async def _ask(
     return facts
 
 
-async def _about(client: Client, kept: Facts, say: Callable[[str], None]) -> Facts:
+async def _about(client: Client, known: Facts, say: Callable[[str], None]) -> Facts:
     try:
         about = _JSON.decode((await client.get("/company")).data)
-        return Facts(about.get("name"), about.get("currency"))
+        return Facts(about.get("name") or known.name, about.get("currency") or known.currency)
     except (ApiError, AttributeError) as error:
         say(f"The company's name and currency stay what they were: {error}")
-        return Facts(kept.name, kept.currency)
+        return Facts(known.name, known.currency)
 
 
 @dataclass(frozen=True)
 class _Question:
     report: str
-    path: str
+    paths: tuple[str, ...]
     as_of: date
     period_from: date | None
     read: Callable[[Any], Iterable[_Figure]]
 
-    def params(self) -> list[dict[str, str]]:
-        """The spellings of the period that the vendor's pages use, the likeliest first."""
+    def spellings(self) -> list[tuple[str, dict[str, str]]]:
+        """The addresses and periods as the vendor's pages write them, the likeliest first."""
         if self.period_from is None:
-            return [{"asOfDate": str(self.as_of)}]
+            return [(path, {"asOfDate": str(self.as_of)}) for path in self.paths]
         return [
-            {first: str(self.period_from), last: str(self.as_of)}
+            (path, {first: str(self.period_from), last: str(self.as_of)})
+            for path in self.paths
             for first, last in (("periodFrom", "periodTo"), ("fromDate", "toDate"))
         ]
 
@@ -149,11 +154,11 @@ def _questions(today: date) -> Iterator[_Question]:
     month_end = today.replace(day=1) - timedelta(days=1)
     for as_of in (today, month_end):
         first = as_of.replace(day=1)
-        yield _Question("trial_balance", "/reports/trial-balance", as_of, None, _trial_balance)
-        yield _Question("balance_sheet", "/reports/balance-sheet", as_of, None, _balance_sheet)
-        yield _Question("profit_loss", "/reports/profit-loss", as_of, first, _profit_loss)
-    yield _Question("aged_receivables", "/reports/aged-receivables", today, None, _receivables)
-    yield _Question("stock_valuation", "/reports/stock-valuation", today, None, _valuation)
+        yield _Question("trial_balance", ("/reports/trial-balance",), as_of, None, _trial_balance)
+        yield _Question("balance_sheet", ("/reports/balance-sheet",), as_of, None, _balance_sheet)
+        yield _Question("profit_loss", ("/reports/profit-loss",), as_of, first, _profit_loss)
+    yield _Question("aged_receivables", ("/reports/aged-receivables",), today, None, _receivables)
+    yield _Question("stock_valuation", _VALUATION, today, None, _valuation)
 
 
 async def _figures(
@@ -187,14 +192,14 @@ async def _figures(
 
 
 async def _answer(client: Client, question: _Question) -> Answer:
-    *others, last = question.params()
-    for params in others:
+    *others, last = question.spellings()
+    for path, params in others:
         try:
-            return await client.get(question.path, params)
+            return await client.get(path, params)
         except ApiError as error:
-            if error.status != 400:
+            if error.status not in (400, 404):
                 raise
-    return await client.get(question.path, last)
+    return await client.get(*last)
 
 
 def _trial_balance(data: Any) -> Iterator[_Figure]:

@@ -13,15 +13,15 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from blsync.errors import ConfigError
@@ -45,6 +45,8 @@ class Company(BaseModel, frozen=True):
     base_url: str
     start: date
     api_key: SecretStr | None = None
+    api_key_name: str = "BIGLEDGER_API_KEY"
+    """The variable that holds the key, for messages."""
 
     @property
     def key_id(self) -> str:
@@ -106,11 +108,6 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().absolute() if value else None
 
-    @model_validator(mode="after")
-    def _ends_in_v1(self) -> Self:
-        _checked_base(self.base_url, "BIGLEDGER_BASE_URL")
-        return self
-
     @property
     def zone(self) -> ZoneInfo:
         """Business days are days in this zone."""
@@ -129,17 +126,25 @@ class Settings(BaseSettings):
         A company whose credentials are missing is listed without them: `require_credentials` says
         so once something needs to be asked of BigLedger.
         """
-        if self.companies_file:
-            return _companies_of(self.companies_file, self)
-        return [
-            Company(
-                name=_checked_name(self.company_id or "default", "BIGLEDGER_COMPANY_ID"),
-                company_id=self.company_id or "",
-                base_url=self.base_url,
-                start=self.start,
-                api_key=self.api_key,
-            )
-        ]
+        found = (
+            _companies_of(self.companies_file, self) if self.companies_file else [self._company()]
+        )
+        for company in found:
+            if company.start > datetime.now(self.zone).date():
+                raise ConfigError(
+                    f"BLSYNC_START {company.start} of {company.name} lies in the future; it is the "
+                    "first day whose changes are pulled."
+                )
+        return found
+
+    def _company(self) -> Company:
+        return Company(
+            name=_checked_name(self.company_id or "default", "BIGLEDGER_COMPANY_ID"),
+            company_id=self.company_id or "",
+            base_url=self.base_url,
+            start=self.start,
+            api_key=self.api_key,
+        )
 
     def company(self, name: str) -> Company:
         """The company of that name. Raises ConfigError, naming those that are known."""
@@ -181,7 +186,7 @@ def require_credentials(company: Company) -> None:
     if not company.company_id:
         missing.append("BIGLEDGER_COMPANY_ID")
     if not company.api_key:
-        missing.append("BIGLEDGER_API_KEY")
+        missing.append(company.api_key_name)
     if missing:
         raise ConfigError(
             f"{' and '.join(missing)} not set for company {company.name!r}. Put a line like "
@@ -227,12 +232,8 @@ def _checked_url(value: str) -> str:
             f"plain http to {parts.hostname} would send the key readable; use https "
             "(http is for loopback only)"
         )
-    return url
-
-
-def _checked_base(url: str, where: str) -> str:
     if not url.endswith("/v1"):
-        raise ValueError(f"{where} must end in /v1, as {PRODUCTION}")
+        raise ValueError(f"must end in /v1, as {PRODUCTION}")
     return url
 
 
@@ -263,6 +264,11 @@ class _CompanyTable(BaseModel, extra="forbid"):
     base_url: str | None = None
     start: date | None = None
 
+    @field_validator("base_url")
+    @classmethod
+    def _secure_url(cls, value: str | None) -> str | None:
+        return _checked_url(value) if value else None
+
 
 def _companies_of(path: Path, settings: Settings) -> list[Company]:
     try:
@@ -270,10 +276,6 @@ def _companies_of(path: Path, settings: Settings) -> list[Company]:
         if not tables:
             raise KeyError("companies")
         listed = {name: _CompanyTable.model_validate(table) for name, table in tables.items()}
-        urls = {
-            name: _checked_base(_checked_url(t.base_url or settings.base_url), f"{name}.base_url")
-            for name, t in listed.items()
-        }
     except OSError as error:
         raise ConfigError(f"BLSYNC_COMPANIES: {path} cannot be read: {error.strerror}.") from None
     except KeyError:
@@ -282,15 +284,22 @@ def _companies_of(path: Path, settings: Settings) -> list[Company]:
         raise ConfigError(f"BLSYNC_COMPANIES: {path}: {_explain(error)}") from None
     except (ValueError, AttributeError) as error:
         raise ConfigError(f"BLSYNC_COMPANIES: {path}: {error}.") from None
+    ids = [table.company_id for table in listed.values()]
+    if twice := sorted({company_id for company_id in ids if ids.count(company_id) > 1}):
+        raise ConfigError(
+            f"BLSYNC_COMPANIES: {path} lists {', '.join(twice)} twice; what is pulled is kept by "
+            "company_id, so give the other one a BLSYNC_DATA of its own."
+        )
     values = {**dotenv_values(env_file(), encoding=_ENCODING), **os.environ}
     keys = {name: _key_of(table, values) for name, table in listed.items()}
     return [
         Company(
             name=_checked_name(name, "BLSYNC_COMPANIES"),
             company_id=_checked_name(table.company_id, f"companies.{name}.company_id"),
-            base_url=urls[name],
+            base_url=table.base_url or settings.base_url,
             start=table.start or settings.start,
             api_key=keys[name],
+            api_key_name=table.api_key_env,
         )
         for name, table in listed.items()
     ]

@@ -14,6 +14,7 @@ import dagster as dg
 import pytest
 
 from blsync.entities import ENTITIES
+from blsync.sandbox import Options, running
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +134,44 @@ def test_a_run_without_credentials_fails_with_what_doctor_says(tmp_path):
         )
     assert description == str(told.value)
     assert not list(Path(tmp_path).rglob("*.parquet"))
+
+
+def test_a_run_over_several_companies_pulls_each_of_them(tmp_path):
+    options = {"invoices": 10, "customers": 4, "items": 4, "months": 2, "limits": False}
+    with (
+        running(Options(company_id="co_a", **options)) as first,
+        running(Options(company_id="co_b", **options)) as second,
+    ):
+        file = tmp_path / "companies.toml"
+        file.write_text(
+            "".join(
+                f'[companies.{name}]\ncompany_id = "{handle.company_id}"\n'
+                f'api_key_env = "KEY"\nbase_url = "{handle.base_url}"\n'
+                for name, handle in (("alpha", first), ("beta", second))
+            )
+        )
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("BIGLEDGER_", "BLSYNC_"))}
+        env |= {
+            "BLSYNC_ENV_FILE": str(tmp_path / "no.env"),
+            "BLSYNC_COMPANIES": str(file),
+            "BLSYNC_DATA": str(tmp_path / "data"),
+            "BLSYNC_START": str(datetime.now(UTC).date() - timedelta(days=1)),
+            "DAGSTER_HOME": "",
+            "KEY": first.api_key,
+        }
+        script = (
+            "from blsync import definitions as d\n"
+            "day = d.days.get_first_partition_key()\n"
+            "tags = {**d.range_tags('alpha', day, day)}\n"
+            "tags['dagster/asset_partition_range_end'] = d.range_tags('beta', day, day)"
+            "['dagster/asset_partition_range_end']\n"
+            "run = d.defs.resolve_job_def('backfill').execute_in_process(tags=tags)\n"
+            "assert run.success\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=120
+        )
+    assert done.returncode == 0, done.stderr[-2000:]
+    landing = tmp_path / "data" / "landing" / "customers"
+    for company_id in ("co_a", "co_b"):
+        assert len(list((landing / f"company_id={company_id}").glob("2*.parquet"))) == 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +25,9 @@ WAREHOUSE = Path(__file__).parent.parent / "warehouse"
 TODAY = date(2026, 3, 15)
 EARLIER = datetime(2026, 3, 14, 18, 0, tzinfo=UTC)
 LATER = EARLIER + timedelta(days=1)
+
+BEYOND_INT32 = 99_999_999_999
+ODD_NAME = "o'neil {and} $ons"
 
 Row = dict[str, Any]
 Entry = tuple[date, list[tuple[str, str]]]
@@ -105,6 +110,9 @@ COUNTED: dict[str, list[Entry]] = {
         (date(2025, 7, 1), [("acc_1000", "10.00"), ("acc_4900", "-10.00")]),
     ],
 }
+# Alpha and beta keep ordinary books. Delta has odd records that are nobody's breach of a law and no
+# currency, omega large figures, and the inputs do not know gamma, whose first pull broke off.
+CURRENCIES = {"alpha": "MYR", "beta": "MYR", "delta": None, "omega": "MYR"}
 CLOSINGS = {"alpha": {date(2025, 12, 31)}, "beta": {date(2025, 6, 2)}}
 
 
@@ -272,27 +280,65 @@ def invoices() -> list[Row]:
         invoice("alpha", "inv_over", old, "20.00", amountPaid=Decimal(30), amountDue=Decimal(-10)),
         invoice("alpha", "inv_usd", TODAY, "10.00", currency="USD", exchangeRate=Decimal("4.255"),
                 customerId="cust_2"),
+        invoice("alpha", "inv_ahead", TODAY + 31 * day, "17.00", customerId="cust_2"),
         invoice("beta", "inv_0", TODAY, "3.00"),
+        invoice("beta", "inv_no_rate", old, "50.00", **paid, currency="USD"),
+        invoice("delta", "inv_nobody", TODAY, "5.00", customerId=None),
+        invoice("delta", "inv_blank", TODAY - 40 * day, "6.00", customerId=""),
+        invoice("delta", "inv_rate", TODAY, "2.00", currency="USD", exchangeRate=Decimal("4.5"),
+                customerId="cust_d"),
+        invoice("gamma", "inv_gamma", TODAY, "1.00"),
+        invoice("omega", "inv_big", TODAY, "9999999999.99", currency="USD", customerId="cust_o",
+                exchangeRate=Decimal("4.25512345")),
+        invoice("omega", "inv_100m", TODAY, "100000000.00", customerId="cust_o"),
     ]  # fmt: skip
+
+
+def large_entry(company: str) -> Row:
+    lines = [(f"{company}_cash", "250000000000000.00"), (f"{company}_sales", "-250000000000000.00")]
+    return journal(company, f"je_{company}", (TODAY, lines))
+
+
+def two_accounts(company: str) -> list[Row]:
+    return [
+        account(company, f"{company}_cash", "Till", "asset", "current_asset"),
+        account(company, f"{company}_sales", "Sales", "revenue", "operating_revenue"),
+    ]
 
 
 def books() -> dict[str, list[Row]]:
     posts_to = {"assetAccountId": "acc_1300", "expenseAccountId": "acc_5000"}
     customer = {"creditLimit": Decimal("1000.00"), "status": "active", "updatedAt": EARLIER}
     return {
-        "accounts": [*chart("alpha"), *chart("beta"), tombstone("alpha", "acc_1900")],
-        "journal_entries": [*alpha_journals(), *beta_journals()],
+        "accounts": [
+            *chart("alpha"),
+            *chart("beta"),
+            tombstone("alpha", "acc_1900"),
+            *two_accounts("gamma"),
+            *two_accounts("omega"),
+            {**account("delta", "memo", "Memorandum", "memo", None), "level": BEYOND_INT32},
+        ],
+        "journal_entries": [
+            *alpha_journals(),
+            *beta_journals(),
+            large_entry("omega"),
+            {**large_entry("gamma"), "totalDebit": Decimal(1)},
+        ],
         "customers": [
             version("alpha", EARLIER, id="cust_1", name="Old Name", **customer),
             version("alpha", id="cust_1", name="Ahmad Trading", **customer),
             version("alpha", id="cust_2", name="Bee Hoon", **customer),
             version("beta", id="cust_1", name="Somebody Else", **customer),
+            version("delta", id="cust_d", name="Dee", paymentTerms=BEYOND_INT32, **customer),
+            version("gamma", id="cust_g", name="Gee", **customer),
+            version("omega", id="cust_o", name="Oh", **customer),
         ],
         "invoices": invoices(),
         "items": [
             item("item_a", accounting=posts_to),
             item("item_b"),
             item("item_c"),
+            item("item_d", _company_id="delta", supplier={"leadTimeDays": BEYOND_INT32}),
         ],
         "stock": [
             stock("item_a", "north", "3.5000", "35.00"),
@@ -302,6 +348,7 @@ def books() -> dict[str, list[Row]]:
             stock("item_c", "north", "11.0000", "1.00"),
             {**stock("item_c", "south", "5.0000", "5.00"), "_pulled_at": EARLIER},
             {**stock("item_c", "south", "0", "0"), "_op": "delete"},
+            stock("item_c", "north", "1", "1", _company_id="gamma"),
         ],
     }  # fmt: skip
 
@@ -349,7 +396,11 @@ def report_figures() -> list[Row]:
             figure("profit_loss", date(2025, 7, 31), key, "amount", "10.00", **july)
             for key in ("other_revenue", "gross_profit", "net_profit")
         ],
-        figure("aged_receivables", TODAY, None, "", "0", company_id="beta"),
+        *[
+            figure("aged_receivables", TODAY, None, "", "0", company_id=company)
+            for company in ("beta", "delta")
+        ],
+        figure("aged_receivables", TODAY, "cust_g", "total", "1", company_id="gamma"),
     ]
 
 
@@ -364,18 +415,18 @@ def write(data: Path, landing: dict[str, list[Row]], figures: list[Row]) -> None
                 [row for row in rows if row["_load_id"] == load], schema=entity.schema
             )
             pq.write_table(table, folder / f"{load}.parquet")
-    companies = {row["_company_id"] for rows in landing.values() for row in rows}
+    landed = {row["_company_id"] for rows in landing.values() for row in rows}
     inputs: dict[str, list[Row]] = {
         "companies": [
             {
                 "company_id": company,
                 "company_name": company.title(),
-                "currency": "MYR",
+                "currency": CURRENCIES[company],
                 "timezone": "Asia/Kuala_Lumpur",
                 "today": TODAY,
                 "built_at": LATER,
             }
-            for company in sorted(companies)
+            for company in sorted(landed & set(CURRENCIES))
         ],
         "loads": [
             {"company_id": "alpha", "load_id": "load 15", "entity": "invoices", "window_end": LATER}
@@ -428,10 +479,24 @@ def dbt(tmp_path_factory: pytest.TempPathFactory) -> Dbt:
 Query = Callable[[str], list[Any]]
 
 
+@dataclass
+class Build:
+    data: Path
+    output: str
+
+    def warnings(self, test: str) -> int:
+        """How many rows a law of severity warn listed."""
+        found = re.search(rf"Warning in test {test} .*\n.*Got (\d+) result", self.output)
+        return int(found[1]) if found else 0
+
+
 @pytest.fixture(scope="module")
-def query(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Query]:
-    """Asks the marts built of the books above; one column comes back as its values."""
-    data, seeds = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("seeds")
+def build(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """The books above, built whole, in folders whose names are harder than most."""
+    folder = tmp_path_factory.mktemp("books") / ODD_NAME
+    data, seeds = folder / "data", folder / "seeds"
+    data.mkdir(parents=True)
+    seeds.mkdir()
     write(data, books(), report_figures())
     (seeds / "account_roles.csv").write_text(
         "company_id,account_number,account_role\nalpha,6900,sundries\n"
@@ -439,10 +504,16 @@ def query(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Query]
     (seeds / "period_close.csv").write_text(
         "company_id,period,closed_at\nalpha,2026-01-31,2026-02-05 09:00:00+08:00\n"
     )
-    (seeds / "fiscal_year.csv").write_text("company_id,start_month\nbeta,6\n")
+    (seeds / "fiscal_year.csv").write_text("company_id,start_month\nbeta,6\ndelta,4\n")
     result = dbt(data, seeds)
     assert result.returncode == 0, result.stdout
-    with duckdb.connect(str(data / "build.duckdb"), read_only=True) as connection:
+    return Build(data, result.stdout)
+
+
+@pytest.fixture(scope="module")
+def query(build: Build) -> Iterator[Query]:
+    """Asks the marts built of the books above; one column comes back as its values."""
+    with duckdb.connect(str(build.data / "build.duckdb"), read_only=True) as connection:
         connection.execute("set schema = 'finance'")
 
         def ask(sql: str) -> list[Any]:
@@ -844,15 +915,104 @@ def test_the_sync_log_holds_a_row_a_load(query: Query) -> None:
     ]
 
 
+def test_figures_of_many_digits_are_exact(query: Query) -> None:
+    assert query("select invoice_id, open_amount from ar_open_items where company_id = 'omega'"
+                 " order by all") == [
+        ("inv_100m", 100_000_000),
+        ("inv_big", Decimal("42551234499.96")),
+    ]  # fmt: skip
+    assert query(
+        "select open_balance, revenue_total, credit_used_pct from customers"
+        " where company_id = 'omega'"
+    ) == [(Decimal("42651234499.96"), Decimal("42651234499.96"), Decimal("4265123449.996"))]
+    assert query(
+        "select amount, pct_of_revenue from profit_and_loss where company_id = 'omega'"
+    ) == [(250_000_000_000_000, 100)]
+    assert query(
+        "select net_profit, net_margin_pct from profit_and_loss_summary where company_id = 'omega'"
+    ) == [(250_000_000_000_000, 100)]
+
+
+def test_an_invoice_dated_ahead_is_not_yet_owed(query: Query) -> None:
+    assert query("select total from invoices where invoice_id = 'inv_ahead'") == [17]
+    assert query("from ar_open_items where invoice_id = 'inv_ahead'") == []
+    assert query(
+        "select open_balance, overdue_balance, total_outstanding from customers"
+        " inner join ar_aging using (company_id, customer_id)"
+        " where company_id = 'alpha' and customer_id = 'cust_2'"
+    ) == [(Decimal("42.55"), 0, Decimal("42.55"))]
+
+
+def test_invoices_without_a_customer_are_a_row_of_their_own(query: Query) -> None:
+    assert query(
+        "select customer_id, customer_name, current, days_31_60, total_outstanding from ar_aging"
+        " where company_id = 'delta' order by 1"
+    ) == [("cust_d", "Dee", 9, 0, 9), (None, None, 5, 6, 11)]
+    assert query(
+        "select entity_key, mart_value, status from reconciliation"
+        " where company_id = 'delta' and entity_key like 'no customer%' order by 1"
+    ) == [
+        ("no customer:current", 5, "fail"),
+        ("no customer:days_31_60", 6, "fail"),
+        ("no customer:total", 11, "fail"),
+    ]
+
+
+def test_numbers_beyond_all_meaning_stop_nothing(query: Query) -> None:
+    assert query("select payment_terms from customers where company_id = 'delta'") == [None]
+    assert query("select level from accounts where company_id = 'delta'") == [None]
+    assert query("select lead_time_days from staging.stg_items where company_id = 'delta'") == [
+        None
+    ]
+
+
+def test_an_account_of_an_unknown_type_without_postings_is_a_warning(
+    build: Build, query: Query
+) -> None:
+    assert query(
+        "select account_type, normal_side, statement, section from accounts"
+        " where company_id = 'delta'"
+    ) == [("memo", None, None, None)]
+    assert build.warnings("accepted_values_stg_accounts_account_type__.*") == 1
+
+
+def test_a_company_without_a_currency_has_its_marts(build: Build, query: Query) -> None:
+    assert build.warnings("not_null_stg_companies_currency") == 1
+    assert build.warnings("the_users_tables_name_what_exists") == 0
+    assert query("select distinct currency from periods where company_id = 'delta'") == [None]
+    assert query(
+        "select invoice_currency, exchange_rate, currency from invoices"
+        " where invoice_id = 'inv_rate'"
+    ) == [("USD", Decimal("4.5"), None)]
+
+
+def test_a_foreign_invoice_without_a_rate_is_listed(build: Build, query: Query) -> None:
+    assert build.warnings("foreign_invoices_have_an_exchange_rate") == 1
+    assert query("select exchange_rate from invoices where invoice_id = 'inv_no_rate'") == [1]
+
+
+@pytest.mark.parametrize("mart", PUBLIC)
+def test_a_company_that_the_inputs_do_not_name_is_in_no_mart(query: Query, mart: str) -> None:
+    assert query(f"from {mart} where company_id = 'gamma'") == []
+
+
+def test_a_company_that_the_inputs_do_not_name_is_a_warning(build: Build) -> None:
+    assert build.warnings("every_company_in_the_landing_is_known") == 1
+
+
 def test_a_broken_law_fails_the_build_and_stops_what_comes_after(dbt: Dbt, tmp_path: Path) -> None:
     day = date(2026, 1, 5)
     unbalanced = journal("alpha", "je_1", (day, [("acc_1000", "100.00"), ("acc_4000", "-99.99")]))
     nowhere = journal("alpha", "je_2", (day, [("acc_1000", "1.00"), ("acc_gone", "-1.00")]))
-    write(tmp_path, {"accounts": chart("alpha"), "journal_entries": [unbalanced, nowhere]}, [])
+    odd = journal("alpha", "je_3", (day, [("acc_1000", "1.00"), ("memo", "-1.00")]))
+    accounts = [*chart("alpha"), account("alpha", "memo", "Memorandum", "memo", None)]
+    write(tmp_path, {"accounts": accounts, "journal_entries": [unbalanced, nowhere, odd]}, [])
     result = dbt(tmp_path, WAREHOUSE / "seeds", "--select", "+general_ledger")
     assert result.returncode == 1
     assert "Failure in test every_journal_balances_and_equals_its_header" in result.stdout
-    assert "Failure in test no_journal_line_without_an_account" in result.stdout
+    assert re.search(
+        r"Failure in test no_journal_line_without_an_account .*\n.*Got 2 results", result.stdout
+    )
     with duckdb.connect(str(tmp_path / "build.duckdb"), read_only=True) as connection:
         tables = connection.execute("select table_name from duckdb_tables()").fetchall()
     assert ("stg_journal_lines",) in tables
