@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import resource
@@ -26,7 +27,14 @@ import pytest
 from conftest import Asked, Reply, failure, listed
 
 from blsync.entities import ENTITIES, select
-from blsync.errors import Forbidden, QuotaSpent, ServerFault, StorageError, Unauthorized
+from blsync.errors import (
+    BlsyncError,
+    Forbidden,
+    QuotaSpent,
+    ServerFault,
+    StorageError,
+    Unauthorized,
+)
 from blsync.lake import Lake
 from blsync.ledger import Ledger, loads
 from blsync.pull import Window, pull, raise_failures
@@ -567,3 +575,64 @@ def test_a_full_disk_lands_nothing_half_and_the_next_pull_completes(configure, s
     assert not list(loaded.data.rglob("*.draft"))
     run(loaded)
     assert_in_step(loaded, sandbox)
+
+
+def account(number: str, is_active: bool) -> dict:
+    at = "2026-01-01T00:00:00Z"
+    return {"id": f"acc_{number}", "accountNumber": number, "isActive": is_active, "updatedAt": at}
+
+
+def test_inactive_accounts_are_asked_for_in_the_other_spelling_where_the_first_is_refused(
+    configure, tiny_server
+):
+    def answer(asked: Asked) -> Reply:
+        if "active" in asked.params:
+            return failure(400, "BAD_REQUEST")
+        return listed([account("2", False) if "isActive" in asked.params else account("1", True)])
+
+    loaded = configure(tiny_server(answer))
+    run(loaded, "accounts")
+    assert {row["id"] for row in landed(loaded, "accounts")} == {"acc_1", "acc_2"}
+
+
+def test_a_server_that_cannot_list_inactive_accounts_still_gives_the_active_ones(
+    configure, tiny_server
+):
+    def answer(asked: Asked) -> Reply:
+        if asked.params.keys() & {"active", "isActive"}:
+            return failure(400, "BAD_REQUEST")
+        return listed([account("1", True)])
+
+    loaded = configure(tiny_server(answer))
+    said: list[str] = []
+    run(loaded, "accounts", say=said.append)
+    assert [row["id"] for row in landed(loaded, "accounts")] == ["acc_1"]
+    assert any("inactive" in line for line in said)
+
+
+def test_the_next_window_begins_by_the_apis_own_clock_where_a_gateways_runs_ahead(
+    configure, tiny_server
+):
+    behind = datetime.now(UTC) - timedelta(minutes=30)
+
+    def answer(asked: Asked) -> Reply:
+        page = json.loads(listed([] if "updatedAt[gte]" in asked.params else [customer(1)]).body)
+        return Reply(json.dumps({**page, "meta": {"timestamp": behind.isoformat()}}).encode())
+
+    server = tiny_server(answer)
+    loaded = configure(server)
+    run(loaded, "customers")
+    run(loaded, "customers")
+    assert datetime.fromisoformat(server.asked[-1].params["updatedAt[gte]"]) <= behind
+
+
+def test_only_a_part_failing_is_a_part_and_everything_failing_is_a_failure(configure, tiny_server):
+    def answer(asked: Asked) -> Reply:
+        return listed([]) if asked.path == "/items" else failure(403, "FORBIDDEN")
+
+    loaded = configure(tiny_server(answer))
+    for names, code in ((("items", "customers"), 3), (("customers",), 1)):
+        with pytest.raises(BlsyncError) as error:
+            run(loaded, *names)
+        assert error.value.exit_code == code
+        assert "customers failed" in str(error.value)

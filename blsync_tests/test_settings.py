@@ -234,6 +234,8 @@ GOOD = 'company_id = "c"\napi_key_env = "NORTH_KEY"\n'
         (f"[companies.north]\n{GOOD}base_url = 'https://example.com'\n", "must end in /v1"),
         (f"[companies.'nor/th']\n{GOOD}", "nor/th"),
         ("[companies.north]\ncompany_id = '../c'\napi_key_env = 'NORTH_KEY'\n", "company_id"),
+        (f"[companies.north]\n{GOOD}[companies.south]\n{GOOD}", "twice"),
+        (f"[companies.north]\n{GOOD}start = 2999-01-01\n", "future"),
     ],
 )
 def test_a_companies_file_that_cannot_be_used_is_explained(companies_file, text, said):
