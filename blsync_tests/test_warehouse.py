@@ -308,7 +308,7 @@ def two_accounts(company: str) -> list[Row]:
 
 def books() -> dict[str, list[Row]]:
     posts_to = {"assetAccountId": "acc_1300", "expenseAccountId": "acc_5000"}
-    customer = {"creditLimit": Decimal("1000.00"), "status": "active", "updatedAt": EARLIER}
+    customer: Row = {"creditLimit": Decimal("1000.00"), "status": "active", "updatedAt": EARLIER}
     return {
         "accounts": [
             *chart("alpha"),

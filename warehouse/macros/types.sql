@@ -1,5 +1,6 @@
 {# Types of the public tables in one place. Aggregates widen decimals and division leaves them,
-   so every sum and quotient goes through one of these. #}
+   so every sum and quotient goes through one of these. A product stays as wide as its wider factor
+   and stops the build where it does not fit, so every product has a factor of 38 digits. #}
 
 {% macro money(expression) -%} cast({{ expression }} as decimal(18, 2)) {%- endmacro %}
 
@@ -9,7 +10,7 @@
 
 {# In hundredths; null where there is nothing to be a share of, or a share beyond all meaning. #}
 {% macro percent(part, whole) -%}
-    try_cast(100 * ({{ part }}) / nullif({{ whole }}, 0) as decimal(18, 4))
+    try_cast(100 * cast({{ part }} as decimal(38, 2)) / nullif({{ whole }}, 0) as decimal(18, 4))
 {%- endmacro %}
 
 {# An instant as a plain timestamp that reads in UTC: the type that every analyst's tool knows. #}
@@ -27,5 +28,5 @@
 
 {# A document's amount in the company's currency. #}
 {% macro in_company_currency(amount, exchange_rate) -%}
-    {{ money('round(' ~ amount ~ ' * ' ~ exchange_rate ~ ', 2)') }}
+    {{ money('round(cast(' ~ amount ~ ' as decimal(38, 2)) * ' ~ exchange_rate ~ ', 2)') }}
 {%- endmacro %}

@@ -7,7 +7,7 @@ receivables as (
         'aged_receivables' as report,
         as_of_date,
         cast(null as date) as period_from,
-        customer_id as entity_key,
+        coalesce(customer_id, 'no customer') as entity_key,
         unnest(['current', 'days_31_60', 'days_61_90', 'over_90', 'total']) as measure,
         unnest([current, days_31_60, days_61_90, over_90, total_outstanding]) as value,
     from {{ ref('ar_aging') }}

@@ -19,7 +19,7 @@ final as (
         landing."billingAddress" as billing_address,
         landing."shippingAddress" as shipping_address,
         landing.currency,
-        cast(landing."paymentTerms" as integer) as payment_terms,
+        try_cast(landing."paymentTerms" as integer) as payment_terms,
         {{ money('landing."creditLimit"') }} as credit_limit,
         {{ money('landing."currentBalance"') }} as api_balance,
         {{ money('landing."totalSales"') }} as api_total_sales,

@@ -9,7 +9,7 @@ final as (
         landing._company_id as company_id,
         landing.id as invoice_id,
         landing."invoiceNumber" as invoice_number,
-        coalesce(landing."customerId", landing.customer.id) as customer_id,
+        coalesce(nullif(landing."customerId", ''), nullif(landing.customer.id, '')) as customer_id,
         landing.customer.name as customer_name,
         landing."invoiceDate" as invoice_date,
         coalesce(landing."dueDate", landing."invoiceDate") as due_date,

@@ -25,7 +25,7 @@ final as (
         {{ quantity('landing.inventory."reorderPoint"') }} as reorder_point,
         {{ quantity('landing.inventory."reorderQuantity"') }} as reorder_quantity,
         landing.supplier.id as supplier_id,
-        cast(landing.supplier."leadTimeDays" as integer) as lead_time_days,
+        try_cast(landing.supplier."leadTimeDays" as integer) as lead_time_days,
         landing.accounting."incomeAccountId" as income_account_id,
         landing.accounting."expenseAccountId" as expense_account_id,
         landing.accounting."assetAccountId" as asset_account_id,

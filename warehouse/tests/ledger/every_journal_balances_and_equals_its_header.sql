@@ -1,8 +1,11 @@
--- A journal that counts has debits = credits = the totals of its header.
+-- A journal of a known company that counts has debits = credits = the totals of its header.
 with
 
 entries as (
-    select * from {{ ref('stg_journal_entries') }} where is_counted
+    select entries.*
+    from {{ ref('stg_journal_entries') }} as entries
+    inner join {{ ref('stg_companies') }} as companies using (company_id)
+    where entries.is_counted
 ),
 
 totals as (

@@ -1,4 +1,5 @@
--- Posted and void entries with all their lines; drafts and deleted entries never.
+-- Posted and void entries with all their lines, of every known company; drafts and deleted entries
+-- never.
 with
 
 staged as (
@@ -10,6 +11,7 @@ staged as (
         sum(lines.credit) as credit,
     from {{ ref('stg_journal_lines') }} as lines
     inner join {{ ref('stg_journal_entries') }} as entries using (company_id, journal_id)
+    inner join {{ ref('stg_companies') }} as companies using (company_id)
     where entries.status in ('posted', 'void') and not entries.is_deleted
     group by lines.company_id, lines.journal_id
 ),

@@ -12,13 +12,16 @@ open_items as (
 )
 
 select
-    company_id,
-    as_of_date,
-    customer_id,
+    coalesce(aging.company_id, open_items.company_id) as company_id,
+    coalesce(aging.as_of_date, open_items.as_of_date) as as_of_date,
+    coalesce(aging.customer_id, open_items.customer_id) as customer_id,
     aging.total_outstanding,
     open_items.open_amount,
 from {{ ref('ar_aging') }} as aging
-full outer join open_items using (company_id, as_of_date, customer_id)
+full outer join open_items
+    on open_items.company_id = aging.company_id
+    and open_items.as_of_date = aging.as_of_date
+    and open_items.customer_id is not distinct from aging.customer_id
 where
     aging.total_outstanding is distinct from open_items.open_amount
     or aging.total_outstanding

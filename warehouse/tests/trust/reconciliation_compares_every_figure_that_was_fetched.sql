@@ -1,4 +1,4 @@
--- One row a figure fetched, whatever the marts hold.
+-- One row a figure fetched for a known company, whatever the marts hold.
 select
     figures.company_id,
     figures.report,
@@ -6,6 +6,7 @@ select
     figures.entity_key,
     figures.measure,
 from {{ ref('stg_report_figures') }} as figures
+inner join {{ ref('stg_companies') }} as companies on companies.company_id = figures.company_id
 left join {{ ref('reconciliation') }} as reconciliation
     on reconciliation.company_id = figures.company_id
     and replace(reconciliation.check_name, 'profit_and_loss', 'profit_loss') = figures.report

@@ -21,5 +21,6 @@ select
     'fiscal_year.csv' as file,
     concat_ws(', ', years.company_id, years.start_month) as row_key,
 from {{ source('user_tables', 'fiscal_year') }} as years
-left join {{ ref('stg_companies') }} as companies using (company_id)
-where companies.currency is null or coalesce(years.start_month, 0) not between 1 and 12
+left join {{ ref('stg_companies') }} as companies
+    on companies.company_id = years.company_id
+where companies.company_id is null or coalesce(years.start_month, 0) not between 1 and 12

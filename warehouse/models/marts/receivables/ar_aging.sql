@@ -17,7 +17,8 @@ totals as (
         company_id,
         as_of_date,
         customer_id,
-        max(customer_name) as customer_name,
+        -- Invoices that name no customer share a row, and no name.
+        case when customer_id is not null then max(customer_name) end as customer_name,
         sum(case when bucket = 'current' then open_amount else 0 end) as current,
         sum(case when bucket = '31_60' then open_amount else 0 end) as days_31_60,
         sum(case when bucket = '61_90' then open_amount else 0 end) as days_61_90,

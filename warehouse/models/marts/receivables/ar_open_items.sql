@@ -19,7 +19,11 @@ open_invoices as (
         companies.today as as_of_date,
     from invoices
     inner join companies using (company_id)
-    where invoices.is_recognised and invoices.amount_due > 0
+    where
+        invoices.is_recognised
+        and invoices.amount_due > 0
+        -- One dated ahead is owed from its own day on; one without a date is owed already.
+        and coalesce(invoices.invoice_date <= companies.today, true)
 ),
 
 final as (

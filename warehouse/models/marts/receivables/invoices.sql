@@ -37,7 +37,7 @@ final as (
         invoices.einvoice_status,
         coalesce(invoices.invoice_currency, companies.currency) as invoice_currency,
         case
-            when invoices.invoice_currency <> companies.currency
+            when invoices.invoice_currency <> coalesce(companies.currency, '')
                 then coalesce(invoices.exchange_rate, 1)
             else 1
         end as exchange_rate,

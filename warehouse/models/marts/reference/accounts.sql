@@ -37,12 +37,14 @@ final as (
         accounts.account_type,
         accounts.account_category,
         accounts.parent_account_id,
-        cast(accounts.account_level as integer) as level,
-        case when accounts.account_type in ('asset', 'expense') then 'debit' else 'credit' end
-            as normal_side,
+        try_cast(accounts.account_level as integer) as level,
+        case
+            when accounts.account_type in ('asset', 'expense') then 'debit'
+            when accounts.account_type in ('liability', 'equity', 'revenue') then 'credit'
+        end as normal_side,
         case
             when accounts.account_type in ('revenue', 'expense') then 'profit_and_loss'
-            else 'balance_sheet'
+            when accounts.account_type in ('asset', 'liability', 'equity') then 'balance_sheet'
         end as statement,
         sections.section,
         cast(
