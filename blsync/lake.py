@@ -6,6 +6,8 @@ written under another one, synced, renamed. Its footer holds all that the ledger
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import hashlib
 import json
 import os
@@ -13,13 +15,13 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import pyarrow as pa
@@ -29,6 +31,8 @@ import pyarrow.parquet as pq
 from blsync.entity import LOAD_COLUMNS, Entity, Record
 from blsync.errors import StorageError
 
+LOCK_POLL = 0.2
+"""Seconds between looks at a lock that another process holds."""
 STALE_SECONDS = 3600
 """Age of a draft that no process is writing any more."""
 _FOOTER = b"blsync"
@@ -244,6 +248,33 @@ def _culprit(entity: Entity, row: dict[str, Any]) -> str:
         except _UNFIT:
             return str(field.name)
     return "the record"
+
+
+@asynccontextmanager
+async def alone(path: Path, say: Callable[[str], None], busy: str) -> AsyncIterator[None]:
+    """Hold the lock file for this process; says `busy` once where another has to be waited for.
+
+    The lock ends with the process, however it ends. Raises StorageError.
+    """
+    with storage(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    with file:
+        has_said = False
+        while not _is_locked(file):
+            if not has_said:
+                say(busy)
+            has_said = True
+            await asyncio.sleep(LOCK_POLL)
+        yield
+
+
+def _is_locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager

@@ -7,10 +7,8 @@ its file is in the lake. Killed at any moment, the next run goes on from what co
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -29,7 +27,7 @@ from blsync.errors import (
     ServerFault,
     Unauthorized,
 )
-from blsync.lake import Lake, Received, fingerprint, storage
+from blsync.lake import Lake, Received, alone, fingerprint, storage
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import Cost, Load, SpooledPage, Walk
 from blsync.quota import Pace, pace_for
@@ -115,8 +113,10 @@ async def _pull_all(
         pace.wait_for_hour, pace.say = wait, say
         async with Client(company, pace) as client:
             work = _Work(entity, company, client, pace, ledger, lake, progress, say)
+            lock = lake.data / "spool" / f"{entity.name}.{company.company_id}.lock"
+            busy = f"Another sync is pulling {entity.name}; waiting for it."
             try:
-                async with _alone(work):
+                async with alone(lock, say, busy):  # two syncs never land the same window
                     await _cover(work, window, again)
             except Unauthorized:
                 raise
@@ -385,27 +385,6 @@ def _change_times(feed: Feed, records: list[msgspec.Raw]) -> list[datetime]:
 
 def _iso(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-@asynccontextmanager
-async def _alone(work: _Work) -> AsyncIterator[None]:
-    """Hold the entity for this process: two syncs never land the same window."""
-    path = work.lake.data / "spool" / f"{work.entity.name}.{work.company.company_id}.lock"
-    with storage(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("w")
-    with file:
-        has_said = False
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not has_said:
-                    work.say(f"Another sync is pulling {work.entity.name}; waiting for it.")
-                has_said = True
-                await asyncio.sleep(0.2)
-        yield
 
 
 def raise_failures(results: Mapping[str, Result]) -> None:

@@ -31,7 +31,7 @@ from blsync.push.planning import endpoint_named
 from blsync.push.report import PlanReport, report_of
 from blsync.push.results import held, is_taken, outcomes_of, refusal
 from blsync.push.validate import problem
-from blsync.push.work import Work, alone, company_of, plan_named
+from blsync.push.work import Work, company_of, only_apply, plan_named
 from blsync.quota import pace_for
 from blsync.settings import Settings
 
@@ -87,7 +87,7 @@ def _told(ledger: Ledger, plan: Plan, endpoint: Endpoint, say: Callable[[str], N
 
 async def _apply(work: Work) -> PlanReport:
     plan_id = work.plan.plan_id
-    async with alone(work), work.client:
+    async with only_apply(work), work.client:
         if not _left(work):
             plans.finish(work.ledger, plan_id, work.clock())
             return report_of(work.ledger, plan_id)

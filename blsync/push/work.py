@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from blsync.client import Client
 from blsync.errors import ConfigError
-from blsync.lake import storage
+from blsync.lake import alone
 from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import Plan
 from blsync.push.endpoint import Endpoint
@@ -78,27 +76,12 @@ def company_of(settings: Settings, plan: Plan) -> Company:
     return company
 
 
-@asynccontextmanager
-async def alone(work: Work) -> AsyncIterator[None]:
+def only_apply(work: Work) -> AbstractAsyncContextManager[None]:
     """Hold a company's endpoint for this process, waiting for another that holds it.
 
     Two applies never send the same row: the ledger's claim sees to that even where they run on
     machines that share no files. This lock keeps the second from finding half of the work done.
     """
     name = f"{work.plan.endpoint}.{work.plan.company_id}.lock"
-    path = work.settings.data / "push" / name
-    with storage(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("w")
-    with file:
-        has_said = False
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not has_said:
-                    work.say(f"Another apply to {work.plan.endpoint} is running; waiting for it.")
-                has_said = True
-                await asyncio.sleep(0.2)
-        yield
+    busy = f"Another apply to {work.plan.endpoint} is running; waiting for it."
+    return alone(work.settings.data / "push" / name, work.say, busy)
