@@ -445,8 +445,11 @@ def test_a_csv_with_an_unknown_column_ends_with_exit_2_and_names_it(call, env, t
 
 def test_one_company_failing_leaves_the_other_alone_and_ends_with_exit_3(sandbox, tmp_path):
     file = tmp_path / "companies.toml"
-    table = '[companies.{}]\ncompany_id = "company_sandbox"\napi_key_env = "{}"\n'
-    file.write_text(table.format("first", "WRONG") + table.format("second", "RIGHT"))
+    table = '[companies.{}]\ncompany_id = "{}"\napi_key_env = "{}"\n'
+    file.write_text(
+        table.format("first", "company_other", "WRONG")
+        + table.format("second", "company_sandbox", "RIGHT")
+    )
     env = environment(
         tmp_path / "data",
         sandbox.base_url,
