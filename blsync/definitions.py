@@ -66,9 +66,12 @@ _WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 
 class PullConfig(dg.Config):
-    """`again`: pull the partitions' windows again, even where they are covered."""
+    """`again`: pull the partitions' windows again, even where they are covered.
 
-    again: bool = True
+    Where it is not given, the job `nightly` pulls what is missing and every other run pulls again.
+    """
+
+    again: bool | None = None
 
 
 def _raw_spec(entity: Entity) -> dg.AssetSpec:
@@ -100,14 +103,15 @@ def raw(
     """Pull the selected entities for the partitions' companies and days."""
     with _failing_clearly(watch):
         selected = [ENTITIES[key.path[-1]] for key in sorted(context.selected_asset_keys)]
+        again = context.job_name != "nightly" if config.again is None else config.again
         pulled: dict[str, dict[str, Result]] = {}
         for name, days_of_company in _days_by_company(context).items():
             pulled[name] = pull(
                 SETTINGS,
                 SETTINGS.company(name),
                 selected,
-                _window(days_of_company) if config.again else Window(),
-                again=config.again,
+                _window(days_of_company) if again else Window(),
+                again=again,
                 wait=watch.wait,
                 progress=watch.progress or (lambda *_: None),
                 say=watch.say or context.log.info,
@@ -335,12 +339,10 @@ def published(
 
 RAW = dg.AssetSelection.groups("raw")
 BUILD = dg.AssetSelection.all() - RAW - dg.AssetSelection.groups("inputs")
-PULL_MISSING = dg.RunConfig(ops={"raw": PullConfig(again=False)})
 
 nightly = dg.define_asset_job(
     "nightly",
     selection=dg.AssetSelection.all(),
-    config=PULL_MISSING,
     description="Pull what is missing, build, check, publish.",
 )
 backfill = dg.define_asset_job(

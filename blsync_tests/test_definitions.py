@@ -175,3 +175,35 @@ def test_a_run_over_several_companies_pulls_each_of_them(tmp_path):
     landing = tmp_path / "data" / "landing" / "customers"
     for company_id in ("co_a", "co_b"):
         assert len(list((landing / f"company_id={company_id}").glob("2*.parquet"))) == 1
+
+
+def test_the_nightly_job_pulls_from_where_the_last_one_ended_whatever_days_it_is_given(tmp_path):
+    with running(Options(invoices=10, customers=4, items=4, months=2, limits=False)) as sandbox:
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("BIGLEDGER_", "BLSYNC_"))}
+        env |= {
+            "BLSYNC_ENV_FILE": str(tmp_path / "no.env"),
+            "BIGLEDGER_BASE_URL": sandbox.base_url,
+            "BIGLEDGER_API_KEY": sandbox.api_key,
+            "BIGLEDGER_COMPANY_ID": sandbox.company_id,
+            "BLSYNC_DATA": str(tmp_path / "data"),
+            "BLSYNC_START": str(datetime.now(UTC).date() - timedelta(days=3)),
+            "DAGSTER_HOME": "",
+        }
+        script = (
+            "import dagster as dg\n"
+            "from blsync import definitions as d\n"
+            "from blsync.ledger import Ledger, loads\n"
+            "day = d.days.get_last_partition_key()\n"
+            "asset = [dg.AssetKey(['raw', 'items'])]\n"
+            "for name in ('nightly', 'backfill'):\n"
+            "    run = d.defs.resolve_job_def(name).execute_in_process(\n"
+            "        tags=d.range_tags('company_sandbox', day, day), asset_selection=asset)\n"
+            "    assert run.success\n"
+            "first, second = loads.history(Ledger(d.SETTINGS.ledger_url))\n"
+            "assert first['window_start'] is None\n"
+            "assert second['window_start'] == d._midnight(day), second\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=120
+        )
+    assert done.returncode == 0, done.stderr[-2000:]
