@@ -141,7 +141,8 @@ def ui(current: Settings, port: int, say: Callable[[str], None]) -> int:
         raise ConfigError("There is no demo yet. Run `make demo` first.")
     _stop_earlier(data)
     wanted = int(json.loads((data / "sandbox.json").read_text())["port"])
-    with _sandbox(data, wanted if _is_free(wanted) else _free_port(), keep=False) as base_url:
+    chosen = wanted if nightly.is_free(wanted) else _free_port()
+    with _sandbox(data, chosen, keep=False) as base_url:
         _enter(data, base_url, current)
         say(f"Sandbox at {base_url}; Dagster's UI at http://127.0.0.1:{port}. Ctrl-C stops both.")
         return nightly.open_ui(settings.load(), port)
@@ -199,7 +200,7 @@ def _enter(data: Path, base_url: str, current: Settings) -> None:
 
 @contextlib.contextmanager
 def _sandbox(data: Path, port: int, *, keep: bool) -> Iterator[str]:
-    if not _is_free(port):
+    if not nightly.is_free(port):
         raise ConfigError(
             f"Port {port} on 127.0.0.1 is taken. Choose another with --port, or leave --port out."
         )
@@ -253,7 +254,7 @@ def _stop_earlier(data: Path) -> None:
             _control(f"http://127.0.0.1:{left['port']}/v1", "stats")
             os.kill(left["pid"], signal.SIGTERM)
             for _ in range(50):
-                if _is_free(left["port"]):
+                if nightly.is_free(left["port"]):
                     break
                 time.sleep(0.1)
 
@@ -262,16 +263,6 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _cents(value: Any) -> str:

@@ -143,20 +143,27 @@ def build(settings: Settings, say: Callable[[str], None] = lambda _: None) -> No
         definitions.run(None, definitions.Watch(say=say), has_inputs=False)
 
 
+def is_free(port: int) -> bool:
+    """Tell whether a server may listen on a loopback port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def open_ui(settings: Settings, port: int) -> int:
     """Serve Dagster's UI on loopback until it is stopped; returns its exit code.
 
     Raises ConfigError where the port is taken.
     """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise ConfigError(
-                f"Port {port} on 127.0.0.1 cannot be used ({error.strerror}). "
-                f"Choose another: make ui PORT={port + 1}"
-            ) from None
+    if not is_free(port):
+        raise ConfigError(
+            f"Port {port} on 127.0.0.1 cannot be used: it is taken, or not allowed. "
+            f"Choose another: make ui PORT={port + 1}"
+        )
     Lake(settings.data)
     home = _definitions().instance_home()
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(ROOT / "workspace.yaml")]
