@@ -4,15 +4,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
+from itertools import pairwise
 from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
-from blsync.sandbox import Handle, Options, create_app, running, serve
+from blsync.cli import app
+from blsync.sandbox import Handle, Options, create_app, fault_table, running, serve
 from blsync.sandbox.errors import ApiError
 from blsync.sandbox.faults import FAULTS, Faults
 from blsync.sandbox.limits import Limits, Stats
+from blsync.sandbox.oauth import Tokens
 from blsync.sandbox.query import OPERATORS
 from blsync.sandbox.values import loads
 
@@ -899,6 +904,416 @@ def test_odd_records_are_listed_but_do_not_disturb_the_books() -> None:
         client.control("night")
         client.control("faults", {"faults": ""})
         assert_books_hold(client)
+
+
+@contextmanager
+def under(client: Api, faults: str) -> Iterator[None]:
+    """Put faults in force for a while."""
+    assert client.control("faults", {"faults": faults}) == {"faults": faults}
+    try:
+        yield
+    finally:
+        client.control("faults", {"faults": ""})
+
+
+def page(client: Api, path: str = "/customers", **query: Any) -> dict[str, Any]:
+    answer = client.get(path, **query)
+    assert answer.status_code == 200, answer.text
+    return dict(loads(answer.content))
+
+
+def walked(
+    client: Api, path: str = "/customers", pages: int = 60, **query: Any
+) -> list[list[dict[str, Any]]]:
+    """Walk without minding what is odd about it; the records of each page."""
+    result, cursor = [], {}
+    while len(result) < pages:
+        body = page(client, path, **query, **cursor)
+        result.append(body["data"])
+        if not body["pagination"]["hasMore"]:
+            return result
+        cursor = {"cursor": body["pagination"]["nextCursor"]}
+    raise AssertionError(f"no end after {pages} pages")
+
+
+def ids(pages: list[list[dict[str, Any]]]) -> list[str]:
+    return [record["id"] for records in pages for record in records]
+
+
+def truth(client: Api, entity: str) -> list[dict[str, Any]]:
+    answer = httpx.get(f"{client.handle.url}/sandbox/records", params={"entity": entity})
+    assert answer.status_code == 200
+    return list(loads(answer.content))
+
+
+def test_the_table_of_faults_names_every_fault() -> None:
+    rows = [line.split()[0].partition("=")[0] for line in fault_table().splitlines() if line]
+    assert set(FAULTS) <= set(rows)
+    for wrong in ("no-total=1", "retry-after=soon", "null-fields=", "late-commit=5", "clamp=few"):
+        with pytest.raises(ValueError, match=wrong.split("=")[0]):
+            Faults(wrong)
+
+
+def test_connections_close_and_answers_refuse_before_anything_is_done(shop: Api) -> None:
+    record = {"name": "Never", "email": "never@example.com"}
+    with under(shop, "reset=1"), pytest.raises(httpx.TransportError):
+        shop.post("/customers", record)
+    with under(shop, "refuse=1"):
+        status, body = shop.post("/customers", record)
+    assert (status, body["success"], body["error"]["code"]) == (200, False, "INTERNAL_ERROR")
+    assert not shop.walk("/customers", email="never@example.com")
+
+
+def test_a_key_is_revoked_in_the_middle_until_other_faults_are_set(shop: Api) -> None:
+    with under(shop, "revoke-after=2"):
+        codes = [shop.get("/company").status_code for _ in range(4)]
+        assert codes == [200, 200, 401, 401]
+        assert error_of(shop.get("/company")) == (401, "UNAUTHORIZED")
+    assert shop.get("/company").status_code == 200
+
+
+def test_a_smaller_largest_page_is_refused_or_clamped(shop: Api) -> None:
+    with under(shop, "max-limit=20"):
+        assert error_of(shop.get("/customers", limit=21)) == (400, "BAD_REQUEST")
+        assert page(shop, limit=20)["pagination"]["limit"] == 20
+        assert page(shop)["pagination"]["limit"] == 20
+    with under(shop, "clamp=4"):
+        for query in ({"limit": 500}, {"limit": 5}, {}):
+            body = page(shop, **query)
+            assert (len(body["data"]), body["pagination"]["limit"]) == (4, 4)
+        assert page(shop, limit=3)["pagination"]["limit"] == 3
+
+
+def test_an_unsorted_list_is_complete_and_in_no_order_of_time(shop: Api) -> None:
+    with under(shop, "unsorted"):
+        found = ids(walked(shop, "/invoices", limit=30, sort="updatedAt:asc"))
+        again = ids(walked(shop, "/invoices", limit=50, sort="updatedAt:desc"))
+    in_order = [r["id"] for r in shop.walk("/invoices", sort="updatedAt:asc")]
+    assert found == again
+    assert sorted(found) == sorted(in_order)
+    assert sum(found.index(a) < found.index(b) for a, b in pairwise(in_order)) < 120
+
+
+def test_offset_cursors_skip_what_slides_forward(shop: Api) -> None:
+    query = {"sort": "updatedAt:asc", "limit": 10}
+    for faults, lost in (("offset-cursors", 1), ("", 0)):
+        with under(shop, faults):
+            before = ids(walked(shop, **query))
+            first = page(shop, **query)
+            moved = shop.control("touch", {"entity": "customers", "ids": before[:1]})
+            assert moved["ids"] == before[:1]
+            cursor, rest = first["pagination"]["nextCursor"], []
+            while cursor:
+                body = page(shop, **query, cursor=cursor)
+                rest += ids([body["data"]])
+                cursor = body["pagination"]["nextCursor"]
+        assert len(set(before) - set(before[:10]) - set(rest)) == lost
+
+
+def test_cursors_are_repeated_for_ever_or_get_lost(shop: Api) -> None:
+    with under(shop, "repeat-cursor=2"):
+        cursors, cursor = [], {}
+        for _ in range(5):
+            about = page(shop, limit=5, **cursor)["pagination"]
+            assert about["hasMore"]
+            cursors.append(about["nextCursor"])
+            cursor = {"cursor": about["nextCursor"]}
+        assert cursors[0] != cursors[1]
+        assert len(set(cursors[1:])) == 1
+    with under(shop, "lose-cursor=2"):
+        cursor = {"cursor": page(shop, limit=5)["pagination"]["nextCursor"]}
+        about = page(shop, limit=5, **cursor)["pagination"]
+        assert (about["hasMore"], about["nextCursor"]) == (True, None)
+
+
+@pytest.mark.parametrize("more", ["", ",offset-cursors"])
+def test_empty_pages_come_before_each_page(shop: Api, more: str) -> None:
+    expected = [r["id"] for r in shop.walk("/customers", sort="name:desc")]
+    with under(shop, f"empty-pages=2{more}"):
+        pages = walked(shop, limit=10, sort="name:desc")
+    sizes = [len(records) for records in pages]
+    assert sizes[:6] == [0, 0, 10, 0, 0, 10]
+    assert ids(pages) == expected
+
+
+@pytest.mark.parametrize("more", ["", ",offset-cursors", ",unsorted"])
+def test_twins_come_again_on_the_next_page(shop: Api, more: str) -> None:
+    expected = {r["id"] for r in shop.walk("/customers")}
+    with under(shop, f"twins=0.2{more}"):
+        pages = walked(shop, limit=10, sort="updatedAt:asc")
+    assert all(ids([one])[-2:] == ids([other])[:2] for one, other in pairwise(pages))
+    assert set(ids(pages)) == expected
+    with under(shop, "twins=1"):
+        assert set(ids(walked(shop, limit=2))) == expected
+
+
+def test_listed_records_change_while_lists_are_walked(shop: Api) -> None:
+    for path, entity in (("/customers", "customers"), ("/stock", "stock"), ("/items", "items")):
+        before = {str(r): r["updatedAt"] for r in truth(shop, entity)}
+        with under(shop, "churn=1"):
+            for _ in range(3):
+                page(shop, path, limit=1)
+        changed = [r for r in truth(shop, entity) if str(r) not in before]
+        assert 0 < len(changed) <= 3
+    found = {"name[startswith]": "nobody"}
+    newest = page(shop, sort="updatedAt:desc", limit=1)["data"]
+    with under(shop, "churn=1"):
+        page(shop, **found)
+        page(shop, "/journal-entries")
+    assert page(shop, sort="updatedAt:desc", limit=1)["data"] == newest
+
+
+def test_quota_headers_are_missing_or_stale(shop: Api) -> None:
+    with under(shop, "no-quota-headers"):
+        headers = shop.get("/company").headers
+        assert not [name for name in headers if name.startswith("x-ratelimit")]
+    with under(shop, "reset-past"):
+        reset = int(shop.get("/company").headers["x-ratelimit-reset"])
+        assert 55 < datetime.now(UTC).timestamp() - reset < 65
+
+
+def test_retry_after_comes_in_every_spelling_and_other_programs_use_the_quota() -> None:
+    with api(Options(invoices=0, customers=2, items=3, months=1, per_hour=100)) as client:
+        client.get("/company")
+        client.control("faults", {"faults": "other-program=40"})
+        assert client.get("/company").headers["x-ratelimit-remaining"] == "58"
+        told = {}
+        for spelling in ("date", "zero", "none"):
+            client.control("faults", {"faults": f"other-program=1000,retry-after={spelling}"})
+            answer = client.get("/company")
+            assert error_of(answer) == (429, "RATE_LIMIT_EXCEEDED")
+            told[spelling] = answer.headers.get("retry-after")
+        wait = parsedate_to_datetime(told["date"] or "") - datetime.now(UTC)
+        assert timedelta(seconds=3500) < wait <= timedelta(seconds=3601)
+        assert (told["zero"], told["none"]) == ("0", None)
+        stats = httpx.get(f"{client.handle.url}/sandbox/stats").json()
+        assert (stats["requests"], stats["refused"], stats["max_per_window"]) == (5, 3, 2)
+
+
+def test_the_busiest_window_is_counted() -> None:
+    clock = Clock()
+    stats = Stats(clock, window_seconds=10)
+    for step in (0, 4, 4, 4, 9):
+        clock.now += step
+        stats.admit()
+    assert stats.report()["max_per_window"] == 3
+
+
+def test_records_carry_undocumented_null_or_text_fields(shop: Api) -> None:
+    invoice, customer = shop.data("/invoices", limit=1)[0], shop.data("/customers", limit=1)[0]
+    one = f"/invoices/{invoice['id']}"
+    with under(shop, "extra-fields"):
+        for path in LISTS:
+            extra = shop.data(f"/{path}", limit=1)[0]
+            assert extra["integration"]["batch"] == {"number": 7, "isManual": False}
+            assert extra["loyaltyTier"] == "gold"
+        assert shop.data(one).items() > invoice.items()
+    with under(shop, "null-fields=phone+dueDate"):
+        assert shop.data(one) == {**invoice, "dueDate": None}
+        assert shop.data("/customers", limit=1) == [{**customer, "phone": None}]
+    with under(shop, "text-numbers"):
+        texts = shop.data(one)
+        assert texts["total"] == str(invoice["total"])
+        assert texts["items"][0]["lineTotal"] == str(invoice["items"][0]["lineTotal"])
+        assert texts["items"][0]["quantity"] == invoice["items"][0]["quantity"]
+        assert shop.data("/customers", limit=1)[0]["creditLimit"] == str(customer["creditLimit"])
+        assert isinstance(shop.data("/accounts", limit=1)[0]["balance"]["net"], Decimal)
+    assert shop.data(one) == invoice
+
+
+def test_late_commits_are_left_out_of_lists_and_totals(shop: Api) -> None:
+    (moved,) = shop.control("touch", {"entity": "invoices", "count": 1})["ids"]
+    rent, bank = shop.account("rent"), shop.account("bank")
+    lines = [{"accountId": rent, "debit": 5}, {"accountId": bank, "credit": 5}]
+    entry = shop.post("/journal-entries", {"date": "2026-11-03", "lines": lines})[1]["data"]
+    shop.control("touch", {"entity": "stock", "count": 1})
+    for path, key in (("/invoices", moved), ("/journal-entries", entry["id"]), ("/stock", None)):
+        everything = page(shop, path)["pagination"]["total"]
+        with under(shop, "late-commit=60s"):
+            records = shop.walk(path)
+            assert len(records) < everything
+            assert key is None or key not in ids([records])
+        with under(shop, "late-commit=1ms"):
+            assert len(shop.walk(path)) == everything
+
+
+def test_pages_need_not_tell_the_total(shop: Api) -> None:
+    with under(shop, "no-total"):
+        assert set(page(shop)["pagination"]) == {"hasMore", "nextCursor", "limit"}
+
+
+def test_the_whole_truth_holds_what_no_list_shows(shop: Api) -> None:
+    accounts = truth(shop, "accounts")
+    assert {a["isActive"] for a in accounts} == {True, False}
+    with under(shop, "late-commit=99999999s,null-fields=name,odd-records=1"):
+        assert truth(shop, "accounts") == accounts
+        assert len(truth(shop, "customers")) == 1 + len(shop_keys(shop, "customers"))
+    answer = httpx.get(f"{shop.handle.url}/sandbox/records", params={"entity": "moons"})
+    assert answer.status_code == 400
+
+
+def shop_keys(client: Api, entity: str) -> set[str]:
+    return {r["id"] for r in truth(client, entity) if not r["id"].startswith("cust_odd")}
+
+
+def test_touched_records_change_and_nothing_else_does(shop: Api) -> None:
+    for entity in ("customers", "invoices", "items", "stock", "accounts"):
+        before = {str(r) for r in truth(shop, entity)}
+        assert len(shop.control("touch", {"entity": entity, "count": 3, "seed": 5})["ids"]) == 3
+        changed = [r for r in truth(shop, entity) if str(r) not in before]
+        assert len(changed) == 3
+        assert all(datetime.now(UTC) - instant(r["updatedAt"]) < timedelta(0, 5) for r in changed)
+        assert len({instant(r["updatedAt"]) for r in changed}) == 3
+    one, other = (
+        shop.control("touch", {"entity": "invoices", "share": 0.05, "seed": 6}) for _ in range(2)
+    )
+    assert one == other
+    assert_books_hold(shop)
+
+
+def test_many_records_share_one_change_time(shop: Api) -> None:
+    tied = shop.control("ties", {"entity": "invoices", "count": 120})["ids"]
+    newest = [r for r in truth(shop, "invoices") if r["id"] in set(tied)]
+    assert len({instant(r["updatedAt"]) for r in newest}) == 1
+    assert len({r["updatedAt"] for r in newest}) == 2
+    moment = newest[0]["updatedAt"]
+    found = shop.walk("/invoices", **{"updatedAt[gte]": moment, "sort": "updatedAt:asc"})
+    assert sorted(r["id"] for r in found) == sorted(tied)
+
+
+def test_control_requests_that_cannot_be_done_say_why(shop: Api) -> None:
+    for path, body, status in (
+        ("touch", {"entity": "journal_entries", "count": 1}, 400),
+        ("ties", {"entity": "stock_adjustments", "count": 1}, 400),
+        ("touch", {"entity": "customers", "count": 10_000}, 400),
+        ("touch", {"entity": "customers"}, 400),
+        ("delete", {"entity": "customers", "count": 1, "ids": []}, 400),
+        ("delete", {"entity": "customers", "ids": ["cust_none"]}, 404),
+        ("delete", {"entity": "moons", "count": 1}, 422),
+    ):
+        answer = httpx.post(f"{shop.handle.url}/sandbox/{path}", json=body)
+        assert answer.status_code == status, answer.text
+
+
+def test_hard_deletes_leave_no_trace_and_nights_go_on() -> None:
+    with faulty("") as client:
+        for entity, count in (
+            ("customers", 2),
+            ("invoices", 5),
+            ("items", 1),
+            ("stock", 3),
+            ("accounts", 2),
+            ("journal_entries", 4),
+            ("stock_adjustments", 1),
+        ):
+            before = truth(client, entity)
+            gone = client.control("delete", {"entity": entity, "count": count, "seed": 3})["ids"]
+            left = truth(client, entity)
+            assert (len(set(gone)), len(left)) == (count, len(before) - count)
+            kept = {r.get("id") or f"{r['itemId']}|{r['locationId']}" for r in left}
+            assert not kept & set(gone)
+        trial = client.data("/reports/trial-balance")
+        entries = client.walk("/journal-entries", **{"status[ne]": "draft"})
+        debits: dict[str, Decimal] = {}
+        for line in (line for entry in entries for line in entry["lines"]):
+            net = line["debit"] - line["credit"]
+            debits[line["accountId"]] = debits.get(line["accountId"], Decimal(0)) + net
+        told = {a["accountId"]: a["debit"] - a["credit"] for a in trial["accounts"]}
+        assert told == {key: net for key, net in debits.items() if net}
+        counts = [client.control("night", {"seed": seed}) for seed in range(4)]
+        assert all(count["invoices_created"] for count in counts)
+        for entry in client.walk("/journal-entries"):
+            assert sum(line["debit"] - line["credit"] for line in entry["lines"]) == 0
+
+
+def test_what_a_night_cannot_finish_without_deleted_records_it_gives_up_whole() -> None:
+    with faulty("odd-records=4") as client:
+        client.control("delete", {"entity": "customers", "count": 4, "seed": 1})
+        counts = [client.control("night", {"seed": seed, "invoices": 20}) for seed in range(2)]
+        assert sum(count.get("given_up", 0) for count in counts) > 0
+        assert client.send("PUT", "/customers/cust_odd00000", {"name": "Nobody"})[0] == 404
+        client.control("faults", {"faults": ""})
+        assert_books_hold(client)
+
+
+def test_an_email_of_a_deleted_customer_is_free_again(shop: Api) -> None:
+    record = {"name": "Back", "email": "back@example.com"}
+    created = shop.post("/customers", record)[1]["data"]
+    shop.control("delete", {"entity": "customers", "ids": [created["id"]]})
+    assert shop.get(f"/customers/{created['id']}").status_code == 404
+    assert shop.post("/customers", record)[0] == 201
+
+
+def refresh(client: Api, token: str, **more: str) -> httpx.Response:
+    form = {
+        "grant_type": "refresh_token",
+        "client_id": "sandbox-client",
+        "client_secret": "sandbox-secret",
+        "refresh_token": token,
+        **more,
+    }
+    return httpx.post(client.handle.token_url, json=form)
+
+
+def with_token(client: Api, token: str) -> httpx.Response:
+    return client.http.get("/company", headers={"Authorization": f"Bearer {token}"})
+
+
+def test_an_access_token_opens_the_api_and_the_refresh_token_rotates(shop: Api) -> None:
+    shop.control("reset-stats")
+    first = refresh(shop, "blg_oauth_rt_sandbox").json()
+    assert (first["token_type"], first["expires_in"]) == ("Bearer", 3600)
+    assert first["access_token"].startswith("blg_oauth_at_")
+    assert with_token(shop, first["access_token"]).status_code == 200
+    second = refresh(shop, first["refresh_token"]).json()
+    assert len({"blg_oauth_rt_sandbox", first["refresh_token"], second["refresh_token"]}) == 3
+    for token in (first["access_token"], second["access_token"]):
+        assert with_token(shop, token).status_code == 200
+    assert error_of(with_token(shop, "blg_oauth_at_other")) == (401, "UNAUTHORIZED")
+    third = refresh(shop, first["refresh_token"])  # its answer may have got lost
+    assert third.status_code == 200
+    assert refresh(shop, second["refresh_token"]).json() == {"error": "invalid_grant"}
+    routes = httpx.get(f"{shop.handle.url}/sandbox/stats").json()["routes"]
+    assert routes == {"POST /oauth/token": 4, "GET /company": 4}
+
+
+def test_tokens_are_refused_to_strangers(shop: Api) -> None:
+    for more, status, error in (
+        ({"client_secret": "wrong"}, 401, "invalid_client"),
+        ({"client_id": "wrong"}, 401, "invalid_client"),
+        ({"refresh_token": "blg_oauth_rt_dead"}, 400, "invalid_grant"),
+        ({"grant_type": "password"}, 400, "unsupported_grant_type"),
+    ):
+        answer = refresh(shop, "blg_oauth_rt_sandbox", **more)
+        assert (answer.status_code, answer.json()) == (status, {"error": error})
+    answer = httpx.post(shop.handle.token_url, content=b"{")
+    assert (answer.status_code, answer.json()) == (400, {"error": "invalid_request"})
+
+
+def test_access_tokens_expire_and_refresh_tokens_may_serve_once() -> None:
+    clock = Clock()
+    options = Options(token_lifetime=60, refresh_twice=False)
+    tokens = Tokens(options, clock)
+    form = {
+        "grant_type": "refresh_token",
+        "client_id": options.oauth_client_id,
+        "client_secret": options.oauth_client_secret,
+        "refresh_token": options.oauth_refresh_token,
+    }
+    status, body = tokens.grant(form)
+    assert (status, body["expires_in"]) == (200, 60)
+    assert tokens.grant(form) == (400, {"error": "invalid_grant"})
+    clock.now += 59
+    assert tokens.accepts(body["access_token"])
+    clock.now += 1
+    assert not tokens.accepts(body["access_token"])
+
+
+def test_the_command_tells_every_fault() -> None:
+    text = CliRunner().invoke(app, ["sandbox", "--faults", "help"]).output
+    assert fault_table() in text
+    shown = CliRunner().invoke(app, ["sandbox", "--help"]).output
+    assert all(name in shown for name in FAULTS)
 
 
 def test_a_taken_port_is_said_clearly() -> None:

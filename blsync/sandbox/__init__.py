@@ -5,7 +5,8 @@ up as a failing test on the other.
 """
 
 from blsync.sandbox.app import create_app
+from blsync.sandbox.faults import fault_table
 from blsync.sandbox.options import Options
 from blsync.sandbox.server import Handle, running, serve
 
-__all__ = ["Handle", "Options", "create_app", "running", "serve"]
+__all__ = ["Handle", "Options", "create_app", "fault_table", "running", "serve"]

@@ -15,10 +15,11 @@ from starlette.types import ASGIApp
 from swagger_ui_bundle import swagger_ui_path
 
 from blsync.sandbox.books import Books
-from blsync.sandbox.control import control_routes, forget_odd_records, place_odd_records
+from blsync.sandbox.control import control_routes, forget_odd_records, take_effect
 from blsync.sandbox.errors import ApiError
 from blsync.sandbox.faults import Faults
 from blsync.sandbox.gateway import Gateway, error_body
+from blsync.sandbox.oauth import oauth_routes
 from blsync.sandbox.options import Options
 from blsync.sandbox.routes import api_routes
 from blsync.sandbox.seed import History
@@ -60,7 +61,8 @@ def create_app(options: Options) -> FastAPI:
     """
     faults = Faults(options.faults, options.seed)
     books = open_books(options)
-    place_odd_records(books, faults)
+    gateway = Gateway(options, faults)
+    take_effect(books, faults, gateway.limits)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -77,15 +79,16 @@ def create_app(options: Options) -> FastAPI:
         lifespan=lifespan,
     )
     app.openapi_version = "3.0.3"  # the bundled Swagger UI reads no later one
-    app.gateway = Gateway(options, faults)
+    app.gateway = gateway
     app.include_router(api_routes(books, options, faults), prefix="/v1")
     app.include_router(
         api_routes(books, options, faults), prefix="/api/v1", include_in_schema=False
     )
-    control = control_routes(books, faults, app.gateway.stats, options.seed)
-    app.include_router(control)
-    for prefix in ("/v1", "/api/v1"):
-        app.include_router(control, prefix=prefix, include_in_schema=False)
+    control = control_routes(books, faults, gateway.limits, gateway.stats, options.seed)
+    for router in (control, oauth_routes(gateway.tokens, gateway.stats)):
+        app.include_router(router)
+        for prefix in ("/v1", "/api/v1"):
+            app.include_router(router, prefix=prefix, include_in_schema=False)
     _add_documentation(app)
     _add_errors(app)
     return app

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from blsync.sandbox import tampering
 from blsync.sandbox.books import Books
 from blsync.sandbox.errors import bad_request
-from blsync.sandbox.faults import Faults, odd_customers
+from blsync.sandbox.faults import Faults
+from blsync.sandbox.fields import ENTITIES
 from blsync.sandbox.forms import Form, read_body
-from blsync.sandbox.limits import Stats
+from blsync.sandbox.limits import Limits, Stats
 from blsync.sandbox.night import Night
-from blsync.sandbox.store import Store
-from blsync.sandbox.values import dumps
+from blsync.sandbox.oddities import odd_customers
+from blsync.sandbox.store import DOCUMENT, Store
+from blsync.sandbox.values import Record, dumps
 
 NIGHT_INVOICES = 12
-ODD = "select id from customers where id like 'cust_odd%'"
+ODD = f"select id from customers where id like '{tampering.ODD}'"  # noqa: S608 - of our own
 BODY = {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}}
+TAMPERINGS: dict[str, Callable[[Books, Form], Record]] = {
+    "delete": tampering.delete,
+    "touch": tampering.touch,
+    "ties": tampering.tie,
+}
 
 
 def forget_odd_records(store: Store) -> None:
@@ -25,13 +35,19 @@ def forget_odd_records(store: Store) -> None:
         store.delete("customers", key)
 
 
-def place_odd_records(books: Books, faults: Faults) -> None:
-    """Make the customers hold just as many odd records as the faults say."""
+def take_effect(books: Books, faults: Faults, limits: Limits) -> None:
+    """Do at once what the faults just set ask for: odd records, another program's requests."""
+    _place_odd_records(books, faults["odd-records"])
+    limits.take(faults["other-program"])
+
+
+def _place_odd_records(books: Books, count: int) -> None:
     store = books.store
     store.flush()
     present = [row[0] for row in store.query(ODD)]
-    good = store.query("select id from customers order by id limit 1")
-    wanted = odd_customers(faults["odd-records"], dict(books.find("customers", good[0][0])))
+    sql = f"select id from customers where id not like '{tampering.ODD}' order by id limit 1"  # noqa: S608
+    good = store.query(sql)
+    wanted = odd_customers(count, dict(books.find("customers", good[0][0]))) if good else []
     for key in present[len(wanted) :]:
         store.delete("customers", key)
     if len(wanted) > len(present):
@@ -41,7 +57,9 @@ def place_odd_records(books: Books, faults: Faults) -> None:
         store.put_aside("customers", key, record)
 
 
-def control_routes(books: Books, faults: Faults, stats: Stats, seed: int) -> APIRouter:
+def control_routes(
+    books: Books, faults: Faults, limits: Limits, stats: Stats, seed: int
+) -> APIRouter:
     """Build the control routes."""
     router = APIRouter(prefix="/sandbox", tags=["sandbox"])
 
@@ -76,7 +94,29 @@ def control_routes(books: Books, faults: Faults, stats: Stats, seed: int) -> API
             faults.set(str(text))
         except ValueError as error:
             raise bad_request(str(error), "faults", text) from error
-        place_odd_records(books, faults)
+        take_effect(books, faults, limits)
         return _json({"faults": faults.text})
 
+    @router.get("/records", summary="Every record of an entity, whatever the faults")
+    async def records(entity: str) -> Response:
+        if entity not in ENTITIES:
+            raise bad_request(f"entity is one of {', '.join(ENTITIES)}", "entity", entity)
+        books.save()
+        rows = books.store.query(f"select {DOCUMENT} from {entity} order by id")  # noqa: S608 - known
+        text = b"[%s]" % b",".join(document for (document,) in rows)
+        return Response(text, media_type="application/json")
+
+    for name, act in TAMPERINGS.items():
+        _add_tampering(router, books, name, act)
     return router
+
+
+def _add_tampering(
+    router: APIRouter, books: Books, name: str, act: Callable[[Books, Form], Record]
+) -> None:
+    async def tamper(request: Request) -> Response:
+        data = act(books, Form(read_body(await request.body())))
+        return Response(dumps(data), media_type="application/json")
+
+    summary = (act.__doc__ or "").partition("\n")[0].rstrip(".")
+    router.add_api_route(f"/{name}", tamper, methods=["POST"], summary=summary, openapi_extra=BODY)

@@ -1,18 +1,45 @@
 """What can be made to go wrong, as a comma list ``name=value``.
 
-================  ====================================================================
-latency=50ms      every answer waits so long first (``ms`` or ``s``)
-error=0.02        that share of requests is answered 503 and does nothing
-error-after=0.02  that share of requests is carried out, then answered 500
-html=0.01         that share is answered 502 with a gateway's HTML page, nothing done
-truncate=0.01     that share of answers breaks off in the middle of the body
-drop-after=0.01   that share of requests is carried out, then the connection closes
-forbid=A+B        403 for the routes of these entities, as in ``forbid=journal_entries``
-expire-cursors=N  a walk's cursor is refused once N pages have been fetched with cursors
-odd-records=N     N more customers that cannot be typed: bad date, text for a number, no id
-================  ====================================================================
+==================  ================================================================
+requests
+latency=50ms        every answer waits so long first (``ms`` or ``s``)
+error=0.02          that share of requests is answered 503 and does nothing
+error-after=0.02    that share of requests is carried out, then answered 500
+html=0.01           that share is answered 502 with a gateway's HTML page, nothing done
+refuse=0.01         that share is answered 200 with ``success: false``, nothing done
+truncate=0.01       that share of answers breaks off in the middle of the body
+reset=0.01          that share of connections closes before anything is done
+drop-after=0.01     that share of requests is carried out, then the connection closes
+the key
+forbid=A+B          403 for the routes of these entities, as in ``forbid=journal_entries``
+revoke-after=N      401 for every request after N more, until other faults are set
+quota
+no-quota-headers    answers come without X-RateLimit headers
+reset-past          X-RateLimit-Reset lies a minute in the past
+retry-after=WHAT    Retry-After of a 429 is a ``date``, is ``zero`` or there is ``none``
+other-program=N     another program uses N of the hour's requests, once, when this is set
+lists
+max-limit=N         a larger limit than N is refused with 400
+clamp=N             a larger limit than N is taken as N, and `pagination.limit` says so
+no-total            pages do not tell the total
+unsorted            lists come in the order of the ids, whatever sort says
+offset-cursors      cursors count records: those that move while being walked shift others
+expire-cursors=N    a walk's cursor is refused once N pages have been fetched with cursors
+repeat-cursor=N     from a walk's N-th cursor on, that same cursor is given for ever
+lose-cursor=N       a walk's N-th page has hasMore but no nextCursor
+empty-pages=N       N empty pages with hasMore come before each page
+twins=0.05          that share of a page's records comes again on the next page
+churn=0.1           after that share of list answers one of the listed records changes
+late-commit=5s      lists and totals leave out what changed within the last so many seconds
+records
+odd-records=N       N more customers that cannot be typed: bad date, text for a number, no id
+extra-fields        every record carries fields nobody documented, plain and nested ones
+null-fields=A+B     these fields of every record are null, as in ``null-fields=phone+dueDate``
+text-numbers        money of customers and invoices is text, as in ``"50000.00"``
+==================  ================================================================
 
-Shares are drawn from the sandbox's seed. Every fault is off unless named.
+Shares lie between 0 and 1 and are drawn from the sandbox's seed. Every fault is off unless
+named; whatever is set replaces all that was set before.
 """
 
 from __future__ import annotations
@@ -25,6 +52,7 @@ from typing import Any
 from blsync.sandbox.fields import ENTITIES
 
 FORBIDDABLE = (*ENTITIES, "reports")
+RETRY_AFTER = ("date", "zero", "none")
 
 
 def _share(text: str) -> float:
@@ -47,11 +75,29 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _flag(text: str) -> bool:
+    if text:
+        raise ValueError("it takes no value")
+    return True
+
+
+def _names(text: str) -> frozenset[str]:
+    if not text:
+        raise ValueError("names are written A+B")
+    return frozenset(text.split("+"))
+
+
 def _entities(text: str) -> frozenset[str]:
-    chosen = frozenset(text.split("+"))
+    chosen = _names(text)
     if unknown := chosen.difference(FORBIDDABLE):
         raise ValueError(f"no entity {', '.join(sorted(unknown))}; there are {FORBIDDABLE}")
     return chosen
+
+
+def _retry_after(text: str) -> str:
+    if text not in RETRY_AFTER:
+        raise ValueError(f"it is one of {', '.join(RETRY_AFTER)}")
+    return text
 
 
 FAULTS: dict[str, tuple[Callable[[str], Any], Any]] = {
@@ -59,13 +105,39 @@ FAULTS: dict[str, tuple[Callable[[str], Any], Any]] = {
     "error": (_share, 0.0),
     "error-after": (_share, 0.0),
     "html": (_share, 0.0),
+    "refuse": (_share, 0.0),
     "truncate": (_share, 0.0),
+    "reset": (_share, 0.0),
     "drop-after": (_share, 0.0),
     "forbid": (_entities, frozenset()),
+    "revoke-after": (_count, None),
+    "no-quota-headers": (_flag, False),
+    "reset-past": (_flag, False),
+    "retry-after": (_retry_after, ""),
+    "other-program": (_count, 0),
+    "max-limit": (_count, 0),
+    "clamp": (_count, 0),
+    "no-total": (_flag, False),
+    "unsorted": (_flag, False),
+    "offset-cursors": (_flag, False),
     "expire-cursors": (_count, 0),
+    "repeat-cursor": (_count, 0),
+    "lose-cursor": (_count, 0),
+    "empty-pages": (_count, 0),
+    "twins": (_share, 0.0),
+    "churn": (_share, 0.0),
+    "late-commit": (_seconds, 0.0),
     "odd-records": (_count, 0),
+    "extra-fields": (_flag, False),
+    "null-fields": (_names, frozenset()),
+    "text-numbers": (_flag, False),
 }
 """Fault → how its value is read, and what it is while it is off."""
+
+
+def fault_table() -> str:
+    """Return the faults with what each does, as text for people."""
+    return (__doc__ or "").replace("`", "").strip()
 
 
 class Faults:
@@ -86,7 +158,7 @@ class Faults:
                 values[name] = FAULTS[name][0](value)
             except ValueError as error:
                 raise ValueError(f"fault {part!r}: {error}") from error
-        self.text, self._values = text, values
+        self.text, self._values, self._asked = text, values, 0
 
     def __getitem__(self, name: str) -> Any:
         """Return a fault's value."""
@@ -97,21 +169,8 @@ class Faults:
         share = self._values[name]
         return bool(share) and self._random.random() < share
 
-
-def odd_customers(count: int, good: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Make customers (key in the table, record) that no client can type, from a good one."""
-    oddities: tuple[dict[str, Any], ...] = (
-        {"lastSaleDate": "2026-02-31"},
-        {"creditLimit": "fifty thousand"},
-        {"id": None},
-        {"createdAt": "last Tuesday", "paymentTerms": "thirty"},
-    )
-    result = []
-    for number in range(count):
-        key = f"cust_odd{number:05d}"
-        names = {"id": key, "customerNumber": f"ODD-{number:04d}", "email": f"{key}@example.my"}
-        record = {**good, **names, **oddities[number % len(oddities)]}
-        if record["id"] is None:
-            del record["id"]
-        result.append((key, record))
-    return result
+    def is_revoked(self) -> bool:
+        """Count a request, and tell whether the key has been revoked by now."""
+        self._asked += 1
+        after = self._values["revoke-after"]
+        return after is not None and self._asked > after

@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime
+from email.utils import formatdate
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -23,8 +24,9 @@ from blsync.sandbox.errors import ApiError
 from blsync.sandbox.faults import Faults
 from blsync.sandbox.fields import ENTITIES
 from blsync.sandbox.limits import Limits, Stats
+from blsync.sandbox.oauth import Tokens
 from blsync.sandbox.options import Options
-from blsync.sandbox.values import Record, dumps
+from blsync.sandbox.values import Record, encode
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -34,6 +36,7 @@ Application = Callable[[Any, Receive, Send], Awaitable[None]]
 logger = logging.getLogger(__name__)
 
 PREFIXES = ("/api/v1", "/v1")
+OPEN = ("/sandbox/", "/oauth/")
 SMALLEST_GZIP = 500
 RECORD_ID = re.compile(r"(cust|inv|item|acc|je|adj)_\w+")
 HTML = b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
@@ -61,7 +64,7 @@ def error_body(error: ApiError, request_id: str) -> bytes:
     worded: Record = {"code": error.code, "message": error.message}
     if error.details:
         worded["details"] = error.details
-    return dumps({"success": False, "error": worded, "meta": meta(request_id)}).encode()
+    return encode({"success": False, "error": worded, "meta": meta(request_id)})
 
 
 def entity_of(path: str) -> str | None:
@@ -105,7 +108,8 @@ class Gateway:
         self.options = options
         self.faults = faults
         self.limits = Limits(options)
-        self.stats = Stats()
+        self.stats = Stats(window_seconds=options.window_seconds)
+        self.tokens = Tokens(options)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Handle one connection event of the server."""
@@ -117,12 +121,16 @@ class Gateway:
             ),
             None,
         )
-        if scope["type"] != "http" or path is None or path.startswith("/sandbox/"):
+        if scope["type"] != "http" or path is None or path.startswith(OPEN):
             await self.app(scope, receive, send)
             return
         began, headers = time.perf_counter(), Headers(scope=scope)
         scope["request_id"] = headers.get("x-request-id") or f"req_{uuid.uuid4().hex[:16]}"
         self.stats.count(f"{scope['method']} {RECORD_ID.sub('{id}', path)}")
+        if self.faults.strikes("reset"):
+            self.stats.admit()
+            await _drop(send)
+            return
         answer = await self._answer(scope, receive, headers, path)
         if self.faults["latency"]:
             await asyncio.sleep(self.faults["latency"])
@@ -139,11 +147,14 @@ class Gateway:
             self._authenticate(headers)
             if self.options.limits:
                 self._limit()
+            self.stats.admit()
             if self.faults.strikes("html"):
                 return Answer(502, {"content-type": "text/html"}, HTML)
             if self.faults.strikes("error"):
                 message = "The service is temporarily unavailable"
                 raise ApiError(503, "SERVICE_UNAVAILABLE", message, headers={"Retry-After": "1"})
+            if self.faults.strikes("refuse"):
+                raise ApiError(200, "INTERNAL_ERROR", "An unexpected error occurred")
             self._permit(scope["method"], path)
             try:
                 await self.app(scope, receive, answer.take)
@@ -158,10 +169,16 @@ class Gateway:
 
     def _authenticate(self, headers: Headers) -> None:
         scheme, _, key = headers.get("authorization", "").partition(" ")
-        expected = self.options.api_key.encode()
-        if scheme.lower() != "bearer" or not hmac.compare_digest(key.strip().encode(), expected):
+        key, expected = key.strip(), self.options.api_key.encode()
+        is_known = hmac.compare_digest(key.encode(), expected) or self.tokens.accepts(key)
+        is_revoked = self.faults.is_revoked()
+        if scheme.lower() != "bearer" or not is_known or is_revoked:
             message = "API key is missing or invalid"
-            if key.startswith("blg_live_sk_"):
+            if is_revoked:
+                message = "The API key has been revoked"
+            elif key.startswith("blg_oauth_at_"):
+                message = "The access token is unknown or has expired"
+            elif key.startswith("blg_live_sk_"):
                 message = "A live key does not open the sandbox: use a test key"
             detail = {"field": "authorization", "message": message, "code": "INVALID_API_KEY"}
             worded = "Authentication credentials were not provided or are invalid"
@@ -175,8 +192,13 @@ class Gateway:
     def _limit(self) -> None:
         try:
             self.limits.enter()
-        except ApiError:
+        except ApiError as error:
             self.stats.refused += 1
+            seconds = int(error.headers.pop("Retry-After"))
+            moment = formatdate(self.limits.clock() + seconds, usegmt=True)
+            spelled = {"": str(seconds), "date": moment, "zero": "0"}
+            if self.faults["retry-after"] in spelled:
+                error.headers["Retry-After"] = spelled[self.faults["retry-after"]]
             raise
 
     def _permit(self, method: str, path: str) -> None:
@@ -199,9 +221,13 @@ class Gateway:
         headers = answer.headers
         headers["X-Request-ID"] = request_id
         headers["Cache-Control"] = "no-cache"
-        headers.update(self.limits.headers())
+        if not self.faults["no-quota-headers"]:
+            headers.update(self.limits.headers())
+            if self.faults["reset-past"]:
+                headers["X-RateLimit-Reset"] = str(int(self.limits.clock()) - 60)
         if len(answer.body) >= SMALLEST_GZIP and "gzip" in asked.get("accept-encoding", ""):
-            answer.body = gzip.compress(answer.body, 1)
+            # On loopback compressing costs more than it saves; the client unpacks all the same.
+            answer.body = gzip.compress(answer.body, 0)
             headers["Content-Encoding"] = "gzip"
             headers["Vary"] = "Accept-Encoding"
         if answer.status == 200 and self.faults.strikes("truncate"):

@@ -38,6 +38,11 @@ class Limits:
         self._second.append(now)
         self._window.append(now)
 
+    def take(self, count: int) -> None:
+        """Let another program use so many of the window's requests, or what is left, at once."""
+        now = self._forget()
+        self._window.extend([now] * min(count, self.remaining))
+
     def _forget(self) -> float:
         now = self.clock()
         while self._second and self._second[0] <= now - 1:
@@ -91,8 +96,9 @@ class Limits:
 class Stats:
     """Requests a route since the start or the last reset; ``clock`` gives seconds."""
 
-    def __init__(self, clock: Clock = time.monotonic) -> None:
+    def __init__(self, clock: Clock = time.monotonic, window_seconds: float = 3600) -> None:
         self.clock = clock
+        self.window_seconds = window_seconds
         self.reset()
 
     def reset(self) -> None:
@@ -100,22 +106,39 @@ class Stats:
         self.routes: Counter[str] = Counter()
         self.refused = 0
         self.busiest_second = 0
+        self.busiest_window = 0
         self._second: deque[float] = deque()
+        self._window: deque[float] = deque()
 
     def count(self, route: str) -> None:
         """Count a request that arrived now, refused later or not."""
-        now = self.clock()
         self.routes[route] += 1
-        self._second.append(now)
-        while self._second[0] <= now - 1:
-            self._second.popleft()
-        self.busiest_second = max(self.busiest_second, len(self._second))
+        self.busiest_second = max(self.busiest_second, _slide(self._second, self.clock(), 1))
+
+    def admit(self) -> None:
+        """Count a request that the limits let in now."""
+        held = _slide(self._window, self.clock(), self.window_seconds)
+        self.busiest_window = max(self.busiest_window, held)
 
     def report(self) -> dict[str, object]:
-        """Return requests (all), refused (429), max_per_second (any sliding second), routes."""
+        """Return what was counted.
+
+        requests: all that came. refused: with 429. max_per_second: most that came within any
+        sliding second. max_per_window: most that were let in within any sliding window of the
+        hour's length. routes: requests a route.
+        """
         return {
             "requests": self.routes.total(),
             "refused": self.refused,
             "max_per_second": self.busiest_second,
+            "max_per_window": self.busiest_window,
             "routes": dict(sorted(self.routes.items())),
         }
+
+
+def _slide(times: deque[float], now: float, length: float) -> int:
+    """Add now, forget what is older than the length, return how many are left."""
+    times.append(now)
+    while times[0] <= now - length:
+        times.popleft()
+    return len(times)

@@ -31,6 +31,9 @@ class Options:
     ``hour_window`` chooses between the two readings of the hourly limit (contract, section 4);
     ``per_hour`` requests fit into ``window_seconds``. ``permissions`` are the key's scopes.
     ``faults`` is a comma list as documented in `blsync.sandbox.faults`.
+    The ``oauth_`` values open `/oauth/token`; an access token lives ``token_lifetime``
+    seconds. ``refresh_twice`` keeps a used refresh token good until the next refresh, for
+    clients whose answer got lost; without it a refresh token serves once.
     """
 
     seed: int = 1
@@ -49,6 +52,11 @@ class Options:
     company_id: str = "company_sandbox"
     permissions: tuple[str, ...] = SCOPES
     today: date | None = None
+    oauth_client_id: str = "sandbox-client"
+    oauth_client_secret: str = "sandbox-secret"  # noqa: S105 - opens nothing but this
+    oauth_refresh_token: str = "blg_oauth_rt_sandbox"  # noqa: S105
+    token_lifetime: float = 3600
+    refresh_twice: bool = True
 
     def __post_init__(self) -> None:
         """Raise ValueError for numbers no company can have."""

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from blsync.sandbox.cursors import write_cursor
+from blsync.sandbox.faults import Faults
 from blsync.sandbox.fields import Entity
 from blsync.sandbox.query import Listing, expression
-from blsync.sandbox.store import NULLABLE, Store
+from blsync.sandbox.store import DOCUMENT, NULLABLE, Store
 
 TOTALS_KEPT = 1000
 
 
 @dataclass(frozen=True)
 class Page:
-    """The records' JSON texts, and what `pagination` says of them."""
+    """The records' JSON in UTF-8, and what `pagination` says of them."""
 
-    documents: list[str]
+    documents: list[bytes]
     total: int
     limit: int
     next_cursor: str | None
+    has_more: bool
 
 
 class Lists:
@@ -30,25 +33,43 @@ class Lists:
         self.store = store
         self._totals: dict[str, tuple[int, dict[tuple[Any, ...], int]]] = {}
 
-    def page(self, listing: Listing) -> Page:
-        """Fetch one page, and one record more to see whether another follows."""
-        table = listing.entity.name
-        where = " and ".join(listing.conditions) or "1"
+    def page(self, listing: Listing, faults: Faults) -> Page:
+        """Fetch one page, with the faults that lists may have."""
+        total = self._total(listing.entity.name, listing.where, tuple(listing.parameters))
+        documents: list[bytes] = []
+        if listing.empties < faults["empty-pages"]:
+            about = (listing.signature, listing.walked + 1, listing.after, listing.empties + 1)
+            cursor: str | None = write_cursor(*about)
+        else:
+            documents, cursor = self._records(listing, faults["twins"])
+        if 0 < faults["repeat-cursor"] <= listing.walked:
+            cursor = listing.cursor
+        if listing.walked + 1 == faults["lose-cursor"]:
+            return Page(documents, total, listing.limit, None, True)
+        return Page(documents, total, listing.limit, cursor, cursor is not None)
+
+    def _records(self, listing: Listing, twins: float) -> tuple[list[bytes], str | None]:
+        """Fetch a page's records, and one more to see whether another page follows.
+
+        The next page begins with so large a share of this one's records again.
+        """
         keys = [(_sort_key(listing.entity, name), down) for name, down in listing.order]
         keys.append(("id", bool(keys) and keys[-1][1]))
-        place, placed = _after(keys, listing.after)
-        columns = ", ".join(["doc", *(key for key, _ in keys)])
+        skipped = listing.after[0] if listing.is_offset and listing.after else 0
+        place, placed = _after(keys, [] if listing.is_offset else listing.after)
+        columns = ", ".join([DOCUMENT, *(key for key, _ in keys)])
         order = ", ".join(f"{key} {'desc' if down else 'asc'}" for key, down in keys)
         rows = self.store.query(
-            f"select {columns} from {table} where {where}{place}"  # noqa: S608 - known names
-            f" order by {order} limit {listing.limit + 1}",
-            *(*listing.parameters, *placed),
+            f"select {columns} from {listing.entity.name}"  # noqa: S608 - known names
+            f" where {listing.where}{place} order by {order} limit {listing.limit + 1} offset ?",
+            *(*listing.parameters, *placed, skipped),
         )
-        total = self._total(table, where, tuple(listing.parameters))
         shown, cursor = rows[: listing.limit], None
         if len(rows) > listing.limit:
-            cursor = write_cursor(listing.signature, listing.walked + 1, shown[-1][1:])
-        return Page([row[0] for row in shown], total, listing.limit, cursor)
+            last = max(0, len(shown) - 1 - math.ceil(twins * len(shown)))
+            after = [skipped + last + 1] if listing.is_offset else shown[last][1:]
+            cursor = write_cursor(listing.signature, listing.walked + 1, after)
+        return [row[0] for row in shown], cursor
 
     def _total(self, table: str, where: str, parameters: tuple[Any, ...]) -> int:
         version, totals = self._totals.get(table, (-1, {}))

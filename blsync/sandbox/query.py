@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from blsync.sandbox.cursors import read_cursor
 from blsync.sandbox.errors import bad_request
+from blsync.sandbox.faults import Faults
 from blsync.sandbox.fields import Entity
 from blsync.sandbox.store import column_name
 from blsync.sandbox.values import loads, parse_date, parse_instant
@@ -33,7 +35,8 @@ class Listing:
     """A list request, read: SQL conditions with their parameters, order, place.
 
     ``order`` holds (field, is descending). ``after`` is the place of the cursor, empty for a
-    first page; ``walked`` says how many cursors of this walk have been used.
+    first page; ``walked`` says how many cursors of this walk have been used, ``empties`` how
+    many empty pages came before this one. With ``is_offset`` the place is a count of records.
     """
 
     entity: Entity
@@ -43,7 +46,15 @@ class Listing:
     order: list[tuple[str, bool]] = field(default_factory=list)
     after: list[Any] = field(default_factory=list)
     walked: int = 0
+    empties: int = 0
+    is_offset: bool = False
+    cursor: str = ""
     signature: str = ""
+
+    @property
+    def where(self) -> str:
+        """The conditions as SQL."""
+        return " and ".join(self.conditions) or "1"
 
 
 def expression(entity: Entity, name: str) -> str:
@@ -54,7 +65,7 @@ def expression(entity: Entity, name: str) -> str:
     return f"instant_us({inside})" if entity.fields[name] == "instant" else inside
 
 
-def read_listing(entity: Entity, query: Iterable[tuple[str, str]]) -> Listing:
+def read_listing(entity: Entity, query: Iterable[tuple[str, str]], faults: Faults) -> Listing:
     """Read the query of a list. Raises ApiError 400 for anything it does not know.
 
     Inactive accounts are left out unless the query asks for them (section 5).
@@ -62,7 +73,7 @@ def read_listing(entity: Entity, query: Iterable[tuple[str, str]]) -> Listing:
     pairs = list(query)
     own = {name: value for name, value in pairs if name in OWN_PARAMETERS}
     filters = [(name, value) for name, value in pairs if name not in OWN_PARAMETERS]
-    listing = Listing(entity, _read_limit(own.get("limit"), entity.max_limit))
+    listing = Listing(entity, _read_limit(own.get("limit"), entity.max_limit, faults))
     for name, value in filters:
         _add_filter(listing, name, value)
     asked = {name.partition("[")[0] for name, _ in filters}
@@ -70,21 +81,43 @@ def read_listing(entity: Entity, query: Iterable[tuple[str, str]]) -> Listing:
         _add_condition(listing, "isActive", "eq", "true")
     if "search" in own:
         _add_search(listing, own["search"], own.get("searchFields"))
-    listing.order = _read_sort(entity, own.get("sort"), own.get("order"))
+    order = _read_sort(entity, own.get("sort"), own.get("order"))
+    # By id, which is in no order of time.
+    listing.order = [] if faults["unsorted"] else order
+    listing.is_offset = faults["offset-cursors"]
     bound = [sorted(filters), own.get("search"), own.get("searchFields"), listing.order]
+    if listing.is_offset:
+        bound.append("offset")
     listing.signature = hashlib.sha256(json.dumps(bound).encode()).hexdigest()[:12]
+    if faults["late-commit"]:
+        _hide_recent(listing, faults["late-commit"])
     if own.get("cursor"):
-        place = read_cursor(own["cursor"], listing.signature, len(listing.order) + 1)
-        listing.walked, listing.after = place
+        _read_place(listing, own["cursor"])
     return listing
 
 
-def _read_limit(text: str | None, maximum: int) -> int:
+def _read_place(listing: Listing, cursor: str) -> None:
+    width = 1 if listing.is_offset else len(listing.order) + 1
+    listing.walked, listing.empties, listing.after = read_cursor(cursor, listing.signature, width)
+    listing.cursor = cursor
+
+
+def _read_limit(text: str | None, maximum: int, faults: Faults) -> int:
+    maximum = min(maximum, faults["max-limit"] or maximum)
+    clamp = min(maximum, faults["clamp"] or maximum)
     if text is None:
-        return DEFAULT_LIMIT
-    if not re.fullmatch("[0-9]{1,6}", text) or not 1 <= int(text) <= maximum:
+        return min(DEFAULT_LIMIT, clamp)
+    allowed = bool(re.fullmatch("[0-9]{1,6}", text)) and int(text) >= 1
+    if not allowed or (int(text) > maximum and not faults["clamp"]):
         raise bad_request(f"limit must be a number from 1 to {maximum}", "limit", text)
-    return int(text)
+    return min(int(text), clamp)
+
+
+def _hide_recent(listing: Listing, seconds: float) -> None:
+    """Leave out what changed within the last seconds: it is not committed yet."""
+    times = ("updatedAt",) if "updatedAt" in listing.entity.columns else ("createdAt", "postedAt")
+    listing.conditions += [f"{column_name(name)} <= ?" for name in times]
+    listing.parameters += [int((time.time() - seconds) * 1_000_000)] * len(times)
 
 
 def _add_filter(listing: Listing, parameter: str, value: str) -> None:

@@ -9,7 +9,14 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from blsync.sandbox import adjustment_writes, bulk, entry_writes, invoice_writes, master_writes
+from blsync.sandbox import (
+    adjustment_writes,
+    bulk,
+    entry_writes,
+    invoice_writes,
+    master_writes,
+    tampering,
+)
 from blsync.sandbox.books import Books
 from blsync.sandbox.cursors import invalid_cursor
 from blsync.sandbox.errors import ApiError, bad_request, not_found
@@ -17,11 +24,13 @@ from blsync.sandbox.faults import Faults
 from blsync.sandbox.fields import ENTITIES, Entity
 from blsync.sandbox.forms import read_body
 from blsync.sandbox.gateway import meta
+from blsync.sandbox.oddities import disguise
 from blsync.sandbox.options import Options
 from blsync.sandbox.pages import Lists, Page
 from blsync.sandbox.query import OPERATORS, read_listing
 from blsync.sandbox.reports import Reports
-from blsync.sandbox.values import Record, dumps, parse_date
+from blsync.sandbox.store import DOCUMENT
+from blsync.sandbox.values import Record, encode, parse_date
 
 COMPANY_NAME = "Cahaya Mutiara Trading Sdn Bhd"
 PLAN = "professional"
@@ -68,13 +77,13 @@ BODY = {"requestBody": {"content": {"application/json": {"schema": {"type": "obj
 
 def answer(request: Request, data: object, status: int = 200) -> Response:
     """Wrap data in the envelope of success."""
-    return envelope(request, dumps(data), status=status)
+    return envelope(request, encode(data), status=status)
 
 
-def envelope(request: Request, data: str, more: str = "", status: int = 200) -> Response:
-    """Wrap JSON text in the envelope of success."""
-    about = dumps(meta(request.scope["request_id"]))
-    text = f'{{"success":true,"data":{data}{more},"meta":{about}}}'
+def envelope(request: Request, data: bytes, more: bytes = b"", status: int = 200) -> Response:
+    """Wrap JSON in the envelope of success."""
+    about = encode(meta(request.scope["request_id"]))
+    text = b'{"success":true,"data":%s%s,"meta":%s}' % (data, more, about)
     return Response(text, status, media_type="application/json")
 
 
@@ -99,18 +108,22 @@ def _add_lists(
     router: APIRouter, books: Books, lists: Lists, faults: Faults, entity: Entity, path: str
 ) -> None:
     async def list_records(request: Request) -> Response:
-        listing = read_listing(entity, request.query_params.multi_items())
+        listing = read_listing(entity, request.query_params.multi_items(), faults)
         if 0 < faults["expire-cursors"] < listing.walked:
             raise invalid_cursor("The cursor has expired")
-        page = lists.page(listing)
-        return envelope(request, f"[{','.join(page.documents)}]", _pagination(page))
+        page = lists.page(listing, faults)
+        if faults.strikes("churn"):
+            tampering.churn(books, listing, page.total)
+        documents = disguise(entity.name, page.documents, faults)
+        about = _pagination(page, has_total=not faults["no-total"])
+        return envelope(request, b"[%s]" % b",".join(documents), about)
 
     async def get_record(request: Request, record_id: str) -> Response:
-        sql = f"select doc from {entity.name} where id = ?"  # noqa: S608 - a name of our own
+        sql = f"select {DOCUMENT} from {entity.name} where id = ?"  # noqa: S608 - a name of our own
         rows = books.store.query(sql, record_id)
         if not rows:
             raise not_found(entity.resource, record_id, entity.code)
-        return envelope(request, rows[0][0])
+        return envelope(request, disguise(entity.name, [rows[0][0]], faults)[0])
 
     extra = {"parameters": _list_parameters(entity)}
     summary = f"List {entity.name.replace('_', ' ')}"
@@ -119,14 +132,15 @@ def _add_lists(
         router.add_api_route(f"{path}/{{record_id}}", get_record, summary=f"Get {entity.resource}")
 
 
-def _pagination(page: Page) -> str:
-    about = {
-        "hasMore": page.next_cursor is not None,
+def _pagination(page: Page, has_total: bool) -> bytes:
+    about: Record = {
+        "hasMore": page.has_more,
         "nextCursor": page.next_cursor,
         "limit": page.limit,
-        "total": page.total,
     }
-    return f',"pagination":{dumps(about)}'
+    if has_total:
+        about["total"] = page.total
+    return b',"pagination":' + encode(about)
 
 
 def _list_parameters(entity: Entity) -> list[Record]:

@@ -32,6 +32,11 @@ class Handle:
         """The address a client is given."""
         return f"{self.url}/v1"
 
+    @property
+    def token_url(self) -> str:
+        """Where a client with OAuth gets its tokens."""
+        return f"{self.url}/oauth/token"
+
 
 def _listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)

@@ -20,8 +20,13 @@ MICROSECOND = timedelta(microseconds=1)
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
+def encode(value: object) -> bytes:
+    """JSON in UTF-8; a Decimal becomes a number with the decimals it carries."""
+    return _encoder.encode(value)
+
+
 def dumps(value: object) -> str:
-    """JSON text; a Decimal becomes a number with the decimals it carries."""
+    """JSON as `encode` writes it, as text."""
     return _encoder.encode(value).decode()
 
 
