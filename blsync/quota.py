@@ -19,11 +19,17 @@ from zoneinfo import ZoneInfo
 
 from blsync.errors import QuotaSpent
 from blsync.ledger import Ledger, requests
-from blsync.ledger.requests import Limits, Wait
+from blsync.ledger.requests import Limits, Told, Wait
 from blsync.settings import Settings
 
 LONGEST_WAIT = 86_400.0
 """Seconds; a `Retry-After` above it is taken for this."""
+SHORTEST_WAIT = 0.25
+"""Seconds waited after a 429 that says `Retry-After: 0`."""
+SAME_CLOCK = 1.0
+"""Seconds by which the server's `Date` may differ from our clock without a correction."""
+JUST_RESET = 2.0
+"""Seconds for which a reset may have passed when it is told: one rounded down, still to come."""
 
 
 @dataclass
@@ -40,39 +46,66 @@ class Pace:
     say: Callable[[str], None] = lambda _: None
     throttled: float = field(default=0, init=False)
     _said_until: float = field(default=0, init=False)
+    _door: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _sent_at: dict[int, float] = field(default_factory=dict, init=False)
+    _ahead: tuple[float, float] = field(default=(-math.inf, math.inf), init=False)
+    """Between how many and how many seconds the server's clock is ahead of ours."""
 
     async def slot(self) -> int:
         """Wait for a slot and take it. Raises QuotaSpent where the hour is used up and no wait
         is wanted.
         """
-        while True:
-            now = self.clock()
-            taken = requests.take(self.ledger, self.key_id, self.limits, now)
-            if not isinstance(taken, Wait):
-                return taken
-            if taken.is_hour:
-                self._announce(taken.until)
-            pause = max(taken.until - now, 0.001)
-            self.throttled += pause
-            await self.sleep(pause)
+        async with self._door:  # one asks the ledger at a time, the others wait in turn
+            while True:
+                now = self.clock()
+                taken = requests.take(self.ledger, self.key_id, self.limits, now)
+                if not isinstance(taken, Wait):
+                    self._sent_at[taken] = now
+                    return taken
+                if taken.is_hour:
+                    self._announce(taken.until)
+                pause = max(taken.until - now, 0.001)
+                self.throttled += pause
+                await self.sleep(pause)
 
     def answered(self, slot: int, status: int, headers: Mapping[str, str]) -> None:
-        """Free a slot and take note of what the answer says about the quota."""
+        """Free a slot and take note of what the answer says about the quota.
+
+        Times in the headers are the server's: they are corrected by its `Date`.
+        """
         now = self.clock()
-        retry_after = _seconds(headers.get("retry-after"), now)
-        reset_at = _whole(headers.get("x-ratelimit-reset"))
-        blocked_until = now + (1.0 if retry_after is None else retry_after) if status == 429 else 0
-        requests.answer(
-            self.ledger,
-            self.key_id,
-            slot,
-            now,
-            limit=_whole(headers.get("x-ratelimit-limit")),
-            remaining=_whole(headers.get("x-ratelimit-remaining")),
-            # No window is longer than the window: a reset told in milliseconds would never come.
-            reset_at=None if reset_at is None else min(reset_at, now + self.limits.window),
-            blocked_until=blocked_until,
-        )
+        ahead = self._compare_clocks(_date(headers.get("date")), self._sent_at.pop(slot, now), now)
+        blocked_until = 0.0
+        if status == 429:
+            told = retry_after(headers.get("retry-after"), now + ahead)
+            blocked_until = now + (1.0 if told is None else max(told, SHORTEST_WAIT))
+        word = self._word(headers, now, ahead)
+        requests.answer(self.ledger, self.key_id, slot, now, word, blocked_until)
+
+    def _compare_clocks(self, date: float | None, sent_at: float, now: float) -> float:
+        """Return by how many seconds the server's clock is ahead; 0 where it may be the same.
+
+        It told `date` (in whole seconds) somewhere between sending and answer: each answer
+        narrows down how far ahead it can be.
+        """
+        if date is not None:
+            least, most = max(self._ahead[0], date - now), min(self._ahead[1], date + 1 - sent_at)
+            self._ahead = (least, most) if least <= most else (date - now, date + 1 - sent_at)
+        least, most = self._ahead
+        is_same = least - SAME_CLOCK <= 0 <= most + SAME_CLOCK
+        return 0.0 if is_same else least
+
+    def _word(self, headers: Mapping[str, str], now: float, ahead: float) -> Told | None:
+        remaining = _whole(headers.get("x-ratelimit-remaining"))
+        reset = _whole(headers.get("x-ratelimit-reset"))
+        if remaining is None or reset is None:
+            return None
+        reset_at = reset - ahead
+        if now - JUST_RESET < reset_at <= now:
+            reset_at = now + 1.0
+        # No window is longer than the window: a reset told in milliseconds would never come.
+        reset_at = min(reset_at, now + self.limits.window)
+        return Told(_whole(headers.get("x-ratelimit-limit")), remaining, reset_at)
 
     def left(self) -> int:
         """Requests that may still be sent in this hour."""
@@ -85,7 +118,7 @@ class Pace:
         )
         if not self.wait_for_hour:
             raise QuotaSpent(f"{message}. What was read is kept; run the same command again then.")
-        if until > self._said_until + 1:
+        if until > self._said_until + 60:  # a sliding hour frees a request now and then
             self._said_until = until
             self.say(f"{message}; waiting, then going on.")
 
@@ -105,15 +138,20 @@ def _whole(text: str | None) -> int | None:
     return int(text) if text and re.fullmatch(r"\s*[0-9]{1,18}\s*", text) else None
 
 
-def _seconds(text: str | None, now: float) -> float | None:
-    """Read `Retry-After`: seconds, or an HTTP date. None where it is neither."""
-    if not text:
-        return None
+def _date(text: str | None) -> float | None:
     try:
-        seconds = float(text)
+        return parsedate_to_datetime(text or "").timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def retry_after(text: str | None, server_now: float) -> float | None:
+    """Read `Retry-After`: seconds, or an HTTP date. None where it is neither."""
+    try:
+        seconds = float(text or "")
     except ValueError:
-        try:
-            seconds = parsedate_to_datetime(text).timestamp() - now
-        except (ValueError, OverflowError):
+        date = _date(text)
+        if date is None:
             return None
+        seconds = date - server_now
     return min(max(0.0, seconds), LONGEST_WAIT) if math.isfinite(seconds) else None

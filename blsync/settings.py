@@ -12,26 +12,47 @@ import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from blsync.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent
 PRODUCTION = "https://api.bigledger.com/v1"
+TOKEN_URL = "https://auth.bigledger.com/oauth/token"  # noqa: S105 (an address)
 
 _ENCODING = "utf-8-sig"
 """UTF-8, with or without the mark that Windows editors put in front."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_OAUTH_NAMES = ("BIGLEDGER_CLIENT_ID", "BIGLEDGER_CLIENT_SECRET", "BIGLEDGER_REFRESH_TOKEN")
+
+
+class OAuth(BaseModel, frozen=True):
+    """What access tokens are asked for with (contract, section 1)."""
+
+    client_id: SecretStr
+    client_secret: SecretStr
+    refresh_token: SecretStr
+    """As it was given; the server may have put another in its place since (`blsync.oauth`)."""
+    token_url: str
+    names: tuple[str, str, str] = _OAUTH_NAMES
+    """The variables that hold the three, for messages."""
 
 
 class Company(BaseModel, frozen=True):
@@ -47,12 +68,23 @@ class Company(BaseModel, frozen=True):
     api_key: SecretStr | None = None
     api_key_name: str = "BIGLEDGER_API_KEY"
     """The variable that holds the key, for messages."""
+    oauth: OAuth | None = None
+    """Used where there is no key."""
+    oauth_unset: tuple[str, ...] = ()
+    """The variables that are not set of those that OAuth needs, where some are."""
 
     @property
     def key_id(self) -> str:
-        """A name for the credential that gives nothing away: requests are counted by it."""
-        secret = self.api_key.get_secret_value() if self.api_key else ""
-        return hashlib.sha256(f"{self.base_url} {secret}".encode()).hexdigest()[:16]
+        """A name for the credential that gives nothing away: requests are counted by it.
+
+        With OAuth it stays the same over all tokens that come of one sign-in.
+        """
+        credential = self.api_key.get_secret_value() if self.api_key else ""
+        if self.oauth and not self.api_key:
+            secrets = (self.oauth.client_id, self.oauth.refresh_token)
+            given = (secret.get_secret_value() for secret in secrets)
+            credential = " ".join((self.oauth.token_url, *given))
+        return hashlib.sha256(f"{self.base_url} {credential}".encode()).hexdigest()[:16]
 
 
 class Settings(BaseSettings):
@@ -65,6 +97,10 @@ class Settings(BaseSettings):
     api_key: Annotated[SecretStr | None, Field(alias="BIGLEDGER_API_KEY")] = None
     company_id: Annotated[str | None, Field(alias="BIGLEDGER_COMPANY_ID")] = None
     base_url: Annotated[str, Field(alias="BIGLEDGER_BASE_URL")] = PRODUCTION
+    client_id: Annotated[SecretStr | None, Field(alias="BIGLEDGER_CLIENT_ID")] = None
+    client_secret: Annotated[SecretStr | None, Field(alias="BIGLEDGER_CLIENT_SECRET")] = None
+    refresh_token: Annotated[SecretStr | None, Field(alias="BIGLEDGER_REFRESH_TOKEN")] = None
+    token_url: Annotated[str, Field(alias="BIGLEDGER_TOKEN_URL")] = TOKEN_URL
     companies_file: Annotated[Path | None, Field(alias="BLSYNC_COMPANIES")] = None
     data: Annotated[Path, Field(alias="BLSYNC_DATA")] = ROOT / "warehouse" / "data"
     ledger_url_given: Annotated[SecretStr | None, Field(alias="BLSYNC_LEDGER_URL")] = None
@@ -76,6 +112,8 @@ class Settings(BaseSettings):
         float, Field(alias="BLSYNC_QUOTA_WINDOW_SECONDS", gt=0, allow_inf_nan=False)
     ] = 3600
     quota_reserve: Annotated[float, Field(alias="BLSYNC_QUOTA_RESERVE", ge=0, lt=1)] = 0.1
+    drift_hours: Annotated[float, Field(alias="BLSYNC_DRIFT_HOURS", ge=0, allow_inf_nan=False)] = 24
+    quarantine_share: Annotated[float, Field(alias="BLSYNC_QUARANTINE_SHARE", ge=0, le=1)] = 0.05
     seeds: Annotated[Path, Field(alias="BLSYNC_SEEDS")] = ROOT / "warehouse" / "seeds"
     push_settle_seconds: Annotated[float, Field(alias="BLSYNC_PUSH_SETTLE_SECONDS", ge=0)] = 900
     push_max_reject_rate: Annotated[
@@ -87,7 +125,12 @@ class Settings(BaseSettings):
     def _secure_url(cls, value: str) -> str:
         return _checked_url(value)
 
-    @field_validator("api_key")
+    @field_validator("token_url")
+    @classmethod
+    def _secure_token_url(cls, value: str) -> str:
+        return _checked_address(value, TOKEN_URL)
+
+    @field_validator("api_key", "client_id", "client_secret", "refresh_token")
     @classmethod
     def _printable(cls, value: SecretStr | None) -> SecretStr | None:
         return _checked_key(value)
@@ -138,12 +181,21 @@ class Settings(BaseSettings):
         return found
 
     def _company(self) -> Company:
+        oauth = (self.client_id, self.client_secret, self.refresh_token)
+        has_oauth = [name for name, value in zip(_OAUTH_NAMES, oauth, strict=True) if value]
+        if self.api_key and has_oauth:
+            raise ConfigError(
+                f"BIGLEDGER_API_KEY and {' and '.join(has_oauth)} are both set, and only one kind "
+                "of credential can be used. Take the key out to use OAuth, or the others to use "
+                "the key."
+            )
         return Company(
             name=_checked_name(self.company_id or "default", "BIGLEDGER_COMPANY_ID"),
             company_id=self.company_id or "",
             base_url=self.base_url,
             start=self.start,
             api_key=self.api_key,
+            **(_oauth_fields(_OAUTH_NAMES, oauth, self.token_url) if has_oauth else {}),
         )
 
     def company(self, name: str) -> Company:
@@ -181,12 +233,12 @@ def paths_in_environment(settings: Settings) -> dict[str, str]:
 
 
 def require_credentials(company: Company) -> None:
-    """Raise ConfigError where a key or company id is missing, saying what to set."""
+    """Raise ConfigError where credentials or a company id are missing, saying what to set."""
     missing = []
     if not company.company_id:
         missing.append("BIGLEDGER_COMPANY_ID")
-    if not company.api_key:
-        missing.append(company.api_key_name)
+    if not company.api_key and not company.oauth:
+        missing += company.oauth_unset or [company.api_key_name]
     if missing:
         raise ConfigError(
             f"{' and '.join(missing)} not set for company {company.name!r}. Put a line like "
@@ -220,11 +272,18 @@ def _explain(error: ValidationError) -> str:
 
 
 def _checked_url(value: str) -> str:
+    url = _checked_address(value, PRODUCTION)
+    if not url.endswith("/v1"):
+        raise ValueError(f"must end in /v1, as {PRODUCTION}")
+    return url
+
+
+def _checked_address(value: str, example: str) -> str:
     url = value.rstrip("/")
     parts = urlsplit(url)
     _ = parts.port  # ValueError for one that is no number
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be an address like https://api.bigledger.com/v1")
+        raise ValueError(f"must be an address like {example}")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("must hold neither credentials nor a query")
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
@@ -232,8 +291,6 @@ def _checked_url(value: str) -> str:
             f"plain http to {parts.hostname} would send the key readable; use https "
             "(http is for loopback only)"
         )
-    if not url.endswith("/v1"):
-        raise ValueError(f"must end in /v1, as {PRODUCTION}")
     return url
 
 
@@ -260,7 +317,11 @@ def _checked_name(name: str, where: str) -> str:
 
 class _CompanyTable(BaseModel, extra="forbid"):
     company_id: str
-    api_key_env: str
+    api_key_env: str | None = None
+    client_id_env: str | None = None
+    client_secret_env: str | None = None
+    refresh_token_env: str | None = None
+    token_url: str | None = None
     base_url: str | None = None
     start: date | None = None
 
@@ -268,6 +329,33 @@ class _CompanyTable(BaseModel, extra="forbid"):
     @classmethod
     def _secure_url(cls, value: str | None) -> str | None:
         return _checked_url(value) if value else None
+
+    @field_validator("token_url")
+    @classmethod
+    def _secure_token_url(cls, value: str | None) -> str | None:
+        return _checked_address(value, TOKEN_URL) if value else None
+
+    @model_validator(mode="after")
+    def _one_credential(self) -> Self:
+        given = bool(self.api_key_env), *map(bool, self._oauth_names)
+        if given not in ((True, False, False, False), (False, True, True, True)):
+            raise ValueError(
+                "a company needs api_key_env, or else client_id_env, client_secret_env and "
+                "refresh_token_env: the names of the variables that hold its credentials"
+            )
+        return self
+
+    @property
+    def _oauth_names(self) -> tuple[str, str, str]:
+        return self.client_id_env or "", self.client_secret_env or "", self.refresh_token_env or ""
+
+    def credentials(self, values: Mapping[str, str | None], token_url: str) -> dict[str, Any]:
+        """Return a company's credential fields; the token URL is used where the table has none."""
+        if self.api_key_env:
+            name = self.api_key_env
+            return {"api_key": _secret_of(name, values), "api_key_name": name}
+        secrets = [_secret_of(name, values) for name in self._oauth_names]
+        return _oauth_fields(self._oauth_names, secrets, self.token_url or token_url)
 
 
 def _companies_of(path: Path, settings: Settings) -> list[Company]:
@@ -291,23 +379,38 @@ def _companies_of(path: Path, settings: Settings) -> list[Company]:
             "company_id, so give the other one a BLSYNC_DATA of its own."
         )
     values = {**dotenv_values(env_file(), encoding=_ENCODING), **os.environ}
-    keys = {name: _key_of(table, values) for name, table in listed.items()}
     return [
         Company(
             name=_checked_name(name, "BLSYNC_COMPANIES"),
             company_id=_checked_name(table.company_id, f"companies.{name}.company_id"),
             base_url=table.base_url or settings.base_url,
             start=table.start or settings.start,
-            api_key=keys[name],
-            api_key_name=table.api_key_env,
+            **table.credentials(values, settings.token_url),
         )
         for name, table in listed.items()
     ]
 
 
-def _key_of(table: _CompanyTable, values: Mapping[str, str | None]) -> SecretStr | None:
-    key = values.get(table.api_key_env)
+def _secret_of(name: str, values: Mapping[str, str | None]) -> SecretStr | None:
+    secret = values.get(name)
     try:
-        return _checked_key(SecretStr(key)) if key else None
+        return _checked_key(SecretStr(secret)) if secret else None
     except ValueError as error:
-        raise ConfigError(f"{table.api_key_env}: {error}.") from None
+        raise ConfigError(f"{name}: {error}.") from None
+
+
+def _oauth_fields(
+    names: tuple[str, str, str], secrets: Sequence[SecretStr | None], token_url: str
+) -> dict[str, Any]:
+    client_id, client_secret, refresh_token = secrets
+    if not (client_id and client_secret and refresh_token):
+        unset = (name for name, secret in zip(names, secrets, strict=True) if not secret)
+        return {"oauth_unset": tuple(unset)}
+    oauth = OAuth(
+        client_id=client_id,
+        client_secret=client_secret,
+        refresh_token=refresh_token,
+        token_url=token_url,
+        names=names,
+    )
+    return {"oauth": oauth}

@@ -18,13 +18,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from blsync.entities import select
+from blsync.client import Client
 from blsync.errors import QuotaSpent
 from blsync.ledger import Ledger
 from blsync.ledger.requests import Limits
-from blsync.pull import pull
-from blsync.quota import Pace
+from blsync.quota import Pace, pace_for
 from blsync.sandbox import Options, running
+from blsync.sandbox.errors import ApiError
+from blsync.sandbox.limits import Limits as SandboxLimits
+from blsync.settings import Settings
 
 EPOCH = 1_800_000_000.0
 ZONE = ZoneInfo("Asia/Kuala_Lumpur")
@@ -273,6 +275,167 @@ def test_a_reset_in_milliseconds_is_waited_for_no_longer_than_a_window(ledger, c
     assert len(said) == 1
 
 
+def test_more_left_than_the_limit_is_taken_for_the_limit(ledger, clock):
+    pace = paced(ledger, clock)
+    send(pace, **told(5000, EPOCH + 500, limit=1000))
+    assert pace.left() == 1000
+
+
+def test_what_is_left_without_a_reset_is_ignored(ledger, clock):
+    pace = paced(ledger, clock)
+    send(pace, x_ratelimit_remaining=0, x_ratelimit_limit=1000)
+    send(pace)
+    assert (pace.left(), clock.slept) == (998, 0)
+
+
+def test_a_reset_that_was_rounded_down_is_asked_for_again_in_a_second(ledger, clock):
+    pace = paced(ledger, clock)
+    send(pace, **told(0, EPOCH + 10))
+    send(pace, **told(0, EPOCH + 10))  # the new hour has not begun after all
+    send(pace, **told(999, EPOCH + 3610))
+    assert 10 <= clock.slept <= 12
+    assert pace.left() == 999
+
+
+def test_settings_below_the_servers_limit_hold_in_every_hour(ledger, clock):
+    pace = paced(ledger, clock, per_hour=2)
+    send(pace, **told(999, EPOCH + 10))
+    send(pace, **told(998, EPOCH + 10))
+    send(pace)
+    assert clock.now >= EPOCH + 3600
+
+
+def test_requests_that_the_server_has_not_seen_are_taken_off_what_it_says(ledger, clock):
+    killed = paced(ledger, clock)
+    for _ in range(3):
+        asyncio.run(killed.slot())
+    pace = paced(ledger, clock)
+    send(pace, **told(50, EPOCH + 500))
+    assert pace.left() == 47
+    clock.now += 6
+    send(pace, **told(49, EPOCH + 500))
+    assert pace.left() == 49
+
+
+def test_a_clock_that_was_set_back_stops_nothing(ledger, clock):
+    pace = paced(ledger, clock, per_second=2)
+    for _ in range(4):
+        send(pace, **told(500, EPOCH + 3600))
+    slept, clock.now = clock.slept, EPOCH - 7200
+    for _ in range(4):
+        send(pace, **told(400, EPOCH - 3600))
+    assert clock.slept - slept < 3
+    assert pace.left() >= 396
+
+
+@dataclass
+class Night:
+    """What two programs on one key saw of a server with a small hour."""
+
+    refused: int = 0
+    others_refused: int = 0
+    ended: float = 0
+
+
+def a_small_hour_by_two(
+    folder: Path,
+    hour_window: str,
+    *,
+    requests: int = 60,
+    ahead: float = 0,
+    reserve: float = 0.0,
+    others: int = 0,
+    latency: float = 0.3,
+) -> Night:
+    """Let two programs send requests at the sandbox's own limits: 20 in an hour of 60 seconds.
+
+    The loop's clock begins at 1000, which a fixed window ends 20 seconds later; the server's is
+    `ahead`. `others` are the requests of another program in each hour.
+    """
+    options = Options(per_hour=20, per_second=5, window_seconds=60, hour_window=hour_window)
+    limits = Limits(20, 5, 60.0, reserve)
+    night = Night()
+    chance = random.Random(7)
+    ledgers = [Ledger(f"sqlite:///{folder / 'hour.db'}") for _ in range(2)]
+
+    async def work(loop: LeapingLoop) -> None:
+        server = SandboxLimits(options, lambda: loop.time() + ahead)
+        left = [requests]
+
+        async def other() -> None:
+            while others:
+                await asyncio.sleep(60 / others)
+                try:
+                    server.enter()
+                except ApiError as error:
+                    night.others_refused += error.status == 429
+
+        async def worker(pace: Pace) -> None:
+            while left[0] > 0:
+                left[0] -= 1
+                slot = await pace.slot()
+                await asyncio.sleep(chance.random() * latency)
+                status = 200
+                try:
+                    server.enter()
+                except ApiError as error:
+                    status, night.refused = error.status, night.refused + 1
+                date = format_datetime(datetime.fromtimestamp(loop.time() + ahead, UTC), True)
+                headers = {n.lower(): value for n, value in server.headers().items()}
+                await asyncio.sleep(chance.random() * latency)
+                pace.answered(slot, status, {**headers, "date": date})
+
+        background = asyncio.create_task(other())
+        await asyncio.gather(
+            *(
+                worker(Pace(ledger, "key", limits, ZONE, clock=loop.time))
+                for ledger in ledgers
+                for _ in range(3)
+            )
+        )
+        night.ended = loop.time()
+        background.cancel()
+
+    in_leaping_time(work)
+    for ledger in ledgers:
+        ledger.close()
+    return night
+
+
+def test_a_fixed_hour_is_used_up_and_the_next_one_begun_at_its_reset(tmp_path):
+    night = a_small_hour_by_two(tmp_path, "fixed")
+    assert night.refused == 0
+    assert 1080 < night.ended < 1087  # hours end at 1020 and 1080; 20 requests take 5 seconds
+
+
+def test_a_sliding_hour_is_used_up_without_a_refusal(tmp_path):
+    night = a_small_hour_by_two(tmp_path, "sliding")
+    assert night.refused == 0
+    assert 1120 < night.ended < 1130
+
+
+@pytest.mark.parametrize(("hour_window", "by"), [("fixed", 1100), ("sliding", 1145)])
+def test_slow_answers_in_any_order_are_not_misread(tmp_path, hour_window, by):
+    night = a_small_hour_by_two(tmp_path, hour_window, latency=2.0)
+    assert night.refused == 0
+    assert night.ended < by
+
+
+@pytest.mark.parametrize("ahead", [-300, 300, 4020])
+@pytest.mark.parametrize(("hour_window", "by"), [("fixed", 1087), ("sliding", 1130)])
+def test_a_server_with_another_clock_is_understood(tmp_path, ahead, hour_window, by):
+    night = a_small_hour_by_two(tmp_path, hour_window, ahead=ahead)
+    assert night.refused == 0
+    assert night.ended < by
+
+
+@pytest.mark.parametrize("hour_window", ["fixed", "sliding"])
+def test_another_program_finds_its_reserve_in_every_hour(tmp_path, hour_window):
+    night = a_small_hour_by_two(tmp_path, hour_window, reserve=0.3, others=5, requests=50)
+    assert (night.refused, night.others_refused) == (0, 0)
+    assert night.ended < 1250
+
+
 @pytest.mark.parametrize("value", ["", "soon", "-5", "²", "1e9", "99999999999999999999999"])
 def test_headers_that_are_no_numbers_are_ignored(ledger, clock, value):
     pace = paced(ledger, clock)
@@ -311,9 +474,9 @@ def refused(pace: Pace, clock: Clock, retry_after: str | None) -> float:
         ("7", 7, 7.1),
         ("0.5", 0.5, 0.6),
         (format_datetime(datetime.fromtimestamp(EPOCH + 30, UTC), usegmt=True), 30, 30.1),
-        (format_datetime(datetime.fromtimestamp(EPOCH - 30, UTC), usegmt=True), 0, 0),
-        ("0", 0, 0),
-        ("-3", 0, 0),
+        (format_datetime(datetime.fromtimestamp(EPOCH - 30, UTC), usegmt=True), 0.25, 0.3),
+        ("0", 0.25, 0.3),
+        ("-3", 0.25, 0.3),
         (None, 1, 1.1),
         ("after lunch", 1, 1.1),
         ("nan", 1, 1.1),
@@ -323,6 +486,32 @@ def refused(pace: Pace, clock: Clock, retry_after: str | None) -> float:
 )
 def test_a_refusal_is_waited_for_as_it_says(ledger, clock, retry_after, least, most):
     assert least <= refused(paced(ledger, clock), clock, retry_after) <= most
+
+
+def test_refusals_without_a_wait_do_not_follow_each_other_at_once(ledger, clock):
+    pace = paced(ledger, clock, per_second=1000)
+    for _ in range(20):
+        send(pace, 429, retry_after=0)
+    assert clock.slept >= 19 * 0.25
+
+
+def test_a_date_to_retry_after_is_read_in_the_servers_clock(ledger, clock):
+    def date(seconds: float) -> str:
+        return format_datetime(datetime.fromtimestamp(EPOCH + 300 + seconds, UTC), usegmt=True)
+
+    pace = paced(ledger, clock)
+    send(pace, 429, retry_after=date(20), date=date(0))
+    send(pace)
+    assert 19 <= clock.slept <= 21
+
+
+def test_a_long_wait_that_a_refusal_asks_for_ends_a_sync_that_does_not_wait(ledger, clock):
+    pace = paced(ledger, clock)
+    pace.wait_for_hour = False
+    send(pace, 429, retry_after=1800)
+    with pytest.raises(QuotaSpent, match="run the same command again"):
+        send(pace)
+    assert clock.slept == 0
 
 
 def test_a_refusal_holds_back_every_process_on_the_key(ledger, clock, tmp_path):
@@ -379,13 +568,19 @@ def test_a_new_ledger_can_be_opened_by_many_at_once(tmp_path):
                 opened.close()
 
 
-def test_a_real_pull_inside_real_limits_is_never_refused(configure):
-    options = Options(invoices=60, customers=15, items=12, months=3, per_second=10)
+def test_real_requests_inside_real_limits_are_never_refused(configure):
+    options = Options(invoices=10, customers=10, items=5, months=1, per_second=10)
+
+    async def ask(loaded: Settings) -> None:
+        ledger = Ledger(loaded.ledger_url)
+        pace = pace_for(loaded, ledger, "key")
+        async with Client(loaded.companies()[0], pace) as client:
+            await asyncio.gather(*(client.get("/customers") for _ in range(25)))
+        ledger.close()
+
     with running(options) as sandbox:
         loaded = configure(sandbox, BLSYNC_QUOTA_PER_HOUR="1000", BLSYNC_QUOTA_PER_SECOND="10")
-        results = pull(loaded, loaded.companies()[0], select())
+        asyncio.run(ask(loaded))
         stats = httpx.get(f"{sandbox.url}/sandbox/stats").json()
-    assert {name: result.error for name, result in results.items() if result.error} == {}
-    assert stats["refused"] == 0
+    assert (stats["requests"], stats["refused"]) == (25, 0)
     assert stats["max_per_second"] <= 10
-    assert stats["requests"] == sum(result.requests for result in results.values())

@@ -10,6 +10,11 @@ from blsync import settings
 from blsync.errors import ConfigError
 
 KEY = "blg_live_sk_very_secret"
+OAUTH = {
+    "BIGLEDGER_CLIENT_ID": "the_client",
+    "BIGLEDGER_CLIENT_SECRET": "hidden_secret",
+    "BIGLEDGER_REFRESH_TOKEN": "blg_oauth_rt_hidden",
+}
 
 
 @pytest.fixture
@@ -40,6 +45,8 @@ def test_defaults_are_those_of_the_interface(environment):
     assert (loaded.quota_window_seconds, loaded.quota_reserve) == (3600, 0.1)
     assert loaded.timezone == "Asia/Kuala_Lumpur"
     assert loaded.start.isoformat() == "2026-01-01"
+    assert loaded.token_url == "https://auth.bigledger.com/oauth/token"
+    assert loaded.drift_hours == 24
 
 
 def test_the_environment_wins_over_the_file(environment, env_file):
@@ -117,6 +124,27 @@ def test_a_base_url_that_cannot_be_used_is_refused(environment, url):
     assert "secret" not in message
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://auth.bigledger.com/oauth/token",
+        "auth.bigledger.com/oauth/token",
+        "https://me:secret@auth.bigledger.com/oauth/token",
+        "https://auth.bigledger.com/oauth/token?client_secret=secret",
+    ],
+)
+def test_a_token_url_that_cannot_be_used_is_refused(environment, url):
+    environment.setenv("BIGLEDGER_TOKEN_URL", url)
+    message = message_of()
+    assert message.startswith("BIGLEDGER_TOKEN_URL: ")
+    assert "secret" not in message
+
+
+def test_a_token_url_may_be_plain_http_on_loopback(environment):
+    environment.setenv("BIGLEDGER_TOKEN_URL", "http://127.0.0.1:8765/oauth/token")
+    assert settings.load().token_url == "http://127.0.0.1:8765/oauth/token"
+
+
 def test_a_slash_at_the_end_of_the_base_url_does_not_matter(environment):
     environment.setenv("BIGLEDGER_BASE_URL", "https://api-sandbox.bigledger.com/v1/")
     assert settings.load().base_url == "https://api-sandbox.bigledger.com/v1"
@@ -134,6 +162,10 @@ def test_a_slash_at_the_end_of_the_base_url_does_not_matter(environment):
         ("BLSYNC_QUOTA_RESERVE", "nan"),
         ("BLSYNC_QUOTA_WINDOW_SECONDS", "inf"),
         ("BLSYNC_PUSH_MAX_REJECT_RATE", "1.1"),
+        ("BLSYNC_DRIFT_HOURS", "-1"),
+        ("BLSYNC_DRIFT_HOURS", "inf"),
+        ("BIGLEDGER_CLIENT_SECRET", f"{KEY} "),
+        ("BIGLEDGER_REFRESH_TOKEN", f"{KEY}é"),
         ("BIGLEDGER_API_KEY", f"{KEY} "),
         ("BIGLEDGER_API_KEY", f"{KEY}é"),
     ],
@@ -153,13 +185,15 @@ def test_all_wrong_settings_are_named_at_once(environment):
     assert "BLSYNC_QUOTA_PER_HOUR" in message
 
 
-def test_secrets_show_nowhere(environment):
-    environment.setenv("BIGLEDGER_API_KEY", KEY)
+@pytest.mark.parametrize("credential", [{"BIGLEDGER_API_KEY": KEY}, OAUTH])
+def test_secrets_show_nowhere(environment, credential):
+    for name, value in credential.items():
+        environment.setenv(name, value)
     environment.setenv("BLSYNC_LEDGER_URL", "postgresql+psycopg2://me:hidden@db/blsync")
     loaded = settings.load()
     (company,) = loaded.companies()
     shown = f"{loaded!r} {loaded} {loaded.model_dump_json()} {company!r} {company} {company.key_id}"
-    for secret in (KEY, "hidden"):
+    for secret in (KEY, "hidden", "the_client"):
         assert secret not in shown
 
 
@@ -186,6 +220,56 @@ def test_a_key_without_a_company_is_not_enough(environment):
     (company,) = settings.load().companies()
     message = message_of(lambda: settings.require_credentials(company))
     assert message.startswith("BIGLEDGER_COMPANY_ID not set")
+
+
+def oauth(environment, **values: str) -> None:
+    environment.setenv("BIGLEDGER_COMPANY_ID", "c")
+    for name, value in (OAUTH | values).items():
+        environment.setenv(name, value)
+
+
+def test_oauth_serves_in_the_place_of_a_key(environment):
+    oauth(environment)
+    (company,) = settings.load().companies()
+    settings.require_credentials(company)
+    assert company.oauth.client_id.get_secret_value() == "the_client"
+    assert company.oauth.client_secret.get_secret_value() == "hidden_secret"
+    assert company.oauth.refresh_token.get_secret_value() == "blg_oauth_rt_hidden"
+    assert company.oauth.token_url == "https://auth.bigledger.com/oauth/token"
+
+
+@pytest.mark.parametrize("missing", OAUTH)
+def test_what_is_missing_of_oauth_is_named_when_it_is_needed(environment, missing):
+    oauth(environment, **{missing: ""})
+    (company,) = settings.load().companies()
+    message = message_of(lambda: settings.require_credentials(company))
+    assert message.startswith(f"{missing} not set")
+
+
+def test_all_that_is_missing_of_oauth_is_named(environment):
+    environment.setenv("BIGLEDGER_CLIENT_ID", "the_client")
+    (company,) = settings.load().companies()
+    message = message_of(lambda: settings.require_credentials(company))
+    for name in ("BIGLEDGER_COMPANY_ID", "BIGLEDGER_CLIENT_SECRET", "BIGLEDGER_REFRESH_TOKEN"):
+        assert name in message
+    assert "BIGLEDGER_API_KEY" not in message
+
+
+def test_a_key_and_oauth_together_are_refused_because_one_of_them_would_go_unused(environment):
+    oauth(environment, BIGLEDGER_API_KEY=KEY, BIGLEDGER_CLIENT_ID="")
+    message = message_of(lambda: settings.load().companies())
+    assert "BIGLEDGER_API_KEY and BIGLEDGER_CLIENT_SECRET and BIGLEDGER_REFRESH_TOKEN" in message
+    assert "hidden" not in message
+
+
+def test_requests_are_counted_by_sign_in(environment):
+    def key_id(**values: str) -> str:
+        oauth(environment, **values)
+        return settings.load().companies()[0].key_id
+
+    assert key_id() == key_id(BIGLEDGER_COMPANY_ID="another")
+    others = ({name: "another"} for name in ("BIGLEDGER_CLIENT_ID", "BIGLEDGER_REFRESH_TOKEN"))
+    assert len({key_id(), *(key_id(**other) for other in others)}) == 3
 
 
 def test_a_company_id_cannot_leave_its_folder(environment):
@@ -236,6 +320,12 @@ GOOD = 'company_id = "c"\napi_key_env = "NORTH_KEY"\n'
         ("[companies.north]\ncompany_id = '../c'\napi_key_env = 'NORTH_KEY'\n", "company_id"),
         (f"[companies.north]\n{GOOD}[companies.south]\n{GOOD}", "twice"),
         (f"[companies.north]\n{GOOD}start = 2999-01-01\n", "future"),
+        (f"[companies.north]\n{GOOD}client_id_env = 'NORTH_CLIENT'\n", "api_key_env, or else"),
+        (
+            "[companies.north]\ncompany_id = 'c'\nclient_id_env = 'NORTH_CLIENT'\n",
+            "refresh_token_env",
+        ),
+        (f"[companies.north]\n{GOOD}token_url = 'http://example.com/token'\n", "plain http"),
     ],
 )
 def test_a_companies_file_that_cannot_be_used_is_explained(companies_file, text, said):
@@ -243,6 +333,28 @@ def test_a_companies_file_that_cannot_be_used_is_explained(companies_file, text,
     message = message_of(lambda: settings.load().companies())
     assert said in message
     assert KEY not in message
+
+
+def test_each_company_of_a_file_may_use_a_key_or_oauth(environment, companies_file):
+    names = "client_id_env = 'CLIENT'\nclient_secret_env = 'SECRET'\nrefresh_token_env = '{}'\n"
+    companies_file.write_text(
+        f"[companies.north]\n{GOOD}"
+        f"[companies.south]\ncompany_id = 's'\n{names.format('SOUTH_TOKEN')}"
+        f"[companies.west]\ncompany_id = 'w'\n{names.format('WEST_TOKEN')}"
+        "token_url = 'https://auth.example.com/token'\n"
+        f"[companies.east]\ncompany_id = 'e'\n{names.format('EAST_TOKEN')}"
+    )
+    given = {"NORTH_KEY": KEY, "CLIENT": "id", "SECRET": "s", "SOUTH_TOKEN": "a", "WEST_TOKEN": "b"}
+    for name, value in given.items():
+        environment.setenv(name, value)
+    north, south, west, east = settings.load().companies()
+    assert (north.api_key.get_secret_value(), north.oauth) == (KEY, None)
+    assert south.oauth.token_url == "https://auth.bigledger.com/oauth/token"
+    assert west.oauth.token_url == "https://auth.example.com/token"
+    assert south.key_id != west.key_id
+    for company in (north, south, west):
+        settings.require_credentials(company)
+    assert message_of(lambda: settings.require_credentials(east)).startswith("EAST_TOKEN not set")
 
 
 def test_a_companies_file_that_is_not_there_is_named(companies_file):

@@ -2,7 +2,7 @@
 
 One database for all processes: a SQLite file, or PostgreSQL where several machines share it. Every
 transaction takes SQLite's write lock when it begins, so that a decision made on what was read still
-holds when it is written.
+holds when it is written; on PostgreSQL whoever decides locks the rows that it decides on.
 """
 
 from __future__ import annotations
@@ -13,39 +13,52 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from blsync.errors import ConfigError, StorageError
-from blsync.ledger.tables import metadata
+from blsync.ledger.versions import bring_up_to_date
+
+LONGEST_WAIT = 60
+"""Seconds for which a transaction waits for another's lock, and for which one may lie idle before
+PostgreSQL ends it: a machine that lost its power holds a key no longer."""
 
 
 class Ledger:
     """The open ledger; `begin` gives a transaction."""
 
     def __init__(self, url: str) -> None:
-        """Open the ledger, making its tables where they are missing.
+        """Open the ledger, making its tables, and what an earlier version of them lacks.
 
-        Raises ConfigError where the URL cannot be used, StorageError where the database cannot.
+        Raises ConfigError where the URL cannot be used, StorageError where the database cannot, or
+        where a newer version of the program has made it.
         """
+        self._url = _address(url)
         try:
-            self._engine = _engine(url)
-            with _one_at_a_time(url):
-                metadata.create_all(self._engine)
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError):
-            raise ConfigError(
-                "BLSYNC_LEDGER_URL is not a SQLAlchemy URL that works here."
-            ) from None
-        except (DBAPIError, OSError) as error:
-            raise StorageError(_explain(url, error)) from None
-        self._url = url
+            self._engine = _engine(self._url)
+            self._durable = self._engine.execution_options(durable=True)
+            with _one_at_a_time(self._url), self.begin(durable=True) as db:
+                bring_up_to_date(db)
+        except ModuleNotFoundError:
+            raise ConfigError(_UNUSABLE) from None
+        except OSError as error:
+            raise StorageError(_explain(self._url, error)) from None
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
-        """Yield a connection in a transaction: committed at the end, or not at all."""
+    def begin(self, durable: bool = False) -> Iterator[Connection]:
+        """Yield a connection in a transaction: committed at the end, or not at all.
+
+        What was committed survives the process's end at any moment. Only a `durable` transaction
+        surely survives the machine's: after a power cut SQLite's file is whole, but the latest of
+        the others may be missing. A pull can bear that, because a page whose place is missing is
+        asked for again, and a file in the lake whose load is still open is found again; so can the
+        quota, because the server tells what is left. A push cannot: what it has sent must be known.
+        PostgreSQL commits as its server is configured. Raises StorageError.
+        """
         try:
-            with self._engine.begin() as connection:
+            with (self._durable if durable else self._engine).begin() as connection:
                 yield connection
         except DBAPIError as error:
             raise StorageError(_explain(self._url, error)) from None
@@ -55,44 +68,80 @@ class Ledger:
         self._engine.dispose()
 
 
-def _engine(url: str) -> Engine:
-    if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
-    database = make_url(url).database
-    if database:
-        Path(database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": 60})
+_UNUSABLE = (
+    "BLSYNC_LEDGER_URL is not a SQLAlchemy URL that works here. Write sqlite:///PATH or "
+    "postgresql://USER:PASSWORD@HOST/DATABASE."
+)
+
+
+def _address(url: str) -> URL:
+    try:
+        address = make_url(url)
+        if address.drivername == "postgresql":
+            address = address.set(drivername="postgresql+psycopg2")
+        address.get_dialect()
+    except (ArgumentError, NoSuchModuleError):
+        raise ConfigError(_UNUSABLE) from None
+    if address.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ConfigError(_UNUSABLE)
+    return address
+
+
+def _engine(url: URL) -> Engine:
+    return _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
+
+
+def _postgresql(url: URL) -> Engine:
+    engine = create_engine(url, pool_pre_ping=True)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"set lock_timeout = '{LONGEST_WAIT}s'")
+            cursor.execute(f"set idle_in_transaction_session_timeout = '{LONGEST_WAIT}s'")
+        connection.commit()
+
+    return engine
+
+
+def _sqlite(url: URL) -> Engine:
+    if url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": LONGEST_WAIT})
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, record: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # the driver's own implicit transactions come too late
         connection.execute("pragma journal_mode = wal")
-        connection.execute("pragma synchronous = full")
         connection.execute("pragma foreign_keys = on")
+        record.info["durable"] = None
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
+        durable = connection.get_execution_options().get("durable", False)
+        if connection.info["durable"] != durable:
+            connection.exec_driver_sql(f"pragma synchronous = {'full' if durable else 'normal'}")
+            connection.info["durable"] = durable
         connection.exec_driver_sql("begin immediate")
 
     return engine
 
 
 @contextmanager
-def _one_at_a_time(url: str) -> Iterator[None]:
+def _one_at_a_time(url: URL) -> Iterator[None]:
     """Hold the making of a SQLite file: turning its WAL on waits for nobody, and fails."""
-    database = make_url(url).database
-    if make_url(url).get_backend_name() != "sqlite" or not database or database == ":memory:":
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         yield
         return
-    with Path(f"{database}.lock").open("w") as file:
+    with Path(f"{url.database}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _explain(url: str, error: Exception) -> str:
-    reason = str(getattr(error, "orig", None) or error)
-    where = make_url(url).render_as_string(hide_password=True)
-    return (
-        f"The ledger {where} cannot be used: {reason}. "
-        "Check that the folder can be written and the disk has room; nothing was lost."
-    )
+def _explain(url: URL, error: Exception) -> str:
+    reason = " ".join(str(getattr(error, "orig", None) or error).split()).rstrip(".")
+    where = url.set(query={}).render_as_string(hide_password=True)
+    cure = "that the folder can be written and the disk has room"
+    if url.get_backend_name() != "sqlite":
+        cure = "that the server runs and lets this user make and write tables"
+    return f"The ledger {where} cannot be used: {reason}. Check {cure}; nothing was lost."

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from blsync.ledger import Ledger
-from blsync.ledger.tables import loads, pages, walks
+from blsync.ledger.tables import drift, loads, pages, walks
 
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 """Stands for a window without a lower bound."""
 
 
+CHANGE, DRIFT = "change", "drift"
+"""Kinds of loads: a window of change time, or what comparing the ids brought."""
+
+
 @dataclass(frozen=True)
 class Load:
-    """One pull of one entity's window; `window_end` is None while it runs up to now."""
+    """One pull of one entity's window; `window_end` is None while it runs up to now.
+
+    A load of the kind `drift` covers nothing: its window is empty.
+    """
 
     load_id: str
     company_id: str
@@ -25,16 +35,23 @@ class Load:
     window_start: datetime | None
     window_end: datetime | None
     started_at: datetime
+    kind: str = CHANGE
 
 
 @dataclass(frozen=True)
 class Walk:
-    """How far one feed of a load has come."""
+    """How far one walk of a load has come: a feed (`updatedAt`), or a slice (`updatedAt/2`).
+
+    `lower` and `upper` are the bounds that `cursor` belongs to; the walk ends earlier where
+    another slice reads on from `stop_at`.
+    """
 
     feed: str
     is_done: bool
     is_sorted: bool
     lower: datetime | None
+    upper: datetime | None
+    stop_at: datetime | None
     cursor: str | None
     position: datetime | None
     as_of: datetime
@@ -49,6 +66,31 @@ class Cost:
 
     requests: int
     throttled_ms: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a load came to."""
+
+    window_end: datetime
+    rows: int
+    deleted: int
+    quarantined: int
+    is_sorted: bool | None = None
+    page_limit: int | None = None
+    findings: dict[str, list[str]] = field(default_factory=dict)
+    """`unknown_fields`, `null_fields` (null in some record) and `newly_null`: null here and never
+    before."""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What the API said it has (`total`) beside the live records held, and when."""
+
+    checked_at: datetime
+    total: int
+    held: int
+    walked_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -73,46 +115,54 @@ def unfinished(ledger: Ledger, company_id: str, entity: str) -> Load | None:
     return _load(row) if row else None
 
 
+def new_id(at: datetime) -> str:
+    """Return an id for a load that starts at that time; later ones sort behind it."""
+    return f"{at:%Y%m%dT%H%M%S%f}Z-{uuid.uuid4().hex[:8]}"
+
+
 def start(ledger: Ledger, load: Load) -> None:
     """Open a load."""
     with ledger.begin() as db:
         db.execute(insert(loads).values(state="open", **vars(load)))
 
 
-def walk_of(ledger: Ledger, load_id: str, feed: str) -> Walk | None:
-    """Return how far a feed has come, or None before its first page."""
-    with ledger.begin() as db:
-        row = db.execute(
-            select(walks).where(walks.c.load_id == load_id, walks.c.feed == feed)
-        ).first()
-    return Walk(**{name: getattr(row, name) for name in Walk.__annotations__}) if row else None
+# Made once: building a statement takes longer than running it, and these run for every page.
+_PUT_WALK = (
+    update(walks)
+    .where(walks.c.load_id == bindparam("of_load"), walks.c.feed == bindparam("of_feed"))
+    .values({name: bindparam(name) for name in Walk.__annotations__})
+)
+_ADD_COST = (
+    update(loads)
+    .where(loads.c.load_id == bindparam("of_load"))
+    .values(
+        requests=loads.c.requests + bindparam("sent"),
+        throttled_ms=loads.c.throttled_ms + bindparam("waited_ms"),
+    )
+)
+_ADD_PAGE, _ADD_WALK = insert(pages), insert(walks)
 
 
 def record_page(ledger: Ledger, load_id: str, walk: Walk, page: SpooledPage, cost: Cost) -> None:
     """Record that a page is in the spool, where its walk goes on, and what it has cost."""
     with ledger.begin() as db:
-        db.execute(insert(pages).values(load_id=load_id, **vars(page)))
-        put_walk(db, load_id, walk)
+        db.execute(_ADD_PAGE, {"load_id": load_id, **vars(page)})
+        put_walks(db, load_id, [walk])
         add_cost(db, load_id, cost)
 
 
-def put_walk(db: Connection, load_id: str, walk: Walk) -> None:
-    """Write how far a feed has come."""
-    place = (walks.c.load_id == load_id) & (walks.c.feed == walk.feed)
-    if not db.execute(update(walks).where(place).values(**vars(walk))).rowcount:
-        db.execute(insert(walks).values(load_id=load_id, **vars(walk)))
+def put_walks(db: Connection, load_id: str, changed: Iterable[Walk]) -> None:
+    """Write how far walks have come."""
+    for walk in changed:
+        place = {"of_load": load_id, "of_feed": walk.feed}
+        if not db.execute(_PUT_WALK, {**place, **vars(walk)}).rowcount:
+            db.execute(_ADD_WALK, {"load_id": load_id, **vars(walk)})
 
 
 def add_cost(db: Connection, load_id: str, cost: Cost) -> None:
     """Add to what a load has cost, whether or not its pages arrived."""
-    db.execute(
-        update(loads)
-        .where(loads.c.load_id == load_id)
-        .values(
-            requests=loads.c.requests + cost.requests,
-            throttled_ms=loads.c.throttled_ms + cost.throttled_ms,
-        )
-    )
+    spent = {"sent": cost.requests, "waited_ms": cost.throttled_ms}
+    db.execute(_ADD_COST, {"of_load": load_id, **spent})
 
 
 def cost_of(ledger: Ledger, load_id: str) -> Cost:
@@ -147,32 +197,97 @@ def restart(ledger: Ledger, load_id: str) -> None:
         db.execute(delete(walks).where(walks.c.load_id == load_id))
 
 
-def commit(
-    ledger: Ledger,
-    load: Load,
-    *,
-    window_end: datetime,
-    rows: int,
-    deleted: int,
-    quarantined: int,
-    committed_at: datetime,
-) -> None:
+def forget(ledger: Ledger, load_id: str) -> None:
+    """Forget a load whose data is not in the lake: its window is not covered."""
+    restart(ledger, load_id)
+    with ledger.begin() as db:
+        db.execute(delete(loads).where(loads.c.load_id == load_id))
+
+
+def adopt(ledger: Ledger, facts: dict[str, Any]) -> bool:
+    """Enter a landed load as its file's footer tells of it; False where the ledger has it already.
+
+    When it was committed is not known any more: the time at which it started stands for it.
+    """
+    values = {name: facts[name] for name in loads.c.keys() if name in facts}  # noqa: SIM118
+    values |= {"state": "landed", "committed_at": facts.get("committed_at", facts["started_at"])}
+    for name in ("window_start", "window_end", "started_at", "committed_at"):
+        if isinstance(values.get(name), str):
+            values[name] = datetime.fromisoformat(values[name])
+    if isinstance(values.get("findings"), dict):
+        values["findings"] = json.dumps(values["findings"])
+    with ledger.begin() as db:
+        is_known = select(loads.c.load_id).where(loads.c.load_id == facts["load_id"])
+        if db.execute(is_known).first():
+            return False
+        db.execute(insert(loads).values(**values))
+    return True
+
+
+def open_ids(ledger: Ledger) -> set[str]:
+    """Return the ids of all loads that are under way or were left open."""
+    with ledger.begin() as db:
+        return set(db.execute(select(loads.c.load_id).where(loads.c.state == "open")).scalars())
+
+
+def commit(ledger: Ledger, load: Load, outcome: Outcome, committed_at: datetime) -> None:
     """Mark the window covered and forget its walks; the file is in the lake already."""
+    values = {**vars(outcome), "findings": json.dumps(outcome.findings)}
     with ledger.begin() as db:
         db.execute(
             update(loads)
             .where(loads.c.load_id == load.load_id)
-            .values(
-                state="landed",
-                window_end=window_end,
-                rows=rows,
-                deleted=deleted,
-                quarantined=quarantined,
-                committed_at=committed_at,
-            )
+            .values(state="landed", committed_at=committed_at, **values)
         )
         db.execute(delete(pages).where(pages.c.load_id == load.load_id))
         db.execute(delete(walks).where(walks.c.load_id == load.load_id))
+
+
+@dataclass(frozen=True)
+class Known:
+    """What earlier loads of an entity showed of the server."""
+
+    is_sorted: bool
+    page_limit: int | None
+    null_fields: frozenset[str] | None
+    """Fields that were null in some record; None where no load has landed records."""
+
+
+def known(ledger: Ledger, company_id: str, entity: str) -> Known:
+    """Return what the landed loads of an entity showed of the server."""
+    columns = (loads.c.is_sorted, loads.c.page_limit, loads.c.findings, loads.c.rows)
+    with ledger.begin() as db:
+        rows = db.execute(
+            select(*columns)
+            .where(loads.c.company_id == company_id, loads.c.entity == entity)
+            .where(loads.c.state == "landed")
+            .order_by(loads.c.committed_at)
+        ).all()
+    said = [row.is_sorted for row in rows if row.is_sorted is not None]
+    limits = [row.page_limit for row in rows if row.page_limit]
+    findings = [json.loads(row.findings or "{}") for row in rows if row.rows]
+    nulls = [found["null_fields"] for found in findings if "null_fields" in found]
+    return Known(
+        bool(said) and all(said),
+        limits[-1] if limits else None,
+        frozenset().union(*nulls) if nulls else None,
+    )
+
+
+def drift_of(ledger: Ledger, company_id: str, entity: str) -> Drift | None:
+    """Return how an entity compared with the API's total when it was last looked at."""
+    query = select(drift).where(drift.c.company_id == company_id, drift.c.entity == entity)
+    with ledger.begin() as db:
+        row = db.execute(query).first()
+    return Drift(row.checked_at, row.total, row.held, row.walked_at) if row else None
+
+
+def put_drift(ledger: Ledger, company_id: str, entity: str, found: Drift) -> None:
+    """Write how an entity compares with the API's total."""
+    place = (drift.c.company_id == company_id) & (drift.c.entity == entity)
+    with ledger.begin() as db:
+        if not db.execute(update(drift).where(place).values(**vars(found))).rowcount:
+            db.execute(insert(drift).values(company_id=company_id, entity=entity, **vars(found)))
 
 
 def uncovered_from(
@@ -194,7 +309,8 @@ def uncovered_from(
 
 def history(ledger: Ledger) -> list[dict[str, Any]]:
     """Return every landed load, oldest first."""
-    columns = [column for column in loads.c if column.name != "state"]
+    unwanted = ("state", "is_sorted", "page_limit")
+    columns = [column for column in loads.c if column.name not in unwanted]
     with ledger.begin() as db:
         rows = db.execute(
             select(*columns).where(loads.c.state == "landed").order_by(loads.c.committed_at)

@@ -108,7 +108,7 @@ class Keys:
 
 def put(ledger: Ledger, plan: Plan, rows: Sequence[Operation]) -> None:
     """Store a plan, or take note that one that was never applied has been made anew."""
-    with ledger.begin() as db:
+    with ledger.begin(durable=True) as db:
         known = db.execute(select(plans.c.state).where(plans.c.plan_id == plan.plan_id)).scalar()
         if known is None:
             db.execute(insert(plans).values(**vars(plan)))
@@ -161,7 +161,7 @@ def claim(
 
     A row that another process has claimed meanwhile is left out: none is ever sent by two.
     """
-    with ledger.begin() as db:
+    with ledger.begin(durable=True) as db:
         db.execute(
             update(plans)
             .where(plans.c.plan_id == plan_id, plans.c.state != "applying")
@@ -221,7 +221,7 @@ def settle(
         attempts.c.plan_id == plan_id, attempts.c.row == bindparam("at_row")
     )
     attempt_change = update(attempts).where(attempts.c.attempt_id == latest.scalar_subquery())
-    with ledger.begin() as db:
+    with ledger.begin(durable=True) as db:
         db.execute(
             row_change.values(
                 state=bindparam("to_state"),
@@ -244,7 +244,7 @@ def settle(
 
 def refuse_rows(ledger: Ledger, plan_id: str, rows: Iterable[tuple[int, Problem | None]]) -> None:
     """Write why rows stay where they are, without any attempt."""
-    with ledger.begin() as db:
+    with ledger.begin(durable=True) as db:
         for row, problem in rows:
             place = (operations.c.plan_id == plan_id) & (operations.c.row == row)
             db.execute(update(operations).where(place).values(error=_json(problem)))
@@ -281,7 +281,7 @@ def attempts_of(ledger: Ledger, plan_id: str) -> list[Attempt]:
 
 def looked_up(ledger: Ledger, plan_id: str, rows: Collection[int], at: datetime) -> None:
     """Write that a look-up found nothing of these held rows."""
-    with ledger.begin() as db:
+    with ledger.begin(durable=True) as db:
         db.execute(
             update(operations)
             .where(operations.c.plan_id == plan_id, operations.c.row.in_(list(rows)))
@@ -315,7 +315,7 @@ def verified(ledger: Ledger, plan_id: str, seen: Iterable[tuple[int, Problem | N
     if not values:
         return
     change = update(operations).where(place)
-    with ledger.begin() as db:
+    with ledger.begin(durable=True) as db:
         db.execute(change.values(is_verified=bindparam("is_right"), error=bindparam("why")), values)
 
 
@@ -324,7 +324,7 @@ def finish(ledger: Ledger, plan_id: str, at: datetime) -> None:
     left = select(operations.c.row).where(
         operations.c.plan_id == plan_id, operations.c.state.in_(("pending", "held"))
     )
-    with ledger.begin() as db:
+    with ledger.begin(durable=True) as db:
         db.execute(
             update(plans)
             .where(plans.c.plan_id == plan_id, ~left.exists())

@@ -1,4 +1,4 @@
-"""The ledger's tables. Instants are UTC; `quota_*` count in unix seconds, as the pace does."""
+"""The ledger's tables. Instants are UTC; the quota's and the tokens' are unix seconds."""
 
 from __future__ import annotations
 
@@ -34,12 +34,24 @@ class Instant(TypeDecorator[datetime]):
         return value.astimezone(UTC) if value else None
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """Read UTC; SQLite hands the value back naive."""
+        """Read UTC; SQLite hands it back naive, PostgreSQL in the session's time zone."""
         instant: datetime | None = value
-        return instant.replace(tzinfo=UTC) if instant and instant.tzinfo is None else instant
+        if instant is None:
+            return None
+        return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 metadata = MetaData()
+
+VERSION = 2
+"""The ledger's own version, kept in `meta`: raised with every release that changes the tables, so
+that an earlier program leaves the ledger alone. One without `meta` is of version 1."""
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+)
 
 loads = Table(
     "loads",
@@ -47,6 +59,7 @@ loads = Table(
     Column("load_id", String(64), primary_key=True),
     Column("company_id", String(128), nullable=False),
     Column("entity", String(64), nullable=False),
+    Column("kind", String(16), nullable=False, default="change", server_default="change"),
     Column("state", String(16), nullable=False),  # open | landed
     Column("window_start", Instant),  # null: no lower bound
     Column("window_end", Instant),  # null while open: up to the server's now
@@ -55,6 +68,9 @@ loads = Table(
     Column("quarantined", BigInteger, nullable=False, default=0),
     Column("requests", Integer, nullable=False, default=0),
     Column("throttled_ms", BigInteger, nullable=False, default=0),
+    Column("is_sorted", Boolean),  # whether the server kept the order that was asked for
+    Column("page_limit", Integer),  # the largest page that the server gave
+    Column("findings", Text),  # JSON: {unknown_fields, null_fields, newly_null}
     Column("started_at", Instant, nullable=False),
     Column("committed_at", Instant),
     Index("loads_by_entity", "company_id", "entity", "state"),
@@ -64,10 +80,12 @@ walks = Table(
     "walks",
     metadata,
     Column("load_id", ForeignKey("loads.load_id"), primary_key=True),
-    Column("feed", String(64), primary_key=True),
+    Column("feed", String(64), primary_key=True),  # `updatedAt`; its second slice `updatedAt/2`
     Column("is_done", Boolean, nullable=False, default=False),
     Column("is_sorted", Boolean, nullable=False, default=True),
     Column("lower", Instant),  # the lower bound that `cursor` belongs to; null: none
+    Column("upper", Instant),  # the upper bound that `cursor` belongs to
+    Column("stop_at", Instant),  # from here on another slice reads; null: to the end
     Column("cursor", Text),  # where the next page begins; null: at `lower`
     Column("position", Instant),  # latest change time held
     Column("as_of", Instant, nullable=False),  # the server's clock at the first answer
@@ -82,8 +100,19 @@ pages = Table(
     Column("load_id", ForeignKey("loads.load_id"), primary_key=True),
     Column("feed", String(64), primary_key=True),
     Column("number", Integer, primary_key=True),
-    Column("request_id", String(128), nullable=False),
+    Column("request_id", Text, nullable=False),
     Column("pulled_at", Instant, nullable=False),
+)
+
+drift = Table(
+    "drift",
+    metadata,
+    Column("company_id", String(128), primary_key=True),
+    Column("entity", String(64), primary_key=True),
+    Column("checked_at", Instant, nullable=False),
+    Column("total", BigInteger, nullable=False),  # what the API says it has
+    Column("held", BigInteger, nullable=False),  # live records in the lake and in quarantine
+    Column("walked_at", Instant),  # when the ids were last compared one by one
 )
 
 quota_requests = Table(
@@ -93,18 +122,29 @@ quota_requests = Table(
     Column("key_id", String(32), nullable=False),
     Column("sent_at", Float(53), nullable=False),
     Column("answered_at", Float(53)),
-    Index("quota_by_key", "key_id", "sent_at"),
+    Index("quota_by_answer", "key_id", "answered_at", "sent_at"),
+    sqlite_autoincrement=True,  # a late answer never frees another request's slot
 )
 
 quota_keys = Table(
     "quota_keys",
     metadata,
     Column("key_id", String(32), primary_key=True),
-    Column("told_limit", Integer),  # these three as the server last told
-    Column("remaining", Integer),
+    Column("told_limit", BigInteger),  # these three as the server last told, the time in our clock
+    Column("remaining", BigInteger),
     Column("reset_at", Float(53)),
-    Column("told_by_slot", Integer),
+    Column("told_at", Float(53)),  # what was answered later is not in `remaining` yet
     Column("blocked_until", Float(53), nullable=False, default=0),  # a 429 said so
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("key_id", String(32), primary_key=True),
+    Column("sealed", Text),  # encrypted; null until the first token came
+    Column("renew_at", Float(53), nullable=False, default=0),  # unix seconds, as the quota's
+    Column("held_by", String(32)),  # who is renewing
+    Column("held_until", Float(53), nullable=False, default=0),
 )
 
 plans = Table(
@@ -130,7 +170,7 @@ operations = Table(
     Column("natural_key", Text, nullable=False),
     Column("action", String(16), nullable=False),
     Column("state", String(16), nullable=False),  # not_sent | pending | held | applied | rejected
-    Column("remote_id", String(128)),
+    Column("remote_id", Text),
     Column("body", Text, nullable=False),  # JSON: what is sent
     Column("changes", Text, nullable=False),  # JSON: {field: [now, wanted]}
     Column("error", Text),  # JSON: {code, field, message}
@@ -146,11 +186,11 @@ attempts = Table(
     Column("plan_id", ForeignKey("plans.plan_id"), nullable=False),
     Column("row", Integer, nullable=False),
     Column("batch_id", String(64), nullable=False),  # the rows that were sent together
-    Column("request_id", String(128)),  # null until an answer names it
+    Column("request_id", Text),  # null until an answer names it
     # sent | applied | rejected | held | refused (the whole request was, and nothing done)
     # | adopted | lost (what a look-up showed of one that was held)
     Column("outcome", String(16), nullable=False),
-    Column("error_code", String(64)),
+    Column("error_code", Text),
     Column("sent_at", Instant, nullable=False),
     Column("answered_at", Instant),
     Index("attempts_by_operation", "plan_id", "row"),

