@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import msgspec
 import typer
@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from blsync import __version__, doctor, marts, push, settings, status
+from blsync import __version__, doctor, marts, plan, push, settings, status
+from blsync.entities import select
 from blsync.errors import BlsyncError, ConfigError
 
 app = typer.Typer(
@@ -168,16 +169,31 @@ def sandbox(
         Path | None, typer.Option(help="Keep the books in this SQLite file.")
     ] = None,
     faults: Annotated[
-        str, typer.Option(help="Faults to rehearse, as `latency=50ms,error=0.02`.")
+        str,
+        typer.Option(
+            help="Faults to rehearse, as `latency=50ms,error=0.02`; `help` tells what each does."
+        ),
     ] = "",
     limits: Annotated[bool, typer.Option("--limits/--no-limits", help="Rate limits.")] = True,
+    hour_window: Annotated[
+        Literal["sliding", "fixed"], typer.Option(help="How the hour of the limit passes.")
+    ] = "sliding",
 ) -> None:
     """Serve a local BigLedger with generated books; Swagger UI is at /docs.
 
     Example: `blsync sandbox --port 8765 --invoices 500`
-    """
-    from blsync.sandbox import Options, serve
 
+    Faults: latency, error, error-after, html, refuse, truncate, reset, drop-after; forbid,
+    revoke-after; no-quota-headers, reset-past, retry-after, other-program; max-limit, clamp,
+    no-total, unsorted, offset-cursors, expire-cursors, repeat-cursor, lose-cursor, empty-pages,
+    twins, churn, late-commit; odd-records, extra-fields, null-fields, text-numbers. While it
+    runs, `POST /sandbox/faults {"faults": "LIST"}` sets others.
+    """
+    from blsync.sandbox import Options, fault_table, serve
+
+    if faults == "help":
+        out.print(fault_table(), markup=False, highlight=False, soft_wrap=True)
+        return
     try:
         options = Options(
             seed=seed,
@@ -188,6 +204,7 @@ def sandbox(
             database=database,
             faults=faults,
             limits=limits,
+            hour_window=hour_window,
         )
         say(
             f"Sandbox at http://127.0.0.1:{port}/v1 (Swagger UI: http://127.0.0.1:{port}/docs), "
@@ -213,6 +230,46 @@ def doctor_command(as_json: Json = False) -> None:
         rows = [(c.name, "ok" if c.is_ok else "MEND", c.message) for c in report.checks]
         _print_table(None, ("check", "", "finding"), rows)
     raise typer.Exit(report.exit_code)
+
+
+@app.command("plan")
+def plan_command(
+    entity: Annotated[list[str] | None, typer.Argument(help="Only these entities.")] = None,
+    company: Annotated[list[str] | None, typer.Option(help="Only these companies.")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="From this day on, again.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="… to this day, included.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what a sync would cost before it is spent; asks one request an entity at most.
+
+    Examples: `blsync plan`, `blsync plan invoices --from 2026-03-01 --to 2026-03-31`
+    """
+    days = (_day(first, "--from"), _day(last, "--to"))
+    made = plan.plan(settings.load(), companies=company or [], entities=entity or [], days=days)
+    document = made.to_json()
+    if as_json:
+        _print_json(document)
+    else:
+        _print_costs(document)
+    if made.error:
+        raise made.error
+
+
+def _print_costs(document: dict[str, Any]) -> None:
+    rows = [
+        (name, _or_unknown(e["records"]), _or_unknown(e["requests"]))
+        for name, e in document["entities"].items()
+    ]
+    rows.append(("BigLedger's reports", "", document["reports"]))
+    rows.append(("together", "", _or_unknown(document["requests"])))
+    _print_table(None, ("entity", "records", "requests"), rows)
+    minutes = _or_unknown(document["minutes"])
+    left = _or_unknown(document["quota_left"])
+    out.print(f"About {minutes} minutes; {left} requests are left this hour.", highlight=False)
+
+
+def _or_unknown(number: float | None) -> float | str:
+    return "unknown" if number is None else number
 
 
 @app.command()
@@ -283,6 +340,75 @@ def build() -> None:
     current = settings.load()
     nightly.build(current, say)
     out.print(f"Published {marts.published_file(current)}", soft_wrap=True)
+
+
+@app.command()
+def compact(
+    entity: Annotated[list[str] | None, typer.Argument(help="Only these entities.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Merge the files of many nights into few, so that builds read them fast.
+
+    Nothing is lost or changed, and a reader never sees half of it. Waits for a sync or a build
+    that is running.
+
+    Example: `blsync compact`
+    """
+    from blsync import upkeep
+
+    current = settings.load()
+    done = upkeep.compact(current, current.companies(), select(entity or []), say=say)
+    if as_json:
+        _print_json({"entities": done})
+        return
+    headers = ("company", "entity", "files before", "files after")
+    rows = [(c.company, c.entity, c.files_before, c.files_after) for c in done]
+    _print_table(None, headers, rows)
+
+
+@app.command()
+def replay(
+    entity: Annotated[str, typer.Argument(help="Which entity.")],
+    as_json: Json = False,
+) -> None:
+    """Type what was landed and quarantined again with today's model; asks BigLedger nothing.
+
+    Do it after an entity's model was extended, then build.
+
+    Example: `blsync replay invoices`
+    """
+    from blsync import upkeep
+
+    current = settings.load()
+    (chosen,) = select([entity])
+    done = upkeep.replay(current, current.companies(), chosen, say=say)
+    if as_json:
+        _print_json({"companies": done})
+        return
+    headers = ("company", "rows typed", "recovered from quarantine", "newly quarantined")
+    _print_table(None, headers, [(r.company, r.rows, r.recovered, r.quarantined) for r in done])
+
+
+@app.command()
+def repair(as_json: Json = False) -> None:
+    """Rebuild the ledger's loads from the lake, after one of them was lost or damaged.
+
+    A load whose rows are gone is pulled again by the next sync.
+
+    Example: `blsync repair`
+    """
+    from blsync import upkeep
+
+    current = settings.load()
+    done = upkeep.repair(current, current.companies(), select(), say=say)
+    if as_json:
+        _print_json(done)
+        return
+    out.print(
+        f"{len(done.adopted)} loads entered into the ledger, {len(done.forgotten)} taken out of "
+        f"it, {len(done.spools)} left-over spool folders removed.",
+        soft_wrap=True,
+    )
 
 
 @app.command("status")

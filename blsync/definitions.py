@@ -3,10 +3,11 @@
 Loading needs no credentials; a run without them fails with what is missing.
 """
 
+import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -22,12 +23,13 @@ from dagster_dbt import (
 )
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
-from blsync import marts, reconcile, settings
+from blsync import marts, reconcile, settings, upkeep
+from blsync.abreast import INTERRUPTED, abreast
 from blsync.entities import ENTITIES
 from blsync.entity import Entity
-from blsync.errors import BlsyncError, BuildError
+from blsync.errors import BlsyncError, BuildError, PartlyFailed
 from blsync.lake import storage
-from blsync.pull import Result, Window, pull, raise_failures
+from blsync.pull import Progress, Result, Window, pull, raise_failures
 from blsync.settings import ROOT
 
 OWNERS = ["team:finance-data"]
@@ -104,25 +106,22 @@ def raw(
     with _failing_clearly(watch):
         selected = [ENTITIES[key.path[-1]] for key in sorted(context.selected_asset_keys)]
         again = context.job_name != "nightly" if config.again is None else config.again
-        pulled: dict[str, dict[str, Result]] = {}
-        for name, days_of_company in _days_by_company(context).items():
-            pulled[name] = pull(
-                SETTINGS,
-                SETTINGS.company(name),
-                selected,
-                _window(days_of_company) if again else Window(),
-                again=again,
-                wait=watch.wait,
-                progress=watch.progress or (lambda *_: None),
-                say=watch.say or context.log.info,
-            )
+        windows = {
+            name: _window(names) if again else Window()
+            for name, names in _days_by_company(context).items()
+        }
+        say = watch.say or context.log.info
+        pulled, failed = _pull_companies(watch, selected, windows, again, say)
         watch.results |= pulled
-        for entity in selected:
+        for entity in selected if not failed else []:
             results = [of_company[entity.name] for of_company in pulled.values()]
             if not any(result.error for result in results):
                 yield dg.MaterializeResult(
                     asset_key=["raw", entity.name], metadata=_load_metadata(results)
                 )
+        if failed:
+            kind = PartlyFailed if pulled else BlsyncError
+            raise kind(" ".join(f"{name} failed: {error}" for name, error in failed.items()))
         raise_failures(
             {
                 f"{entity} of {name}": result
@@ -130,6 +129,41 @@ def raw(
                 for entity, result in of_company.items()
             }
         )
+
+
+def _pull_companies(
+    watch: Watch,
+    entities: list[Entity],
+    windows: Mapping[str, Window],
+    again: bool,
+    say: Callable[[str], None],
+) -> tuple[dict[str, dict[str, Result]], dict[str, BlsyncError]]:
+    """Pull the companies side by side; return what each brought, and which failed as a whole."""
+
+    def pull_one(name: str, progress: Progress, say: Callable[[str], None]) -> dict[str, Result]:
+        return pull(
+            SETTINGS,
+            SETTINGS.company(name),
+            entities,
+            windows[name],
+            again=again,
+            wait=watch.wait,
+            progress=progress,
+            say=say,
+        )
+
+    progress = watch.progress or (lambda *_: None)
+    if len(windows) == 1:
+        return {name: pull_one(name, progress, say) for name in windows}, {}
+    outcomes = abreast(
+        {name: lambda lane, name=name: pull_one(name, lane.progress, lane.say) for name in windows},
+        progress,
+        say,
+    )
+    return (
+        {name: found for name, found in outcomes.items() if not isinstance(found, BlsyncError)},
+        {name: found for name, found in outcomes.items() if isinstance(found, BlsyncError)},
+    )
 
 
 def _days_by_company(context: dg.AssetExecutionContext) -> dict[str, list[str]]:
@@ -158,6 +192,11 @@ def _load_metadata(results: list[Result]) -> Mapping[str, Any]:
     windows = [
         f"{r.window[0] or 'beginning'} … {r.window[1] or 'covered already'}" for r in results
     ]
+    drifts = [result.drift for result in results if result.drift is not None]
+    found = {
+        name: sorted({field for result in results for field in getattr(result, name)})
+        for name in ("unknown_fields", "newly_null")
+    }
     return {
         "dagster/partition_row_count": sum(result.rows for result in results),
         "deleted": sum(result.deleted for result in results),
@@ -165,6 +204,8 @@ def _load_metadata(results: list[Result]) -> Mapping[str, Any]:
         "requests": sum(result.requests for result in results),
         "throttled_s": round(max(result.throttled_ms for result in results) / 1000, 1),
         "window": "; ".join(windows),
+        **({"drift": sum(drifts)} if drifts else {}),
+        **{name: fields for name, fields in found.items() if fields},
     }
 
 
@@ -224,9 +265,9 @@ class _failing_clearly:  # noqa: N801 (reads as a statement)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, KeyboardInterrupt | dg.DagsterExecutionInterruptedError):
-            self._watch.failure = BlsyncError(
-                "Interrupted. What was read is kept; run the same command again to go on."
-            )
+            self._watch.failure = BlsyncError(INTERRUPTED)
+        if isinstance(error, asyncio.CancelledError):  # one of several companies, see `abreast`
+            error = BlsyncError(INTERRUPTED)
         if isinstance(error, BlsyncError):
             self._watch.failure = error
             raise dg.Failure(
@@ -357,6 +398,31 @@ build = dg.define_asset_job(
 )
 
 
+@dg.op(description="Merge the files of many nights into few.")
+def merge_loads(context: dg.OpExecutionContext, watch: dg.ResourceParam[Watch]) -> None:
+    """Compact all entities of all companies."""
+    with _failing_clearly(watch):
+        say = watch.say or context.log.info
+        done = upkeep.compact(SETTINGS, COMPANIES, ENTITIES.values(), say=say)
+        for one in done:
+            context.log.info(f"{one.company} {one.entity}: {one.files_before} → {one.files_after}")
+
+
+@dg.job(description="Merge the files of many nights into few, so that builds read them fast.")
+def compact() -> None:
+    """Compact the landing."""
+    merge_loads()
+
+
+weekly_compaction = dg.ScheduleDefinition(
+    name="weekly_compaction",
+    job=compact,
+    cron_schedule="0 4 * * 0",
+    execution_timezone=SETTINGS.timezone,
+    description="Compact early on Sunday, after the night's sync.",
+)
+
+
 def missing_days(instance: dg.DagsterInstance, company: str, today: str) -> tuple[str, str]:
     """Return the first day that a raw asset of the company lacks, and today, as partition keys."""
     first = today
@@ -399,8 +465,8 @@ def watch_of_caller() -> Watch:
 
 defs = dg.Definitions(
     assets=[raw, inputs, warehouse, published],
-    jobs=[nightly, backfill, build],
-    schedules=[nightly_sync],
+    jobs=[nightly, backfill, build, compact],
+    schedules=[nightly_sync, weekly_compaction],
     executor=dg.in_process_executor,
     resources={
         "watch": watch_of_caller,
@@ -426,6 +492,13 @@ def instance_home() -> Path:
         if not file.exists() or file.read_text() != text:
             file.write_text(text)
     return home
+
+
+def prepare_instance() -> None:
+    """Make the tables of Dagster's history, which two that start at once would both try."""
+    os.environ["DAGSTER_HOME"] = str(instance_home())
+    with dg.DagsterInstance.get() as instance:
+        instance.get_runs(limit=1)
 
 
 def run(

@@ -1,0 +1,40 @@
+"""One pull by blsync with the settings in the environment: the entities named, or all.
+
+Prints one line of JSON: rows, when the pull began and ended (unix seconds), what each entity
+cost. Exit 1 where an entity failed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+from blsync import settings
+from blsync.entities import select
+from blsync.pull import pull
+
+
+def main(names: list[str]) -> None:
+    chosen = settings.load()
+    entities = select(names)
+    began = time.time()
+    results = pull(chosen, chosen.companies()[0], entities)
+    ended = time.time()
+    for name, result in results.items():
+        if result.error:
+            sys.exit(f"{name}: {result.error}")
+    cost = {
+        entity.name: {
+            "rows": results[entity.name].rows,
+            "requests": results[entity.name].requests,
+            "feeds": len(entity.feeds),
+        }
+        for entity in entities
+    }
+    rows = sum(one["rows"] for one in cost.values())
+    print(json.dumps({"rows": rows, "began": began, "ended": ended, "entities": cost}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
