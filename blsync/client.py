@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
+import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -30,15 +33,22 @@ from blsync.errors import (
     Unanswered,
     Unauthorized,
 )
-from blsync.quota import Pace
+from blsync.oauth import TokenSource
+from blsync.quota import Pace, retry_after
 from blsync.settings import Company, require_credentials
 
 # httpx logs addresses, and a look-up by email has personal data in its query.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
+LATENCIES = 5
+"""Answers that the latency is taken from."""
 TRIES = 5
 REFUSALS = 60
 """Answers 429 in a row, each waited for as told, before a request is given up."""
+LONGEST_PAUSE = 60.0
+"""Seconds; a 503 that asks for a longer wait is asked again after this."""
+SMALLER_LIMITS = (100, 50, 20, 10, 1)
+"""Page sizes to try where a refusal does not name the largest."""
 EMPTY_PAGES = 20
 """Empty pages in a row, each promising more, before the server is called broken."""
 _TIMEOUT = httpx.Timeout(connect=10, read=60, write=30, pool=None)
@@ -136,8 +146,23 @@ class Client:
         self.company = company
         self.pace = pace
         self.requests = 0
+        self.page_limits: dict[str, int] = {}
+        """The largest page of a path, where it is known to be smaller than documented."""
+        self._latencies: deque[float] = deque(maxlen=LATENCIES)
         self._sleep = sleep
         self._jitter = jitter
+        self._tokens = (
+            TokenSource(
+                company.oauth,
+                pace.ledger,
+                company.key_id,
+                clock=pace.clock,
+                sleep=sleep,
+                jitter=jitter,
+            )
+            if company.oauth and not company.api_key
+            else None
+        )
         loopback = urlsplit(company.base_url).scheme == "http"
         self._http = httpx.AsyncClient(
             base_url=company.base_url,
@@ -145,7 +170,6 @@ class Client:
             trust_env=not loopback,  # no proxy between us and ourselves
             verify=not loopback,  # http has no certificate; loading the authorities takes time
             headers={
-                "Authorization": f"Bearer {self._token()}",
                 "X-Company-Id": company.company_id,
                 "X-API-Version": "2024-01-15",
                 "User-Agent": f"blsync/{__version__}",
@@ -170,7 +194,9 @@ class Client:
         last: ApiError | None = None
         for attempt in range(TRIES):
             if attempt:
-                await self._sleep(min(30.0, 0.5 * 2**attempt) * (0.5 + self._jitter() / 2))
+                pause = min(30.0, 0.5 * 2**attempt) * (0.5 + self._jitter() / 2)
+                told = last.after if isinstance(last, _Later) else 0
+                await self._sleep(max(pause, told))
             try:
                 return await self._send("GET", path, params=params)
             except Unanswered as error:
@@ -183,20 +209,25 @@ class Client:
             request_id=last.request_id,
         )
 
+    @property
+    def latency(self) -> float:
+        """Seconds that an answer takes at best, of the latest few; 0 before there are some."""
+        return min(self._latencies) if len(self._latencies) == LATENCIES else 0.0
+
     async def pages(
         self, path: str, params: Mapping[str, str], cursor: str | None = None
-    ) -> AsyncIterator[Page]:
-        """Walk a list from `cursor` on (contract, section 3).
+    ) -> AsyncGenerator[Page]:
+        """Walk a list from `cursor` on (contract, section 3), in the largest pages it gives.
 
-        Raises CursorRefused where the server no longer takes the cursor, and ServerFault where
-        it breaks its own paging: a cursor given twice, `hasMore` without one, or page after page
-        that is empty.
+        A server that refuses `limit` is asked for smaller pages, now and from then on. Raises
+        CursorRefused where the server no longer takes the cursor, and ServerFault where it breaks
+        its own paging: a cursor given twice, `hasMore` without one, or page after page that is
+        empty.
         """
         used = {cursor} - {None}
         empty = 0
         while True:
-            answer = await self.get(path, {**params, **({"cursor": cursor} if cursor else {})})
-            page = _page(path, answer)
+            page = await self._page(path, params, cursor)
             if page.next_cursor in used:
                 raise ServerFault(
                     f"GET {path}: the server gave the same cursor twice, so the list cannot be "
@@ -216,6 +247,20 @@ class Client:
                     request_id=page.request_id,
                 )
 
+    async def _page(self, path: str, params: Mapping[str, str], cursor: str | None) -> Page:
+        asked = {**params, **({"cursor": cursor} if cursor else {})}
+        while True:
+            limit = int(asked.get("limit", 0))
+            if limit > self.page_limits.get(path, limit):
+                asked["limit"] = str(self.page_limits[path])
+            try:
+                return _page(path, await self.get(path, asked))
+            except ApiError as error:
+                smaller = _smaller_limit(error, int(asked.get("limit", 0)))
+                if smaller is None:
+                    raise
+                self.page_limits[path] = smaller
+
     async def post(self, path: str, body: object) -> Answer:
         """Send a write, once. A 429 was not carried out, so it is sent again after the wait.
 
@@ -232,17 +277,20 @@ class Client:
         content: bytes | None = None,
     ) -> Answer:
         what = f"{method} {path}"
+        refused = ""
         for _ in range(REFUSALS):
             request_id = uuid.uuid4().hex
-            headers = {"X-Request-ID": request_id}
+            slot, token = await self._slot(refused)
+            headers = {"X-Request-ID": request_id, "Authorization": f"Bearer {token}"}
             if content is not None:
                 headers["Content-Type"] = "application/json"
-            slot = await self.pace.slot()
             self.requests += 1
+            sent_at = time.monotonic()
             try:
                 response = await self._http.request(
                     method, path, params=params, content=content, headers=headers
                 )
+                self._latencies.append(time.monotonic() - sent_at)
             except (httpx.TransportError, httpx.DecodingError) as error:
                 self.pace.answered(slot, 0, {})
                 # A protocol error of our own quotes the header that it dislikes: perhaps the key.
@@ -262,6 +310,12 @@ class Client:
                 )
             except _TooMany:
                 self.pace.answered(slot, 429, response.headers)
+                continue
+            except _TokenRefused:  # nothing was done, so a write may be sent again too
+                self.pace.answered(slot, response.status_code, response.headers)
+                if refused or self._tokens is None:
+                    raise
+                refused = token
                 continue
             except BaseException:
                 self.pace.answered(slot, response.status_code, response.headers)
@@ -293,17 +347,49 @@ class Client:
                 _server_time(response, envelope.meta),
                 envelope.pagination,
             )
-        raise _error(
-            what, response, envelope, request_id, self.company.api_key_name, has_cursor=has_cursor
-        )
+        raise _error(what, response, envelope, request_id, self.company, has_cursor=has_cursor)
 
-    def _token(self) -> str:
+    async def _slot(self, refused: str) -> tuple[int, str]:
+        """Wait for a slot; return it with a token that is still good after the wait."""
+        await self._token(refused)  # a renewal must not hold a slot
+        slot = await self.pace.slot()
+        try:
+            return slot, await self._token(refused)
+        except BaseException:
+            self.pace.answered(slot, 0, {})
+            raise
+
+    async def _token(self, refused: str) -> str:
+        if self._tokens:
+            return await self._tokens.access_token(refused)
         key = self.company.api_key
         return key.get_secret_value() if key else ""
 
 
+def _smaller_limit(error: ApiError, asked: int) -> int | None:
+    """Return the page size to try next where the server refused `limit`; None: it did not."""
+    if error.status not in (400, 422):
+        return None
+    texts = [str(error), *(str(value) for d in error.details for value in d.values())]
+    if not any(re.search(r"\blimit\b", text, re.IGNORECASE) for text in texts):
+        return None
+    named = [int(n) for text in texts for n in re.findall(r"(?<![\w.-])\d{1,4}(?![\w-])", text)]
+    usual = max((n for n in SMALLER_LIMITS if n < asked), default=None)
+    return max((n for n in named if 1 < n < asked), default=usual)
+
+
 class _TooMany(Exception):
     """429: the pace waits as it was told, then the request is sent again."""
+
+
+class _TokenRefused(Unauthorized):
+    """401: another access token may be taken, a key may not."""
+
+
+class _Later(Unanswered):
+    """503 that says in how many seconds (`after`) it is worth asking again."""
+
+    after: float = 0
 
 
 def _error(
@@ -311,7 +397,7 @@ def _error(
     response: httpx.Response,
     envelope: _Envelope | None,
     request_id: str,
-    key_name: str,
+    company: Company,
     *,
     has_cursor: bool,
 ) -> Exception:
@@ -340,10 +426,7 @@ def _error(
     if status == 429:
         return _TooMany()
     if status == 401:
-        return Unauthorized(
-            f"BigLedger refused the credentials: {message} Check {key_name}: a blg_live_ "
-            "key works against production alone, a blg_test_ key against a sandbox alone."
-        )
+        return _TokenRefused(f"BigLedger refused the credentials: {message} {_cure(company)}")
     if problem.code == "INVALID_COMPANY":
         return Unauthorized(
             f"The key may not see this company: {message} Check BIGLEDGER_COMPANY_ID, or the "
@@ -355,11 +438,29 @@ def _error(
         return Forbidden(f"{message} {cure}", **given)
     if status == 400 and has_cursor:
         return CursorRefused(message, **given)
+    if status == 503:
+        later = _Later(message, **given)
+        now = _server_time(response, msgspec.Raw(b"null")).timestamp()
+        told = retry_after(response.headers.get("retry-after"), now)
+        later.after = min(told or 0, LONGEST_PAUSE)
+        return later
     if status >= 500:
         return Unanswered(message, **given)
     if response.is_redirect:
         message += " Redirects are not followed; check BIGLEDGER_BASE_URL."
     return ApiError(message, **given)
+
+
+def _cure(company: Company) -> str:
+    if company.oauth and not company.api_key:
+        return (
+            "A new access token was refused as well: sign in to BigLedger again and put the new "
+            f"refresh token into {company.oauth.names[2]}."
+        )
+    return (
+        f"Check {company.api_key_name}: a blg_live_ key works against production alone, a "
+        "blg_test_ key against a sandbox alone."
+    )
 
 
 def _page(path: str, answer: Answer) -> Page:

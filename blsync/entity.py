@@ -97,6 +97,17 @@ class Entity:
         return msgspec.json.Decoder(self.model, strict=False)
 
     @cached_property
+    def strict_decoder(self) -> msgspec.json.Decoder[Any]:
+        """As `decoder`, but a field that the model does not know is an error too."""
+        return msgspec.json.Decoder(_strict(self.model), strict=False)
+
+    @cached_property
+    def created_field(self) -> str:
+        """Name of the time that says where a record stands among all: it never moves if it can."""
+        names = self.model.__struct_encode_fields__
+        return "createdAt" if "createdAt" in names else self.feeds[0].change_field
+
+    @cached_property
     def free_form_fields(self) -> list[str]:
         """Names of the model's fields that hold JSON of any shape."""
         hints = get_type_hints(self.model, include_extras=True)
@@ -120,6 +131,25 @@ _PLAIN: dict[Any, pa.DataType] = {
     datetime: pa.timestamp("us", "UTC"),
     FreeForm: pa.string(),
 }
+
+
+def _strict(hint: Any) -> Any:
+    """Return the model (or a hint that names models) with unknown fields forbidden."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return Union[tuple(_strict(a) for a in arguments)]  # noqa: UP007 (made at run time)
+    if origin is list:
+        return types.GenericAlias(list, (_strict(arguments[0]),))
+    if not (isinstance(hint, type) and issubclass(hint, Record)):
+        return hint
+    hints = get_type_hints(hint, include_extras=True)
+    fields = [
+        (f.name, _strict(hints[f.name]), f.default)
+        if f.default is not msgspec.NODEFAULT
+        else (f.name, _strict(hints[f.name]))
+        for f in msgspec.structs.fields(hint)
+    ]
+    return msgspec.defstruct(hint.__name__, fields, rename="camel", forbid_unknown_fields=True)
 
 
 def _fields(model: type[Record]) -> list[pa.Field]:

@@ -10,6 +10,7 @@ BlsyncError                 exit 1
 │   └── QuotaSpent          exit 3  the hour's requests are used up and waiting was not wanted
 ├── SafetyLimit             exit 4  a cap refused to let a change through
 ├── StorageError            exit 1  the data folder cannot be read or written
+├── TooManyRejected         exit 1  so many records cannot be typed that none of them landed
 ├── BuildError              exit 1  the marts could not be built or published
 └── ApiError                exit 1  BigLedger answered with a failure, or not at all
     ├── Forbidden           the key lacks a scope (403); only that entity stops
@@ -59,6 +60,10 @@ class SafetyLimit(BlsyncError):
 
 class StorageError(BlsyncError):
     """The data folder cannot be read or written."""
+
+
+class TooManyRejected(BlsyncError):
+    """More records of an entity than are allowed cannot be typed; nothing of the load landed."""
 
 
 class BuildError(BlsyncError):

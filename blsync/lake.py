@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -17,9 +16,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,42 +25,33 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from blsync.entity import LOAD_COLUMNS, Entity, Record
+from blsync.entity import Entity
 from blsync.errors import StorageError
+from blsync.records import KEY_SEPARATOR, Fingerprints, fingerprint, key_of
 
+ROW_GROUP = 4 * 2**20
+"""Bytes in memory of a row group: some 1,500 invoices. Compaction makes larger ones."""
+BATCH = 4_096
+"""Rows read from the landing at a time."""
+NAMELESS = "?"
+"""Begins what stands for the key of a record in quarantine that has none."""
 LOCK_POLL = 0.2
 """Seconds between looks at a lock that another process holds."""
 STALE_SECONDS = 3600
 """Age of a draft that no process is writing any more."""
 _FOOTER = b"blsync"
-_BUILTIN = (Decimal, datetime, date)
-_UNFIT = (pa.ArrowInvalid, OverflowError)
-"""What Arrow raises for a value that its column cannot hold."""
+_TIME = pa.timestamp("us", "UTC")
+_KEYS = pa.schema([("key", pa.string()), ("pulled_at", _TIME), ("at", _TIME)])
+_UPSERTS = pc.field("_op") == "upsert"
 _QUARANTINE_SCHEMA = pa.schema(
     [
         pa.field("_payload", pa.string()),
         pa.field("_reason", pa.string()),
         pa.field("_load_id", pa.string()),
         pa.field("_request_id", pa.string()),
+        pa.field("_pulled_at", pa.timestamp("us", "UTC")),
     ]
 )
-
-
-@dataclass(frozen=True)
-class Received:
-    """A record as it came: its bytes, and the request that brought it."""
-
-    payload: msgspec.Raw
-    request_id: str
-    pulled_at: datetime
-
-
-@dataclass(frozen=True)
-class Landed:
-    """What a load brought."""
-
-    rows: int
-    quarantined: int
 
 
 class Lake:
@@ -79,13 +67,33 @@ class Lake:
 
     def spool(self, load_id: str, feed: str, number: int) -> Path:
         """Return where a page's bytes lie until the load is landed."""
-        return self.data / "spool" / load_id / f"{feed.replace(' ', '-')}-{number:06d}.json"
+        return (
+            self.data
+            / "spool"
+            / load_id
+            / f"{feed.replace(' ', '-').replace('/', '_')}-{number:06d}.json"
+        )
+
+    def is_spooled(self, load_id: str, feed: str, number: int) -> bool:
+        """Tell whether a page is in the spool, whole; a power cut may have left half of one."""
+        try:
+            msgspec.json.decode(self.spool(load_id, feed, number).read_bytes(), type=msgspec.Raw)
+        except (OSError, msgspec.MsgspecError):
+            return False
+        return True
+
+    def lock_of(self, entity: Entity, company_id: str) -> Path:
+        """Return the file that is locked by whoever changes an entity's files."""
+        return self.data / "spool" / f"{entity.name}.{company_id}.lock"
 
     def put_page(self, path: Path, body: bytes) -> None:
-        """Write a page to the spool."""
+        """Write a page to the spool.
+
+        It survives a kill; after a power cut it may be found broken, and is asked for again.
+        """
         with storage(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_synced(path, body)
+            path.write_bytes(body)
 
     def drop_spool(self, load_id: str) -> None:
         """Delete the pages of a landed load."""
@@ -102,59 +110,96 @@ class Lake:
             with storage(path), appearing(path) as draft:
                 pq.write_table(entity.schema.empty_table(), draft)
 
-    def held(self, entity: Entity, company_id: str, since: datetime | None) -> set[int]:
-        """Return the fingerprints of the record versions held that changed at `since` or later.
+    def held(self, entity: Entity, company_id: str, since: datetime | None) -> Fingerprints:
+        """Return the record versions held that changed at `since` or later.
 
-        Those in quarantine are held too: the same fault is not reported anew every night.
+        Those in quarantine are held too: the same fault is not reported anew every night. Those of
+        a record that is marked deleted are not: should it come back, it lands again.
         """
-        import pyarrow.dataset as ds  # brings pandas, which every command would wait for
-
-        folder = self._folder("landing", entity, company_id)
-        if not folder.exists():
-            return set()
         fields = {feed.change_field for feed in entity.feeds}
         # A record without a change time may be any age: it always counts.
         recent = pc.scalar(since is None)
         for name in fields:
             recent |= (pc.field(name) >= since) | pc.field(name).is_null()
-        rows = ds.dataset(folder, format="parquet", schema=entity.schema).to_batches(
-            columns=["_payload"], filter=recent & (pc.field("_op") == "upsert")
-        )
-        found = {fingerprint(text.encode()) for batch in rows for text in batch[0].to_pylist()}
-        rejected = self._folder("quarantine", entity, company_id)
-        for path in rejected.glob("*.parquet"):
-            payloads = pq.read_table(path, columns=["_payload"])[0].to_pylist()
-            found |= {fingerprint(text.encode()) for text in payloads}
+        found = Fingerprints()
+        columns = ["_payload", "_pulled_at", *entity.key]
+        deleted = self._deleted(entity, company_id)
+        for batch in self._batches(entity, company_id, columns, recent & _UPSERTS):
+            payloads, *others = (column.to_pylist() for column in batch.columns)
+            if deleted:
+                keys = map(KEY_SEPARATOR.join, zip(*others[1:], strict=True))
+                payloads = [
+                    payload
+                    for payload, at, key in zip(payloads, others[0], keys, strict=True)
+                    if key not in deleted or at > deleted[key]
+                ]
+            found.add([payload.encode() for payload in payloads])
+        for payloads in self._quarantined(entity, company_id):
+            found.add(payloads)
         return found
+
+    def held_keys(self, entity: Entity, company_id: str) -> pa.Table:
+        """Return every record held that is not marked deleted: `key` as one text, and `at`.
+
+        `at` is the latest `entity.created_field` (UTC; null for a record in quarantine).
+        """
+        columns = [*entity.key, "_pulled_at", entity.created_field]
+        parts = [_KEYS.empty_table()]
+        for batch in self._batches(entity, company_id, columns, _UPSERTS):
+            key = pc.binary_join_element_wise(*batch.columns[:-2], KEY_SEPARATOR)
+            parts.append(pa.table([key, *batch.columns[-2:]], schema=_KEYS))
+        rows = (
+            pa.concat_tables(parts).group_by("key").aggregate([("pulled_at", "max"), ("at", "max")])
+        )
+        if deleted := self._deleted(entity, company_id):
+            gone = pa.table({"key": list(deleted), "deleted_at": list(deleted.values())})
+            rows = rows.join(gone, "key")
+            alive = (pc.field("pulled_at_max") > pc.field("deleted_at")) | pc.field(
+                "deleted_at"
+            ).is_null()
+            rows = rows.filter(alive)
+        held = rows.select(["key", "at_max"]).rename_columns(["key", "at"])
+        known = held["key"]
+        odd = {
+            key_of(entity, payload) or f"{NAMELESS}{fingerprint(payload)}"
+            for payloads in self._quarantined(entity, company_id)
+            for payload in payloads
+        } - set(deleted)
+        others = pa.array(sorted(odd), pa.string())
+        others = others.filter(pc.invert(pc.is_in(others, known)))
+        return pa.concat_tables(
+            [held, pa.table([others, pa.nulls(len(others), _TIME)], schema=held.schema)]
+        )
 
     def land(
         self,
         entity: Entity,
         company_id: str,
         load_id: str,
-        batches: Iterable[list[Received]],
-        facts: dict[str, Any],
-    ) -> Landed:
-        """Type the records and land them; `facts` go into the footer with the counts.
+        tables: Iterable[pa.Table],
+        rejects: list[dict[str, Any]],
+        facts: Callable[[], dict[str, Any]],
+    ) -> int:
+        """Land the tables of `entity.schema`, and `rejects`, which grow meanwhile, in quarantine.
 
-        No file is made for a load without rows. Raises StorageError.
+        `facts` is asked at the end; what it gives becomes the footer. Returns the rows landed; no
+        file is made where there are none. Nothing lands where it or `tables` raises. Raises
+        StorageError.
         """
         path = self.file_of(entity, company_id, load_id)
         rows = 0
-        rejects: list[dict[str, str]] = []
         with storage(path), appearing(path) as draft:
             with pq.ParquetWriter(draft, entity.schema, compression="zstd") as writer:
-                for batch in batches:
-                    table = type_records(entity, company_id, load_id, batch, rejects)
+                for table in _of_size(tables):
                     writer.write_table(table)
                     rows += table.num_rows
-                counts = {"rows": rows, "quarantined": len(rejects)}
-                writer.add_key_value_metadata({_FOOTER: json.dumps(facts | counts)})
+                footer = {_FOOTER: json.dumps(facts())}
+                writer.add_key_value_metadata(footer)
             if rejects:
-                self._quarantine(entity, company_id, load_id, rejects)
+                self._quarantine(entity, company_id, load_id, rejects, footer)
             if not rows:
                 draft.unlink()
-        return Landed(rows, len(rejects))
+        return rows
 
     def facts_of(self, path: Path) -> dict[str, Any]:
         """Return what a landed file's footer says of its load."""
@@ -181,73 +226,62 @@ class Lake:
         return self.data / layer / entity.name / f"company_id={company_id}"
 
     def _quarantine(
-        self, entity: Entity, company_id: str, load_id: str, rejects: list[dict[str, str]]
+        self,
+        entity: Entity,
+        company_id: str,
+        load_id: str,
+        rejects: list[dict[str, Any]],
+        footer: dict[bytes, str],
     ) -> None:
         path = self._folder("quarantine", entity, company_id) / f"{load_id}.parquet"
-        rows = [reject | {"_load_id": load_id} for reject in rejects]
         with appearing(path) as draft:
-            pq.write_table(pa.Table.from_pylist(rows, _QUARANTINE_SCHEMA), draft)
+            table = pa.Table.from_pylist(rejects, _QUARANTINE_SCHEMA)
+            pq.write_table(table.replace_schema_metadata(footer), draft)
+
+    def _batches(
+        self, entity: Entity, company_id: str, columns: list[str], wanted: pc.Expression
+    ) -> Iterator[pa.RecordBatch]:
+        """Read landed rows, a few at a time: a payload is large and there may be millions."""
+        import pyarrow.dataset as ds  # brings pandas, which every command would wait for
+
+        folder = self._folder("landing", entity, company_id)
+        if not folder.exists():
+            return
+        landed = ds.dataset(folder, format="parquet", schema=entity.schema)
+        yield from landed.to_batches(
+            columns, filter=wanted, batch_size=BATCH, batch_readahead=1, fragment_readahead=1
+        )
+
+    def _deleted(self, entity: Entity, company_id: str) -> dict[str, datetime]:
+        """Return when each record that has a delete row was last found gone, by key."""
+        found: dict[str, datetime] = {}
+        columns = ["_pulled_at", *entity.key]
+        for batch in self._batches(entity, company_id, columns, pc.field("_op") == "delete"):
+            times, *keys = (column.to_pylist() for column in batch.columns)
+            for at, key in zip(
+                times, map(KEY_SEPARATOR.join, zip(*keys, strict=True)), strict=True
+            ):
+                found[key] = max(at, found.get(key, at))
+        return found
+
+    def _quarantined(self, entity: Entity, company_id: str) -> Iterator[list[bytes]]:
+        for path in self._folder("quarantine", entity, company_id).glob("*.parquet"):
+            payloads = pq.read_table(path, columns=["_payload"])[0].to_pylist()
+            yield [text.encode() for text in payloads]
 
 
-def fingerprint(payload: bytes | msgspec.Raw) -> int:
-    """Return 64 bits that tell one version of a record from another."""
-    return int.from_bytes(hashlib.blake2b(payload, digest_size=8).digest(), "big")
-
-
-def type_records(
-    entity: Entity,
-    company_id: str,
-    load_id: str,
-    batch: list[Received],
-    rejects: list[dict[str, str]],
-) -> pa.Table:
-    """Return the records as an Arrow table; those that cannot be typed are added to `rejects`."""
-    rows, kept = [], []
-    for received in batch:
-        try:
-            record = entity.decoder.decode(received.payload)
-            rows.append(_row(entity, record, company_id, load_id, received))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            rejects.append(_reject(received, str(error)))
-            continue
-        kept.append(received)
-    try:
-        return pa.Table.from_pylist(rows, entity.schema)
-    except _UNFIT:
-        good = []
-        for row, received in zip(rows, kept, strict=True):
-            try:
-                good.append(pa.Table.from_pylist([row], entity.schema))
-            except _UNFIT as error:
-                rejects.append(_reject(received, f"{error} (in {_culprit(entity, row)})"))
-        return pa.concat_tables([entity.schema.empty_table(), *good])
-
-
-def _row(
-    entity: Entity, record: Record, company_id: str, load_id: str, received: Received
-) -> dict[str, Any]:
-    for name in entity.free_form_fields:
-        text = str(getattr(record, name), "utf-8")
-        setattr(record, name, None if text == "null" else text)
-    row: dict[str, Any] = msgspec.to_builtins(record, builtin_types=_BUILTIN)
-    load = (company_id, load_id, received.pulled_at, received.request_id, "upsert")
-    row.update(zip((field.name for field in LOAD_COLUMNS), load, strict=False))
-    row["_payload"] = str(received.payload, "utf-8")
-    return row
-
-
-def _reject(received: Received, reason: str) -> dict[str, str]:
-    payload = bytes(received.payload).decode("utf-8", "replace")
-    return {"_payload": payload, "_reason": reason, "_request_id": received.request_id}
-
-
-def _culprit(entity: Entity, row: dict[str, Any]) -> str:
-    for field in entity.schema:
-        try:
-            pa.array([row.get(field.name)], field.type)
-        except _UNFIT:
-            return str(field.name)
-    return "the record"
+def _of_size(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Put small tables together: a file of small row groups is slow to read."""
+    parts: list[pa.Table] = []
+    size = 0
+    for table in tables:
+        parts.append(table)
+        size += table.nbytes
+        if size >= ROW_GROUP:
+            yield pa.concat_tables(parts).combine_chunks()
+            parts, size = [], 0
+    if parts:
+        yield pa.concat_tables(parts).combine_chunks()
 
 
 @asynccontextmanager
@@ -307,13 +341,6 @@ def appearing(path: Path) -> Iterator[Path]:
             _sync_folder(path.parent)
     finally:
         draft.unlink(missing_ok=True)
-
-
-def _write_synced(path: Path, body: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

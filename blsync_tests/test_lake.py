@@ -14,7 +14,8 @@ import pytest
 
 from blsync.entities import ENTITIES
 from blsync.errors import StorageError
-from blsync.lake import Lake, Landed, Received
+from blsync.lake import Lake
+from blsync.records import Fingerprints, Received, type_records
 
 PULLED_AT = datetime(2026, 11, 22, 1, 2, 3, tzinfo=UTC)
 CUSTOMERS, INVOICES, STOCK = (ENTITIES[n] for n in ("customers", "invoices", "stock"))
@@ -32,8 +33,13 @@ def received(*payloads: str | bytes) -> list[Received]:
     ]
 
 
-def land(lake: Lake, *payloads: str | bytes, entity=CUSTOMERS, load_id="load") -> Landed:
-    return lake.land(entity, "c1", load_id, [received(*payloads)], {"load_id": load_id})
+def land(lake: Lake, *payloads: str | bytes, entity=CUSTOMERS, load_id="load") -> tuple[int, int]:
+    """Land one batch; return how many rows landed, and how many went to quarantine."""
+    rejects: list[dict] = []
+    batch = received(*payloads)
+    tables = (type_records(entity, "c1", load_id, b, rejects) for b in [batch])
+    landed = lake.land(entity, "c1", load_id, tables, rejects, lambda: {"load_id": load_id})
+    return landed, len(rejects)
 
 
 def rows(lake: Lake, layer: str = "landing", entity=CUSTOMERS) -> list[dict]:
@@ -150,7 +156,7 @@ def test_what_is_absent_or_null_lands_as_null(lake):
 )
 def test_an_odd_record_goes_to_quarantine_and_the_others_land(lake, odd):
     landed = land(lake, '{"id":"before","creditLimit":1.5}', odd, '{"id":"after"}')
-    assert landed == Landed(rows=2, quarantined=1)
+    assert landed == (2, 1)
     assert [row["id"] for row in rows(lake)] == ["before", "after"]
     (reject,) = rows(lake, "quarantine")
     text = odd.decode("utf-8", "replace") if isinstance(odd, bytes) else odd
@@ -166,29 +172,37 @@ def test_the_reason_names_the_field(lake):
 
 def test_a_record_whose_key_has_two_parts_needs_both(lake):
     landed = land(lake, '{"itemId":"i","locationId":"l"}', '{"itemId":"i"}', entity=STOCK)
-    assert landed == Landed(rows=1, quarantined=1)
+    assert landed == (1, 1)
 
 
 def test_a_load_of_nothing_but_odd_records_makes_no_landing_file(lake):
-    assert land(lake, '{"id":null}') == Landed(rows=0, quarantined=1)
+    assert land(lake, '{"id":null}') == (0, 1)
     assert files(lake) == ["quarantine/customers/company_id=c1/load.parquet"]
 
 
 def test_the_footer_tells_what_the_load_was(lake):
-    facts = {"load_id": "load", "window_start": None, "window_end": "2026-01-01T00:00:00+00:00"}
-    lake.land(CUSTOMERS, "c1", "load", [received('{"id":"1"}', '{"id":null}')], facts)
-    path = lake.file_of(CUSTOMERS, "c1", "load")
-    assert lake.facts_of(path) == facts | {"rows": 1, "quarantined": 1}
+    land(lake, '{"id":"1"}', '{"id":null}')
+    for layer in ("landing", "quarantine"):
+        path = lake.data / layer / "customers/company_id=c1/load.parquet"
+        assert lake.facts_of(path) == {"load_id": "load"}
 
 
 def test_a_load_that_breaks_off_leaves_nothing(lake):
-    def batches():
-        yield received('{"id":"1"}')
+    def tables():
+        yield type_records(CUSTOMERS, "c1", "load", received('{"id":"1"}'), [])
         raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError):
-        lake.land(CUSTOMERS, "c1", "load", batches(), {})
+        lake.land(CUSTOMERS, "c1", "load", tables(), [], dict)
     assert files(lake) == []
+
+
+def test_small_pages_make_no_small_row_groups(lake):
+    pages = [[f'{{"id":"{page}-{n}"}}' for n in range(100)] for page in range(30)]
+    tables = (type_records(CUSTOMERS, "c1", "load", received(*page), []) for page in pages)
+    lake.land(CUSTOMERS, "c1", "load", tables, [], dict)
+    metadata = pq.read_metadata(lake.file_of(CUSTOMERS, "c1", "load"))
+    assert (metadata.num_rows, metadata.num_row_groups) == (3000, 1)
 
 
 def test_only_versions_in_the_window_or_without_a_time_are_held(lake):
@@ -196,9 +210,19 @@ def test_only_versions_in_the_window_or_without_a_time_are_held(lake):
     new = '{"id":"2","updatedAt":"2026-03-01T08:00:00+08:00"}'
     timeless = '{"id":"3"}'
     land(lake, old, new, timeless)
-    assert len(lake.held(CUSTOMERS, "c1", None)) == 3
-    assert len(lake.held(CUSTOMERS, "c1", datetime(2026, 3, 1, tzinfo=UTC))) == 2
-    assert lake.held(CUSTOMERS, "c2", None) == set()
+    versions = [text.encode() for text in (old, new, timeless)]
+    march = datetime(2026, 3, 1, tzinfo=UTC)
+    assert lake.held(CUSTOMERS, "c1", None).are_new(versions) == [False, False, False]
+    assert lake.held(CUSTOMERS, "c1", march).are_new(versions) == [True, False, False]
+    assert lake.held(CUSTOMERS, "c2", None).are_new(versions) == [True, True, True]
+
+
+def test_versions_are_told_apart_however_many_there_are():
+    known = Fingerprints()
+    pages = [[b"%d-%d" % (page, n) for n in range(1000)] for page in range(150)]
+    assert all(all(known.add(page)) for page in pages)
+    assert not any(any(known.are_new(page)) for page in pages)
+    assert known.are_new([b"another", b"another", b"3-7"]) == [True, False, False]
 
 
 def test_an_entity_without_records_has_an_empty_file_of_its_schema(lake):
@@ -222,7 +246,8 @@ from pathlib import Path
 import msgspec
 from blsync.entities import ENTITIES
 from blsync.errors import StorageError
-from blsync.lake import Lake, Received
+from blsync.lake import Lake
+from blsync.records import Received, type_records
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 lake = Lake(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
@@ -235,7 +260,9 @@ batches = [
 ]
 try:
     if sys.argv[2] == "land":
-        lake.land(ENTITIES["customers"], "c1", "load", batches, {})
+        entity = ENTITIES["customers"]
+        tables = (type_records(entity, "c1", "load", batch, []) for batch in batches)
+        lake.land(entity, "c1", "load", tables, [], dict)
     else:
         lake.put_page(lake.spool("load", "updatedAt", 1), b"x" * 100_000)
 except StorageError as error:

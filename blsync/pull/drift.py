@@ -1,0 +1,229 @@
+"""Drift: the API's total against the records held, and what a difference is made of.
+
+A hard delete is invisible to every filter (contract, section 3). Where the totals differ, ranges of
+creation time are compared count by count until those are found that differ; a list that differs in
+many places, or is short, is read whole. What BigLedger no longer has gets a delete row, what we
+never saw lands.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from blsync.entity import Feed
+from blsync.errors import ApiError
+from blsync.lake import NAMELESS
+from blsync.ledger import loads
+from blsync.ledger.loads import DRIFT, Drift, Load, Outcome
+from blsync.pull.land import Gone, spooled
+from blsync.pull.walk import iso, read_aside, spelled_pages, walk_feed
+from blsync.pull.work import Work
+from blsync.records import KEY_SEPARATOR, key_of
+
+IDS = "ids of"
+"""Under names that begin so, whole lists are spooled."""
+ASKED_AGAIN = "missing, asked again"
+EPOCH = datetime.fromtimestamp(0, UTC)
+SLACK = timedelta(hours=1)
+"""A nightly look comes a little early now and then, and must not wait for the next night."""
+
+
+async def compare(work: Work) -> Load | None:
+    """Compare the API's total with the records held; return the load to do where ids must be.
+
+    The total is the one that a walk was told, else it is asked for when a look is due.
+    """
+    company_id, name = work.company.company_id, work.entity.name
+    before = loads.drift_of(work.ledger, company_id, name)
+    now = datetime.now(UTC)
+    total = _told(work)
+    if total is None and _is_due(work, before.checked_at if before else None, now):
+        total = await _ask_total(work)
+    if total is None:
+        return None
+    held = work.lake.held_keys(work.entity, company_id).num_rows
+    is_due = _is_due(work, before.walked_at if before else None, now)
+    if total != held and is_due:  # records may have come and gone while pages were read
+        total = await _ask_total(work) or total
+    work.result.drift = total - held
+    walked_at = before.walked_at if before else None
+    loads.put_drift(work.ledger, company_id, name, Drift(now, total, held, walked_at))
+    if total == held:
+        return None
+    if not is_due:
+        work.say(
+            f"{name}: BigLedger has {total} records, {held} are held; the next look at which is "
+            f"due {work.settings.drift_hours:g} hours after the last one (BLSYNC_DRIFT_HOURS)."
+        )
+        return None
+    return Load(loads.new_id(now), company_id, name, now, now, now, DRIFT)
+
+
+async def find(work: Work, load: Load) -> Gone:
+    """Bring the records that differ into the load's spool; return what BigLedger no longer has."""
+    held = work.lake.held_keys(work.entity, load.company_id)
+    walks = loads.walks_of(work.ledger, load.load_id)
+    differing = None
+    if not any(walk.feed.startswith(IDS) for walk in walks):
+        if walks:  # an earlier run was killed in the middle, and asked little
+            loads.restart(work.ledger, load.load_id)
+        differing = await _differing_ranges(work, load, held)
+    if differing is None:
+        await _read_all(work, load)
+        differing = held["key"]
+    real = pc.invert(pc.starts_with(differing, NAMELESS))
+    missing = _not_in_spool(work, load, differing.filter(real)).to_pylist()
+    if not missing:
+        return []
+    # A list that was read page by page is no proof: records may have moved meanwhile.
+    first_parts = sorted({key.split(KEY_SEPARATOR)[0] for key in missing})
+    try:
+        await read_aside(work, load, ASKED_AGAIN, work.entity.key[0], first_parts)
+    except ApiError as error:
+        if error.status != 400:
+            raise
+        work.say(f"{work.entity.name}: {len(missing)} seem to be gone; not confirmed: {error}")
+        return []
+    request_id = loads.pages_of(work.ledger, load.load_id)[-1].request_id
+    gone = _not_in_spool(work, load, pa.array(missing, pa.string())).to_pylist()
+    return [(key, request_id) for key in gone]
+
+
+def settle(work: Work, outcome: Outcome) -> None:
+    """Write down what a look at the ids came to, and say it."""
+    company_id, name = work.company.company_id, work.entity.name
+    before = loads.drift_of(work.ledger, company_id, name)
+    now = datetime.now(UTC)
+    held = work.lake.held_keys(work.entity, company_id).num_rows
+    total = before.total if before else held
+    loads.put_drift(work.ledger, company_id, name, Drift(now, total, held, now))
+    work.result.drift = total - held
+    work.say(
+        f"{name}: BigLedger has {total} records. {outcome.deleted} that were held are gone there "
+        f"and are marked deleted; {outcome.rows} versions were missing here and have landed."
+    )
+
+
+def _is_due(work: Work, last: datetime | None, now: datetime) -> bool:
+    every = timedelta(hours=work.settings.drift_hours)
+    return last is None or now - last >= every - min(SLACK, every / 10)
+
+
+def _told(work: Work) -> int | None:
+    totals = [work.totals.get(feed.name) for feed in work.entity.feeds_for(None)]
+    return None if None in totals else sum(total or 0 for total in totals)
+
+
+async def _ask_total(work: Work) -> int | None:
+    total = 0
+    for feed in work.entity.feeds_for(None):
+        async with aclosing(spelled_pages(work, feed, {"limit": "1"})) as pages:
+            async for page in pages:
+                if page.total is None:
+                    return None
+                total += page.total
+                break
+    return total
+
+
+async def _read_all(work: Work, load: Load) -> None:
+    everything = replace(load, window_start=None, window_end=None)
+    for feed in work.entity.feeds_for(None):
+        ids = Feed(f"{IDS} {feed.name}", work.entity.created_field, feed.spellings)
+        await walk_feed(work, everything, ids)
+
+
+@dataclass(frozen=True)
+class _Range:
+    """Creation times from `start` on before `end` (UTC), rows `first` to before `last` of those
+    held, and how many BigLedger has.
+    """
+
+    start: datetime | None
+    end: datetime | None
+    first: int
+    last: int
+    count: int
+
+
+async def _differing_ranges(work: Work, load: Load, held: pa.Table) -> pa.ChunkedArray | None:
+    """Spool the pages of the ranges that differ; return the keys held in them.
+
+    None where reading the whole list costs no more, or where the server cannot count ranges.
+    """
+    known = loads.drift_of(work.ledger, load.company_id, load.entity)
+    total = known.total if known else 0
+    budget = total / work.entity.page_limit
+    steps = abs(total - held.num_rows) * (math.log2(max(budget, 1)) + 2)
+    is_one_list = len(work.entity.feeds_for(None)) == 1
+    if not is_one_list or held["at"].null_count or steps >= budget:
+        return None
+    held = held.sort_by("at")
+    times = held["at"].cast(pa.int64()).to_numpy()
+    differing = [held["key"].slice(0, 0)]
+    left = [_Range(None, None, 0, len(times), total)]
+    while left:
+        here = left.pop()
+        if here.count == here.last - here.first:
+            continue
+        if budget < 0:
+            return None
+        middle = (
+            int(np.searchsorted(times, times[(here.first + here.last) // 2])) if len(times) else 0
+        )
+        is_small = here.count <= work.entity.page_limit or not here.first < middle < here.last
+        if is_small:
+            budget -= await _read_range(work, load, here)
+            differing.append(held["key"].slice(here.first, here.last - here.first))
+            continue
+        cut = EPOCH + timedelta(microseconds=int(times[middle]))
+        earlier = replace(here, end=cut, last=middle)
+        budget -= 1
+        count = await _count(work, earlier)
+        if count is None:
+            return None
+        left.append(replace(here, start=cut, first=middle, count=here.count - count))
+        left.append(replace(earlier, count=count))
+    return pa.chunked_array([chunk for part in differing for chunk in part.chunks], pa.string())
+
+
+def _bounds(work: Work, here: _Range) -> dict[str, str]:
+    name = work.entity.created_field
+    bounds = {f"{name}[gte]": here.start, f"{name}[lt]": here.end}
+    return {bound: iso(at) for bound, at in bounds.items() if at}
+
+
+async def _count(work: Work, here: _Range) -> int | None:
+    """Return how many records BigLedger has in a range; None where it cannot tell."""
+    try:
+        answer = work.client.pages(work.entity.path, {**_bounds(work, here), "limit": "1"})
+        async with aclosing(answer) as pages:
+            return (await anext(pages)).total
+    except ApiError as error:
+        if error.status != 400:
+            raise
+        return None
+
+
+async def _read_range(work: Work, load: Load, here: _Range) -> int:
+    """Read a range into the spool; return the requests it took."""
+    before = work.client.requests
+    name = f"range {here.first}"
+    feed = Feed(name, work.entity.created_field, work.entity.feeds_for(None)[0].spellings)
+    await walk_feed(work, replace(load, window_start=here.start, window_end=here.end), feed)
+    return work.client.requests - before
+
+
+def _not_in_spool(work: Work, load: Load, keys: pa.Array) -> pa.Array:
+    parts = [pa.array([], pa.string())]
+    for batch in spooled(work, load):
+        parts.append(pa.array([key_of(work.entity, r.payload) for r in batch], pa.string()))
+    present = pa.chunked_array(parts)
+    return keys.filter(pc.invert(pc.is_in(keys, present.combine_chunks())))

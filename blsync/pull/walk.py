@@ -1,0 +1,344 @@
+"""Walks: a feed's window read page by page, in slices side by side where that fills the burst.
+
+A window up to now that begins somewhere is first asked from its newest record backwards: where
+little changed, one request tells all of it, and how many records the server has in all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from blsync.client import Page
+from blsync.entity import Entity, Feed
+from blsync.errors import ApiError, CursorRefused, ServerFault, Unauthorized
+from blsync.ledger import loads
+from blsync.ledger.loads import CHANGE, Load, Walk
+from blsync.pull.work import Work
+from blsync.records import UNTYPED, Fingerprints, key_of
+
+SLICE_PAGES = 8
+"""Pages that a walk has left at least before it is worth splitting: a slice may cost one more."""
+
+
+@dataclass
+class _Slices:
+    """The walks of one feed of one load, by name, and the tasks that read them."""
+
+    work: Work
+    load: Load
+    feed: Feed
+    walks: dict[str, Walk] = field(default_factory=dict)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    filters: Mapping[str, str] = field(default_factory=dict)
+    is_absent: bool = False
+    """The server cannot be asked for this feed."""
+    promised: int | None = None
+    """What the first page said that there is."""
+    seen: Fingerprints = field(default_factory=Fingerprints)
+    distinct: int = 0
+    unread: set[str] = field(default_factory=set)
+    """Slices whose first page has not told yet how much of their parent they take over."""
+
+
+async def walk_feed(work: Work, load: Load, feed: Feed) -> None:
+    """Read a feed's window to its end, from where an earlier run left it."""
+    known = [w for w in loads.walks_of(work.ledger, load.load_id) if feed_of(w) == feed.name]
+    if not known and await _read_newest(work, load, feed):
+        return
+    slices = _Slices(work, load, feed, {walk.feed: walk for walk in known})
+    await _read(slices, sorted(slices.walks) or [feed.name])
+    is_change = load.kind == CHANGE and load.window_start is not None and load.window_end is None
+    if known or not is_change or slices.promised is None:
+        return
+    if slices.distinct < slices.promised:  # records moved while pages were counted off
+        work.say(
+            f"{work.entity.name}: the server promised {slices.promised} changes and gave "
+            f"{slices.distinct}; reading them once more."
+        )
+        again = _Slices(work, load, feed, filters=slices.filters)
+        await _read(again, [f"{feed.name}/again"])
+
+
+def feed_of(walk: Walk) -> str:
+    """Return the name of the feed that a walk belongs to."""
+    return walk.feed.partition("/")[0]
+
+
+async def _read(slices: _Slices, names: list[str]) -> None:
+    """Read these slices, and those that they are split into, to their ends.
+
+    One that fails cancels none of the others: what they have asked for is paid. A refused key
+    stops them all.
+    """
+    slices.tasks += [asyncio.create_task(_read_slice(slices, name)) for name in names]
+    try:
+        while running := [task for task in slices.tasks if not task.done()]:
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_EXCEPTION)
+            if any(isinstance(task.exception(), Unauthorized) for task in done):
+                break
+        for task in slices.tasks:
+            if task.done() and (error := task.exception()):
+                raise error
+    finally:
+        for task in slices.tasks:
+            task.cancel()
+        await asyncio.gather(*slices.tasks, return_exceptions=True)
+
+
+async def _read_slice(slices: _Slices, name: str) -> None:
+    slices.work.crew.open += 1
+    try:
+        await _walk(slices, name)
+    finally:
+        slices.work.crew.open -= 1
+
+
+async def _walk(slices: _Slices, name: str) -> None:
+    work, load, feed = slices.work, slices.load, slices.feed
+    spellings = iter(feed.spellings)
+    slices.filters = slices.filters or next(spellings)
+    refusals = 0
+    while not slices.is_absent and not _is_done(slices.walks.get(name)):
+        walk = slices.walks.get(name)
+        lower, upper = (walk.lower, walk.upper) if walk else (load.window_start, load.window_end)
+        params = {**_params(work.entity, feed, lower, upper), **slices.filters}
+        asked = work.client.pages(work.entity.path, params, walk.cursor if walk else None)
+        try:
+            async with aclosing(asked) as pages:
+                async for page in pages:
+                    _take(slices, name, page)
+                    if slices.walks[name].is_done:
+                        break
+        except CursorRefused as error:
+            walk = slices.walks[name]
+            goes_on_at = walk.position if walk.is_sorted else load.window_start
+            # Without progress a second refusal would be followed by a third, and so on.
+            refusals += goes_on_at == lower
+            if refusals > 1:
+                raise ServerFault(
+                    f"{error} Its cursors are refused before the list is read to its end.",
+                    request_id=error.request_id,
+                ) from None
+            upper = (walk.stop_at or walk.upper) if walk.is_sorted else walk.upper
+            _put(slices, replace(walk, lower=goes_on_at, upper=upper, cursor=None))
+        except ApiError as error:
+            if error.status != 400 or len(feed.spellings) == 1:
+                raise
+            other = next(spellings, None)
+            if other is None:
+                work.say(f"{work.entity.name}: '{feed.name}' cannot be asked here: {error}")
+                slices.is_absent = True
+                return
+            slices.filters = other
+
+
+def _is_done(walk: Walk | None) -> bool:
+    return walk is not None and walk.is_done
+
+
+def _take(slices: _Slices, name: str, page: Page) -> None:
+    """Keep a page of a slice, and split the slice where another walk would have room."""
+    work, load = slices.work, slices.load
+    times = [at for at in change_times(slices.feed.change_field, page.records) if at]
+    walk = _advanced(slices.walks.get(name) or _begun(name, load, page), page, times)
+    if walk.lower is None and walk.upper is None:
+        work.totals[slices.feed.name] = page.total
+    if load.window_start is not None and load.window_end is None:
+        slices.promised = page.total if walk.pages == 1 and not slices.distinct else slices.promised
+        keys = [key_of(work.entity, record) for record in page.records]
+        slices.distinct += sum(slices.seen.add([key.encode() for key in keys if key]))
+    if walk.total is None:
+        walk = replace(walk, total=page.total)
+    if name in slices.unread:
+        slices.unread.discard(name)
+        parent = slices.walks[_parent(name)]
+        left = (parent.total or 0) - (page.total or 0)
+        slices.walks[parent.feed] = replace(parent, total=max(parent.records, left))
+    slices.walks[name] = walk
+    work.keep(load, walk, page)
+    if walk.is_done:
+        work.ended.add(name)
+    if _is_worth_splitting(slices, walk, len(page.records)):
+        _split(slices, walk)
+
+
+def _begun(name: str, load: Load, page: Page) -> Walk:
+    lower, upper = load.window_start, load.window_end
+    return Walk(name, False, True, lower, upper, None, None, None, page.at, 0, 0, page.total)
+
+
+def _advanced(walk: Walk, page: Page, times: list[datetime]) -> Walk:
+    ordered = [at for at in (walk.position, *times) if at]
+    position = max(ordered, default=None)
+    is_sorted = walk.is_sorted and ordered == sorted(ordered)
+    has_met = bool(walk.stop_at and position and position >= walk.stop_at and is_sorted)
+    return replace(
+        walk,
+        is_done=page.next_cursor is None or has_met,
+        is_sorted=is_sorted,
+        cursor=page.next_cursor,
+        position=position,
+        pages=walk.pages + 1,
+        records=walk.records + len(page.records),
+    )
+
+
+def _is_worth_splitting(slices: _Slices, walk: Walk, page_records: int) -> bool:
+    if walk.is_done or not walk.is_sorted or walk.position is None or walk.total is None:
+        return False
+    is_waiting = any(_parent(name) == walk.feed for name in slices.unread)
+    left = walk.total - walk.records
+    return slices.work.has_room and not is_waiting and left >= SLICE_PAGES * page_records > 0
+
+
+def _split(slices: _Slices, walk: Walk) -> None:
+    """Let another walk read the later half of the time that is left to this one.
+
+    This one keeps its cursor and stops where it meets the other, so what it reads beyond is at
+    most part of a page.
+    """
+    assert walk.position is not None  # noqa: S101 (see _is_worth_splitting)
+    end = walk.stop_at or walk.upper or walk.as_of
+    middle = walk.position + (end - walk.position) / 2
+    if middle <= walk.position:
+        return
+    name = f"{walk.feed}/{1 + sum(_parent(other) == walk.feed for other in slices.walks)}"
+    upper = walk.stop_at or walk.upper
+    other = Walk(name, False, True, middle, upper, None, None, None, walk.as_of, 0, 0, None)
+    slices.unread.add(name)
+    _put(slices, replace(walk, stop_at=middle), other)
+    slices.tasks.append(asyncio.create_task(_read_slice(slices, name)))
+
+
+def _parent(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _put(slices: _Slices, *walks: Walk) -> None:
+    slices.walks |= {walk.feed: walk for walk in walks}
+    with slices.work.ledger.begin() as db:
+        loads.put_walks(db, slices.load.load_id, walks)
+
+
+async def _read_newest(work: Work, load: Load, feed: Feed) -> bool:
+    """Read the window from its newest record on, if one page reaches back beyond its beginning.
+
+    Only where the server has always sorted as it was asked to: a page that merely looks sorted
+    proves nothing about what is not on it.
+    """
+    if load.window_start is None or load.window_end is not None or feed.needs_lower_bound:
+        return False
+    if load.kind != CHANGE:
+        return False
+    if not loads.known(work.ledger, load.company_id, load.entity).is_sorted:
+        return False
+    params = _params(work.entity, feed, None, None) | {"sort": f"{feed.change_field}:desc"}
+    async with aclosing(spelled_pages(work, feed, params)) as pages:
+        page = await anext(pages, None)
+    if page is None:
+        return False
+    work.totals[feed.name] = page.total
+    times = change_times(feed.change_field, page.records)
+    if page.next_cursor is not None and not _reaches_back(times, load.window_start):
+        return False
+    _keep_newest(work, load, feed, page, times)
+    return True
+
+
+def _reaches_back(times: list[datetime | None], start: datetime) -> bool:
+    known = [at for at in times if at]
+    if not known or len(known) < len(times):
+        return False
+    is_newest_first = known == sorted(known, reverse=True) and known[0] != known[-1]
+    return is_newest_first and known[-1] < start
+
+
+def _keep_newest(
+    work: Work, load: Load, feed: Feed, page: Page, times: list[datetime | None]
+) -> None:
+    start = load.window_start
+    fresh = [
+        record
+        for record, at in zip(page.records, times, strict=True)
+        if at is None or start is None or at >= start
+    ]
+    body = b'{"data":[' + b",".join(bytes(record) for record in fresh) + b"]}"
+    walk = _begun(feed.name, load, page)
+    walk = replace(walk, is_done=True, pages=1, records=len(fresh), total=len(fresh))
+    work.keep(load, walk, page, body)
+
+
+async def spelled_pages(work: Work, feed: Feed, params: Mapping[str, str]) -> AsyncGenerator[Page]:
+    """Yield the pages of a list with the feed's filters, in the first spelling that is taken.
+
+    None at all where the server takes none of several.
+    """
+    for filters in feed.spellings:
+        asked = work.client.pages(work.entity.path, {**params, **filters})
+        try:
+            async with aclosing(asked) as pages:
+                async for page in pages:
+                    yield page
+        except ApiError as error:
+            if error.status != 400 or len(feed.spellings) == 1:
+                raise
+        else:
+            return
+
+
+async def read_aside(
+    work: Work, load: Load, name: str, key_field: str, values: Sequence[str]
+) -> None:
+    """Read the records that have one of these values into the load's spool, under that name."""
+    walk = next((w for w in loads.walks_of(work.ledger, load.load_id) if w.feed == name), None)
+    step = work.entity.page_limit
+    for at in range(0, len(values), step):
+        wanted = {f"{key_field}[in]": ",".join(values[at : at + step]), "limit": str(step)}
+        for feed in work.entity.feeds_for(None):
+            async with aclosing(spelled_pages(work, feed, wanted)) as pages:
+                async for page in pages:
+                    walk = _advanced(walk or _begun(name, load, page), page, [])
+                    work.keep(load, walk, page)
+
+
+def _params(
+    entity: Entity, feed: Feed, lower: datetime | None, upper: datetime | None
+) -> dict[str, str]:
+    params = {"limit": str(entity.page_limit), "sort": f"{feed.change_field}:asc"}
+    if lower:
+        params[f"{feed.change_field}[gte]"] = iso(lower)
+    if upper:
+        params[f"{feed.change_field}[lt]"] = iso(upper)
+    return params
+
+
+def iso(at: datetime) -> str:
+    """Write an instant as the API's filters take it."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+@cache
+def _change_decoder(name: str) -> msgspec.json.Decoder[Any]:
+    probe = msgspec.defstruct("Change", [("at", datetime | None, None)], rename={"at": name})
+    return msgspec.json.Decoder(probe)
+
+
+def change_times(name: str, records: list[msgspec.Raw]) -> list[datetime | None]:
+    """Return each record's time under that name, UTC; None where it has none that can be read."""
+    decoder = _change_decoder(name)
+    times: list[datetime | None] = []
+    for record in records:
+        try:
+            at = decoder.decode(record).at
+            times.append(at and (at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)))
+        except UNTYPED:
+            times.append(None)
+    return times

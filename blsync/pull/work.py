@@ -1,0 +1,110 @@
+"""What the pull of one entity works with, and what it comes to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from blsync.client import Client, Page
+from blsync.entity import Entity
+from blsync.errors import BlsyncError
+from blsync.lake import Lake
+from blsync.ledger import Ledger, loads
+from blsync.ledger.loads import Cost, Load, SpooledPage, Walk
+from blsync.quota import Pace
+from blsync.settings import Company, Settings
+
+MOST_WALKS = 8
+"""Walks of a company that are open at once, at most."""
+
+Progress = Callable[[str, int, int | None, Pace], None]
+"""Told the entity, the records read so far, the total that the server gave, and the key's pace;
+once for each page."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A range of change time, UTC, `end` excluded; None is no bound (`end`: up to now)."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+UP_TO_NOW = Window()
+
+
+@dataclass
+class Result:
+    """What the pull of one entity brought and cost; times are UTC.
+
+    `drift` is the API's total less the records held, None where it was not told.
+    """
+
+    rows: int = 0
+    deleted: int = 0
+    quarantined: int = 0
+    requests: int = 0
+    throttled_ms: int = 0
+    window: tuple[datetime | None, datetime | None] = (None, None)
+    drift: int | None = None
+    unknown_fields: list[str] = field(default_factory=list)
+    newly_null: list[str] = field(default_factory=list)
+    error: BlsyncError | None = None
+
+
+@dataclass
+class Crew:
+    """The walks that a company's entities have open at this moment."""
+
+    open: int = 0
+
+
+@dataclass
+class Work:
+    """All that the pull of one entity works with."""
+
+    entity: Entity
+    company: Company
+    client: Client
+    pace: Pace
+    ledger: Ledger
+    lake: Lake
+    crew: Crew
+    settings: Settings
+    progress: Progress
+    say: Callable[[str], None]
+    result: Result = field(default_factory=Result)
+    totals: dict[str, int | None] = field(default_factory=dict)
+    """What the server said of all records of a feed, in this run."""
+    ended: set[str] = field(default_factory=set)
+    """Walks whose last page was read in this run."""
+    _walks: dict[str, Walk] = field(default_factory=dict)
+    _counted: Cost = field(default=Cost(0, 0))
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more walk would bring the key's requests nearer to its burst limit."""
+        fills_it = math.ceil(self.pace.limits.per_second * self.client.latency - 0.1)
+        return self.crew.open < min(MOST_WALKS, fills_it)
+
+    def keep(self, load: Load, walk: Walk, page: Page, body: bytes | None = None) -> None:
+        """Put a page into the spool, then its place and cost into the ledger.
+
+        `body` is kept in its stead where only some of its records count.
+        """
+        path = self.lake.spool(load.load_id, walk.feed, walk.pages)
+        self.lake.put_page(path, page.body if body is None else body)
+        spooled = SpooledPage(walk.feed, walk.pages, page.request_id, datetime.now(UTC))
+        loads.record_page(self.ledger, load.load_id, walk, spooled, self.uncounted())
+        self._walks[walk.feed] = walk
+        totals = [w.total for w in self._walks.values() if w.total is not None]
+        read = sum(w.records for w in self._walks.values())
+        self.progress(self.entity.name, read, sum(totals) if totals else None, self.pace)
+
+    def uncounted(self) -> Cost:
+        """Take what was spent since the last call."""
+        spent = Cost(self.client.requests, round(self.pace.throttled * 1000))
+        before, self._counted = self._counted, spent
+        return Cost(spent.requests - before.requests, spent.throttled_ms - before.throttled_ms)
