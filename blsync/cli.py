@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
@@ -17,12 +15,12 @@ import msgspec
 import typer
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 from blsync import __version__, doctor, marts, plan, push, settings, status
 from blsync.entities import select
 from blsync.errors import BlsyncError, ConfigError
+from blsync.progress import showing
 
 app = typer.Typer(
     name="blsync",
@@ -42,7 +40,6 @@ app.add_typer(push_app, name="push")
 
 out = Console()
 err = Console(stderr=True, highlight=False)
-SECONDS_BETWEEN_LINES = 5
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -91,34 +88,6 @@ def _is_decimal(value: object) -> bool:
     return type(value).__name__ == "Decimal"
 
 
-@contextmanager
-def progress_bars() -> Iterator[Any]:
-    """Yield a callback for the pull's progress: bars on a terminal, plain lines otherwise."""
-    if not err.is_terminal:
-        said_at: dict[str, float] = {}
-
-        def tell(entity: str, done: int, total: int | None) -> None:
-            now = time.monotonic()
-            if done >= (total or 0) or now - said_at.get(entity, 0) >= SECONDS_BETWEEN_LINES:
-                said_at[entity] = now
-                say(f"{entity}: {done} of {'?' if total is None else total} records")
-
-        yield tell
-        return
-    columns = (TextColumn("{task.description:18}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=err, transient=True) as progress:
-        tasks: dict[str, TaskID] = {}
-        totals: dict[str, int] = {}
-
-        def show(entity: str, done: int, total: int | None) -> None:
-            if entity not in tasks:
-                tasks[entity] = progress.add_task(entity, total=None)
-            totals[entity] = max(totals.get(entity, 0), total or 0)
-            progress.update(tasks[entity], completed=done, total=totals[entity] or None)
-
-        yield show
-
-
 @app.callback(invoke_without_command=True)
 def version(
     context: typer.Context,
@@ -144,7 +113,7 @@ def demo(
     """
     from blsync import demo as room
 
-    with progress_bars() as progress:
+    with showing(err, say) as progress:
         report = room.run(settings.load(), keep=keep, port=port, progress=progress, say=say)
     if as_json:
         _print_json(report.to_json())
@@ -292,7 +261,7 @@ def sync(
     from blsync import nightly
 
     days = (_day(first, "--from"), _day(last, "--to"))
-    with progress_bars() as progress:
+    with showing(err, say) as progress:
         report = nightly.sync(
             settings.load(),
             companies=company or [],
@@ -313,6 +282,7 @@ def sync(
         ]
         headers = ("entity", "rows", "deleted", "quarantined", "requests", "error")
         _print_table(None, headers, rows)
+        _print_findings(document["entities"])
         out.print(f"{document['requests']} requests, throttled {document['throttled_s']} s.")
         if report.published:
             out.print(f"Published {marts.published_file(settings.load())}", soft_wrap=True)
@@ -422,21 +392,42 @@ def status_command(as_json: Json = False) -> None:
         _print_json(report)
         return
     for name, company in report["companies"].items():
-        rows = [
-            (
-                entity,
-                _to_minute(e["covered_until"]),
-                e["rows"],
-                e["quarantined"],
-                _to_minute(e["last_load"]),
-            )
-            for entity, e in company["entities"].items()
-        ]
-        headers = ("entity", "covered until", "rows", "quarantined", "last load")
-        _print_table(
-            f"{name}: {company['quota_left']} requests left this hour (times in UTC)", headers, rows
-        )
+        title = f"{name}: {company['quota_left']} requests left this hour (times in UTC)"
+        _print_table(title, *_status_table(company["entities"]))
+        _print_findings(company["entities"])
     out.print(f"Published: {report['published_at'] or 'nothing yet'}")
+
+
+def _status_table(entities: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
+    """Return headers and rows; columns that would say nothing are left out."""
+    always = ("covered_until", "rows", "last_load")
+    order = ("covered_until", "rows", "deleted", "quarantined", "last_load", "drift", "open_load")
+    columns = [n for n in order if n in always or any(e[n] for e in entities.values())]
+    rows = [[entity, *(_cell(name, e[name]) for name in columns)] for entity, e in entities.items()]
+    return ["entity", *(name.replace("_", " ") for name in columns)], rows
+
+
+def _cell(name: str, value: Any) -> Any:
+    if name in ("covered_until", "last_load"):
+        return _to_minute(value)
+    if name == "open_load" and value:
+        total = value["total"]
+        return f"{value['records']} of {'?' if total is None else total} read"
+    return value
+
+
+def _print_findings(entities: dict[str, Any]) -> None:
+    for name, entity in entities.items():
+        if entity["unknown_fields"]:
+            fields = ", ".join(entity["unknown_fields"])
+            out.print(
+                f"{name}: fields that the model does not know: {fields}",
+                markup=False,
+                soft_wrap=True,
+            )
+        if entity["newly_null"]:
+            fields = ", ".join(entity["newly_null"])
+            out.print(f"{name}: null for the first time: {fields}", markup=False, soft_wrap=True)
 
 
 def _to_minute(instant: str | None) -> str:

@@ -3,7 +3,6 @@
 Loading needs no credentials; a run without them fails with what is missing.
 """
 
-import asyncio
 import os
 import shutil
 import tempfile
@@ -59,6 +58,8 @@ class Watch:
     progress: Any = None
     say: Any = None
     results: dict[str, dict[str, Result]] = field(default_factory=dict)
+    pulled: dict[str, dict[str, Result] | BlsyncError] = field(default_factory=dict)
+    """What `pull_ahead` brought, by company."""
     other_requests: int = 0
     other_throttled_ms: int = 0
     failure: BlsyncError | None = None
@@ -141,6 +142,10 @@ def _pull_companies(
     """Pull the companies side by side; return what each brought, and which failed as a whole."""
 
     def pull_one(name: str, progress: Progress, say: Callable[[str], None]) -> dict[str, Result]:
+        if isinstance(known := watch.pulled.get(name), BlsyncError):
+            raise known
+        if known is not None:
+            return known
         return pull(
             SETTINGS,
             SETTINGS.company(name),
@@ -156,9 +161,7 @@ def _pull_companies(
     if len(windows) == 1:
         return {name: pull_one(name, progress, say) for name in windows}, {}
     outcomes = abreast(
-        {name: lambda lane, name=name: pull_one(name, lane.progress, lane.say) for name in windows},
-        progress,
-        say,
+        windows, lambda name, lane: pull_one(name, lane.progress, lane.say), progress, say
     )
     return (
         {name: found for name, found in outcomes.items() if not isinstance(found, BlsyncError)},
@@ -266,8 +269,6 @@ class _failing_clearly:  # noqa: N801 (reads as a statement)
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, KeyboardInterrupt | dg.DagsterExecutionInterruptedError):
             self._watch.failure = BlsyncError(INTERRUPTED)
-        if isinstance(error, asyncio.CancelledError):  # one of several companies, see `abreast`
-            error = BlsyncError(INTERRUPTED)
         if isinstance(error, BlsyncError):
             self._watch.failure = error
             raise dg.Failure(
@@ -494,11 +495,21 @@ def instance_home() -> Path:
     return home
 
 
-def prepare_instance() -> None:
-    """Make the tables of Dagster's history, which two that start at once would both try."""
-    os.environ["DAGSTER_HOME"] = str(instance_home())
-    with dg.DagsterInstance.get() as instance:
-        instance.get_runs(limit=1)
+def pull_ahead(
+    companies: Iterable[str],
+    watch: Watch,
+    entities: Iterable[str],
+    days_range: tuple[str, str] | None,
+) -> None:
+    """Pull companies side by side; a run of each then records what is in `watch.pulled`.
+
+    Two runs at once in one process would wait for each other: each sets up logging anew.
+    """
+    windows = {name: _window(list(days_range)) if days_range else Window() for name in companies}
+    chosen = [ENTITIES[name] for name in entities]
+    say = watch.say or (lambda _: None)
+    pulled, failed = _pull_companies(watch, chosen, windows, days_range is not None, say)
+    watch.pulled = {**pulled, **failed}
 
 
 def run(

@@ -39,7 +39,8 @@ LOCK_POLL = 0.2
 """Seconds between looks at a lock that another process holds."""
 STALE_SECONDS = 3600
 """Age of a draft that no process is writing any more."""
-_FOOTER = b"blsync"
+FOOTER = b"blsync"
+"""Under this key a file's footer holds, as JSON, what the ledger knows of its load."""
 _TIME = pa.timestamp("us", "UTC")
 _KEYS = pa.schema([("key", pa.string()), ("pulled_at", _TIME), ("at", _TIME)])
 _UPSERTS = pc.field("_op") == "upsert"
@@ -85,6 +86,11 @@ class Lake:
     def lock_of(self, entity: Entity, company_id: str) -> Path:
         """Return the file that is locked by whoever changes an entity's files."""
         return self.data / "spool" / f"{entity.name}.{company_id}.lock"
+
+    @property
+    def build_lock(self) -> Path:
+        """Return the file that is locked by whoever builds the marts, or exchanges folders."""
+        return self.data / "build.lock"
 
     def put_page(self, path: Path, body: bytes) -> None:
         """Write a page to the spool.
@@ -193,7 +199,7 @@ class Lake:
                 for table in _of_size(tables):
                     writer.write_table(table)
                     rows += table.num_rows
-                footer = {_FOOTER: json.dumps(facts())}
+                footer = {FOOTER: json.dumps(facts())}
                 writer.add_key_value_metadata(footer)
             if rejects:
                 self._quarantine(entity, company_id, load_id, rejects, footer)
@@ -204,7 +210,7 @@ class Lake:
     def facts_of(self, path: Path) -> dict[str, Any]:
         """Return what a landed file's footer says of its load."""
         with storage(path):
-            facts: dict[str, Any] = json.loads(pq.read_metadata(path).metadata[_FOOTER])
+            facts: dict[str, Any] = json.loads(pq.read_metadata(path).metadata[FOOTER])
         return facts
 
     def write_input(self, name: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:

@@ -355,7 +355,7 @@ def tie_out(settings: Settings) -> dict[str, Any]:
 
 @contextmanager
 def _build_lock(settings: Settings, say: Callable[[str], None]) -> Iterator[None]:
-    path = settings.data / "build.lock"
+    path = Lake(settings.data).build_lock
     with storage(path):
         file = path.open("w")
     with file:

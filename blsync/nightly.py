@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from blsync import marts
+from blsync.abreast import INTERRUPTED
 from blsync.entities import select
 from blsync.errors import BlsyncError, ConfigError, PartlyFailed
 from blsync.lake import Lake
@@ -82,7 +83,18 @@ def _added(sum_so_far: dict[str, Any] | None, result: Result) -> dict[str, Any]:
     error = "; ".join(
         text for text in (before.get("error"), str(result.error) if result.error else "") if text
     )
-    return {**counts, "window": before.get("window") or window, "error": error or None}
+    found = {
+        name: sorted({*before.get(name, []), *getattr(result, name)})
+        for name in ("unknown_fields", "newly_null")
+    }
+    drifts = [d for d in (before.get("drift"), result.drift) if d is not None]
+    return {
+        **counts,
+        "window": before.get("window") or window,
+        "drift": sum(drifts) if drifts else None,
+        **found,
+        "error": error or None,
+    }
 
 
 def sync(
@@ -104,20 +116,26 @@ def sync(
     chosen = [settings.company(name) for name in companies] or settings.companies()
     for company in chosen:
         require_credentials(company)
-    days_range = _range(settings, chosen, days)
+    chosen_days = days_range(settings, chosen, days)
     definitions = _definitions()
     watch = definitions.Watch(wait=wait, progress=progress, say=say)
     report = SyncReport([company.name for company in chosen], watch.results)
-    # One company is one run, pull to publishing; several are pulled first and built once.
+    # One company is one run, pull to publishing; several are pulled side by side, recorded in a run
+    # each, and built once.
     is_one = len(chosen) == 1
     with contextlib.redirect_stdout(io.StringIO()):  # dbt's log; the run keeps it
+        if not is_one:
+            try:
+                definitions.pull_ahead(report.companies, watch, names, chosen_days)
+            except KeyboardInterrupt:
+                raise BlsyncError(INTERRUPTED) from None
         for company in chosen:
             try:
                 definitions.run(
                     company.name,
                     watch,
                     entities=names,
-                    days_range=days_range,
+                    days_range=chosen_days,
                     has_build=has_build and is_one,
                 )
             except BlsyncError as error:
@@ -192,9 +210,13 @@ def _definitions() -> Any:
     return definitions
 
 
-def _range(
+def days_range(
     settings: Settings, companies: list[Company], days: tuple[date | None, date | None]
 ) -> tuple[str, str] | None:
+    """Return first and last day to pull again (ISO, both included), None where none were given.
+
+    Raises ConfigError where they are no range of days that can be pulled.
+    """
     if days == (None, None):
         return None
     today = datetime.now(settings.zone).date()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,9 @@ from blsync.settings import Company, Settings
 def report(settings: Settings) -> dict[str, Any]:
     """Return {companies: {NAME: {entities: {NAME: {covered_until, rows, …}}, quota_left}},
     published_at}; instants are ISO 8601 in UTC.
+
+    `rows` are versions landed, delete rows not among them; `drift` is BigLedger's total less the
+    records held when they were last compared, None where they never were.
     """
     Lake(settings.data)
     ledger = Ledger(settings.ledger_url)
@@ -30,15 +34,49 @@ def report(settings: Settings) -> dict[str, Any]:
 
 def _company(settings: Settings, ledger: Ledger, company: Company) -> dict[str, Any]:
     done = [row for row in loads.history(ledger) if row["company_id"] == company.company_id]
-    entities = {}
-    for name in ENTITIES:
-        of_entity = [row for row in done if row["entity"] == name]
-        covered = loads.uncovered_from(ledger, company.company_id, name, None)
-        entities[name] = {
-            "covered_until": covered.isoformat() if covered else None,
-            "rows": sum(row["rows"] for row in of_entity),
-            "quarantined": sum(row["quarantined"] for row in of_entity),
-            "last_load": of_entity[-1]["committed_at"].isoformat() if of_entity else None,
-        }
+    entities = {
+        name: _entity(ledger, company, name, [row for row in done if row["entity"] == name])
+        for name in ENTITIES
+    }
     left = pace_for(settings, ledger, company.key_id).left()
     return {"entities": entities, "quota_left": left}
+
+
+def _entity(
+    ledger: Ledger, company: Company, name: str, done: list[dict[str, Any]]
+) -> dict[str, Any]:
+    covered = loads.uncovered_from(ledger, company.company_id, name, None)
+    drift = loads.drift_of(ledger, company.company_id, name)
+    return {
+        "covered_until": covered.isoformat() if covered else None,
+        "rows": sum(row["rows"] for row in done),
+        "deleted": sum(row["deleted"] for row in done),
+        "quarantined": sum(row["quarantined"] for row in done),
+        "last_load": done[-1]["committed_at"].isoformat() if done else None,
+        "drift": drift.total - drift.held if drift else None,
+        "drift_checked_at": drift.checked_at.isoformat() if drift else None,
+        "unknown_fields": _latest(done, "unknown_fields"),
+        "newly_null": _latest(done, "newly_null"),
+        "open_load": _open_load(ledger, company, name),
+    }
+
+
+def _latest(done: list[dict[str, Any]], finding: str) -> list[str]:
+    """Return what the last load that had any found."""
+    found = (json.loads(row["findings"] or "{}").get(finding) for row in reversed(done))
+    return next((names for names in found if names), [])
+
+
+def _open_load(ledger: Ledger, company: Company, name: str) -> dict[str, Any] | None:
+    """Return how far a load is that is under way, or that an earlier run left open."""
+    load = loads.unfinished(ledger, company.company_id, name)
+    if load is None:
+        return None
+    walks = loads.walks_of(ledger, load.load_id)
+    totals = [walk.total for walk in walks if walk.total is not None]
+    return {
+        "started_at": load.started_at.isoformat(),
+        "records": sum(walk.records for walk in walks),
+        "total": sum(totals) if totals else None,
+        "requests": loads.cost_of(ledger, load.load_id).requests,
+    }

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -186,6 +187,47 @@ def test_status_tells_what_is_covered_and_published(call, first_sync, env):
     assert invoices["rows"] >= 80
     assert invoices["covered_until"] > "2026"
     assert report["published_at"]
+    assert invoices["drift"] == 0
+    assert invoices["drift_checked_at"] >= invoices["covered_until"][:10]
+    assert invoices["unknown_fields"] == invoices["newly_null"] == []
+    assert invoices["open_load"] is None
+    table = blsync("status", env=env | {"COLUMNS": "100"}).stdout
+    assert "invoices" in table
+    assert "drift" not in table
+    assert max(len(line) for line in table.splitlines()) <= 100
+
+
+def test_status_and_sync_tell_what_is_odd_about_the_latest_loads(call, tmp_path):
+    options = Options(invoices=20, customers=130, items=6, months=2, limits=False)
+    with running(options) as sandbox:
+        env = environment(tmp_path, sandbox.base_url, BLSYNC_START=str(date.today()))
+        control = sandbox.base_url.removesuffix("/v1") + "/sandbox"
+        names = ("customers", "items")
+        assert blsync("sync", *names, "--no-build", env=env).returncode == 0
+        httpx.post(f"{control}/delete", json={"entity": "items", "count": 1, "seed": 3})
+        httpx.post(f"{control}/touch", json={"entity": "customers", "count": 3})
+        httpx.post(f"{control}/faults", json={"faults": "extra-fields,null-fields=name"})
+        done = blsync("sync", *names, "--no-build", env=env)
+        assert done.returncode == 0, done.stderr
+        assert "customers: fields that the model does not know: " in done.stdout
+        assert "customers: null for the first time: name" in done.stdout
+        httpx.post(f"{control}/delete", json={"entity": "items", "count": 1, "seed": 4})
+        # The fourth request is refused: what was read until then is kept.
+        httpx.post(f"{control}/touch", json={"entity": "customers", "share": 1})
+        httpx.post(f"{control}/faults", json={"faults": "revoke-after=3"})
+        assert blsync("sync", *names, "--no-build", env=env).returncode == 2
+    report = json.loads(call("status", "--json", env=env).stdout)
+    entities = report["companies"]["company_sandbox"]["entities"]
+    assert entities["customers"]["newly_null"] == ["name"]
+    assert entities["customers"]["unknown_fields"]
+    assert entities["items"]["deleted"] == 1
+    assert entities["items"]["drift"] == -1
+    opened = entities["customers"]["open_load"]
+    assert 0 < opened["records"] < opened["total"] == 130
+    table = blsync("status", env=env | {"COLUMNS": "100"}).stdout
+    assert f"{opened['records']} of 130 read" in table
+    assert "drift" in table
+    assert max(len(row) for row in table.splitlines() if "model does not know" not in row) <= 100
 
 
 def test_a_query_comes_as_a_table_csv_and_json_with_exact_decimals(call, first_sync, env):
@@ -340,6 +382,8 @@ def test_a_malformed_env_file_is_named_with_its_line_but_not_its_content(call, t
         (("sync", "--from", "2026-11-09", "--to", "2026-11-02"), "Swap"),
         (("sync", "--from", "2020-01-01"), "first day partition"),
         (("sync", "--company", "acme"), "acme"),
+        (("plan", "invoicez"), "invoicez"),
+        (("plan", "--from", "2026-11-09", "--to", "2026-11-02"), "Swap"),
         (("query", "select 1"), "blsync sync"),
         (("query", "select 1", "--format", "parquet"), "--output"),
         (("build",), "blsync sync"),
@@ -390,7 +434,7 @@ def test_a_taken_port_is_said_with_the_way_out(call, tmp_path, command):
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "sandbox", "doctor", "sync", "build", "status", "query", "ui"]
+    ["demo", "sandbox", "doctor", "plan", "sync", "build", "status", "query", "ui"]
     + [f"push {name}" for name in ("plan", "apply", "show", "list")],
 )
 def test_every_command_shows_an_example_in_its_help(call, command, tmp_path):

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from blsync.client import Client
 from blsync.entity import Entity
 from blsync.errors import BlsyncError, PartlyFailed, QuotaSpent, TooManyRejected, Unauthorized
-from blsync.lake import Lake, alone
+from blsync.lake import Lake, alone, storage
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import CHANGE, Load, Outcome
 from blsync.pull import drift
@@ -110,6 +110,10 @@ def _drop_left_spools(lake: Lake, ledger: Ledger) -> None:
 
 async def _cover(work: Work, window: Window, again: bool) -> None:
     entity, company_id = work.entity, work.company.company_id
+    # Nobody else writes here now, so these are of processes that were killed.
+    for draft in work.lake.data.glob(f"*/{entity.name}/company_id={company_id}/.*.draft"):
+        with storage(draft):
+            draft.unlink(missing_ok=True)
     work.lake.ensure_schema(entity, company_id)
     if limit := loads.known(work.ledger, company_id, entity.name).page_limit:
         work.client.page_limits[entity.path] = limit

@@ -36,8 +36,8 @@ async def land(work: Work, load: Load, window_end: datetime, gone: Gone | None =
     entity, company_id = work.entity, load.company_id
     is_change = load.kind == loads.CHANGE
     held = work.lake.held(entity, company_id, load.window_start if is_change else None)
-    if entity.reversal_field and is_change:
-        await _fetch_reversed(work, load, held)
+    if entity.reversal_field and await _fetch_reversed(work, load, held):
+        held = work.lake.held(entity, company_id, None)  # what was reversed may be of any age
     known = loads.known(work.ledger, company_id, entity.name)
     rejects: list[dict[str, Any]] = []
     unknown: set[str] = set()
@@ -144,8 +144,11 @@ class _Reversal(msgspec.Struct, rename="camel"):
     reverses_id: str | None = None
 
 
-async def _fetch_reversed(work: Work, load: Load, held: Fingerprints) -> None:
-    """Fetch again what a reversing record reversed: its status changed, its times did not."""
+async def _fetch_reversed(work: Work, load: Load, held: Fingerprints) -> bool:
+    """Fetch again what a reversing record reversed: its status changed, its times did not.
+
+    Tells whether there was anything to fetch.
+    """
     reversed_ids: set[str] = set()
     known_void: set[str | None] = set()
     for batch in spooled(work, load):
@@ -159,4 +162,6 @@ async def _fetch_reversed(work: Work, load: Load, held: Fingerprints) -> None:
                 known_void.add(record.id)
             if record.reverses_id:
                 reversed_ids.add(record.reverses_id)
-    await read_aside(work, load, REVERSED, "id", sorted(reversed_ids - known_void))
+    wanted = sorted(reversed_ids - known_void)
+    await read_aside(work, load, REVERSED, "id", wanted)
+    return bool(wanted)

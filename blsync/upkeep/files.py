@@ -14,9 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from blsync.errors import StorageError
-from blsync.lake import storage
+from blsync.lake import FOOTER, storage
 
-FOOTER = b"blsync"
 PART = "part"
 """In a load's facts: the file holds rows of the load that were added later, not the load itself."""
 BATCH_ROWS = 4096

@@ -18,8 +18,6 @@ from blsync.errors import StorageError
 from blsync.lake import Lake, alone, storage
 from blsync.ledger import Ledger, loads
 
-BUILD_LOCK = "build.lock"
-"""The marts' lock: a build that lists the landing twice has to find the same files."""
 _HERE = -100  # AT_FDCWD
 _EXCHANGE = 2  # RENAME_EXCHANGE on Linux, RENAME_SWAP on macOS
 _CANNOT = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EXDEV, errno.EPERM)
@@ -87,9 +85,10 @@ class Site:
             _sync(draft)
             _sync(self.work)
         self.on_step(f"{layer} built")
-        # Whoever holds this lock waits for no pull, so that holding the pull's is no deadlock.
+        # A build that lists the landing twice has to find the same files. Whoever holds its lock
+        # waits for no pull, so that holding the pull's is no deadlock.
         busy = "The marts are being built; waiting for it."
-        async with alone(self.lake.data / BUILD_LOCK, self.say, busy):
+        async with alone(self.lake.build_lock, self.say, busy):
             if self.contents(layer) != before:
                 raise StorageError(
                     f"{folder} was changed by something other than blsync meanwhile, so it was "
@@ -109,7 +108,7 @@ async def site_of(
     lake: Lake, ledger: Ledger, entity: Entity, company_id: str, say: Say, on_step: Say
 ) -> AsyncIterator[Site]:
     """Hold an entity's files of a company: no load lands meanwhile. Raises StorageError."""
-    lock = lake.data / "spool" / f"{entity.name}.{company_id}.lock"
+    lock = lake.lock_of(entity, company_id)
     async with alone(lock, say, f"A sync is pulling {entity.name}; waiting for it."):
         landed = {
             row["load_id"]: row

@@ -1,0 +1,216 @@
+"""What a sync would cost, told before it is spent, for at most one request an entity."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from blsync import nightly, reconcile
+from blsync.client import Client
+from blsync.entities import select
+from blsync.entity import Entity
+from blsync.errors import BlsyncError, PartlyFailed
+from blsync.estimate import Desk, Estimate, sum_known
+from blsync.lake import Lake
+from blsync.ledger import Ledger, loads
+from blsync.ledger.requests import Limits
+from blsync.pull import Window
+from blsync.pull.work import UP_TO_NOW
+from blsync.quota import pace_for
+from blsync.settings import Company, Settings, require_credentials
+
+REPORTS = 9
+"""Requests for BigLedger's own figures: the company and eight reports (`reconcile.ask`)."""
+
+
+@dataclass
+class CompanyPlan:
+    """What a sync of one company would cost; `reports` are the requests beside its entities'."""
+
+    entities: dict[str, Estimate] = field(default_factory=dict)
+    reports: int = 0
+    quota_left: int | None = None
+    seconds: float | None = None
+    error: BlsyncError | None = None
+
+    @property
+    def requests(self) -> int | None:
+        """All requests together; None where one of them is unknown."""
+        return sum_known([*(e.requests for e in self.entities.values()), self.reports])
+
+    @property
+    def failure(self) -> BlsyncError | None:
+        """What stands in the way: of the company, or of some of its entities."""
+        failed = {name: e.error for name, e in self.entities.items() if e.error}
+        if self.error or not failed:
+            return self.error
+        kind = PartlyFailed if len(failed) < len(self.entities) else BlsyncError
+        return kind(" ".join(f"{name} failed: {error}" for name, error in failed.items()))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return interface.md's shape, and `reports`."""
+        return {
+            "entities": {name: estimate.to_json() for name, estimate in self.entities.items()},
+            "reports": self.reports,
+            "requests": self.requests,
+            "minutes": None if self.seconds is None else round(self.seconds / 60, 1),
+            "quota_left": self.quota_left,
+        }
+
+
+@dataclass
+class Plan:
+    """What a sync would cost, company by company."""
+
+    companies: dict[str, CompanyPlan]
+
+    @property
+    def error(self) -> BlsyncError | None:
+        """What the command ends with; one of several companies failing is a part (exit 3)."""
+        failed = {name: c.failure for name, c in self.companies.items() if c.failure}
+        if len(self.companies) == 1 or not failed:
+            return next(iter(failed.values()), None)
+        return PartlyFailed(" ".join(f"{name}: {error}" for name, error in failed.items()))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return interface.md's shape; several companies are added up, and listed one by one.
+
+        They are pulled side by side, so `minutes` are the longest of them.
+        """
+        plans = list(self.companies.values())
+        if len(plans) == 1:
+            return plans[0].to_json()
+        entities: dict[str, Estimate] = {}
+        for plan in plans:
+            for name, estimate in plan.entities.items():
+                entities[name] = entities.get(name, Estimate()) + estimate
+        seconds = [plan.seconds for plan in plans]
+        longest = None if None in seconds else max(s for s in seconds if s is not None)
+        left = sum_known([plan.quota_left for plan in plans])
+        added = CompanyPlan(entities, sum(plan.reports for plan in plans), left, longest)
+        by_name = {
+            name: {**plan.to_json(), "error": str(plan.failure) if plan.failure else None}
+            for name, plan in self.companies.items()
+        }
+        return {**added.to_json(), "companies": by_name}
+
+
+def plan(
+    settings: Settings,
+    *,
+    companies: Iterable[str] = (),
+    entities: Iterable[str] = (),
+    days: tuple[date | None, date | None] = (None, None),
+) -> Plan:
+    """Tell what `nightly.sync` would cost with the same arguments.
+
+    Raises ConfigError before anything is asked; what fails later is in the plan.
+    """
+    wanted = select(list(entities))
+    chosen = [settings.company(name) for name in companies] or settings.companies()
+    for company in chosen:
+        require_credentials(company)
+    window = _window(settings, chosen, days)
+    lake = Lake(settings.data)
+    ledger = Ledger(settings.ledger_url)
+    try:
+        return Plan(asyncio.run(_companies(settings, ledger, lake, chosen, wanted, window)))
+    finally:
+        ledger.close()
+
+
+def seconds_for(requests: int, left: int, limits: Limits, per_second: float | None = None) -> float:
+    """Return how long so many requests take where `left` more may go out in this hour.
+
+    What does not fit waits for the hours that follow, each taken to be whole.
+    """
+    rate = min(per_second or math.inf, limits.per_second)
+    later = max(0, requests - left)
+    if not later:
+        return requests / rate
+    an_hour = limits.per_hour - limits.held_back(limits.per_hour)
+    hours = math.ceil(later / an_hour)
+    return hours * limits.window + (later - (hours - 1) * an_hour) / rate
+
+
+def _window(
+    settings: Settings, chosen: list[Company], days: tuple[date | None, date | None]
+) -> Window:
+    """Return the window of change time that a sync of these days reads again."""
+    names = nightly.days_range(settings, chosen, days)
+    if names is None:
+        return UP_TO_NOW
+    first, last = (date.fromisoformat(name) for name in names)
+    is_first = first == min(company.start for company in settings.companies())
+    start, end = (
+        datetime.combine(day, time(), settings.zone) for day in (first, last + timedelta(days=1))
+    )
+    return Window(None if is_first else start, end)
+
+
+async def _companies(
+    settings: Settings,
+    ledger: Ledger,
+    lake: Lake,
+    chosen: list[Company],
+    entities: list[Entity],
+    window: Window,
+) -> dict[str, CompanyPlan]:
+    plans = await asyncio.gather(
+        *(_company(settings, ledger, lake, company, entities, window) for company in chosen)
+    )
+    return dict(zip((company.name for company in chosen), plans, strict=True))
+
+
+async def _company(
+    settings: Settings,
+    ledger: Ledger,
+    lake: Lake,
+    company: Company,
+    entities: list[Entity],
+    window: Window,
+) -> CompanyPlan:
+    pace = pace_for(settings, ledger, company.key_id)
+    pace.wait_for_hour = False  # a plan that comes an hour later is of no use
+    found = CompanyPlan()
+    try:
+        async with Client(company, pace) as client, asyncio.TaskGroup() as group:
+            tasks = {
+                entity.name: group.create_task(
+                    Desk(entity, client, ledger, lake, settings, window).estimate()
+                )
+                for entity in entities
+            }
+    except ExceptionGroup as errors:
+        first = errors.exceptions[0]
+        if not isinstance(first, BlsyncError):
+            raise
+        found.error = first
+        return found
+    found.entities = {name: task.result() for name, task in tasks.items()}
+    if _are_reports_due(settings, ledger, company, found.entities.values()):
+        found.reports = REPORTS
+    found.quota_left = pace.left()
+    if found.requests is not None:
+        found.seconds = seconds_for(found.requests, found.quota_left, pace.limits)
+    return found
+
+
+def _are_reports_due(
+    settings: Settings, ledger: Ledger, company: Company, estimates: Iterable[Estimate]
+) -> bool:
+    """Tell whether `reconcile.ask` will ask: something lands, or what is kept is out of date."""
+    estimates = list(estimates)
+    if any(estimate.error for estimate in estimates):
+        return False  # no build follows
+    figures = reconcile.kept(settings, company).figures
+    landed_at = loads.last_change(ledger, company.company_id)
+    fetched_at = max((row["fetched_at"] for row in figures), default=None)
+    today = datetime.now(settings.zone).date()
+    is_today = any(row["as_of_date"] == today for row in figures)
+    is_fresh = fetched_at and is_today and (landed_at is None or landed_at < fetched_at)
+    return not is_fresh or any(estimate.is_news for estimate in estimates)
