@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from blsync.entity import Entity
 from blsync.errors import StorageError
-from blsync.records import KEY_SEPARATOR, Fingerprints, fingerprint, key_of
+from blsync.records import KEY_SEPARATOR, Fingerprints, Versions, fingerprint, key_of
 
 ROW_GROUP = 4 * 2**20
 """Bytes in memory of a row group: some 1,500 invoices. Compaction makes larger ones."""
@@ -117,29 +117,28 @@ class Lake:
                 pq.write_table(entity.schema.empty_table(), draft)
 
     def held(self, entity: Entity, company_id: str, since: datetime | None) -> Fingerprints:
-        """Return the record versions held that changed at `since` or later.
+        """Return the versions held as they were last seen, of records that changed at `since` on.
 
         Those in quarantine are held too: the same fault is not reported anew every night. Those of
         a record that is marked deleted are not: should it come back, it lands again.
         """
-        fields = {feed.change_field for feed in entity.feeds}
         # A record without a change time may be any age: it always counts.
         recent = pc.scalar(since is None)
-        for name in fields:
+        for name in {feed.change_field for feed in entity.feeds}:
             recent |= (pc.field(name) >= since) | pc.field(name).is_null()
-        found = Fingerprints()
         columns = ["_payload", "_pulled_at", *entity.key]
         deleted = self._deleted(entity, company_id)
+        versions = Versions()
         for batch in self._batches(entity, company_id, columns, recent & _UPSERTS):
-            payloads, *others = (column.to_pylist() for column in batch.columns)
-            if deleted:
-                keys = map(KEY_SEPARATOR.join, zip(*others[1:], strict=True))
-                payloads = [
-                    payload
-                    for payload, at, key in zip(payloads, others[0], keys, strict=True)
-                    if key not in deleted or at > deleted[key]
-                ]
-            found.add([payload.encode() for payload in payloads])
+            payloads, times, *parts = (column.to_pylist() for column in batch.columns)
+            keys = list(map(KEY_SEPARATOR.join, zip(*parts, strict=True)))
+            gone = [
+                key in deleted and at <= deleted[key] for key, at in zip(keys, times, strict=True)
+            ]
+            versions.add(
+                keys, times, [None if g else p for g, p in zip(gone, payloads, strict=True)]
+            )
+        found = Fingerprints(versions.latest())
         for payloads in self._quarantined(entity, company_id):
             found.add(payloads)
         return found
@@ -160,10 +159,8 @@ class Lake:
         if deleted := self._deleted(entity, company_id):
             gone = pa.table({"key": list(deleted), "deleted_at": list(deleted.values())})
             rows = rows.join(gone, "key")
-            alive = (pc.field("pulled_at_max") > pc.field("deleted_at")) | pc.field(
-                "deleted_at"
-            ).is_null()
-            rows = rows.filter(alive)
+            came_back = pc.field("pulled_at_max") > pc.field("deleted_at")
+            rows = rows.filter(came_back | pc.field("deleted_at").is_null())
         held = rows.select(["key", "at_max"]).rename_columns(["key", "at"])
         known = held["key"]
         odd = {

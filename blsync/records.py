@@ -35,11 +35,39 @@ class Received:
     pulled_at: datetime
 
 
+Marks = np.ndarray[Any, np.dtype[np.uint64]]
+
+
+class Versions:
+    """Versions of records in the order in which they were pulled, in 24 bytes each."""
+
+    def __init__(self) -> None:
+        self._parts: list[Marks] = [np.empty((3, 0), np.uint64)]
+
+    def add(
+        self, keys: Sequence[str], times: Sequence[datetime], payloads: Sequence[str | None]
+    ) -> None:
+        """Add versions with their keys and times of pull; no payload: the record was deleted."""
+        marks = [fingerprint(payload.encode()) if payload else 0 for payload in payloads]
+        pulled = [int(at.timestamp() * 1_000_000) for at in times]
+        numbered = [fingerprint(key.encode()) for key in keys]
+        self._parts.append(np.array([numbered, pulled, marks], np.uint64))
+
+    def latest(self) -> Marks:
+        """Return the fingerprint of each record's latest version."""
+        keys, pulled, marks = np.concatenate(self._parts, axis=1)
+        order = np.lexsort((pulled, keys))
+        is_last = np.append(np.diff(keys[order]) != 0, True)[: len(order)]
+        latest: Marks = marks[order][is_last]
+        seen: Marks = latest[latest != 0]
+        return seen
+
+
 class Fingerprints:
     """Which versions of records are known, in 8 bytes each."""
 
-    def __init__(self) -> None:
-        self._sorted = np.empty(0, np.uint64)
+    def __init__(self, marks: Marks | None = None) -> None:
+        self._sorted = np.empty(0, np.uint64) if marks is None else np.unique(marks)
         self._recent: set[int] = set()
 
     def are_new(self, payloads: Sequence[bytes | msgspec.Raw]) -> list[bool]:
