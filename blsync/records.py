@@ -232,18 +232,19 @@ def _transposed(records: Sequence[Any], width: int) -> list[Sequence[Any]]:
 
 
 def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    is_null = pa.array([value is None for value in values]) if None in values else None
+    if not pa.types.is_nested(kind):
+        return pa.array(values, kind)
+    nulls = [value is None for value in values]
+    is_null = pa.array(nulls) if any(nulls) else None
     if pa.types.is_list(kind):
         ends = accumulate((len(value or ()) for value in values), initial=0)
         inner = _array([part for value in values for part in value or ()], kind.value_type)
         offsets = pa.array(ends, pa.int32())
         return pa.ListArray.from_arrays(offsets, inner, type=kind, mask=is_null)
-    if pa.types.is_struct(kind):
-        fields = [kind.field(number) for number in range(kind.num_fields)]
-        columns = _transposed(values, len(fields))
-        inner = [_array(column, field.type) for column, field in zip(columns, fields, strict=True)]
-        return pa.StructArray.from_arrays(inner, fields=fields, mask=is_null)
-    return pa.array(values, kind)
+    fields = [kind.field(number) for number in range(kind.num_fields)]
+    columns = _transposed(values, len(fields))
+    inner = [_array(column, field.type) for column, field in zip(columns, fields, strict=True)]
+    return pa.StructArray.from_arrays(inner, fields=fields, mask=is_null)
 
 
 def _reject(load_id: str, received: Received, reason: str) -> dict[str, Any]:
