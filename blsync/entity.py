@@ -107,12 +107,6 @@ class Entity:
         names = self.model.__struct_encode_fields__
         return "createdAt" if "createdAt" in names else self.feeds[0].change_field
 
-    @cached_property
-    def free_form_fields(self) -> list[str]:
-        """Names of the model's fields that hold JSON of any shape."""
-        hints = get_type_hints(self.model, include_extras=True)
-        return [name for name in self.model.__struct_fields__ if hints[name] is FreeForm]
-
 
 LOAD_COLUMNS = [
     pa.field("_company_id", pa.string(), nullable=False),
@@ -131,6 +125,8 @@ _PLAIN: dict[Any, pa.DataType] = {
     datetime: pa.timestamp("us", "UTC"),
     FreeForm: pa.string(),
 }
+FREE_FORM = {b"blsync": b"json"}
+"""Metadata of an Arrow field that holds JSON of any shape as text."""
 
 
 def _strict(hint: Any) -> Any:
@@ -155,7 +151,10 @@ def _strict(hint: Any) -> Any:
 def _fields(model: type[Record]) -> list[pa.Field]:
     hints = get_type_hints(model, include_extras=True)
     names = zip(model.__struct_fields__, model.__struct_encode_fields__, strict=True)
-    return [pa.field(encoded, _arrow_type(hints[name])) for name, encoded in names]
+    return [
+        pa.field(encoded, _arrow_type(hint), metadata=FREE_FORM if hint is FreeForm else None)
+        for encoded, hint in ((encoded, hints[name]) for name, encoded in names)
+    ]
 
 
 def _arrow_type(hint: Any) -> pa.DataType:

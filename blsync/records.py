@@ -21,8 +21,8 @@ UNTYPED = (msgspec.MsgspecError, UnicodeDecodeError, OverflowError, RecursionErr
 """Raised by a record that cannot be typed."""
 KEY_SEPARATOR = "\x1f"
 """Stands between the parts of a key that is held as one text."""
-_UNFIT = (pa.ArrowInvalid, OverflowError)
-"""What Arrow raises for a value that its column cannot hold."""
+_UNFIT = (pa.ArrowInvalid, OverflowError, UnicodeDecodeError)
+"""Raised by a value that its column cannot hold."""
 _RECENT = 65_536
 
 
@@ -173,10 +173,6 @@ def _typed(entity: Entity, payload: msgspec.Raw, unknown: set[str] | None) -> An
         record = entity.decoder.decode(payload)
         if unknown is not None:
             unknown |= _unknown_fields(entity.model, msgspec.json.decode(payload), "")
-    str(payload, "utf-8")  # the payload is landed as text
-    for name in entity.free_form_fields:
-        text = str(getattr(record, name), "utf-8")
-        setattr(record, name, None if text == "null" else text)
     return record
 
 
@@ -218,9 +214,7 @@ def _table(
         [str(received.payload, "utf-8") for received in batch],
     ]
     columns = [*_transposed(records, len(entity.schema) - len(load)), *load]
-    arrays = [
-        _array(values, field.type) for values, field in zip(columns, entity.schema, strict=True)
-    ]
+    arrays = [_array(values, field) for values, field in zip(columns, entity.schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=entity.schema)
 
 
@@ -231,20 +225,26 @@ def _transposed(records: Sequence[Any], width: int) -> list[Sequence[Any]]:
     return list(zip(*rows, strict=True)) if rows else [()] * width
 
 
-def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+def _array(values: Sequence[Any], field: pa.Field) -> pa.Array:
+    kind = field.type
     if not pa.types.is_nested(kind):
-        return pa.array(values, kind)
+        return pa.array(map(_json_text, values) if field.metadata else values, kind)
     nulls = [value is None for value in values]
     is_null = pa.array(nulls) if any(nulls) else None
     if pa.types.is_list(kind):
         ends = accumulate((len(value or ()) for value in values), initial=0)
-        inner = _array([part for value in values for part in value or ()], kind.value_type)
+        inner = _array([part for value in values for part in value or ()], kind.value_field)
         offsets = pa.array(ends, pa.int32())
         return pa.ListArray.from_arrays(offsets, inner, type=kind, mask=is_null)
     fields = [kind.field(number) for number in range(kind.num_fields)]
     columns = _transposed(values, len(fields))
-    inner = [_array(column, field.type) for column, field in zip(columns, fields, strict=True)]
+    inner = [_array(column, part) for column, part in zip(columns, fields, strict=True)]
     return pa.StructArray.from_arrays(inner, fields=fields, mask=is_null)
+
+
+def _json_text(value: msgspec.Raw | None) -> str | None:
+    text = None if value is None else str(value, "utf-8")
+    return None if text == "null" else text
 
 
 def _reject(load_id: str, received: Received, reason: str) -> dict[str, Any]:
@@ -260,7 +260,7 @@ def _reject(load_id: str, received: Received, reason: str) -> dict[str, Any]:
 def _culprit(entity: Entity, record: Any) -> str:
     for field, value in zip(entity.schema, astuple(record), strict=False):
         try:
-            _array([value], field.type)
+            _array([value], field)
         except _UNFIT:
             return str(field.name)
     return "the record"

@@ -140,6 +140,11 @@ def test_the_first_pull_lands_every_record_once_and_exactly(configure, sandbox):
     assert any(row["isActive"] is False for row in landed(loaded, "accounts"))
 
 
+def test_the_models_know_every_field_that_is_documented(configure, sandbox):
+    results = run(configure(sandbox), *ENTITIES)
+    assert {name: r.unknown_fields for name, r in results.items() if r.unknown_fields} == {}
+
+
 def test_the_footer_of_a_file_holds_its_window_and_counts(configure, sandbox):
     loaded = configure(sandbox)
     before = datetime.now(UTC)

@@ -21,6 +21,7 @@ class Pricing(Record):
     cost_price: UnitAmount | None = None
     selling_price: UnitAmount | None = None
     currency: str | None = None
+    price_groups: FreeForm = NOTHING
 
 
 class Inventory(Record):

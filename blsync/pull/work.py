@@ -16,7 +16,7 @@ from blsync.ledger.loads import Cost, Load, SpooledPage, Walk
 from blsync.quota import Pace
 from blsync.settings import Company, Settings
 
-MOST_WALKS = 8
+MOST_WALKS = 4
 """Walks of a company that are open at once, at most."""
 
 Progress = Callable[[str, int, int | None, Pace], None]
@@ -78,6 +78,8 @@ class Work:
     result: Result = field(default_factory=Result)
     totals: dict[str, int | None] = field(default_factory=dict)
     """What the server said of all records of a feed, in this run."""
+    told_by: str | None = None
+    """The request that told the last of them."""
     ended: set[str] = field(default_factory=set)
     """Walks whose last page was read in this run."""
     _walks: dict[str, Walk] = field(default_factory=dict)
