@@ -116,18 +116,24 @@ def pace(folder: Path, invoices: int, rounds: int) -> None:
             shutil.rmtree(own)
     rows, slowest = [], 0.0
     for name, together in runs.items():
-        walk = statistics.median(
-            max(run.printed["ended"] for run in pair) - min(run.printed["began"] for run in pair)
-            for pair in together
+        walk, landed = (
+            statistics.median(
+                max(run.printed.get(end, run.printed["ended"]) for run in pair)
+                - min(run.printed["began"] for run in pair)
+                for pair in together
+            )
+            for end in ("read", "ended")
         )
         wall = statistics.median(max(run.wall for run in pair) for pair in together)
         requests = statistics.median(max(run.requests for run in pair) for pair in together)
         refused = max(run.refused for pair in together for run in pair)
-        rows.append((name, f"{walk:.2f}", f"{wall:.2f}", f"{requests:.0f}", f"{refused}"))
+        rows.append(
+            (name, *(f"{s:.2f}" for s in (walk, landed, wall)), f"{requests:.0f}", f"{refused}")
+        )
         slowest = slowest if name == bare else max(slowest, walk)
     table(
         f"pace: {pages} pages, 10/s, 50 ms an answer, ideal {pages / 10:g} s, medians of {rounds}",
-        ("", "walk s", "process s", "requests", "refused (most)"),
+        ("", "walk s", "landed s", "process s", "requests", "refused (most)"),
         rows,
     )
     verdict("slower walk of blsync, s", slowest, pages / 10 + 1.5, ".1f", most=True)

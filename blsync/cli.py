@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import sys
+import webbrowser
 from collections.abc import Sequence
 from datetime import date
 from enum import StrEnum
@@ -300,15 +301,22 @@ def _day(text: str | None, option: str) -> date | None:
 
 
 @app.command()
-def build() -> None:
+def build(
+    is_full: Annotated[
+        bool, typer.Option("--full", help="From the landing alone, not from the build before.")
+    ] = False,
+) -> None:
     """Build, check and publish the marts from what has landed; asks BigLedger nothing.
 
-    Example: `blsync build`
+    What an earlier build brought into the history stays, and only new loads are read; --full reads
+    all of them again.
+
+    Examples: `blsync build`, `blsync build --full`
     """
     from blsync import nightly
 
     current = settings.load()
-    nightly.build(current, say)
+    nightly.build(current, say, is_full=is_full)
     out.print(f"Published {marts.published_file(current)}", soft_wrap=True)
 
 
@@ -395,7 +403,25 @@ def status_command(as_json: Json = False) -> None:
         title = f"{name}: {company['quota_left']} requests left this hour (times in UTC)"
         _print_table(title, *_status_table(company["entities"]))
         _print_findings(company["entities"])
+        _print_reconciliation(company["reconciliation"])
     out.print(f"Published: {report['published_at'] or 'nothing yet'}")
+
+
+def _print_reconciliation(compared: dict[str, Any] | None) -> None:
+    if compared is None:
+        return
+    counts = ", ".join(f"{compared[name]} {name.replace('_', ' ')}" for name in _COUNTS)
+    healed = f" ({compared['healed']} of them healed)" if compared["healed"] else ""
+    out.print(f"Compared with BigLedger's own figures: {counts}{healed}", soft_wrap=True)
+    for check, off in compared["failing"].items():
+        figures = "figure" if off["rows"] == 1 else "figures"
+        out.print(
+            f"{check}: {off['rows']} {figures} differ, by {off['difference']} in all",
+            soft_wrap=True,
+        )
+
+
+_COUNTS = ("fail", "not_comparable", "pass")
 
 
 def _status_table(entities: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
@@ -476,6 +502,42 @@ def query(
         writer.writerows(rows)
     else:
         _print_table(None, names, rows)
+
+
+Open = Annotated[bool, typer.Option("--open", help="Open it in the browser.")]
+
+
+@app.command("report")
+def report_command(
+    is_opened: Open = False,
+    output: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
+) -> None:
+    """Write the published marts as one HTML page that needs no network.
+
+    Every sync does it too, into the data folder.
+
+    Examples: `blsync report --open`, `blsync report --output report.html`
+    """
+    from blsync import report
+
+    _show_page(report.write(settings.load(), output).path, is_opened)
+
+
+@app.command()
+def docs(is_opened: Open = False) -> None:
+    """Build the marts' documentation (dbt's site: tables, columns, lineage) as one HTML page.
+
+    Example: `blsync docs --open`
+    """
+    from blsync import report
+
+    _show_page(report.write_docs(settings.load(), say), is_opened)
+
+
+def _show_page(path: Path, is_opened: bool) -> None:
+    sys.stdout.write(f"{path}\n")
+    if is_opened and not webbrowser.open(path.as_uri()):
+        say("No browser could be started here; open the file yourself.")
 
 
 @push_app.command("plan")

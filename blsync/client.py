@@ -103,13 +103,17 @@ _LIST = msgspec.json.Decoder(_ListEnvelope)
 
 @dataclass(frozen=True)
 class Answer:
-    """A successful answer: `data` is the JSON of the envelope's data, `at` the server's clock."""
+    """A successful answer: `data` is the JSON of the envelope's data, `at` the server's clock.
+
+    `made_at` is when it was made, by that clock, where its headers say so.
+    """
 
     body: bytes
     data: msgspec.Raw
     request_id: str
     at: datetime
     pagination: _Pagination | None
+    made_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -346,6 +350,7 @@ class Client:
                 request_id,
                 _server_time(response, envelope.meta),
                 envelope.pagination,
+                _made_at(response),
             )
         raise _error(what, response, envelope, request_id, self.company, has_cursor=has_cursor)
 
@@ -493,6 +498,18 @@ def _page(path: str, answer: Answer) -> Page:
         answer.request_id,
         answer.at,
     )
+
+
+def _made_at(response: httpx.Response) -> datetime | None:
+    """Return when an answer was made, where `Age` or `Last-Modified` says so."""
+    age = response.headers.get("age", "")
+    if age.isdecimal() and len(age) < 9:
+        return _server_time(response, msgspec.Raw(b"null")) - timedelta(seconds=int(age))
+    try:
+        at: datetime = parsedate_to_datetime(response.headers.get("last-modified", ""))
+    except ValueError:
+        return None
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _server_time(response: httpx.Response, meta: msgspec.Raw) -> datetime:

@@ -22,7 +22,7 @@ from dagster_dbt import (
 )
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
-from blsync import marts, reconcile, settings, upkeep
+from blsync import differences, marts, reconcile, report, settings, upkeep
 from blsync.abreast import INTERRUPTED, abreast
 from blsync.entities import ENTITIES
 from blsync.entity import Entity
@@ -216,6 +216,7 @@ _INPUTS = {
     "companies": "The companies, their currency, and the business day of the build.",
     "report_figures": "What BigLedger's own reports say, for reconciliation.",
     "loads": "Every load from the ledger, for the marts' sync_log.",
+    "push_log": "Every attempt at a pushed operation from the ledger, for the marts' push_log.",
 }
 
 
@@ -239,18 +240,19 @@ def inputs(
     """Ask BigLedger's reports and write what a build reads beside the landing."""
     with _failing_clearly(watch):
         asked = []
+        watch.other_requests = watch.other_throttled_ms = 0
         say = watch.say or context.log.warning
         for company in COMPANIES:
             try:
-                facts = reconcile.ask(SETTINGS, company, wait=watch.wait, say=say)
+                facts, read = differences.ask(SETTINGS, company, wait=watch.wait, say=say)
                 asked.append((company, facts))
+                watch.other_requests += facts.requests + read.requests
+                watch.other_throttled_ms += facts.throttled_ms + read.throttled_ms
             except BlsyncError as error:  # the others are built all the same
                 if len(COMPANIES) == 1:
                     raise
                 say(f"{company.name} cannot be compared with BigLedger: {error}")
                 asked.append((company, reconcile.kept(SETTINGS, company)))
-        watch.other_requests = sum(facts.requests for _, facts in asked)
-        watch.other_throttled_ms = sum(facts.throttled_ms for _, facts in asked)
         for name, rows in marts.write_inputs(SETTINGS, asked, say).items():
             yield dg.MaterializeResult(
                 asset_key=["inputs", name], metadata={"dagster/row_count": rows}
@@ -277,12 +279,12 @@ class _failing_clearly:  # noqa: N801 (reads as a statement)
 
 
 class Translator(DagsterDbtTranslator):
-    """Names dbt's models by their schema: `staging/…`, `finance/…`."""
+    """Names dbt's models by their schema: `staging/…`, `history/…`, `finance/…`."""
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
-        """Return schema and name for a model; sources and tests as dbt's meta says."""
+        """Return schema and table for a model; sources and tests as dbt's meta says."""
         if dbt_resource_props["resource_type"] == "model":
-            return dg.AssetKey([dbt_resource_props["schema"], dbt_resource_props["name"]])
+            return dg.AssetKey([dbt_resource_props["schema"], dbt_resource_props["alias"]])
         return super().get_asset_key(dbt_resource_props)
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
@@ -362,19 +364,65 @@ def _table_metadata(tables: Mapping[str, marts.Table], key: dg.AssetKey) -> Mapp
     owners=OWNERS,
     kinds={"duckdb"},
     description="The marts as analysts open them: one DuckDB file, replaced by one rename.",
+    check_specs=[
+        dg.AssetCheckSpec(
+            "reconciliation",
+            asset=["published", "finance"],
+            description="The marts against BigLedger's own reports, balances and totals.",
+        )
+    ],
 )
 def published(
     context: dg.AssetExecutionContext, watch: dg.ResourceParam[Watch]
-) -> dg.MaterializeResult[Any]:
-    """Publish the build."""
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Publish the build, and show what of it does not tie out."""
     with _failing_clearly(watch):
         rows = marts.publish(SETTINGS, watch.say or context.log.info)
         off = marts.tie_out(SETTINGS)
-    return dg.MaterializeResult(
+        compared = differences.summary(SETTINGS)
+    yield dg.MaterializeResult(
         metadata={
             "path": dg.MetadataValue.path(str(marts.published_file(SETTINGS))),
             "dagster/row_count": sum(rows.values()),
             "tie_out": {name: str(value) for name, value in off.items()},
+        },
+        check_results=[_reconciliation_check(compared)],
+    )
+
+
+def _reconciliation_check(compared: Mapping[str, Mapping[str, Any]]) -> dg.AssetCheckResult:
+    """Show what does not tie out, company by company; a warning, because it stops nothing."""
+    return dg.AssetCheckResult(
+        check_name="reconciliation",
+        passed=not any(of_company["fail"] for of_company in compared.values()),
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={company: dict(found) for company, found in compared.items()},
+    )
+
+
+@dg.asset(
+    key=["published", "report"],
+    group_name="published",
+    deps=[published],
+    owners=OWNERS,
+    kinds={"python"},
+    description="The published marts on one page (HTML) that needs no network.",
+)
+def report_page(watch: dg.ResourceParam[Watch]) -> dg.MaterializeResult[Any]:
+    """Write the report."""
+    with _failing_clearly(watch):
+        written = report.write(SETTINGS)
+    is_one = len(written.headlines) == 1
+    figures = {
+        name if is_one else f"{name} ({company})": figure
+        for company, headlines in written.headlines.items()
+        for name, figure in headlines.items()
+    }
+    return dg.MaterializeResult(
+        metadata={
+            "path": dg.MetadataValue.path(str(written.path)),
+            **figures,
+            "picture": dg.MetadataValue.md(written.markdown),
         }
     )
 
@@ -465,7 +513,7 @@ def watch_of_caller() -> Watch:
 
 
 defs = dg.Definitions(
-    assets=[raw, inputs, warehouse, published],
+    assets=[raw, inputs, warehouse, published, report_page],
     jobs=[nightly, backfill, build, compact],
     schedules=[nightly_sync, weekly_compaction],
     executor=dg.in_process_executor,

@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -91,6 +91,11 @@ class Lake:
     def build_lock(self) -> Path:
         """Return the file that is locked by whoever builds the marts, or exchanges folders."""
         return self.data / "build.lock"
+
+    @property
+    def full_build_marker(self) -> Path:
+        """Return the file that has the next build start from the landing alone while it exists."""
+        return self.data / "build.full"
 
     def put_page(self, path: Path, body: bytes) -> None:
         """Write a page to the spool.
@@ -173,6 +178,16 @@ class Lake:
         return pa.concat_tables(
             [held, pa.table([others, pa.nulls(len(others), _TIME)], schema=held.schema)]
         )
+
+    def keys_dated(self, entity: Entity, company_id: str, first: date, last: date) -> pa.Array:
+        """Return the keys of the live records held of which a version has a `date` in between."""
+        dated = (pc.field("date") >= first) & (pc.field("date") <= last) & _UPSERTS
+        parts = [pa.array([], pa.string())]
+        for batch in self._batches(entity, company_id, list(entity.key), dated):
+            parts.append(pc.binary_join_element_wise(*batch.columns, KEY_SEPARATOR))
+        found = pa.chunked_array(parts).unique()
+        live = self.held_keys(entity, company_id)["key"].combine_chunks()
+        return found.filter(pc.is_in(found, live))
 
     def land(
         self,

@@ -3,13 +3,18 @@
 Only one process may write a DuckDB file and an open reader blocks it. So dbt writes `build.duckdb`;
 what is published is a copy under another name, renamed onto `blsync.duckdb` once it is whole.
 Readers keep the file that they opened.
+
+The build file holds what earlier nights built: history and staging grow by new loads alone. Without
+it, everything is built from the landing.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -27,15 +32,20 @@ import xlsxwriter
 from blsync.entities import ENTITIES
 from blsync.errors import BuildError, ConfigError, StorageError
 from blsync.lake import Lake, appearing, storage
-from blsync.ledger import Ledger, loads
-from blsync.reconcile import COMPANIES, FIGURES, Facts
+from blsync.ledger import Ledger, loads, plans
+from blsync.reconcile import COMPANIES, FIGURES, LIST_TOTALS, Facts, marked, totals
 from blsync.settings import ROOT, Company, Settings
 
 PROJECT = ROOT / "warehouse"
 SCHEMAS = ("finance", "history", "proposals")
+STORAGE_VERSION = "v1.0.0"
+"""Of the build, and so of the published copy: DuckDB 1.0 and later open it."""
 CHECKS = (
+    "account_balance",
     "aged_receivables",
     "balance_sheet",
+    "customer_balance",
+    "list_totals",
     "profit_and_loss",
     "stock_valuation",
     "trial_balance",
@@ -45,8 +55,10 @@ USER_TABLES = {
     "period_close.csv": "company_id,period,closed_at",
     "fiscal_year.csv": "company_id,start_month",
 }
+MOST_MEMORY = 3 * 2**30
+"""Bytes: a build of a million invoices stays below 4 GB with it."""
 _INSTANT = pa.timestamp("us", "UTC")
-_LOADS = pa.schema(
+LOADS = pa.schema(
     [
         ("company_id", pa.string()),
         ("load_id", pa.string()),
@@ -62,6 +74,30 @@ _LOADS = pa.schema(
         ("committed_at", _INSTANT),
     ]
 )
+PUSH_LOG = pa.schema(
+    [
+        ("company_id", pa.string()),
+        ("plan_id", pa.string()),
+        ("row", pa.int64()),
+        ("attempt_no", pa.int64()),
+        ("entity", pa.string()),
+        ("action", pa.string()),
+        ("natural_key", pa.string()),
+        ("state", pa.string()),
+        ("outcome", pa.string()),
+        ("remote_id", pa.string()),
+        ("batch_id", pa.string()),
+        ("request_id", pa.string()),
+        ("error_code", pa.string()),
+        ("error", pa.string()),
+        ("is_verified", pa.bool_()),
+        ("planned_at", _INSTANT),
+        ("sent_at", _INSTANT),
+        ("answered_at", _INSTANT),
+    ]
+)
+ADDRESS = re.compile(r"([^\s@'\"<>()`:,;])[^\s@'\"<>()`:,;]*@(?=[\w-]+\.)")
+"""A mail address up to its domain, which stays; so does the first letter."""
 
 
 def published_file(settings: Settings) -> Path:
@@ -74,8 +110,15 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
     return {
         "BLSYNC_DATA": str(settings.data),
         "BLSYNC_SEEDS": str(settings.seeds),
+        "BLSYNC_BUILD_MEMORY": f"{_build_memory() // 2**20}MiB",
         "DBT_LOG_LEVEL_FILE": "none",  # Dagster keeps the log of each run
     }
+
+
+def _build_memory() -> int:
+    """Return the bytes that DuckDB may use before it spills; what dbt needs comes on top."""
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(MOST_MEMORY, installed * 6 // 10)
 
 
 def dbt_executable() -> str:
@@ -123,12 +166,41 @@ def _write_inputs(
     ledger = Ledger(settings.ledger_url)
     try:
         done = loads.history(ledger)
+        figures = [row for row in figures if row["report"] != LIST_TOTALS]
+        figures += [row for name in about for row in totals(settings, ledger, name)]
+        pushed = [_without_addresses(row) for row in plans.history(ledger)]
     finally:
         ledger.close()
     lake.write_input("companies", list(about.values()), COMPANIES)
+    figures = marked(figures, _compared_before(settings))
     lake.write_input("report_figures", figures, FIGURES)
-    lake.write_input("loads", done, _LOADS)
-    return {"companies": len(about), "report_figures": len(figures), "loads": len(done)}
+    lake.write_input("loads", done, LOADS)
+    lake.write_input("push_log", pushed, PUSH_LOG)
+    return {
+        "companies": len(about),
+        "report_figures": len(figures),
+        "loads": len(done),
+        "push_log": len(pushed),
+    }
+
+
+def _without_addresses(row: dict[str, Any]) -> dict[str, Any]:
+    """Mask mail addresses: a customer's is its key, and the server repeats it in its messages."""
+    masked = {
+        name: ADDRESS.sub(r"\1***@", row[name] or "") or None for name in ("natural_key", "error")
+    }
+    return row | masked
+
+
+def _compared_before(settings: Settings) -> list[dict[str, Any]]:
+    """Return what did not tie out at the last published build, or had not at the one before."""
+    try:
+        names, rows = fetch_rows(
+            settings, "from finance.reconciliation where status = 'fail' or failed_before"
+        )
+    except (BuildError, ConfigError, StorageError):  # nothing published, or by an earlier version
+        return []
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def refresh_inputs(settings: Settings) -> None:
@@ -156,16 +228,48 @@ def building(settings: Settings, say: Callable[[str], None]) -> Iterator[Path]:
     """Hold `build.duckdb` for one build; yields a folder for dbt's artifacts.
 
     The build counts as whole only when the block ends without an error: `publish` takes no other.
+    Where the models changed, or `ask_for_full_build` was called, it begins with an empty file.
     """
     with _build_lock(settings, say):
         whole = _whole_marker(settings)
-        whole.unlink(missing_ok=True)
         artifacts = settings.data / "dbt"
         with storage(artifacts):
+            whole.unlink(missing_ok=True)
             artifacts.mkdir(parents=True, exist_ok=True)
+            _begin_anew_if_needed(settings, say)
         yield artifacts
         with storage(whole):
             whole.touch()
+
+
+def ask_for_full_build(settings: Settings) -> None:
+    """Have the next build start from the landing alone, also after it was killed on the way."""
+    marker = Lake(settings.data).full_build_marker
+    with storage(marker):
+        marker.touch()
+
+
+def _begin_anew_if_needed(settings: Settings, say: Callable[[str], None]) -> None:
+    file, marker = settings.data / "build.duckdb", Lake(settings.data).full_build_marker
+    told, models = settings.data / "build.models", _fingerprint_of_models()
+    if not marker.exists() and file.exists() and told.exists() and told.read_text() == models:
+        return
+    if file.exists():
+        say("Everything is built anew from the landing; nights after this one are shorter.")
+    # The file goes first and the marks last: killed in between, the next build does the same again.
+    for path in (file, file.with_name("build.duckdb.wal")):
+        path.unlink(missing_ok=True)
+    with duckdb.connect() as db:
+        db.execute(f"attach '{_quoted(file)}' as build (storage_version '{STORAGE_VERSION}')")
+    told.write_text(models)
+    marker.unlink(missing_ok=True)
+
+
+def _fingerprint_of_models() -> str:
+    """Return what changes with any model or macro, and with it what it would have built."""
+    files = [path for part in ("models", "macros") for path in (PROJECT / part).rglob("*.sql")]
+    parts = [(PROJECT / "dbt_project.yml").read_bytes(), *map(Path.read_bytes, sorted(files))]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -246,24 +350,48 @@ def publish(settings: Settings, say: Callable[[str], None] = lambda _: None) -> 
 
 
 def _copy(build: Path, draft: Path) -> dict[str, int]:
-    rows: dict[str, int] = {}
+    """Copy the file as it is and drop what is not public: less work than copying the tables."""
+    if build.with_name(f"{build.name}.wal").exists():
+        duckdb.connect(str(build)).close()  # brings what the log holds into the file
+    shutil.copyfile(build, draft)
     with duckdb.connect() as db:
-        db.execute(f"attach '{_quoted(build)}' as build (read_only)")
-        db.execute(f"attach '{_quoted(draft)}' as draft (storage_version 'v1.0.0')")
-        for full_name, table in _tables(db, "build").items():
-            schema, name = full_name.split(".")
+        # Under the name of the build, because its views say it.
+        db.execute(f"attach '{_quoted(draft)}' as build")
+        _make_tables_of_views(db)
+        schemas = db.execute(
+            "select schema_name from duckdb_schemas() where database_name = 'build' "
+            "and not internal and schema_name <> 'main'"
+        ).fetchall()
+        for (schema,) in schemas:
             if schema not in SCHEMAS:
-                continue
-            target = f'draft."{schema}"."{name}"'
-            db.execute(f'create schema if not exists draft."{schema}"')
-            db.execute(f'create table {target} as from build."{schema}"."{name}"')
-            db.execute(f"comment on table {target} is '{_quoted(table.comment or '')}'")
-            for column, _, meaning in table.columns:
-                text = _quoted(meaning or "")
-                db.execute(f"comment on column {target}.\"{column}\" is '{text}'")
-            rows[full_name] = table.rows
-        db.execute("detach draft")
+                db.execute(f'drop schema build."{schema}" cascade')
+        rows = {name: table.rows for name, table in _tables(db, "build").items()}
+        db.execute("detach build")
     return rows
+
+
+def _make_tables_of_views(db: duckdb.DuckDBPyConnection) -> None:
+    """Make tables of the public views: a view's text names the build, which no analyst has."""
+    views = db.execute(
+        "select schema_name, view_name, comment from duckdb_views() "
+        "where database_name = 'build' and not internal"
+    ).fetchall()
+    public = [view for view in views if view[0] in SCHEMAS]
+    for schema, name, _ in public:  # one may read from another: all are read before any goes
+        db.execute(f'create table build."{schema}"."{name} made" as from build."{schema}"."{name}"')
+    for schema, name, comment in public:
+        columns = db.execute(
+            "select column_name, comment from duckdb_columns() "
+            "where database_name = 'build' and schema_name = ? and table_name = ?",
+            [schema, name],
+        ).fetchall()
+        full_name = f'build."{schema}"."{name}"'
+        db.execute(f"drop view {full_name}")
+        db.execute(f'alter table build."{schema}"."{name} made" rename to "{name}"')
+        db.execute(f"comment on table {full_name} is '{_quoted(comment or '')}'")
+        for column, meaning in columns:
+            text = _quoted(meaning or "")
+            db.execute(f"comment on column {full_name}.\"{column}\" is '{text}'")
 
 
 def _keep_previous(target: Path) -> None:

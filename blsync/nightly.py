@@ -153,9 +153,16 @@ def sync(
     return report
 
 
-def build(settings: Settings, say: Callable[[str], None] = lambda _: None) -> None:
-    """Build, check and publish from what has landed. Raises BuildError and others."""
+def build(
+    settings: Settings, say: Callable[[str], None] = lambda _: None, *, is_full: bool = False
+) -> None:
+    """Build, check and publish from what has landed, where `is_full` from that alone.
+
+    Raises BuildError and others.
+    """
     marts.refresh_inputs(settings)
+    if is_full:
+        marts.ask_for_full_build(settings)
     definitions = _definitions()
     with contextlib.redirect_stdout(io.StringIO()):
         definitions.run(None, definitions.Watch(say=say), has_inputs=False)

@@ -1,13 +1,15 @@
 """What BigLedger's own reports say, as figures that the marts are compared with.
 
-The five reports are asked for today and for the last month end (contract, section 5), right after a
-pull, so that both sides speak of the same books. They are asked again only when something landed
-since, or when the day has changed.
+The five reports (contract, section 5) are asked for today, those of the ledger for the last closed
+month end too, right after a pull, so that both sides speak of the same books. They are asked again
+only when something landed since, when the day has changed, or when they did not tie out.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import csv
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -18,6 +20,7 @@ import msgspec
 import pyarrow as pa
 
 from blsync.client import Answer, Client
+from blsync.entities import ENTITIES
 from blsync.errors import ApiError, Unauthorized
 from blsync.lake import Lake
 from blsync.ledger import Ledger, loads
@@ -35,8 +38,12 @@ FIGURES = pa.schema(
         ("value", pa.decimal128(18, 4)),
         ("request_id", pa.string()),
         ("fetched_at", pa.timestamp("us", "UTC")),
+        ("made_at", pa.timestamp("us", "UTC")),
+        ("failed_before", pa.bool_()),
     ]
 )
+LIST_TOTALS = "list_totals"
+"""Stands for a report: the totals that BigLedger tells of its lists."""
 COMPANIES = pa.schema(
     [
         ("company_id", pa.string()),
@@ -68,10 +75,11 @@ def ask(
     settings: Settings,
     company: Company,
     *,
+    again: bool = False,
     wait: bool = True,
     say: Callable[[str], None] = lambda _: None,
 ) -> Facts:
-    """Return the company's facts, asking BigLedger only where those kept are out of date.
+    """Return the company's facts, asking BigLedger where those kept are out of date, or `again`.
 
     A report that the key may not read, or that the server cannot give, is left out and said.
     Raises Unauthorized, QuotaSpent.
@@ -82,12 +90,90 @@ def ask(
     try:
         landed_at = loads.last_change(ledger, company.company_id)
         fetched_at = max((row["fetched_at"] for row in known.figures), default=None)
-        is_today = any(row["as_of_date"] == today for row in known.figures)
-        if fetched_at and is_today and (landed_at is None or landed_at < fetched_at):
+        days = (today, last_closed(settings, company.company_id, today))
+        are_kept = set(days) <= {row["as_of_date"] for row in known.figures}
+        is_newer = fetched_at and (landed_at is None or landed_at < fetched_at)
+        if is_newer and are_kept and not again:
             return known
-        return asyncio.run(_ask(settings, company, ledger, known, today, wait, say))
+        return asyncio.run(_ask(settings, company, ledger, known, days, wait, say))
     finally:
         ledger.close()
+
+
+def last_closed(settings: Settings, company_id: str, today: date) -> date:
+    """Return the end of the last month that the user's period_close.csv closes.
+
+    Where it closes none, the end of the last calendar month.
+    """
+    ends = []
+    with contextlib.suppress(OSError), (settings.seeds / "period_close.csv").open() as file:
+        for row in csv.DictReader(file):
+            # What is wrong with a row is dbt's to say.
+            with contextlib.suppress(KeyError, ValueError, AttributeError):
+                day = date.fromisoformat(row["period"].strip())
+                if row["company_id"].strip() == company_id and row["closed_at"].strip():
+                    after = (day.replace(day=1) + timedelta(days=31)).replace(day=1)
+                    ends.append(after - timedelta(days=1))
+    calendar = today.replace(day=1) - timedelta(days=1)
+    return max((end for end in ends if end <= today), default=calendar)
+
+
+def totals(settings: Settings, ledger: Ledger, company_id: str) -> list[dict[str, Any]]:
+    """Return the totals that BigLedger last told of its lists, as figures."""
+    found = {entity: loads.drift_of(ledger, company_id, entity) for entity in ENTITIES}
+    return [
+        {
+            "company_id": company_id,
+            "report": LIST_TOTALS,
+            "as_of_date": drift.checked_at.astimezone(settings.zone).date(),
+            "entity_key": entity,
+            "measure": "records",
+            "value": Decimal(drift.total),
+            "request_id": drift.request_id,
+            "fetched_at": drift.checked_at,
+        }
+        for entity, drift in found.items()
+        if drift
+    ]
+
+
+def marked(figures: list[dict[str, Any]], before: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the figures, each with whether it failed when a report before this one was compared.
+
+    `before` are rows of the published reconciliation. One as of the same day or an earlier one
+    counts. A key that failed and is not listed any more is listed as 0.
+    """
+    earlier: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    keys: dict[tuple[Any, ...], set[tuple[str, str]]] = {}
+    for row in before:
+        report = row["check_name"].replace("profit_and_loss", "profit_loss")
+        key, _, measure = row["entity_key"].rpartition(":")
+        place = (row["company_id"], report, row["period_from"])
+        keys.setdefault(place, set()).add((key, measure))
+        earlier.setdefault((*place, key, measure), []).append(row)
+    listed = {(row["as_of_date"], *_place_of(row)) for row in figures}
+    found = []
+    for row in figures:
+        found.append(row | {"failed_before": _failed(earlier, row)})
+        if row["entity_key"] is None:
+            for key, measure in sorted(keys.get(_place_of(row)[:3], ())):
+                new = row | {"entity_key": key, "measure": measure, "failed_before": True}
+                is_listed = (new["as_of_date"], *_place_of(new)) in listed
+                found += [new] if not is_listed and _failed(earlier, new) else []
+    return found
+
+
+def _place_of(row: dict[str, Any]) -> tuple[Any, ...]:
+    names = ("company_id", "report", "period_from", "entity_key", "measure")
+    return tuple(row.get(name) for name in names)
+
+
+def _failed(earlier: dict[tuple[Any, ...], list[dict[str, Any]]], row: dict[str, Any]) -> bool:
+    before = earlier.get(_place_of(row), [])
+    for old in before:  # the same report, built anew: what was said of it stays
+        if (old["source_request_id"], old["as_of_date"]) == (row["request_id"], row["as_of_date"]):
+            return bool(old["failed_before"])
+    return any(r["status"] == "fail" and r["as_of_date"] <= row["as_of_date"] for r in before)
 
 
 def kept(settings: Settings, company: Company) -> Facts:
@@ -97,7 +183,9 @@ def kept(settings: Settings, company: Company) -> Facts:
     if not known:
         return Facts()
     figures = [
-        r for r in lake.read_input("report_figures") if r["company_id"] == company.company_id
+        row
+        for row in lake.read_input("report_figures")
+        if row["company_id"] == company.company_id and row["report"] != LIST_TOTALS
     ]
     return Facts(known[0]["company_name"], known[0]["currency"], figures)
 
@@ -107,7 +195,7 @@ async def _ask(
     company: Company,
     ledger: Ledger,
     known: Facts,
-    today: date,
+    days: tuple[date, date],
     wait: bool,
     say: Callable[[str], None],
 ) -> Facts:
@@ -115,7 +203,7 @@ async def _ask(
     pace.wait_for_hour, pace.say = wait, say
     async with Client(company, pace) as client:
         facts = await _about(client, known, say)
-        answers = await asyncio.gather(*(_figures(client, q, say) for q in _questions(today)))
+        answers = await asyncio.gather(*(_figures(client, q, say) for q in _questions(*days)))
     for rows in answers:
         facts.figures += [{"company_id": company.company_id, **row} for row in rows]
     facts.requests, facts.throttled_ms = client.requests, round(pace.throttled * 1000)
@@ -150,9 +238,8 @@ class _Question:
         ]
 
 
-def _questions(today: date) -> Iterator[_Question]:
-    month_end = today.replace(day=1) - timedelta(days=1)
-    for as_of in (today, month_end):
+def _questions(today: date, month_end: date) -> Iterator[_Question]:
+    for as_of in dict.fromkeys((today, month_end)):
         first = as_of.replace(day=1)
         yield _Question("trial_balance", ("/reports/trial-balance",), as_of, None, _trial_balance)
         yield _Question("balance_sheet", ("/reports/balance-sheet",), as_of, None, _balance_sheet)
@@ -172,6 +259,7 @@ async def _figures(
             "period_from": question.period_from,
             "request_id": answer.request_id,
             "fetched_at": datetime.now(UTC),
+            "made_at": _made_at(answer),
         }
         figures = [
             {**asked, "entity_key": key, "measure": measure, "value": Decimal(value)}
@@ -189,6 +277,24 @@ async def _figures(
             f"shape than documented ({type(error).__name__}: {error})."
         )
     return []
+
+
+_MADE = ("generatedAt", "generated_at", "cachedAt", "cached_at", "asOf")
+
+
+def _made_at(answer: Answer) -> datetime | None:
+    """Return when the report was made: the earliest that its headers or its body say, if any do.
+
+    Where a report has its time is documented nowhere.
+    """
+    body = _JSON.decode(answer.body)
+    told = [answer.made_at] if answer.made_at else []
+    for part in (body.get("meta"), body.get("data")):
+        for name in _MADE if isinstance(part, dict) else ():
+            with contextlib.suppress(msgspec.ValidationError):
+                at = msgspec.convert(part.get(name), datetime)
+                told.append(at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC))
+    return min(told, default=None)
 
 
 async def _answer(client: Client, question: _Question) -> Answer:

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from blsync import marts
+from blsync import differences, marts
 from blsync.entities import ENTITIES
 from blsync.lake import Lake
 from blsync.ledger import Ledger, loads
@@ -15,8 +15,10 @@ from blsync.settings import Company, Settings
 
 
 def report(settings: Settings) -> dict[str, Any]:
-    """Return {companies: {NAME: {entities: {NAME: {covered_until, rows, …}}, quota_left}},
-    published_at}; instants are ISO 8601 in UTC.
+    """Return {companies: {NAME: {entities: {NAME: {covered_until, rows, …}}, quota_left,
+    reconciliation}}, published_at}; instants are ISO 8601 in UTC.
+
+    `reconciliation` is what `differences.summary` says, None where nothing is published.
 
     `rows` are versions landed, delete rows not among them; `drift` is BigLedger's total less the
     records held when they were last compared, None where they never were.
@@ -24,7 +26,11 @@ def report(settings: Settings) -> dict[str, Any]:
     Lake(settings.data)
     ledger = Ledger(settings.ledger_url)
     try:
-        companies = {c.name: _company(settings, ledger, c) for c in settings.companies()}
+        compared = differences.summary(settings)
+        companies = {
+            c.name: _company(settings, ledger, c) | {"reconciliation": compared.get(c.company_id)}
+            for c in settings.companies()
+        }
     finally:
         ledger.close()
     published = marts.published_file(settings)

@@ -27,8 +27,11 @@ from blsync.entities import ENTITIES
 from blsync.sandbox import Options, running
 
 CHECKS = {
+    "account_balance",
     "aged_receivables",
     "balance_sheet",
+    "customer_balance",
+    "list_totals",
     "profit_and_loss",
     "stock_valuation",
     "trial_balance",

@@ -57,7 +57,7 @@ def test_raw_assets_are_partitioned_by_company_and_day_with_one_run_a_range(defi
 def test_marts_have_lineage_from_raw_to_published(definitions):
     graph = definitions.defs.resolve_asset_graph()
     below = graph.get(dg.AssetKey(["raw", "journal_entries"])).child_keys
-    assert dg.AssetKey(["staging", "stg_journal_entries"]) in below
+    assert dg.AssetKey(["history", "journal_entries"]) in below
     above = graph.get(dg.AssetKey(["published", "finance"])).parent_keys
     assert dg.AssetKey(["finance", "trial_balance"]) in above
 

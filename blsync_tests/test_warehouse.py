@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from blsync.entities import ENTITIES
+from blsync.marts import FIGURES, PUSH_LOG
 
 WAREHOUSE = Path(__file__).parent.parent / "warehouse"
 TODAY = date(2026, 3, 15)
@@ -56,17 +57,8 @@ INPUTS = {
         "started_at": INSTANT,
         "committed_at": INSTANT,
     },
-    "report_figures": {
-        "company_id": pa.string(),
-        "report": pa.string(),
-        "as_of_date": pa.date32(),
-        "period_from": pa.date32(),
-        "entity_key": pa.string(),
-        "measure": pa.string(),
-        "value": pa.decimal128(18, 4),
-        "request_id": pa.string(),
-        "fetched_at": INSTANT,
-    },
+    "report_figures": {field.name: field.type for field in FIGURES},
+    "push_log": {field.name: field.type for field in PUSH_LOG},
 }
 
 ACCOUNTS = {
@@ -432,6 +424,7 @@ def write(data: Path, landing: dict[str, list[Row]], figures: list[Row]) -> None
             {"company_id": "alpha", "load_id": "load 15", "entity": "invoices", "window_end": LATER}
         ],
         "report_figures": figures,
+        "push_log": [],
     }
     (data / "inputs").mkdir()
     for name, columns in INPUTS.items():
@@ -560,6 +553,15 @@ PUBLIC = {
     "stock_on_hand": "item_id location_id current available reserved on_order average_cost "
     "stock_value reorder_point alert days_of_cover",
     "inventory_valuation": "as_of_date item_id item_code quantity average_cost stock_value",
+    "stock_history": "day item_id location_id closing_quantity average_cost stock_value "
+    "change_quantity change_value",
+    "cash_flow": "period section line_order line_name account_id amount",
+    "cash_flow_summary": "period opening_cash operating investing financing closing_cash "
+    "ledger_cash_change footing_difference",
+    "restatements": "period closed_at account_id journal_id change_type amount_before amount_after "
+    "amount_delta known_from",
+    "exceptions": "rule severity entity record_id evidence first_seen",
+    "push_log": "plan_id entity action natural_key state remote_id request_id error_code error",
     "sync_log": "entity window_start window_end rows deleted quarantined requests throttled_ms "
     "started_at committed_at",
     "reconciliation": "check_name as_of_date entity_key mart_value source_value difference status "

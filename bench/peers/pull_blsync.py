@@ -1,7 +1,7 @@
 """One pull by blsync with the settings in the environment: the entities named, or all.
 
-Prints one line of JSON: rows, when the pull began and ended (unix seconds), what each entity
-cost. Exit 1 where an entity failed.
+Prints one line of JSON: rows, when the pull began, had its last page and ended (unix seconds), what
+each entity cost. Exit 1 where an entity failed.
 """
 
 from __future__ import annotations
@@ -18,8 +18,13 @@ from blsync.pull import pull
 def main(names: list[str]) -> None:
     chosen = settings.load()
     entities = select(names)
-    began = time.time()
-    results = pull(chosen, chosen.companies()[0], entities)
+    began = read = time.time()
+
+    def watch(*_: object) -> None:
+        nonlocal read
+        read = time.time()
+
+    results = pull(chosen, chosen.companies()[0], entities, progress=watch)
     ended = time.time()
     for name, result in results.items():
         if result.error:
@@ -33,7 +38,9 @@ def main(names: list[str]) -> None:
         for entity in entities
     }
     rows = sum(one["rows"] for one in cost.values())
-    print(json.dumps({"rows": rows, "began": began, "ended": ended, "entities": cost}))
+    print(
+        json.dumps({"rows": rows, "began": began, "read": read, "ended": ended, "entities": cost})
+    )
 
 
 if __name__ == "__main__":

@@ -85,12 +85,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Drift:
-    """What the API said it has (`total`) beside the live records held, and when."""
+    """What the API said it has (`total`, by which request) beside the live records held; when."""
 
     checked_at: datetime
     total: int
     held: int
     walked_at: datetime | None
+    request_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -279,7 +280,7 @@ def drift_of(ledger: Ledger, company_id: str, entity: str) -> Drift | None:
     query = select(drift).where(drift.c.company_id == company_id, drift.c.entity == entity)
     with ledger.begin() as db:
         row = db.execute(query).first()
-    return Drift(row.checked_at, row.total, row.held, row.walked_at) if row else None
+    return Drift(*(getattr(row, name) for name in Drift.__annotations__)) if row else None
 
 
 def put_drift(ledger: Ledger, company_id: str, entity: str, found: Drift) -> None:

@@ -279,6 +279,46 @@ def attempts_of(ledger: Ledger, plan_id: str) -> list[Attempt]:
         ]
 
 
+def history(ledger: Ledger) -> list[dict[str, Any]]:
+    """Return each attempt at each operation of every plan, in order; `attempt_no` counts from 1.
+
+    An operation that was never sent is one row with 0. The ledger keeps an operation's last error
+    alone, so `error` stands with its latest attempt.
+    """
+    place = (attempts.c.plan_id == operations.c.plan_id) & (attempts.c.row == operations.c.row)
+    one = (operations.c.plan_id, operations.c.row)
+    number = func.row_number().over(partition_by=one, order_by=attempts.c.attempt_id)
+    query = (
+        select(
+            plans.c.company_id,
+            plans.c.endpoint.label("entity"),
+            plans.c.created_at.label("planned_at"),
+            *(operations.c[name] for name in ("plan_id", "row", "natural_key", "action", "state")),
+            *(operations.c[name] for name in ("remote_id", "error", "is_verified")),
+            *(attempts.c[name] for name in ("batch_id", "request_id", "outcome", "error_code")),
+            *(attempts.c[name] for name in ("sent_at", "answered_at")),
+            func.count(attempts.c.attempt_id).over(partition_by=one).label("attempts"),
+            number.label("number"),
+        )
+        .join(plans, plans.c.plan_id == operations.c.plan_id)
+        .outerjoin(attempts, place)
+        .order_by(plans.c.created_at, operations.c.plan_id, operations.c.row, "number")
+    )
+    with ledger.begin() as db:
+        return [_logged(dict(row)) for row in db.execute(query).mappings()]
+
+
+def _logged(row: dict[str, Any]) -> dict[str, Any]:
+    sent, number = row.pop("attempts"), row.pop("number")
+    error = json.loads(row["error"]) if row["error"] and number >= sent else None
+    row["attempt_no"] = number if sent else 0
+    row["error"] = None
+    if error:
+        row["error"] = ": ".join(filter(None, (error.get("field"), error.get("message")))) or None
+        row["error_code"] = row["error_code"] or error.get("code")
+    return row
+
+
 def looked_up(ledger: Ledger, plan_id: str, rows: Collection[int], at: datetime) -> None:
     """Write that a look-up found nothing of these held rows."""
     with ledger.begin(durable=True) as db:

@@ -113,6 +113,7 @@ drift = Table(
     Column("total", BigInteger, nullable=False),  # what the API says it has
     Column("held", BigInteger, nullable=False),  # live records in the lake and in quarantine
     Column("walked_at", Instant),  # when the ids were last compared one by one
+    Column("request_id", String(128)),  # the request that told the total
 )
 
 quota_requests = Table(

@@ -7,23 +7,26 @@ its file is in the lake. Killed at any moment, the next run goes on from what co
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 from blsync.client import Client
 from blsync.entity import Entity
 from blsync.errors import BlsyncError, PartlyFailed, QuotaSpent, TooManyRejected, Unauthorized
 from blsync.lake import Lake, alone, storage
 from blsync.ledger import Ledger, loads
-from blsync.ledger.loads import CHANGE, Load, Outcome
+from blsync.ledger.loads import CHANGE, DRIFT, Load, Outcome
 from blsync.pull import drift
-from blsync.pull.land import land, outcome_of
+from blsync.pull.land import Gone, land, outcome_of
 from blsync.pull.walk import feed_of, walk_feed
 from blsync.pull.work import UP_TO_NOW, Crew, Progress, Result, Window, Work
 from blsync.quota import pace_for
 from blsync.settings import Company, Settings, require_credentials
 
-__all__ = ["OVERLAP", "Progress", "Result", "Window", "pull", "raise_failures"]
+__all__ = ["OVERLAP", "Progress", "Result", "Window", "pull", "raise_failures", "reread"]
+
+Find = Callable[[Work, Load], Awaitable[Gone]]
 
 OVERLAP = timedelta(minutes=5)
 """How far behind the covered time a window begins, for changes that were committed late."""
@@ -100,6 +103,52 @@ async def _pull_all(
     return {name: task.result() for name, task in tasks.items()}
 
 
+def reread(
+    settings: Settings,
+    company: Company,
+    entity: Entity,
+    first: date,
+    last: date,
+    *,
+    wait: bool = True,
+    say: Callable[[str], None] = lambda _: None,
+) -> Result:
+    """Read the records of these business dates again, both included; what differs from ours lands.
+
+    For what no change time shows (contract, section 3): a posted entry that was altered, one that
+    was entered late. Raises what `pull` has in its results, and what it raises.
+    """
+    require_credentials(company)
+    lake = Lake(settings.data)
+    ledger = Ledger(settings.ledger_url)
+
+    async def read() -> Result:
+        pace = pace_for(settings, ledger, company.key_id)
+        pace.wait_for_hour, pace.say = wait, say
+        async with Client(company, pace) as client:
+            work = Work(entity, company, client, pace, ledger, lake, Crew(), settings, _unseen, say)
+            busy = f"Another sync is pulling {entity.name}; waiting for it."
+            async with alone(lake.lock_of(entity, company.company_id), say, busy):
+                now = datetime.now(UTC)
+                load_id = loads.new_id(now)
+                load = Load(load_id, company.company_id, entity.name, now, now, now, DRIFT)
+                loads.start(ledger, load)
+                # Killed on the way, it is finished as any look for drift.
+                await _finish(work, load, partial(drift.read_dates, first=first, last=last))
+            work.result.requests = client.requests
+            work.result.throttled_ms = round(pace.throttled * 1000)
+            return work.result
+
+    try:
+        return asyncio.run(read())
+    finally:
+        ledger.close()
+
+
+def _unseen(*_: object) -> None:
+    """Show no progress."""
+
+
 def _drop_left_spools(lake: Lake, ledger: Ledger) -> None:
     """Drop the pages of loads that landed before they were killed."""
     # Listed before the ledger is asked: a load is in it before its first page is spooled.
@@ -161,8 +210,11 @@ async def _finish_left_open(work: Work) -> bool:
     return load.kind == CHANGE and load.window_end is None and feeds <= work.ended
 
 
-async def _finish(work: Work, load: Load) -> None:
-    """Bring a load to its end: walks that are left, the lake, the ledger."""
+async def _finish(work: Work, load: Load, find: Find | None = None) -> None:
+    """Bring a load to its end: walks that are left, the lake, the ledger.
+
+    `find` brings what a load of the kind drift is about, where that is no comparison of all ids.
+    """
     path = work.lake.file_of(work.entity, load.company_id, load.load_id)
     if path.exists():  # killed between the lake and the ledger
         outcome = outcome_of(work.lake.facts_of(path))
@@ -171,7 +223,11 @@ async def _finish(work: Work, load: Load) -> None:
         if not all(work.lake.is_spooled(load.load_id, p.feed, p.number) for p in spooled):
             loads.restart(work.ledger, load.load_id)  # somebody emptied the spool
         try:
-            outcome = await (_read_changes if load.kind == CHANGE else _read_drift)(work, load)
+            if load.kind == CHANGE:
+                outcome = await _read_changes(work, load)
+            else:
+                gone = await (find or drift.find)(work, load)
+                outcome = await land(work, load, load.started_at, gone)
         finally:
             with work.ledger.begin() as db:
                 loads.add_cost(db, load.load_id, work.uncounted())
@@ -180,7 +236,7 @@ async def _finish(work: Work, load: Load) -> None:
     _add(work.result, outcome)
     if load.kind == CHANGE:
         work.result.window = (load.window_start, outcome.window_end)
-    else:
+    elif find is None:
         drift.settle(work, outcome)
 
 
@@ -197,11 +253,6 @@ async def _read_changes(work: Work, load: Load) -> Outcome:
     walks = loads.walks_of(work.ledger, load.load_id)
     as_of = [walk.as_of for walk in walks if feed_of(walk) in names]
     return await land(work, load, min([*as_of, *([load.window_end] if load.window_end else [])]))
-
-
-async def _read_drift(work: Work, load: Load) -> Outcome:
-    gone = await drift.find(work, load)
-    return await land(work, load, load.started_at, gone)
 
 
 def _add(result: Result, outcome: Outcome) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -54,7 +54,8 @@ async def compare(work: Work) -> Load | None:
         total = await _ask_total(work) or total
     work.result.drift = total - held
     walked_at = before.walked_at if before else None
-    loads.put_drift(work.ledger, company_id, name, Drift(now, total, held, walked_at))
+    found = Drift(now, total, held, walked_at, work.told_by)
+    loads.put_drift(work.ledger, company_id, name, found)
     if total == held:
         return None
     if not is_due:
@@ -79,7 +80,30 @@ async def find(work: Work, load: Load) -> Gone:
         await _read_all(work, load)
         differing = held["key"]
     real = pc.invert(pc.starts_with(differing, NAMELESS))
-    missing = _not_in_spool(work, load, differing.filter(real)).to_pylist()
+    return await _gone(work, load, differing.filter(real))
+
+
+async def read_dates(work: Work, load: Load, first: date, last: date) -> Gone:
+    """Bring the records of these business dates, both included, into the load's spool.
+
+    Returns what is held of those dates and BigLedger no longer has.
+    """
+    spellings = (("fromDate", "toDate"), ("dateFrom", "dateTo"))
+    dates = Feed(
+        f"dates {first} {last}",
+        work.entity.created_field,
+        tuple({lower: str(first), upper: str(last)} for lower, upper in spellings),
+    )
+    await walk_feed(work, replace(load, window_start=None, window_end=None), dates)
+    if dates.name not in {walk.feed for walk in loads.walks_of(work.ledger, load.load_id)}:
+        return []  # the server cannot be asked by date
+    held = work.lake.keys_dated(work.entity, load.company_id, first, last)
+    return await _gone(work, load, held)
+
+
+async def _gone(work: Work, load: Load, keys: pa.Array) -> Gone:
+    """Return which of the keys are not in the load's spool, and not at BigLedger either."""
+    missing = _not_in_spool(work, load, keys).to_pylist()
     if not missing:
         return []
     # A list that was read page by page is no proof: records may have moved meanwhile.
@@ -103,7 +127,8 @@ def settle(work: Work, outcome: Outcome) -> None:
     now = datetime.now(UTC)
     held = work.lake.held_keys(work.entity, company_id).num_rows
     total = before.total if before else held
-    loads.put_drift(work.ledger, company_id, name, Drift(now, total, held, now))
+    told_by = before.request_id if before else None
+    loads.put_drift(work.ledger, company_id, name, Drift(now, total, held, now, told_by))
     work.result.drift = total - held
     work.say(
         f"{name}: BigLedger has {total} records. {outcome.deleted} that were held are gone there "
@@ -129,6 +154,7 @@ async def _ask_total(work: Work) -> int | None:
                 if page.total is None:
                     return None
                 total += page.total
+                work.told_by = page.request_id
                 break
     return total
 

@@ -151,6 +151,7 @@ def _take(slices: _Slices, name: str, page: Page) -> None:
     walk = _advanced(slices.walks.get(name) or _begun(name, load, page), page, times)
     if walk.lower is None and walk.upper is None:
         work.totals[slices.feed.name] = page.total
+        work.told_by = page.request_id
     if load.window_start is not None and load.window_end is None:
         slices.promised = page.total if walk.pages == 1 and not slices.distinct else slices.promised
         keys = [key_of(work.entity, record) for record in page.records]
@@ -246,6 +247,7 @@ async def _read_newest(work: Work, load: Load, feed: Feed) -> bool:
     if page is None:
         return False
     work.totals[feed.name] = page.total
+    work.told_by = page.request_id
     times = change_times(feed.change_field, page.records)
     if page.next_cursor is not None and not _reaches_back(times, load.window_start):
         return False

@@ -117,7 +117,11 @@ async def _replay(work: _Work) -> None:
     # Rejects are in quarantine before they leave the landing, and what is recovered is in the
     # landing before it leaves the quarantine: a kill in between leaves both, and loses nothing.
     _add_rejects(site)
+    # Loads that were built from keep their ids: only a full build sees that their rows changed.
+    # Said twice, for a build that begins before the exchange and for a kill right after it.
+    site.lake.full_build_marker.touch()
     await site.put_in_place("landing", before)
+    site.lake.full_build_marker.touch()
     if gone := work.gone - work.rejected:
         await _clear_quarantine(site, gone)
     if work.result.quarantined:

@@ -1,7 +1,15 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ delete_replaced_lines(ref('stg_journal_entries'), 'journal_id') }}"
+) }}
+
 with
 
 entries as (
-    select * from {{ ref('stg_journal_entries') }}
+    select *
+    from {{ ref('stg_journal_entries') }}
+    where {{ among_loads_not_held(ref('stg_journal_entries'), 'load_id') }}
 ),
 
 -- Unnesting side by side in the select list takes an eighth of the time of a lateral join.
@@ -11,6 +19,7 @@ numbered as (
         journal_id,
         generate_subscripts(lines, 1) as line_no,
         unnest(lines) as line,
+        load_id,
     from entries
 ),
 
@@ -27,6 +36,7 @@ final as (
         {{ money('coalesce(line.debit, 0)') }} as debit,
         {{ money('coalesce(line.credit, 0)') }} as credit,
         {{ money('coalesce(line.debit, 0) - coalesce(line.credit, 0)') }} as amount,
+        load_id,
     from numbered
 )
 

@@ -11,6 +11,8 @@ figures as (
         {{ quantity('value') }} as value,
         request_id,
         {{ utc('fetched_at') }} as fetched_at,
+        {{ utc('made_at') }} as made_at,
+        failed_before,
         row_number() over (
             partition by company_id, report, as_of_date, period_from, entity_key, measure
             order by fetched_at desc, request_id desc
@@ -29,6 +31,8 @@ final as (
         value,
         request_id,
         fetched_at,
+        made_at,
+        failed_before,
     from figures
     where recency = 1
 )

@@ -17,10 +17,13 @@ ledger as (
 
 valuation as (
     select
-        company_id,
-        sum(stock_value) as stock_value,
-    from {{ ref('inventory_valuation') }}
-    group by company_id
+        valuation.company_id,
+        sum(valuation.stock_value) as stock_value,
+    from {{ ref('inventory_valuation') }} as valuation
+    inner join {{ ref('stg_companies') }} as companies
+        on companies.company_id = valuation.company_id
+        and companies.today = valuation.as_of_date
+    group by valuation.company_id
 )
 
 select

@@ -4,8 +4,14 @@ open_items as (
     select * from {{ ref('ar_open_items') }}
 ),
 
-customers as (
-    select * from {{ ref('stg_customers') }}
+credit_limits as (
+    select
+        company_id,
+        customer_id,
+        credit_limit,
+        known_from,
+    from {{ ref('hist_customers') }}
+    where not is_deleted
 ),
 
 companies as (
@@ -30,25 +36,41 @@ totals as (
     group by company_id, as_of_date, customer_id
 ),
 
-final as (
+-- Today is whatever is known by now; another day ends at its midnight in the company's time zone.
+dated as (
     select
-        totals.company_id,
-        totals.as_of_date,
-        totals.customer_id,
-        totals.customer_name,
-        {{ money('totals.current') }} as current,
-        {{ money('totals.days_31_60') }} as days_31_60,
-        {{ money('totals.days_61_90') }} as days_61_90,
-        {{ money('totals.over_90') }} as over_90,
-        {{ money('totals.total_outstanding') }} as total_outstanding,
-        {{ money('totals.total_overdue') }} as total_overdue,
-        cast(totals.oldest_days as integer) as oldest_days,
-        customers.credit_limit,
+        totals.*,
         companies.currency,
         companies.built_at,
+        case
+            when totals.as_of_date = companies.today then cast('infinity' as timestamp)
+            else {{ utc('cast(totals.as_of_date + 1 as timestamp) at time zone companies.timezone') }}
+        end as known_before,
     from totals
     inner join companies using (company_id)
-    left join customers using (company_id, customer_id)
+),
+
+final as (
+    select
+        dated.company_id,
+        dated.as_of_date,
+        dated.customer_id,
+        dated.customer_name,
+        {{ money('dated.current') }} as current,
+        {{ money('dated.days_31_60') }} as days_31_60,
+        {{ money('dated.days_61_90') }} as days_61_90,
+        {{ money('dated.over_90') }} as over_90,
+        {{ money('dated.total_outstanding') }} as total_outstanding,
+        {{ money('dated.total_overdue') }} as total_overdue,
+        cast(dated.oldest_days as integer) as oldest_days,
+        credit_limits.credit_limit,
+        dated.currency,
+        dated.built_at,
+    from dated
+    asof left join credit_limits
+        on credit_limits.company_id = dated.company_id
+        and credit_limits.customer_id = dated.customer_id
+        and dated.known_before > credit_limits.known_from
 )
 
 select * from final

@@ -1,57 +1,83 @@
 with
 
-invoices as (
-    select * from {{ ref('invoices') }}
-),
-
-companies as (
-    select * from {{ ref('stg_companies') }}
+-- A credit from an overpaid invoice is owed to the customer: a liability, not a negative receivable.
+open_versions as (
+    select * from {{ ref('int_invoice_versions') }} where is_recognised and amount_due > 0
 ),
 
 customers as (
     select * from {{ ref('stg_customers') }}
 ),
 
--- A credit from an overpaid invoice is owed to the customer: a liability, not a negative receivable.
-open_invoices as (
+-- A version was known at the end of a day when it came on that day or before, in the company's time
+-- zone, and its successor came on a later day.
+lives as (
     select
-        invoices.*,
-        companies.today as as_of_date,
-    from invoices
-    inner join companies using (company_id)
+        *,
+        {{ local_date('known_from', 'timezone') }} as known_on,
+        {{ local_date('known_to', 'timezone') }} as replaced_on,
+    from open_versions
+),
+
+months as (
+    select
+        *,
+        unnest(generate_series(
+            cast(date_trunc('month', known_on) as timestamp),
+            cast(least(coalesce(replaced_on, today), today) as timestamp),
+            interval 1 month
+        )) as month_start,
+    from lives
+),
+
+as_of as (
+    select
+        * exclude (month_start),
+        last_day(cast(month_start as date)) as as_of_date,
+    from months
     where
-        invoices.is_recognised
-        and invoices.amount_due > 0
-        -- One dated ahead is owed from its own day on; one without a date is owed already.
-        and coalesce(invoices.invoice_date <= companies.today, true)
+        last_day(cast(month_start as date)) < today
+        and coalesce(last_day(cast(month_start as date)) < replaced_on, true)
+    union all
+    select
+        *,
+        today as as_of_date,
+    from lives
+    where is_current
+),
+
+aged as (
+    select
+        *,
+        cast(date_diff('day', due_date, as_of_date) as integer) as days_past_due,
+    from as_of
+    -- One dated ahead is owed from its own day on; one without a date is owed already.
+    where coalesce(invoice_date <= as_of_date, true)
 ),
 
 final as (
     select
-        open_invoices.company_id,
-        open_invoices.as_of_date,
-        open_invoices.customer_id,
-        coalesce(customers.customer_name, open_invoices.customer_name) as customer_name,
-        open_invoices.invoice_id,
-        open_invoices.invoice_number,
-        open_invoices.invoice_date,
-        open_invoices.due_date,
-        {{ in_company_currency('open_invoices.total', 'open_invoices.exchange_rate') }}
-            as invoice_total,
-        {{ in_company_currency('open_invoices.amount_paid', 'open_invoices.exchange_rate') }}
-            as amount_paid,
-        {{ in_company_currency('open_invoices.amount_due', 'open_invoices.exchange_rate') }}
-            as open_amount,
-        open_invoices.days_past_due,
+        aged.company_id,
+        aged.as_of_date,
+        aged.customer_id,
+        coalesce(customers.customer_name, aged.customer_name) as customer_name,
+        aged.invoice_id,
+        aged.invoice_number,
+        aged.invoice_date,
+        aged.due_date,
+        aged.invoice_total,
+        aged.amount_paid,
+        aged.amount_due as open_amount,
+        aged.days_past_due,
         case
-            when open_invoices.days_past_due <= 30 then 'current'
-            when open_invoices.days_past_due <= 60 then '31_60'
-            when open_invoices.days_past_due <= 90 then '61_90'
+            when aged.days_past_due <= 30 then 'current'
+            when aged.days_past_due <= 60 then '31_60'
+            when aged.days_past_due <= 90 then '61_90'
             else 'over_90'
         end as bucket,
-        open_invoices.currency,
-        open_invoices.built_at,
-    from open_invoices
+        aged.currency,
+        aged.built_at,
+    from aged
     left join customers using (company_id, customer_id)
 )
 

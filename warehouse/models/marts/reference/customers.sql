@@ -38,12 +38,13 @@ sales as (
 
 open_items as (
     select
-        company_id,
-        customer_id,
-        sum(open_amount) as open_balance,
-        sum(case when days_past_due > 0 then open_amount end) as overdue_balance,
-    from {{ ref('ar_open_items') }}
-    group by company_id, customer_id
+        items.company_id,
+        items.customer_id,
+        sum(items.open_amount) as open_balance,
+        sum(case when items.days_past_due > 0 then items.open_amount end) as overdue_balance,
+    from {{ ref('ar_open_items') }} as items
+    inner join companies on companies.company_id = items.company_id and companies.today = items.as_of_date
+    group by items.company_id, items.customer_id
 ),
 
 final as (

@@ -1,28 +1,32 @@
 with
 
+companies as (
+    select * from {{ ref('stg_companies') }}
+),
+
 stock as (
     select
-        company_id,
-        item_id,
-        sum(current_stock) as quantity,
-        sum(stock_value) as stock_value,
-    from {{ ref('stg_stock') }}
-    where not is_deleted
-    group by company_id, item_id
+        history.company_id,
+        history.day as as_of_date,
+        history.item_id,
+        sum(history.closing_quantity) as quantity,
+        sum(history.stock_value) as stock_value,
+    from {{ ref('stock_history') }} as history
+    inner join companies using (company_id)
+    where
+        not history.is_deleted
+        and (history.day = companies.today or history.day = last_day(history.day))
+    group by history.company_id, history.day, history.item_id
 ),
 
 items as (
     select * from {{ ref('stg_items') }}
 ),
 
-companies as (
-    select * from {{ ref('stg_companies') }}
-),
-
 final as (
     select
         stock.company_id,
-        companies.today as as_of_date,
+        stock.as_of_date,
         stock.item_id,
         items.item_code,
         {{ quantity('stock.quantity') }} as quantity,

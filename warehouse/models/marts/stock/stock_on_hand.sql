@@ -56,8 +56,12 @@ final as (
             when on_hand.total_available <= items.reorder_point then 'reorder'
             else 'ok'
         end as alert,
-        try_cast(90 * greatest(on_hand.total_current, 0) / nullif(sold.quantity, 0) as decimal(18, 1))
-            as days_of_cover,
+        case
+            when sold.quantity > 0
+                then try_cast(
+                    90 * greatest(on_hand.total_current, 0) / sold.quantity as decimal(18, 1)
+                )
+        end as days_of_cover,
         companies.currency,
         companies.built_at,
     from stock

@@ -1,0 +1,529 @@
+"""Cash flow, restatements, exceptions and the push log on made-up books, against plain Python."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+from calendar import monthrange
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from test_warehouse import WAREHOUSE, Row, account, invoice, journal, tombstone, write
+
+from blsync import marts, settings
+from blsync.ledger import Ledger, plans
+from blsync.ledger.plans import Operation, Outcome, Plan
+
+Query = Callable[[str], list[Any]]
+FIRST = datetime(2026, 1, 31, 18, tzinfo=UTC)
+SECOND = datetime(2026, 2, 11, 18, tzinfo=UTC)
+THIRD = datetime(2026, 3, 10, 18, tzinfo=UTC)
+LAST = datetime(2026, 3, 14, 18, tzinfo=UTC)
+CLOSES = {
+    date(2025, 12, 1): datetime(2026, 1, 8, 1, tzinfo=UTC),  # before anything was pulled
+    date(2026, 1, 1): datetime(2026, 2, 5, 1, tzinfo=UTC),
+    date(2026, 2, 1): datetime(2026, 3, 5, 1, tzinfo=UTC),
+}
+COMPANIES = ("alpha", "beta")
+
+OPERATING, INVESTING, FINANCING = "operating", "investing", "financing"
+CHART = {
+    "bank": ("Maybank", "asset", "current_asset"),
+    "till": ("Cash in till", "asset", "current_asset"),
+    "debtors": ("Trade Debtors", "asset", "current_asset"),
+    "sundry": ("Sundry", "asset", None),
+    "van": ("Van", "asset", "fixed_asset"),
+    "accumulated": ("Accumulated Depreciation of the van", "asset", "fixed_asset"),
+    "goodwill": ("Goodwill", "asset", "other_asset"),
+    "creditors": ("Trade Creditors", "liability", "current_liability"),
+    "provision": ("Provision", "liability", "other_liability"),
+    "mortgage": ("Mortgage", "liability", "long_term_liability"),
+    "capital": ("Share Capital", "equity", "equity"),
+    "drawings": ("Drawings", "equity", "equity"),
+    "retained": ("Retained Earnings", "equity", "equity"),
+    "surplus": ("Revaluation", "equity", "equity"),
+    "sales": ("Sales", "revenue", "operating_revenue"),
+    "rent": ("Rent", "expense", "operating_expense"),
+    "wear": ("Depreciation", "expense", "operating_expense"),
+}
+CASH = ("bank", "till")
+PROFIT = ("sales", "rent", "wear")
+LINES = {
+    "debtors": (OPERATING, "Change in trade receivables"),
+    "sundry": (OPERATING, "Change in other current assets"),
+    "van": (INVESTING, "Fixed assets at cost"),
+    "accumulated": (OPERATING, "Depreciation and amortisation added back"),
+    "goodwill": (INVESTING, "Other assets"),
+    "creditors": (OPERATING, "Change in trade payables"),
+    "provision": (OPERATING, "Change in other liabilities"),
+    "mortgage": (FINANCING, "Loans"),
+    "capital": (FINANCING, "Capital"),
+    "drawings": (FINANCING, "Dividends and drawings"),
+    "retained": (FINANCING, "Entries on earnings other than closings"),
+    "surplus": (FINANCING, "Other equity"),
+}
+
+
+def entry(
+    key: str, day: date, *lines: tuple[str, str | int], at: datetime = FIRST, **fields: Any
+) -> Row:
+    """A version of an entry that was pulled at that time; debits positive."""
+    company = fields.pop("company", "alpha")
+    told = {"_pulled_at": at, "_load_id": f"load {at:%m%d}", "_request_id": f"request {at:%m%d}"}
+    pairs = [(name, str(amount)) for name, amount in lines]
+    return journal(company, key, (day, pairs), **(told | fields))
+
+
+def gone(key: str, at: datetime) -> Row:
+    return {**tombstone("alpha", key, at), "_load_id": f"load {at:%m%d}"}
+
+
+def random_entries(company: str) -> list[Row]:
+    """Entries on any accounts in sixteen months, the 29th of February among their days."""
+    rng = random.Random(company)
+    found = []
+    for number in range(150):
+        day = date(2024, 1, 1) + timedelta(days=rng.randrange(790))
+        debit, credit = rng.sample(list(CHART), 2)
+        amount = Decimal(rng.randrange(1, 10 ** rng.randrange(3, 13))) / 100
+        found.append(
+            entry(
+                f"r_{company}_{number + 1:04d}", day, (debit, amount), (credit, -amount),
+                company=company, at=rng.choice([FIRST, FIRST, FIRST, SECOND, THIRD, LAST]),
+                reference=f"R{number}",
+            )
+        )  # fmt: skip
+    leap = [("van", "29.02"), ("bank", "-29.02")]
+    return [*found, entry(f"leap_{company}", date(2024, 2, 29), *leap, company=company)]
+
+
+CLOSINGS = [
+    entry("closing", date(2024, 12, 31), ("sales", 5000), ("rent", -2000), ("retained", -3000)),
+    entry("closing_beta", date(2025, 5, 31), ("sales", 70), ("retained", -70), company="beta"),
+]
+JANUARY, FEBRUARY = date(2026, 1, 20), date(2026, 2, 10)
+RENT: list[tuple[str, str | int]] = [("rent", 100), ("bank", -100)]
+
+
+def changes() -> list[Row]:
+    """What happens to alpha's entries after January and February were closed."""
+    dearer: list[tuple[str, str | int]] = [("rent", 120), ("bank", -120)]
+    other: list[tuple[str, str | int]] = [("wear", 100), ("bank", -100)]
+    longer: list[tuple[str, str | int]] = [("rent", 60), ("bank", -100), ("wear", 40)]
+    return [
+        entry("added", JANUARY, *RENT, at=SECOND),
+        entry("removed", JANUARY, *RENT), gone("removed", SECOND),
+        entry("amount", JANUARY, *RENT), entry("amount", JANUARY, *dearer, at=SECOND),
+        entry("account", JANUARY, *RENT), entry("account", JANUARY, *other, at=SECOND),
+        entry("date", JANUARY, *RENT), entry("date", FEBRUARY, *RENT, at=SECOND),
+        entry("status", JANUARY, *RENT, status="draft"), entry("status", JANUARY, *RENT, at=SECOND),
+        entry("void", JANUARY, *RENT), entry("void", JANUARY, *RENT, at=SECOND, status="void"),
+        entry("reversal", FEBRUARY, ("bank", 100), ("rent", -100), at=SECOND, reversesId="void"),
+        entry("line", JANUARY, *RENT), entry("line", JANUARY, *longer, at=SECOND),
+        entry("early", date(2025, 11, 3), *RENT, at=THIRD),
+        entry("late", FEBRUARY, *RENT, at=THIRD),
+        entry("twice", JANUARY, *RENT), entry("twice", JANUARY, *dearer, at=SECOND),
+        entry("twice", JANUARY, *RENT, at=THIRD),
+        entry("back", JANUARY, *RENT), gone("back", SECOND), entry("back", JANUARY, *RENT, at=LAST),
+        entry("same", JANUARY, *RENT), entry("same", JANUARY, *RENT, at=SECOND, description="!"),
+        entry("draft", JANUARY, *RENT, at=SECOND, status="draft", createdAt=THIRD),
+        entry("open", date(2026, 3, 2), *RENT, at=THIRD),
+    ]  # fmt: skip
+
+
+NEW_YEAR, LATE_IN_MARCH = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 3, 9, tzinfo=UTC)
+
+
+def odd_entries() -> list[Row]:
+    march = date(2026, 3, 3)
+    fresh = {"at": LAST, "createdAt": LATE_IN_MARCH, "postedAt": None}
+    crooked: list[tuple[str, str | int]] = [("rent", 100), ("bank", "-99.99")]
+    return [
+        entry("stale", march, *RENT, status="draft", createdAt=NEW_YEAR),
+        entry("stale", march, *RENT, status="draft", createdAt=NEW_YEAR, at=LAST),
+        entry("crooked", march, *crooked, status="draft", **fresh),
+        entry("nowhere", march, ("rent", 5), ("moon", -5), status="draft", **fresh),
+        entry("no_reversal", march, *RENT, status="posted"),
+        entry("no_reversal", march, *RENT, status="void", at=SECOND),
+        entry("ahead", date(2026, 3, 16), *RENT, at=LAST),
+        entry("booked_late", JANUARY, *RENT, at=THIRD, postedAt=LATE_IN_MARCH),
+        entry("same_ref_a", march, *RENT, at=LAST, reference="Ref 7"),
+        entry("same_ref_b", march, *RENT, at=LAST, reference=" ref 7"),
+        entry("same_ref_c", march, *RENT, at=LAST, reference="ref 7", status="draft"),
+        entry("number_a", march, *RENT, at=LAST, journalNumber="N"),
+        entry("number_b", march, *RENT, at=LAST, journalNumber="N"),
+        *[
+            entry(f"gap_{n}", march, *RENT, at=LAST, journalNumber=f"GAP-{n}")
+            for n in (8, 9, 11, 14)
+        ],
+        entry("gap_12", march, *RENT, journalNumber="GAP-12"), gone("gap_12", SECOND),
+    ]  # fmt: skip
+
+
+def invoices() -> list[Row]:
+    due = date(2026, 3, 20)
+    nights = [{"_pulled_at": at, "_load_id": f"load {at:%m%d}"} for at in (FIRST, SECOND, LAST)]
+    mine = {"customerId": "c1", "reference": "PO 1"}
+    return [
+        invoice("alpha", "INV-1", due, "50.00", **nights[0]),
+        invoice("alpha", "INV-1", due, "50.00", total=Decimal(51), **nights[1]),
+        invoice("alpha", "INV-1", due, "50.00", total=Decimal(51), status="paid", **nights[2]),
+        invoice("alpha", "INV-2", due, "60.00", totalTax=Decimal(6), **mine),
+        invoice("alpha", "INV-4", due, "9.00", **mine),
+        invoice("alpha", "INV-5", due, "9.00", **mine | {"customerId": "c2"}),
+    ]
+
+
+def landing() -> dict[str, list[Row]]:
+    charted = [*COMPANIES, "omega"]  # omega has a chart and no entries
+    return {
+        "accounts": [
+            {**account(company, key, *rest), "_pulled_at": FIRST, "accountNumber": key.upper()}
+            for company in charted
+            for key, rest in CHART.items()
+        ],
+        "journal_entries": [
+            *(row for company in COMPANIES for row in random_entries(company)),
+            *CLOSINGS, *changes(), *odd_entries(),
+        ],
+        "invoices": invoices(),
+    }  # fmt: skip
+
+
+def quarantine(data: Path) -> None:
+    rows = [
+        ("invoices", '{"id": "INV-9"}', "Decimal does not fit 'a@b.my' (in notes)", FIRST),
+        ("invoices", '{"id": "INV-9"}', "Not a date: ali.abu@example.my.", SECOND),
+        ("invoices", '{"id": "INV-4"}', "Mended since", FIRST),
+        ("invoices", '["no record"]', "Expected `object`, got `array`", SECOND),
+        ("stock", '{"itemId": "i", "locationId": "l"}', "Expected `decimal`", SECOND),
+    ]
+    for number, (name, payload, reason, at) in enumerate(rows):
+        folder = data / "quarantine" / name / "company_id=alpha"
+        folder.mkdir(parents=True, exist_ok=True)
+        row = {"_payload": payload, "_reason": reason, "_load_id": "l", "_request_id": "req",
+               "_pulled_at": at}  # fmt: skip
+        pq.write_table(pa.Table.from_pylist([row]), folder / f"{number}.parquet")
+
+
+def pushed(data: Path) -> None:
+    """Plans in a real ledger, and the input that a build reads of them."""
+    given = settings.load()
+    plan = Plan(
+        "p1", "one", "alpha", "https://x/v1", "customers", "planned", "a.csv", "upsert", FIRST
+    )
+    doubted = {"code": "DUPLICATE_EMAIL", "field": "email", "message": "siti@example.my is taken"}
+    refused = {"code": "REQUIRED_FIELD", "field": "name", "message": "name is empty"}
+    rows = [
+        Operation(1, "ahmad.ali+x@example.my", "create", "pending"),
+        Operation(2, "siti@example.my", "update", "pending", remote_id="c9"),
+        Operation(3, "CUST-3", "create", "not_sent", error=refused),
+    ]
+    given.data.mkdir(parents=True, exist_ok=True)
+    ledger = Ledger(given.ledger_url)
+    plans.put(ledger, plan, rows)
+    plans.claim(ledger, "p1", rows[:2], "b1", SECOND)
+    lost, done = Outcome(1, "pending", "lost"), Outcome(1, "applied", "applied", "c1")
+    plans.settle(
+        ledger, "p1", [lost, Outcome(2, "rejected", "rejected", error=doubted)], THIRD, "q1"
+    )
+    plans.claim(ledger, "p1", rows[:1], "b2", THIRD)
+    plans.settle(ledger, "p1", [done], LAST, "q2")
+    ledger.close()
+    marts.write_inputs(given, [])
+    shutil.copy(given.data / "inputs" / "push_log.parquet", data / "inputs")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The books above, built with their laws."""
+    folder = tmp_path_factory.mktemp("ledger")
+    data, seeds = folder / "data", folder / "seeds"
+    shutil.copytree(WAREHOUSE / "seeds", seeds)
+    data.mkdir()
+    write(data, landing(), [])
+    quarantine(data)
+    closed = [f"alpha,{period},{at.isoformat()}\n" for period, at in CLOSES.items()]
+    (seeds / "period_close.csv").write_text("company_id,period,closed_at\n" + "".join(closed))
+    (seeds / "fiscal_year.csv").write_text("company_id,start_month\nbeta,6\n")
+    (seeds / "account_roles.csv").write_text(
+        "company_id,account_number,account_role\nalpha,BANK,cash\nbeta,BANK,cash\nomega,BANK,cash\n"
+        "alpha,GOODWILL,investments\nalpha,PROVISION,\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BLSYNC_DATA", str(folder / "push"))
+        patch.setenv("BLSYNC_SEEDS", str(seeds))
+        patch.setenv("BLSYNC_ENV_FILE", str(folder / "no.env"))
+        pushed(data)
+    models = ["cash_flow_summary", "restatements", "trial_balance", "exceptions", "push_log"]
+    command = [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "build", "--select"]
+    command += [*(f"+{model}" for model in models), "--indirect-selection", "cautious"]
+    for name, place in (("project-dir", WAREHOUSE), ("profiles-dir", WAREHOUSE)):
+        command += [f"--{name}", str(place)]
+    command += ["--target-path", str(folder / "target"), "--log-path", str(folder / "target")]
+    environment = {**os.environ, "BLSYNC_DATA": str(data), "BLSYNC_SEEDS": str(seeds)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    return data
+
+
+@pytest.fixture(scope="module")
+def query(data: Path) -> Iterator[Query]:
+    with duckdb.connect(str(data / "build.duckdb"), read_only=True) as connection:
+        connection.execute("set schema = 'finance'")
+
+        def ask(sql: str) -> list[Any]:
+            rows = connection.execute(sql).fetchall()
+            return [row[0] if len(row) == 1 else row for row in rows]
+
+        yield ask
+
+
+def known_entries(company: str, at: datetime) -> list[Row]:
+    """The entries that counted, by what had been pulled up to that time."""
+    latest: dict[str, Row] = {}
+    rows = [row for row in landing()["journal_entries"] if row["_company_id"] == company]
+    for row in sorted(rows, key=lambda row: row["_pulled_at"]):
+        if row["_pulled_at"] <= at:
+            latest[row["id"]] = row
+    return [
+        row
+        for row in latest.values()
+        if row["_op"] == "upsert" and row["status"] in ("posted", "void")
+    ]
+
+
+def end_of(period: date) -> date:
+    return period.replace(day=monthrange(period.year, period.month)[1])
+
+
+def balances(company: str, day: date, at: datetime) -> dict[str, Decimal]:
+    found: dict[str, Decimal] = defaultdict(Decimal)
+    for row in known_entries(company, at):
+        if row["date"] <= day:
+            for line in row["lines"]:
+                found[line["accountId"]] += line["debit"] - line["credit"]
+    return dict(found)
+
+
+@pytest.mark.parametrize("company", COMPANIES)
+def test_the_cash_flow_is_what_moved_every_account_but_cash(query: Query, company: str) -> None:
+    wanted: dict[tuple[date, str, str], Decimal] = defaultdict(Decimal)
+    for row in known_entries(company, LAST):
+        if row["id"].startswith("closing"):
+            continue
+        for line in row["lines"]:
+            name = line["accountId"]
+            section = (OPERATING, "Net profit") if name in PROFIT else LINES.get(name)
+            if name not in CASH and section:
+                wanted[row["date"].replace(day=1), *section] -= line["debit"] - line["credit"]
+    mart = query(
+        "select period, section, line_name, sum(amount) from cash_flow"
+        f" where company_id = '{company}' group by all having sum(amount) <> 0"
+    )
+    assert {tuple(key): amount for *key, amount in mart} == {k: v for k, v in wanted.items() if v}
+
+
+@pytest.mark.parametrize("company", COMPANIES)
+def test_the_cash_flow_summary_leads_from_opening_to_closing_cash(
+    query: Query, company: str
+) -> None:
+    rows = query(
+        "select period, opening_cash, operating + investing + financing, closing_cash,"
+        " ledger_cash_change, footing_difference from cash_flow_summary"
+        f" where company_id = '{company}' order by 1"
+    )
+    assert len(rows) == 27
+    opening = Decimal(0)
+    for period, *figures in rows:
+        held = balances(company, end_of(period), LAST)
+        cash = sum((held.get(name, Decimal(0)) for name in CASH), Decimal(0))
+        assert figures == [opening, cash - opening, cash, cash - opening, 0]
+        opening = cash
+
+
+def test_a_company_without_entries_has_a_cash_flow_of_nothing(query: Query) -> None:
+    assert query(
+        "select period, closing_cash, footing_difference from cash_flow_summary"
+        " where company_id = 'omega'"
+    ) == [(date(2026, 3, 1), 0, 0)]
+
+
+@pytest.mark.parametrize("at", [FIRST - timedelta(1), *CLOSES.values(), SECOND, LAST])
+def test_the_trial_balance_as_known_is_what_had_been_pulled_by_then(
+    query: Query, at: datetime
+) -> None:
+    for company in COMPANIES:
+        for day in (date(2024, 2, 29), date(2026, 1, 31), date(2026, 3, 31)):
+            mart = query(
+                "select account_id, closing_balance"
+                f" from finance.trial_balance_as_known('{day}', timestamp '{at:%Y-%m-%d %H:%M}')"
+                f" where company_id = '{company}'"
+            )
+            assert dict(mart) == balances(company, day, at)
+
+
+def test_balances_known_at_the_close_and_restatements_make_those_known_now(query: Query) -> None:
+    for period, closed_at in CLOSES.items():
+        then = balances("alpha", end_of(period), max(closed_at, FIRST))
+        now = balances("alpha", end_of(period), LAST)
+        deltas = {
+            name: now.get(name, Decimal(0)) - then.get(name, Decimal(0)) for name in {*now, *then}
+        }
+        mart = query(
+            "select account_id, sum(amount_delta) from restatements"
+            f" where period = '{period}' group by all having sum(amount_delta) <> 0"
+        )
+        assert dict(mart) == {name: delta for name, delta in deltas.items() if delta}
+
+
+def test_each_change_to_closed_books_is_listed_with_its_kind(query: Query) -> None:
+    rows = query(
+        "select journal_id, account_id, change_type, amount_before, amount_after, known_from::date"
+        " from restatements where period = '2026-01-01' and journal_id not like 'r\\_%' escape '\\'"
+        " and journal_id not in ('early', 'booked_late') order by all"
+    )
+    second, third, last = SECOND.date(), THIRD.date(), LAST.date()
+    assert rows == [
+        ("account", "rent", "account", 100, 0, second),
+        ("account", "wear", "account", 0, 100, second),
+        ("added", "bank", "added", 0, -100, second),
+        ("added", "rent", "added", 0, 100, second),
+        ("amount", "bank", "amount", -100, -120, second),
+        ("amount", "rent", "amount", 100, 120, second),
+        ("back", "bank", "added", 0, -100, last),
+        ("back", "bank", "removed", -100, 0, second),
+        ("back", "rent", "added", 0, 100, last),
+        ("back", "rent", "removed", 100, 0, second),
+        ("date", "bank", "date", -100, 0, second),
+        ("date", "rent", "date", 100, 0, second),
+        ("line", "rent", "amount", 100, 60, second),
+        ("line", "wear", "added", 0, 40, second),
+        ("removed", "bank", "removed", -100, 0, second),
+        ("removed", "rent", "removed", 100, 0, second),
+        ("status", "bank", "status", 0, -100, second),
+        ("status", "rent", "status", 0, 100, second),
+        ("twice", "bank", "amount", -120, -100, third),
+        ("twice", "bank", "amount", -100, -120, second),
+        ("twice", "rent", "amount", 100, 120, second),
+        ("twice", "rent", "amount", 120, 100, third),
+        ("void", "bank", "status", -100, -100, second),
+        ("void", "rent", "status", 100, 100, second),
+    ]
+
+
+def test_a_change_reaches_the_closed_months_after_it_and_no_earlier_ones(query: Query) -> None:
+    rows = query(
+        "select journal_id, period, is_brought_forward, request_id from restatements"
+        " where account_id = 'rent' and journal_id in ('early', 'late') order by all"
+    )
+    assert rows == [
+        ("early", date(2025, 12, 1), True, "request 0310"),
+        ("early", date(2026, 1, 1), True, "request 0310"),
+        ("early", date(2026, 2, 1), True, "request 0310"),
+        ("late", date(2026, 2, 1), False, "request 0310"),
+    ]
+
+
+def test_books_from_before_the_first_load_are_no_restatement(query: Query) -> None:
+    assert query("from restatements where known_from <= '2026-01-31 18:00'") == []
+    assert query("from restatements where company_id = 'beta'") == []
+
+
+def test_exceptions_name_the_record_the_rule_and_what_was_found(query: Query) -> None:
+    rows = query(
+        "select rule, severity, record_id, evidence, first_seen::date from exceptions"
+        " where record_id not like 'r\\_%' escape '\\' and rule <> 'entry_in_closed_period'"
+        " order by all"
+    )
+    first, second, last = FIRST.date(), SECOND.date(), LAST.date()
+    day = timedelta(days=1)
+    assert rows == [
+        ("broken_invoice_totals", "error", "INV-1", "INV-1: subtotal, tax and shipping are 50.00, "
+         "its total is 51.00; its total less what was paid is 51.00, 50.00 is due.", second),
+        ("broken_invoice_totals", "error", "INV-2", "INV-2: its lines bear 0.00 tax, its header "
+         "6.00; subtotal, tax and shipping are 66.00, its total is 60.00.", last + day),
+        ("duplicate_number", "warning", "number_a", "2 records have the number N.", last),
+        ("duplicate_number", "warning", "number_b", "2 records have the number N.", last),
+        ("duplicate_reference", "info", "INV-2", "INV-2 has the same reference as INV-4.",
+         last + day),
+        ("duplicate_reference", "info", "INV-4", "INV-4 has the same reference as INV-2.",
+         last + day),
+        ("duplicate_reference", "warning", "same_ref_a", "SAME_REF_A has the same reference and "
+         "total as SAME_REF_B.", last),
+        ("duplicate_reference", "warning", "same_ref_b", "SAME_REF_B has the same reference and "
+         "total as SAME_REF_A.", last),
+        ("entry_in_future", "warning", "ahead", "AHEAD is dated 2026-03-16, ahead of 2026-03-15.",
+         last),
+        ("number_gap", "info", "gap_11", "Between GAP-9 and GAP-11 a number is missing.", last),
+        ("number_gap", "info", "gap_14", "Between GAP-11 and GAP-14 2 numbers are missing; "
+         "1 known from records that were deleted.", last),
+        ("number_gap", "warning", "INV-4", "Between INV-2 and INV-4 a number is missing.",
+         last + day),
+        ("quarantined_record", "error", "INV-9", "The record could not be typed and is in no table:"
+         " Not a date: … (request req).", first),
+        ("quarantined_record", "error", "i:l", "The record could not be typed and is in no table: "
+         "Expected `decimal` (request req).", second),
+        ("quarantined_record", "error", "without an id in req", "The record could not be typed and "
+         "is in no table: Expected `object`, got `array` (request req).", second),
+        ("stale_draft", "warning", "stale", "STALE is still a draft, 73 days after it was made.",
+         first),
+        ("unbalanced_entry", "warning", "crooked", "CROOKED has debits of 100.00 and credits of "
+         "99.99; its header says 100.00 and 100.00.", last),
+        ("unknown_account", "warning", "nowhere", "NOWHERE has a line on an account that the chart "
+         "does not have or gives no known type: moon.", last),
+        ("void_without_reversal", "error", "no_reversal", "NO_REVERSAL is void, but no entry "
+         "reverses it, so its 100.00 still count.", second),
+    ]  # fmt: skip
+
+
+def test_only_what_was_booked_after_the_close_is_an_exception_of_a_closed_month(
+    query: Query,
+) -> None:
+    assert query(
+        "select record_id, evidence from exceptions where rule = 'entry_in_closed_period'"
+    ) == [
+        ("booked_late", "BOOKED_LATE is dated 2026-01-20 but was booked on 2026-03-09, after that "
+         "month was closed on 2026-02-05.")
+    ]  # fmt: skip
+
+
+def test_the_push_log_has_every_attempt_and_no_mail_address(query: Query) -> None:
+    assert query(
+        "select row, attempt_no, entity, action, natural_key, state, outcome, remote_id,"
+        " request_id, error_code, error from push_log order by 1, 2"
+    ) == [
+        (1, 1, "customers", "create", "a***@example.my", "applied", "lost", "c1", "q1", None, None),
+        (1, 2, "customers", "create", "a***@example.my", "applied", "applied", "c1", "q2", None,
+         None),
+        (2, 1, "customers", "update", "s***@example.my", "rejected", "rejected", "c9", "q1",
+         "DUPLICATE_EMAIL", "email: s***@example.my is taken"),
+        (3, 0, "customers", "create", "CUST-3", "not_sent", None, None, None, "REQUIRED_FIELD",
+         "name: name is empty"),
+    ]  # fmt: skip
+
+
+def test_the_published_file_answers_what_was_known_when(
+    data: Path, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("BLSYNC_DATA", str(data))
+    given = settings.load()
+    (data / "build.whole").touch()
+    marts.publish(given)
+    _, rows = marts.fetch_rows(
+        given,
+        "select account_id, closing_balance from finance.trial_balance_as_known("
+        "'2026-02-28', '2026-03-05 01:00') where company_id = 'alpha'",
+    )
+    assert dict(rows) == balances("alpha", date(2026, 2, 28), CLOSES[date(2026, 2, 1)])

@@ -1,0 +1,66 @@
+-- Records that could not be typed and of which no later version landed, nor were they found deleted.
+{% set keys = {
+    'accounts': 'account_id',
+    'customers': 'customer_id',
+    'invoices': 'invoice_id',
+    'items': 'item_id',
+    'journal_entries': 'journal_id',
+    'stock': "item_id || ':' || location_id",
+    'stock_adjustments': 'adjustment_id',
+} %}
+with
+
+received as (
+    {{ quarantined() }}
+),
+
+named as (
+    select
+        *,
+        case entity
+            when 'stock' then json_extract_string(json, '$.itemId') || ':' || json_extract_string(json, '$.locationId')
+            else json_extract_string(json, '$.id')
+        end as own_id,
+    from (select *, try_cast(payload as json) as json from received) as parsed
+),
+
+records as (
+    select
+        company_id,
+        entity,
+        coalesce(own_id, 'without an id in ' || request_id) as record_id,
+        count(*) as versions,
+        arg_max(reason, pulled_at) as reason,
+        arg_max(request_id, pulled_at) as request_id,
+        min(pulled_at) as first_seen,
+        max(pulled_at) as last_seen,
+    from named
+    group by all
+),
+
+landed as (
+    {%- for entity, key in keys.items() %}
+    select
+        '{{ entity }}' as entity,
+        company_id,
+        {{ key }} as record_id,
+        max(known_from) as known_from,
+    from {{ ref('hist_' ~ entity) }}
+    where (company_id, '{{ entity }}', {{ key }}) in (select (company_id, entity, record_id) from records)
+    group by all
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
+),
+
+final as (
+    select records.*
+    from records
+    left join landed
+        on landed.company_id = records.company_id
+        and landed.entity = records.entity
+        and landed.record_id = records.record_id
+        and landed.known_from > records.last_seen
+    where landed.known_from is null
+)
+
+select * from final

@@ -1,0 +1,100 @@
+with
+
+companies as (
+    select * from {{ ref('stg_companies') }}
+),
+
+-- An entry with cash in it is a collection even where revenue is in it too.
+movements as (
+    select
+        company_id,
+        period,
+        sum(receivable_amount) as net_movement,
+        -sum(case when is_on_cash then receivable_amount else 0 end) as cash_collected,
+        sum(case when not is_on_cash and (is_on_revenue or is_on_tax) then receivable_amount else 0 end)
+            as credit_sales,
+    from {{ ref('int_sales_entries') }}
+    where is_on_receivables
+    group by company_id, period
+),
+
+agings as (
+    select
+        company_id,
+        as_of_date,
+        sum(total_outstanding) as outstanding,
+        sum(total_overdue) as overdue,
+        sum(over_90) as over_90,
+    from {{ ref('ar_aging') }}
+    group by company_id, as_of_date
+),
+
+payments as (
+    select
+        company_id,
+        cast(date_trunc('month', last_payment_date) as date) as period,
+        avg(date_diff('day', invoice_date, last_payment_date)) as avg_days_to_pay,
+    from {{ ref('invoices') }}
+    where is_recognised and amount_due <= 0 and total > 0
+    group by company_id, date_trunc('month', last_payment_date)
+),
+
+months as (
+    select
+        periods.*,
+        coalesce(movements.net_movement, 0) as net_movement,
+        coalesce(movements.credit_sales, 0) as credit_sales,
+        coalesce(movements.cash_collected, 0) as cash_collected,
+        greatest(date_diff('day', periods.period, least(periods.period_end, companies.today)) + 1, 0)
+            as days,
+        periods.period <= companies.today as has_begun,
+        least(periods.period_end, companies.today) as as_of_date,
+    from {{ ref('periods') }} as periods
+    inner join companies using (company_id)
+    left join movements using (company_id, period)
+),
+
+balances as (
+    select
+        *,
+        {{ money('sum(net_movement) over (
+            partition by company_id order by period rows between unbounded preceding and current row
+        )') }} as closing_ar,
+        {{ money('sum(credit_sales) over quarter') }} as quarter_sales,
+        sum(days) over quarter as quarter_days,
+    from months
+    window quarter as (partition by company_id order by period rows between 2 preceding and current row)
+),
+
+final as (
+    select
+        balances.company_id,
+        balances.period,
+        {{ money('balances.closing_ar - balances.net_movement') }} as opening_ar,
+        {{ money('balances.credit_sales') }} as credit_sales,
+        {{ money('balances.cash_collected') }} as cash_collected,
+        {{ money('balances.net_movement - balances.credit_sales + balances.cash_collected') }}
+            as other_movement,
+        balances.closing_ar,
+        case
+            when balances.has_begun and balances.quarter_sales > 0
+                then try_cast(
+                    cast(balances.closing_ar as decimal(38, 2)) * balances.quarter_days
+                    / balances.quarter_sales as decimal(18, 1)
+                )
+        end as dso,
+        {{ percent('agings.overdue', 'agings.outstanding') }} as overdue_pct,
+        {{ percent('agings.over_90', 'agings.outstanding') }} as over_90_pct,
+        cast(payments.avg_days_to_pay as decimal(18, 2)) as avg_days_to_pay,
+        balances.currency,
+        balances.built_at,
+    from balances
+    left join agings
+        on balances.has_begun
+        and agings.company_id = balances.company_id
+        and agings.as_of_date = balances.as_of_date
+    left join payments
+        on payments.company_id = balances.company_id and payments.period = balances.period
+)
+
+select * from final

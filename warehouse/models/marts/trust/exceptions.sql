@@ -1,0 +1,128 @@
+with
+
+companies as (
+    select * from {{ ref('stg_companies') }}
+),
+
+-- A reason may quote what the record held: mail addresses and whatever stands in quotes go.
+quarantined as (
+    select
+        company_id,
+        'quarantined_record' as rule,
+        'error' as severity,
+        entity,
+        record_id,
+        format(
+            'The record could not be typed and is in no table: {} (request {}).',
+            rtrim(regexp_replace(
+                regexp_replace(reason, '[^\s@''"`(]+@[^\s''"`)]+', '…', 'g'), '''[^'']*''|"[^"]*"', '…', 'g'
+            ), '. '),
+            request_id
+        ) as evidence,
+        first_seen,
+    from {{ ref('int_quarantined_records') }}
+),
+
+found as (
+    select company_id, rule, severity, 'journal_entries' as entity, record_id, evidence
+    from {{ ref('int_entry_exceptions') }}
+    union all
+    select company_id, rule, severity, entity, record_id, evidence
+    from {{ ref('int_document_exceptions') }}
+    union all
+    select company_id, 'broken_invoice_totals', 'error', 'invoices', invoice_id, evidence
+    from {{ ref('int_broken_invoices') }}
+),
+
+versions as (
+    {%- for entity, key, number, date, reference, content in [
+        ('journal_entries', 'journal_id', 'journal_number', 'journal_date', 'reference',
+         'lines, total_debit, total_credit'),
+        ('invoices', 'invoice_id', 'invoice_number', 'invoice_date', 'reference',
+         'items, subtotal, total_tax, shipping_cost, total, amount_paid, amount_due'),
+        ('stock_adjustments', 'adjustment_id', 'adjustment_number', 'adjustment_date', 'reference',
+         'items, total_value'),
+    ] %}
+    select
+        company_id,
+        '{{ entity }}' as entity,
+        {{ key }} as record_id,
+        known_from,
+        is_latest,
+        status,
+        {{ number }} as number,
+        {{ date }} as business_date,
+        {{ reference }} as reference,
+        hash({{ content }}) as content,
+    from {{ ref('hist_' ~ entity) }}
+    where not is_deleted
+        and (company_id, '{{ entity }}', {{ key }}) in (select (company_id, entity, record_id) from found)
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
+),
+
+-- The first version that was like the latest in what the rule looks at.
+first_seen as (
+    select
+        found.company_id,
+        found.rule,
+        found.entity,
+        found.record_id,
+        min(versions.known_from) as first_seen,
+    from found
+    inner join versions as latest
+        on latest.company_id = found.company_id
+        and latest.entity = found.entity
+        and latest.record_id = found.record_id
+        and latest.is_latest
+    inner join versions
+        on versions.company_id = found.company_id
+        and versions.entity = found.entity
+        and versions.record_id = found.record_id
+    where
+        case
+            when found.rule in ('unbalanced_entry', 'unknown_account', 'broken_invoice_totals')
+                then versions.content = latest.content
+            when found.rule in ('stale_draft', 'void_without_reversal')
+                then versions.status is not distinct from latest.status
+            when found.rule in ('entry_in_closed_period', 'entry_in_future')
+                then versions.business_date = latest.business_date
+                and (versions.status is distinct from 'draft')
+            when found.rule = 'duplicate_reference'
+                then versions.reference is not distinct from latest.reference
+            else versions.number is not distinct from latest.number
+        end
+    group by found.company_id, found.rule, found.entity, found.record_id
+),
+
+dated as (
+    select
+        found.company_id,
+        found.rule,
+        found.severity,
+        found.entity,
+        found.record_id,
+        found.evidence,
+        first_seen.first_seen,
+    from found
+    left join first_seen using (company_id, rule, entity, record_id)
+    union all by name
+    select * from quarantined
+),
+
+final as (
+    select
+        dated.company_id,
+        dated.rule,
+        dated.severity,
+        dated.entity,
+        dated.record_id,
+        dated.evidence,
+        dated.first_seen,
+        companies.currency,
+        companies.built_at,
+    from dated
+    inner join companies using (company_id)
+)
+
+select * from final
