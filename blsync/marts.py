@@ -105,6 +105,10 @@ def published_file(settings: Settings) -> Path:
     return settings.data / "blsync.duckdb"
 
 
+_OF_A_LOAD = re.compile(r"00000000-schema\.parquet|\d{8}T\d+Z-[0-9a-f]{8}(--.*)?\.parquet")
+"""Names of landed files: the schema's, a load's, and those that upkeep made of loads."""
+
+
 def dbt_environment(settings: Settings) -> dict[str, str]:
     """Return the variables that the dbt project reads; its paths have to be absolute."""
     return {
@@ -251,7 +255,7 @@ def ask_for_full_build(settings: Settings) -> None:
 
 def _begin_anew_if_needed(settings: Settings, say: Callable[[str], None]) -> None:
     file, marker = settings.data / "build.duckdb", Lake(settings.data).full_build_marker
-    told, models = settings.data / "build.models", _fingerprint_of_models()
+    told, models = settings.data / "build.models", _fingerprint_of_sources(settings)
     if not marker.exists() and file.exists() and told.exists() and told.read_text() == models:
         return
     if file.exists():
@@ -265,10 +269,17 @@ def _begin_anew_if_needed(settings: Settings, say: Callable[[str], None]) -> Non
     marker.unlink(missing_ok=True)
 
 
-def _fingerprint_of_models() -> str:
-    """Return what changes with any model or macro, and with it what it would have built."""
+def _fingerprint_of_sources(settings: Settings) -> str:
+    """Return what changes with any model or macro, and with any landed file that is not a load's.
+
+    What an incremental build holds would differ from what a full one builds then.
+    """
     files = [path for part in ("models", "macros") for path in (PROJECT / part).rglob("*.sql")]
     parts = [(PROJECT / "dbt_project.yml").read_bytes(), *map(Path.read_bytes, sorted(files))]
+    for path in sorted((settings.data / "landing").rglob("*.parquet")):
+        if not _OF_A_LOAD.match(path.name):
+            about = path.stat()
+            parts.append(f"{path.name} {about.st_size} {about.st_mtime_ns}".encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 

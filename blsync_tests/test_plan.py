@@ -167,7 +167,8 @@ def test_what_a_kill_left_open_is_planned_from_the_ledger_without_a_request(conf
 def test_a_range_is_planned_as_it_is_pulled_again(configure, sandbox):
     today = datetime.now(UTC).date()
     first = today - timedelta(days=200)
-    loaded = configure(sandbox, BLSYNC_START=str(first - timedelta(days=30)))
+    start_day = str(first - timedelta(days=30))
+    loaded = configure(sandbox, BLSYNC_START=start_day, BLSYNC_QUOTA_PER_SECOND="50")
     used(loaded)
     days = (first, today - timedelta(days=2))
     document = planned(loaded, "invoices", "journal_entries", days=days)
