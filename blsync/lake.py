@@ -44,7 +44,7 @@ FOOTER = b"blsync"
 _TIME = pa.timestamp("us", "UTC")
 _KEYS = pa.schema([("key", pa.string()), ("pulled_at", _TIME), ("at", _TIME)])
 _UPSERTS = pc.field("_op") == "upsert"
-_QUARANTINE_SCHEMA = pa.schema(
+QUARANTINE = pa.schema(
     [
         pa.field("_payload", pa.string()),
         pa.field("_reason", pa.string()),
@@ -112,7 +112,7 @@ class Lake:
 
     def file_of(self, entity: Entity, company_id: str, load_id: str) -> Path:
         """Return where a load's records land."""
-        return self._folder("landing", entity, company_id) / f"{load_id}.parquet"
+        return self.folder("landing", entity, company_id) / f"{load_id}.parquet"
 
     def ensure_schema(self, entity: Entity, company_id: str) -> None:
         """Give every entity a file, if one of no rows, so that it can be read before it has any."""
@@ -240,7 +240,8 @@ class Lake:
             rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
         return rows
 
-    def _folder(self, layer: str, entity: Entity, company_id: str) -> Path:
+    def folder(self, layer: str, entity: Entity, company_id: str) -> Path:
+        """Return the folder of a layer (landing, quarantine); it need not exist."""
         return self.data / layer / entity.name / f"company_id={company_id}"
 
     def _quarantine(
@@ -251,9 +252,9 @@ class Lake:
         rejects: list[dict[str, Any]],
         footer: dict[bytes, str],
     ) -> None:
-        path = self._folder("quarantine", entity, company_id) / f"{load_id}.parquet"
+        path = self.folder("quarantine", entity, company_id) / f"{load_id}.parquet"
         with appearing(path) as draft:
-            table = pa.Table.from_pylist(rejects, _QUARANTINE_SCHEMA)
+            table = pa.Table.from_pylist(rejects, QUARANTINE)
             pq.write_table(table.replace_schema_metadata(footer), draft)
 
     def _batches(
@@ -262,7 +263,7 @@ class Lake:
         """Read landed rows, a few at a time: a payload is large and there may be millions."""
         import pyarrow.dataset as ds  # brings pandas, which every command would wait for
 
-        folder = self._folder("landing", entity, company_id)
+        folder = self.folder("landing", entity, company_id)
         if not folder.exists():
             return
         landed = ds.dataset(folder, format="parquet", schema=entity.schema)
@@ -283,7 +284,7 @@ class Lake:
         return found
 
     def _quarantined(self, entity: Entity, company_id: str) -> Iterator[list[bytes]]:
-        for path in self._folder("quarantine", entity, company_id).glob("*.parquet"):
+        for path in self.folder("quarantine", entity, company_id).glob("*.parquet"):
             payloads = pq.read_table(path, columns=["_payload"])[0].to_pylist()
             yield [text.encode() for text in payloads]
 
@@ -356,12 +357,13 @@ def appearing(path: Path) -> Iterator[Path]:
             with draft.open("rb") as file:
                 os.fsync(file.fileno())
             draft.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the disk keep which files a folder has."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

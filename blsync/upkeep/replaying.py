@@ -15,7 +15,7 @@ import msgspec
 import pyarrow as pa
 
 from blsync.entity import Entity
-from blsync.lake import Lake, appearing, storage
+from blsync.lake import QUARANTINE, Lake, appearing, storage
 from blsync.ledger import Ledger
 from blsync.records import Received, fingerprint, type_records
 from blsync.settings import Company, Settings
@@ -32,15 +32,6 @@ from blsync.upkeep.site import Say, Site, site_of
 
 _REPLACED = "\ufffd"
 """Stands in a quarantined payload where its bytes were no text: what came is not known any more."""
-_QUARANTINE = pa.schema(
-    [
-        pa.field("_payload", pa.string()),
-        pa.field("_reason", pa.string()),
-        pa.field("_load_id", pa.string()),
-        pa.field("_request_id", pa.string()),
-        pa.field("_pulled_at", pa.timestamp("us", "UTC")),
-    ]
-)
 
 
 @dataclass
@@ -196,8 +187,8 @@ def _write_rejects(work: _Work) -> None:
     if fresh:
         ids = {reject["_load_id"] for reject in fresh}
         target = work.site.work / "rejects" / _new_name(ids, "replayed")
-        rows = pa.RecordBatch.from_pylist(fresh, _QUARANTINE)
-        write(target, _QUARANTINE, [rows], _parts(work.site, ids))
+        rows = pa.RecordBatch.from_pylist(fresh, QUARANTINE)
+        write(target, QUARANTINE, [rows], _parts(work.site, ids))
     work.result.quarantined += len(marks)
     work.rejected.update(marks)
     work.rejects.clear()

@@ -15,7 +15,7 @@ from typing import Any
 
 from blsync.entity import Entity
 from blsync.errors import StorageError
-from blsync.lake import Lake, alone, storage
+from blsync.lake import Lake, alone, storage, sync_folder
 from blsync.ledger import Ledger, loads
 
 _HERE = -100  # AT_FDCWD
@@ -48,7 +48,7 @@ class Site:
 
     def folder(self, layer: str) -> Path:
         """Return the folder of a layer (landing, quarantine); it need not exist."""
-        return self.lake.data / layer / self.entity.name / f"company_id={self.company_id}"
+        return self.lake.folder(layer, self.entity, self.company_id)
 
     def draft(self, layer: str) -> Path:
         """Return the folder that is to take the layer's place."""
@@ -82,8 +82,8 @@ class Site:
         """
         folder, draft = self.folder(layer), self.draft(layer)
         with storage(draft):
-            _sync(draft)
-            _sync(self.work)
+            sync_folder(draft)
+            sync_folder(self.work)
         self.on_step(f"{layer} built")
         # A build that lists the landing twice has to find the same files. Whoever holds its lock
         # waits for no pull, so that holding the pull's is no deadlock.
@@ -97,8 +97,8 @@ class Site:
             exchange(draft, folder)
             self.on_step(f"{layer} exchanged")
             with storage(folder):
-                _sync(folder.parent)
-                _sync(self.work)
+                sync_folder(folder.parent)
+                sync_folder(self.work)
         shutil.rmtree(draft, ignore_errors=True)  # what is left goes the next time
         self.on_step(f"{layer} cleared")
 
@@ -160,11 +160,3 @@ def _able(folder: Path) -> Iterator[None]:
                 "Nothing was changed. Put BLSYNC_DATA as a whole on one local file system that "
                 "can (ext4, xfs, btrfs, APFS)."
             ) from error
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
