@@ -1,4 +1,7 @@
-"""The `blsync` command: arguments in, tables or JSON out, exit codes. No logic of its own."""
+"""The `blsync` command: arguments in, tables or JSON out, exit codes. No logic of its own.
+
+The commands of `blsync push` are in `cli_push`.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,19 @@ import csv
 import os
 import sys
 import webbrowser
-from collections.abc import Sequence
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
-import msgspec
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
-from blsync import __version__, doctor, marts, plan, push, settings, status
+from blsync import __version__, doctor, marts, plan, settings, status
+from blsync.cli_push import app as push_app
 from blsync.entities import select
 from blsync.errors import BlsyncError, ConfigError
 from blsync.progress import showing
+from blsync.screen import Json, err, out, print_json, print_table, say
 
 app = typer.Typer(
     name="blsync",
@@ -32,18 +32,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they would print local variables, keys among them
     rich_markup_mode="markdown",
 )
-push_app = typer.Typer(
-    no_args_is_help=True,
-    help="Plan changes, look at them, apply them."
-    "\n\nExample: `blsync push plan customers changes.csv`",
-)
 app.add_typer(push_app, name="push")
 
-out = Console()
-err = Console(stderr=True, highlight=False)
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 NoWait = Annotated[
     bool, typer.Option("--no-wait", help="End with exit 3 where the hour's quota is used up.")
 ]
@@ -60,33 +50,6 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     sys.exit(0)
-
-
-def say(text: str) -> None:
-    """Print a line for people on stderr, where it never mixes with the answer."""
-    err.print(text, markup=False, soft_wrap=True)
-
-
-def _print_json(document: object) -> None:
-    sys.stdout.write(_ENCODER.encode(document).decode() + "\n")
-
-
-def _print_table(title: str | None, headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    if title:
-        out.print(f"\n{title}", style="bold", markup=False, highlight=False, soft_wrap=True)
-    table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, header in enumerate(headers):
-        is_number = any(
-            isinstance(row[index], int | float) or _is_decimal(row[index]) for row in rows
-        )
-        table.add_column(header, justify="right" if is_number else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
-    out.print(table, markup=False)
-
-
-def _is_decimal(value: object) -> bool:
-    return type(value).__name__ == "Decimal"
 
 
 @app.callback(invoke_without_command=True)
@@ -117,10 +80,10 @@ def demo(
     with showing(err, say) as progress:
         report = room.run(settings.load(), keep=keep, port=port, progress=progress, say=say)
     if as_json:
-        _print_json(report.to_json())
+        print_json(report.to_json())
     else:
         for title, headers, rows in report.tables():
-            _print_table(title, headers, rows)
+            print_table(title, headers, rows)
         out.print(report.next_steps(), markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(report.exit_code)
 
@@ -153,11 +116,13 @@ def sandbox(
 
     Example: `blsync sandbox --port 8765 --invoices 500`
 
-    Faults: latency, error, error-after, html, refuse, truncate, reset, drop-after; forbid,
-    revoke-after; no-quota-headers, reset-past, retry-after, other-program; max-limit, clamp,
-    no-total, unsorted, offset-cursors, expire-cursors, repeat-cursor, lose-cursor, empty-pages,
-    twins, churn, late-commit; odd-records, extra-fields, null-fields, text-numbers. While it
-    runs, `POST /sandbox/faults {"faults": "LIST"}` sets others.
+    Faults: latency, error, error-after, html, refuse, truncate, reset, drop-after, only, times;
+    part, late-write, reject-rows, missing-results, double-results, stray-results,
+    shuffle-results, poison, poison-status; forbid, revoke-after; no-quota-headers, reset-past,
+    retry-after, other-program; max-limit, clamp, no-total, unsorted, offset-cursors,
+    expire-cursors, repeat-cursor, lose-cursor, empty-pages, twins, churn, late-commit;
+    odd-records, extra-fields, null-fields, text-numbers. While it runs,
+    `POST /sandbox/faults {"faults": "LIST"}` sets others.
     """
     from blsync.sandbox import Options, fault_table, serve
 
@@ -195,10 +160,10 @@ def doctor_command(as_json: Json = False) -> None:
     """
     report = doctor.examine()
     if as_json:
-        _print_json(report.to_json())
+        print_json(report.to_json())
     else:
         rows = [(c.name, "ok" if c.is_ok else "MEND", c.message) for c in report.checks]
-        _print_table(None, ("check", "", "finding"), rows)
+        print_table(None, ("check", "", "finding"), rows)
     raise typer.Exit(report.exit_code)
 
 
@@ -218,7 +183,7 @@ def plan_command(
     made = plan.plan(settings.load(), companies=company or [], entities=entity or [], days=days)
     document = made.to_json()
     if as_json:
-        _print_json(document)
+        print_json(document)
     else:
         _print_costs(document)
     if made.error:
@@ -232,7 +197,7 @@ def _print_costs(document: dict[str, Any]) -> None:
     ]
     rows.append(("BigLedger's reports", "", document["reports"]))
     rows.append(("together", "", _or_unknown(document["requests"])))
-    _print_table(None, ("entity", "records", "requests"), rows)
+    print_table(None, ("entity", "records", "requests"), rows)
     minutes = _or_unknown(document["minutes"])
     left = _or_unknown(document["quota_left"])
     out.print(f"About {minutes} minutes; {left} requests are left this hour.", highlight=False)
@@ -275,14 +240,14 @@ def sync(
         )
     document = report.to_json()
     if as_json:
-        _print_json(document)
+        print_json(document)
     else:
         rows = [
             (name, e["rows"], e["deleted"], e["quarantined"], e["requests"], e["error"])
             for name, e in document["entities"].items()
         ]
         headers = ("entity", "rows", "deleted", "quarantined", "requests", "error")
-        _print_table(None, headers, rows)
+        print_table(None, headers, rows)
         _print_findings(document["entities"])
         out.print(f"{document['requests']} requests, throttled {document['throttled_s']} s.")
         if report.published:
@@ -337,11 +302,11 @@ def compact(
     current = settings.load()
     done = upkeep.compact(current, current.companies(), select(entity or []), say=say)
     if as_json:
-        _print_json({"entities": done})
+        print_json({"entities": done})
         return
     headers = ("company", "entity", "files before", "files after")
     rows = [(c.company, c.entity, c.files_before, c.files_after) for c in done]
-    _print_table(None, headers, rows)
+    print_table(None, headers, rows)
 
 
 @app.command()
@@ -361,10 +326,10 @@ def replay(
     (chosen,) = select([entity])
     done = upkeep.replay(current, current.companies(), chosen, say=say)
     if as_json:
-        _print_json({"companies": done})
+        print_json({"companies": done})
         return
     headers = ("company", "rows typed", "recovered from quarantine", "newly quarantined")
-    _print_table(None, headers, [(r.company, r.rows, r.recovered, r.quarantined) for r in done])
+    print_table(None, headers, [(r.company, r.rows, r.recovered, r.quarantined) for r in done])
 
 
 @app.command()
@@ -380,7 +345,7 @@ def repair(as_json: Json = False) -> None:
     current = settings.load()
     done = upkeep.repair(current, current.companies(), select(), say=say)
     if as_json:
-        _print_json(done)
+        print_json(done)
         return
     out.print(
         f"{len(done.adopted)} loads entered into the ledger, {len(done.forgotten)} taken out of "
@@ -397,11 +362,11 @@ def status_command(as_json: Json = False) -> None:
     """
     report = status.report(settings.load())
     if as_json:
-        _print_json(report)
+        print_json(report)
         return
     for name, company in report["companies"].items():
         title = f"{name}: {company['quota_left']} requests left this hour (times in UTC)"
-        _print_table(title, *_status_table(company["entities"]))
+        print_table(title, *_status_table(company["entities"]))
         _print_findings(company["entities"])
         _print_reconciliation(company["reconciliation"])
     out.print(f"Published: {report['published_at'] or 'nothing yet'}")
@@ -495,13 +460,13 @@ def query(
         raise ConfigError(f"--format {form} needs --output FILE.")
     names, rows = marts.fetch_rows(current, sql)
     if form is Format.json:
-        _print_json([dict(zip(names, row, strict=True)) for row in rows])
+        print_json([dict(zip(names, row, strict=True)) for row in rows])
     elif form is Format.csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
         writer.writerows(rows)
     else:
-        _print_table(None, names, rows)
+        print_table(None, names, rows)
 
 
 Open = Annotated[bool, typer.Option("--open", help="Open it in the browser.")]
@@ -538,119 +503,6 @@ def _show_page(path: Path, is_opened: bool) -> None:
     sys.stdout.write(f"{path}\n")
     if is_opened and not webbrowser.open(path.as_uri()):
         say("No browser could be started here; open the file yourself.")
-
-
-@push_app.command("plan")
-def push_plan(
-    endpoint: Annotated[str, typer.Argument(help="customers")],
-    file: Annotated[Path, typer.Argument(help="csv, json or jsonl with the API's field names.")],
-    mode: Annotated[str, typer.Option(help="create, update or upsert.")] = "upsert",
-    on_conflict: Annotated[str, typer.Option(help="abort, ours or theirs.")] = "abort",
-    rejects: Annotated[Path | None, typer.Option(help="Write rejected rows to this file.")] = None,
-    company: Annotated[str | None, typer.Option(help="Which company, where several are set.")] = (
-        None
-    ),
-    as_json: Json = False,
-) -> None:
-    """Compare a file of changes with BigLedger and store the plan; sends nothing.
-
-    Example: `blsync push plan customers changes.csv --rejects mend.csv`
-    """
-    current = settings.load()
-    report = push.plan(
-        current,
-        _one_company(current, company),
-        endpoint,
-        file,
-        mode=mode,
-        on_conflict=on_conflict,
-        rejects=rejects,
-        say=say,
-    )
-    _print_plan(report, as_json)
-
-
-@push_app.command("apply")
-def push_apply(
-    plan: Annotated[str, typer.Argument(help="The plan's id, or the beginning of it.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Send nothing.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Send a plan; run again after a crash or a timeout, it goes on where it was.
-
-    Example: `blsync push apply 3f2a --yes`
-    """
-    current = settings.load()
-    if not (yes or dry_run):
-        counts = push.show(current, plan).to_json()["counts"]
-        question = f"Create {counts['create']} and update {counts['update']} records at BigLedger?"
-        if not sys.stdin.isatty():
-            raise ConfigError("Nobody is there to confirm; add --yes.")
-        typer.confirm(question, abort=True, err=True)
-    report = push.apply(current, plan, dry_run=dry_run, say=say)
-    _print_plan(report, as_json)
-    raise typer.Exit(report.exit_code)
-
-
-@push_app.command("show")
-def push_show(
-    plan: Annotated[str, typer.Argument(help="The plan's id, or the beginning of it.")],
-    as_json: Json = False,
-) -> None:
-    """Tell what became of each row of a plan.
-
-    Example: `blsync push show 3f2a --json`
-    """
-    _print_plan(push.show(settings.load(), plan), as_json)
-
-
-@push_app.command("list")
-def push_list(as_json: Json = False) -> None:
-    """List all plans, the newest first.
-
-    Example: `blsync push list`
-    """
-    plans = push.list_plans(settings.load())
-    if as_json:
-        _print_json(plans)
-    elif plans:
-        headers = ("plan_id", "endpoint", "state", "created_at", "source")
-        _print_table(None, headers, [[plan[name] for name in headers] for plan in plans])
-    else:
-        out.print("No plans yet. Make one: blsync push plan customers FILE")
-
-
-def _one_company(current: settings.Settings, name: str | None) -> settings.Company:
-    companies = current.companies()
-    if name:
-        return current.company(name)
-    if len(companies) > 1:
-        raise ConfigError(f"Which company? --company {' | '.join(c.name for c in companies)}")
-    return companies[0]
-
-
-def _print_plan(report: push.PlanReport, as_json: bool) -> None:
-    document = report.to_json()
-    if as_json:
-        _print_json(document)
-        return
-    rows = [
-        (
-            o["row"],
-            o["key"],
-            o["action"],
-            o["state"],
-            "; ".join(f"{f}: {now} → {wanted}" for f, (now, wanted) in o["changes"].items()),
-            o["error"]["message"] if o["error"] else None,
-        )
-        for o in document["operations"]
-    ]
-    title = f"Plan {document['plan_id']} ({document['endpoint']}): {document['state']}"
-    _print_table(title, ("row", "key", "action", "state", "changes", "error"), rows)
-    for part in ("counts", "outcomes"):
-        told = ", ".join(f"{name} {n}" for name, n in document[part].items() if n)
-        out.print(f"{part}: {told or 'none'}", markup=False)
 
 
 @app.command()

@@ -29,6 +29,7 @@ from blsync.errors import (
     ApiError,
     CursorRefused,
     Forbidden,
+    NotSent,
     ServerFault,
     Unanswered,
     Unauthorized,
@@ -195,6 +196,12 @@ class Client:
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
         """Read `path`. Raises Unauthorized, Forbidden, QuotaSpent or another ApiError."""
+        return await self._tried(Unanswered, lambda: self._send("GET", path, params=params))
+
+    async def _tried(
+        self, again: type[Unanswered], send: Callable[[], Awaitable[Answer]]
+    ) -> Answer:
+        """Send until an answer comes, a bounded number of times, where it fails as `again`."""
         last: ApiError | None = None
         for attempt in range(TRIES):
             if attempt:
@@ -202,11 +209,11 @@ class Client:
                 told = last.after if isinstance(last, _Later) else 0
                 await self._sleep(max(pause, told))
             try:
-                return await self._send("GET", path, params=params)
-            except Unanswered as error:
+                return await send()
+            except again as error:
                 last = error
         assert last is not None  # noqa: S101 (the loop ran)
-        raise Unanswered(
+        raise again(
             f"{last} Tried {TRIES} times; run the same command again, it goes on from here.",
             status=last.status,
             code=last.code,
@@ -266,11 +273,13 @@ class Client:
                 self.page_limits[path] = smaller
 
     async def post(self, path: str, body: object) -> Answer:
-        """Send a write, once. A 429 was not carried out, so it is sent again after the wait.
+        """Send a write, once. What was not carried out for certain is sent again: a 429 after the
+        wait, and what found no connection.
 
-        Raises Unanswered where the server may or may not have acted.
+        Raises Unanswered where the server may or may not have acted, NotSent where it has not.
         """
-        return await self._send("POST", path, content=msgspec.json.encode(body))
+        content = msgspec.json.encode(body)
+        return await self._tried(NotSent, lambda: self._send("POST", path, content=content))
 
     async def _send(
         self,
@@ -300,7 +309,8 @@ class Client:
                 # A protocol error of our own quotes the header that it dislikes: perhaps the key.
                 is_ours = isinstance(error, httpx.LocalProtocolError)
                 details = "a header cannot be sent" if is_ours else str(error) or "no details"
-                raise Unanswered(
+                was_sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+                raise (Unanswered if was_sent else NotSent)(
                     f"{what}: no answer from {self.company.base_url} "
                     f"({type(error).__name__}: {details}).",
                     request_id=request_id,

@@ -17,6 +17,7 @@ BlsyncError                 exit 1
     ├── CursorRefused       a cursor expired or was refused; the walk goes on without it
     ├── ServerFault         an answer that breaks the API's own contract
     └── Unanswered          no usable answer inside the retry bound
+        └── NotSent         no connection came about, so nothing was sent
 """
 
 from __future__ import annotations
@@ -107,3 +108,7 @@ class ServerFault(ApiError):
 
 class Unanswered(ApiError):
     """No usable answer came inside the retry bound; a write may or may not have been done."""
+
+
+class NotSent(Unanswered):
+    """No connection came about: nothing was sent, so a write was not done."""

@@ -14,6 +14,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -119,6 +120,12 @@ class Settings(BaseSettings):
     push_max_reject_rate: Annotated[
         float, Field(alias="BLSYNC_PUSH_MAX_REJECT_RATE", ge=0, le=1)
     ] = 0.05
+    push_max_creates: Annotated[int | None, Field(alias="BLSYNC_PUSH_MAX_CREATES", ge=0)] = 10_000
+    push_max_updates: Annotated[int | None, Field(alias="BLSYNC_PUSH_MAX_UPDATES", ge=0)] = 10_000
+    push_max_money: Annotated[
+        Decimal | None, Field(alias="BLSYNC_PUSH_MAX_MONEY", ge=0, allow_inf_nan=False)
+    ] = None
+    push_reference_token: Annotated[bool, Field(alias="BLSYNC_PUSH_REFERENCE_TOKEN")] = True
 
     @field_validator("base_url")
     @classmethod

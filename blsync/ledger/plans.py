@@ -38,13 +38,15 @@ class Plan:
     mode: str
     created_at: datetime
     applied_at: datetime | None = None
+    on_conflict: str = "abort"
 
 
 @dataclass(frozen=True)
 class Operation:
     """One row of a plan; `body` and `changes` are JSON, so that money stays text until it is sent.
 
-    `row` 1 is the first one below the file's header.
+    `row` 1 is the first one below the file's header. Of operations that share `in_flight` only one
+    at a time is sent and not answered. `cells` is what the file said.
     """
 
     row: int
@@ -57,6 +59,8 @@ class Operation:
     error: Problem | None = None
     looked_up_at: datetime | None = None
     is_verified: bool = False
+    in_flight: str | None = None
+    cells: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,14 +100,21 @@ class Held:
 
 @dataclass
 class Keys:
-    """Natural keys (casefolded) and remote ids that are held, with the plan that holds each."""
+    """Natural keys (casefolded), remote ids and `in_flight` groups that are held, each with the
+    plan that holds it.
+    """
 
     by_key: dict[str, str] = field(default_factory=dict)
     by_id: dict[str, str] = field(default_factory=dict)
+    by_group: dict[str, str] = field(default_factory=dict)
 
-    def holder(self, natural_key: str, remote_id: str | None) -> str | None:
-        """Return the plan that holds this record, if one does."""
-        return self.by_id.get(remote_id or "") or self.by_key.get(natural_key.casefold())
+    def holder(self, operation: Operation) -> str | None:
+        """Return the plan that holds this operation's record, if one does."""
+        return (
+            self.by_id.get(operation.remote_id or "")
+            or self.by_group.get(operation.in_flight or "")
+            or self.by_key.get(operation.natural_key.casefold())
+        )
 
 
 def put(ledger: Ledger, plan: Plan, rows: Sequence[Operation]) -> None:
@@ -119,7 +130,11 @@ def put(ledger: Ledger, plan: Plan, rows: Sequence[Operation]) -> None:
             db.execute(
                 update(plans)
                 .where(plans.c.plan_id == plan.plan_id)
-                .values(created_at=plan.created_at, source=plan.source)
+                .values(
+                    created_at=plan.created_at,
+                    source=plan.source,
+                    on_conflict=plan.on_conflict,
+                )
             )
 
 
@@ -250,6 +265,17 @@ def refuse_rows(ledger: Ledger, plan_id: str, rows: Iterable[tuple[int, Problem 
             db.execute(update(operations).where(place).values(error=_json(problem)))
 
 
+def give_up(ledger: Ledger, plan_id: str, rows: Collection[int], why: Problem) -> None:
+    """Take held rows for rejected: a person has decided that they are planned anew."""
+    place = (operations.c.plan_id == plan_id) & operations.c.row.in_(list(rows))
+    with ledger.begin(durable=True) as db:
+        db.execute(
+            update(operations)
+            .where(place, operations.c.state == "held")
+            .values(state="rejected", error=_json(why))
+        )
+
+
 def held(ledger: Ledger, plan_id: str) -> list[Held]:
     """Return a plan's held rows, each since its latest attempt was answered with nothing usable,
     or was sent where the process died before any answer.
@@ -332,7 +358,12 @@ def looked_up(ledger: Ledger, plan_id: str, rows: Collection[int], at: datetime)
 def held_elsewhere(ledger: Ledger, company_id: str, endpoint: str, but: str = "") -> Keys:
     """Return what is held by a company's plans for an endpoint, leaving out the plan `but`."""
     query = (
-        select(operations.c.plan_id, operations.c.natural_key, operations.c.remote_id)
+        select(
+            operations.c.plan_id,
+            operations.c.natural_key,
+            operations.c.remote_id,
+            operations.c.in_flight,
+        )
         .join(plans, plans.c.plan_id == operations.c.plan_id)
         .where(operations.c.state == "held", operations.c.plan_id != but)
         .where(plans.c.company_id == company_id, plans.c.endpoint == endpoint)
@@ -343,7 +374,64 @@ def held_elsewhere(ledger: Ledger, company_id: str, endpoint: str, but: str = ""
             keys.by_key[row.natural_key.casefold()] = row.plan_id
             if row.remote_id:
                 keys.by_id[row.remote_id] = row.plan_id
+            if row.in_flight:
+                keys.by_group[row.in_flight] = row.plan_id
     return keys
+
+
+def groups(ledger: Ledger, plan_id: str, state: str) -> set[str]:
+    """Return the `in_flight` groups of a plan's rows that are in one state."""
+    query = select(operations.c.in_flight).where(
+        operations.c.plan_id == plan_id, operations.c.state == state
+    )
+    with ledger.begin() as db:
+        found: list[str | None] = list(db.execute(query).scalars())
+    return {group for group in found if group}
+
+
+def to_be_created(ledger: Ledger, company_id: str, endpoint: str) -> dict[str, str]:
+    """Return the natural keys (casefolded) that a company's plans would create and have not
+    created yet → the latest such plan.
+    """
+    query = (
+        select(operations.c.natural_key, operations.c.plan_id)
+        .join(plans, plans.c.plan_id == operations.c.plan_id)
+        .where(plans.c.company_id == company_id, plans.c.endpoint == endpoint)
+        .where(operations.c.action == "create", operations.c.state.in_(("pending", "held")))
+        .order_by(plans.c.created_at)
+    )
+    with ledger.begin() as db:
+        return {row.natural_key.casefold(): row.plan_id for row in db.execute(query)}
+
+
+def superseded_by(ledger: Ledger, plan: Plan) -> str | None:
+    """Return a newer plan of the same company and endpoint that sends one of the same rows."""
+    own = select(func.lower(operations.c.natural_key)).where(
+        operations.c.plan_id == plan.plan_id, operations.c.action.in_(SENDS)
+    )
+    query = (
+        select(plans.c.plan_id)
+        .join(operations, operations.c.plan_id == plans.c.plan_id)
+        .where(
+            plans.c.company_id == plan.company_id,
+            plans.c.endpoint == plan.endpoint,
+            plans.c.created_at > plan.created_at,
+            operations.c.action.in_(SENDS),
+            func.lower(operations.c.natural_key).in_(own),
+        )
+        .order_by(plans.c.created_at.desc())
+        .limit(1)
+    )
+    with ledger.begin() as db:
+        return db.execute(query).scalar()
+
+
+def holding(ledger: Ledger) -> list[Plan]:
+    """Return the plans that have held rows, the oldest first."""
+    held_rows = select(operations.c.plan_id).where(operations.c.state == "held")
+    query = select(plans).where(plans.c.plan_id.in_(held_rows)).order_by(plans.c.created_at)
+    with ledger.begin() as db:
+        return [Plan(**row) for row in db.execute(query).mappings()]
 
 
 def verified(ledger: Ledger, plan_id: str, seen: Iterable[tuple[int, Problem | None]]) -> None:

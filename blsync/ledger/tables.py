@@ -43,7 +43,7 @@ class Instant(TypeDecorator[datetime]):
 
 metadata = MetaData()
 
-VERSION = 2
+VERSION = 3
 """The ledger's own version, kept in `meta`: raised with every release that changes the tables, so
 that an earlier program leaves the ledger alone. One without `meta` is of version 1."""
 
@@ -159,6 +159,7 @@ plans = Table(
     Column("state", String(16), nullable=False),  # planned | applying | applied
     Column("source", Text, nullable=False),  # the file's name, never its content
     Column("mode", String(16), nullable=False),
+    Column("on_conflict", String(16), nullable=False, default="abort"),
     Column("created_at", Instant, nullable=False),
     Column("applied_at", Instant),
 )
@@ -177,7 +178,10 @@ operations = Table(
     Column("error", Text),  # JSON: {code, field, message}
     Column("looked_up_at", Instant),  # when a settling look-up first found nothing
     Column("is_verified", Boolean, nullable=False, default=False),
+    Column("in_flight", String(300)),  # of those that share it only one is sent and not answered
+    Column("cells", Text),  # JSON: what the file said, to plan the row anew
     Index("operations_by_state", "state"),
+    Index("operations_by_key", "natural_key"),
 )
 
 attempts = Table(

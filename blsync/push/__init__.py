@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from blsync.ledger import Ledger, plans
-from blsync.push.outbox import apply
-from blsync.push.planning import ENDPOINTS, MODES, ON_CONFLICT, plan
+from blsync.push.endpoints import ENDPOINTS, endpoint_named
+from blsync.push.outbox import apply, settle_all
+from blsync.push.planning import MODES, ON_CONFLICT, plan, retry
 from blsync.push.report import PlanReport, report_of
 from blsync.push.work import plan_named
 from blsync.settings import Settings
@@ -17,8 +18,11 @@ __all__ = [
     "ON_CONFLICT",
     "PlanReport",
     "apply",
+    "endpoint_named",
     "list_plans",
     "plan",
+    "retry",
+    "settle_all",
     "show",
 ]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from blsync.push.endpoint import Endpoint
+from blsync.push.endpoint import Endpoint, Json
+from blsync.push.token import unmarked
 
-Json = dict[str, Any]
 Changes = dict[str, list[Any]]
 """Field, with dots for nesting → [now, wanted]."""
 
@@ -33,7 +33,10 @@ def from_text(text: str | bytes | msgspec.Raw) -> Any:
 
 
 def changes(endpoint: Endpoint, now: Mapping[str, Any], wanted: Mapping[str, Any]) -> Changes:
-    """Return the fields that differ. Fields that are not wanted otherwise do not count."""
+    """Return the fields that differ. Fields that are not wanted otherwise do not count.
+
+    A document's lines are one field: they are the same where each says all that is wanted of it.
+    """
     found: Changes = {}
     for name, value in wanted.items():
         held = now.get(name)
@@ -42,7 +45,13 @@ def changes(endpoint: Endpoint, now: Mapping[str, Any], wanted: Mapping[str, Any
             for part, inner in value.items():
                 if not _same(parts.get(part), inner):
                     found[f"{name}.{part}"] = [parts.get(part), inner]
-        elif not _same(held, value, caseless=name in endpoint.caseless):
+        elif name == endpoint.lines:
+            if not _same_lines(held, value):
+                found[name] = [_shown(held, value), value]
+        elif name == "reference" and endpoint.is_tokened:
+            if unmarked(_text(held)) != unmarked(_text(value)):
+                found[name] = [held, value]
+        elif not _same(held, value, caseless=name in endpoint.listing.caseless):
             found[name] = [held, value]
     return found
 
@@ -71,6 +80,23 @@ def create_body(wanted: Mapping[str, Any]) -> Json:
         if kept not in (None, {}, []):
             body[name] = kept
     return body
+
+
+def _same_lines(now: Any, wanted: list[Json]) -> bool:
+    held = now if isinstance(now, list) else []
+    return len(held) == len(wanted) and all(
+        isinstance(line, dict) and all(_same(line.get(n), v) for n, v in want.items())
+        for line, want in zip(held, wanted, strict=True)
+    )
+
+
+def _shown(now: Any, wanted: list[Json]) -> list[Json] | None:
+    """Return the lines that are there, less what the wanted ones say nothing of."""
+    if not isinstance(now, list):
+        return None
+    names = dict.fromkeys(name for line in wanted for name in line)
+    lines = (line for line in now if isinstance(line, dict))
+    return [{name: line.get(name) for name in names} for line in lines]
 
 
 def _same(now: Any, wanted: Any, *, caseless: bool = False) -> bool:

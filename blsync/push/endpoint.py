@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
-from typing import get_args, get_origin
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
+
+from blsync.ledger.plans import Problem
+
+Json = dict[str, Any]
+TODAY = "today"
+"""A default that stands for the business day on which the plan is made."""
 
 
 class Row(BaseModel):
@@ -21,34 +28,117 @@ class Row(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", str_strip_whitespace=True)
 
 
+def itself(record: Json) -> list[Json]:
+    """Return the record as the one row that it is."""
+    return [record]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A list of the API in which records are looked up (contract, section 3).
+
+    `identifiers` are the fields one is found by, `parts` those that tell several rows of one record
+    apart; `rows` makes rows, in the shape in which they are pushed, of a record. Of a `is_sampled`
+    list one record is read for each value, where it only matters whether there is any.
+    """
+
+    record: str
+    path: str
+    identifiers: tuple[str, ...]
+    page_limit: int = 100
+    caseless: frozenset[str] = frozenset()
+    parts: tuple[str, ...] = ()
+    rows: Callable[[Json], list[Json]] = itself
+    is_sampled: bool = False
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A field that names another record, which has to exist.
+
+    `columns` are the ways to name it in a file (dots for nesting) → the identifier that each is;
+    what is sent is the id, under `field`. With `in_lines` they are columns of the document's lines.
+    """
+
+    field: str
+    listing: Listing
+    columns: Mapping[str, str]
+    in_lines: bool = False
+
+
+def _anything(_: Json) -> bool:
+    return True
+
+
+def _never(_: Json) -> Problem | None:
+    return None
+
+
+def _same(body: Json) -> Json:
+    return body
+
+
+def _nothing(_: Json) -> Decimal:
+    return Decimal(0)
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """A bulk endpoint (contract, section 6) and the list its records are looked up in.
 
-    `identifiers` are the columns that name an existing record, strongest first; the last one is
-    the natural key. `required` are the fields without which nothing is created. `cleared` says
-    what a field is sent as when the file asks for it to be emptied. `caseless` fields are the same
-    in upper and lower case; `personal` ones never appear in a message.
+    `record` is what one of them is called. `identifiers` are the columns that name an existing one,
+    strongest first; the last one is the natural key, to which `parts` belong where several rows may
+    share it. `required` are the fields without which nothing is created, `defaults` what a create
+    says where the file does not.
+    `cleared` says what a field is sent as when the file asks for it to be emptied; `personal`
+    fields never appear in a message.
     """
 
     name: str
-    path: str
+    record: str
     bulk_path: str
     limit: int
-    page_limit: int
     model: type[Row]
-    record: str
-    identifiers: tuple[str, ...]
+    listing: Listing
     required: tuple[str, ...]
-    read_only: frozenset[str]
-    cleared: Mapping[str, object]
-    caseless: frozenset[str]
-    personal: frozenset[str]
+    identifiers: tuple[str, ...]
+    parts: tuple[str, ...] = ()
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    read_only: frozenset[str] = frozenset()
+    cleared: Mapping[str, object] = field(default_factory=dict)
+    personal: frozenset[str] = frozenset()
+    references: tuple[Reference, ...] = ()
+    lines: str | None = None
+    """The field that holds a document's lines."""
+    date_field: str | None = None
+    """The business date, which must lie in an open period."""
+    target: Reference | None = None
+    """The record that a create changes, where what it creates is in no list (payments)."""
+    in_flight: tuple[str, ...] = ()
+    """Of the operations that agree in these fields only one is ever sent and not yet answered."""
+    is_tokened: bool = False
+    """Whether a token of ours marks the reference of what is created (`blsync.push.token`)."""
+    can_update: bool = True
+    has_unique_key: bool = False
+    """Whether BigLedger itself refuses a second record of the same natural key."""
+    is_harmless: Callable[[Json], bool] = _anything
+    """Tells whether sending a body once more, after look-ups found nothing, can do no harm."""
+    locked: Callable[[Json], Problem | None] = _never
+    """Tells why a record can no longer be changed."""
+    comparable: Callable[[Json], Json] = _same
+    """Takes out of a body what BigLedger works out anew and never shows as it was sent."""
+    money: Callable[[Json], Decimal] = _nothing
+    """Tells the money that a body moves, in the company's currency."""
 
     @property
     def natural_key(self) -> str:
         """The field by which a record is known outside BigLedger."""
         return self.identifiers[-1]
+
+    @property
+    def settling(self) -> Listing:
+        """The list that shows what became of an operation."""
+        return self.target.listing if self.target else self.listing
 
     @cached_property
     def rules(self) -> dict[str, str]:
@@ -69,7 +159,7 @@ class Endpoint:
         head, dot, rest = column.partition(".")
         if head in self.open_ended:
             return bool(dot and rest and "." not in rest)
-        return column in self.rules
+        return column in self.rules or (column == self.lines)
 
 
 def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 from blsync.client import Client
-from blsync.push.compare import Json, from_text
-from blsync.push.endpoint import Endpoint
+from blsync.push.compare import from_text
+from blsync.push.endpoint import Json, Listing
 
 QUERY_BYTES = 4000
 """Length of a filter's values in the address; servers commonly refuse addresses above 8 kB."""
@@ -19,18 +19,20 @@ QUERY_BYTES = 4000
 class Known:
     """Records by each identifier: casefolded value → records, each record once."""
 
-    _records: dict[str, dict[str, dict[str, Json]]] = field(default_factory=dict)
+    _records: dict[str, dict[str, dict[Any, Json]]] = field(default_factory=dict)
 
-    def add(self, endpoint: Endpoint, record: Json) -> None:
+    def add(self, listing: Listing, record: Json) -> None:
         """Take in a record; a later version of it replaces an earlier one. Without an id it could
         neither be changed nor told apart, so it does not count.
         """
-        if not record.get("id"):
-            return
-        for name in endpoint.identifiers:
-            if record.get(name):
-                held = self._records.setdefault(name, {})
-                held.setdefault(str(record[name]).casefold(), {})[str(record["id"])] = record
+        for row in listing.rows(record):
+            if not row.get("id"):
+                continue
+            one = (str(row["id"]), *(row.get(part) for part in listing.parts))
+            for name in listing.identifiers:
+                if row.get(name):
+                    held = self._records.setdefault(name, {})
+                    held.setdefault(str(row[name]).casefold(), {})[one] = row
 
     def find(self, name: str, value: str) -> list[Json]:
         """Return the records whose identifier `name` has that value, in upper or lower case."""
@@ -38,21 +40,27 @@ class Known:
 
 
 async def look_up(
-    client: Client, endpoint: Endpoint, name: str, values: Iterable[str], into: Known
+    client: Client, listing: Listing, name: str, values: Iterable[str], into: Known
 ) -> None:
     """Read the records whose identifier `name` is one of `values`. Raises ApiError."""
-    for params in _filters(endpoint, name, values):
-        pages = client.pages(endpoint.path, {**params, "limit": str(endpoint.page_limit)})
+    if listing.is_sampled:
+        for value in dict.fromkeys(values):
+            answer = await client.get(listing.path, {name: value, "limit": "1"})
+            for sample in from_text(answer.data) or []:
+                into.add(listing, sample)
+        return
+    for params in _filters(listing, name, values):
+        pages = client.pages(listing.path, {**params, "limit": str(listing.page_limit)})
         async for page in pages:
             for raw in page.records:
                 record: Any = from_text(raw)
                 if isinstance(record, dict):
-                    into.add(endpoint, record)
+                    into.add(listing, record)
 
 
-def _filters(endpoint: Endpoint, name: str, values: Iterable[str]) -> Iterator[dict[str, str]]:
+def _filters(listing: Listing, name: str, values: Iterable[str]) -> Iterator[dict[str, str]]:
     asked = dict.fromkeys(values)
-    if name in endpoint.caseless:
+    if name in listing.caseless:
         # Whether the filter minds the case is not documented: ask for both spellings.
         asked = dict.fromkeys(v for value in asked for v in (value, value.lower()))
     chunk: list[str] = []
@@ -62,7 +70,7 @@ def _filters(endpoint: Endpoint, name: str, values: Iterable[str]) -> Iterator[d
             yield {name: value}
             continue
         length = len(quote(value)) + 3
-        if chunk and (len(chunk) == endpoint.page_limit or size + length > QUERY_BYTES):
+        if chunk and (len(chunk) == listing.page_limit or size + length > QUERY_BYTES):
             yield {f"{name}[in]": ",".join(chunk)}
             chunk, size = [], 0
         chunk.append(value)

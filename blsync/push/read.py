@@ -1,88 +1,94 @@
-"""Files of changes: csv, json and jsonl, with the API's field names and dots for nesting."""
+"""Files of changes, with the API's field names and dots for nesting.
+
+csv (UTF-8, with commas, semicolons or tabs), xlsx (the first worksheet), json (a list of objects),
+jsonl (an object a line), parquet. A missing value leaves a field alone, `(clear)` empties it.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from blsync.errors import InputFileError
+from blsync.lake import read_parquet
+from blsync.push.documents import gather, tidy
+from blsync.push.sheet import CLEAR, Cells, Sheet, SheetRow, Table
+from blsync.spreadsheet import read_worksheet
 
-CLEAR = "(clear)"
-"""The word that empties a field; an empty cell leaves the field alone."""
+__all__ = ["CLEAR", "Sheet", "SheetRow", "plain", "read", "sheet_of"]
 
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
+_DELIMITERS = {",": "','", ";": "';'", "\t": "a tab"}
 
 
-@dataclass(frozen=True)
-class SheetRow:
-    """A row: `number` 1 is the first below the header; `cells` are those that hold something."""
-
-    number: int
-    cells: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A file of changes, read; `delimiter` is what a csv file was written with."""
-
-    path: Path
-    columns: list[str]
-    rows: list[SheetRow]
-    delimiter: str = ","
-
-
-def read(path: Path) -> Sheet:
+def read(path: Path, *, lines: str | None = None, key: str = "") -> Sheet:
     """Read a file of changes.
 
+    `lines` is the field that holds a document's lines, None where there are none; `key` the column
+    of the natural key, by which rows of a csv or xlsx file are lines of one document
+    (`blsync.push.documents`).
+
     Raises InputFileError, in one line, where the file as a whole cannot be used: it is missing,
-    empty, not UTF-8 or not well formed. What is wrong with single values is left to validation.
+    empty or not well formed. What is wrong with single values is left to validation.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
+        known = f"save it as one of {', '.join(_READERS)} (csv: UTF-8)"
         raise InputFileError(
             f"{path.name}: files of the kind {path.suffix or 'without an ending'!r} are not read; "
-            f"save it as one of {', '.join(_READERS)} (csv: UTF-8)."
+            f"{known}."
         )
-    text = _text(path)
-    if not text.strip():
-        raise InputFileError(f"{path.name} is empty; the first line must name the fields.")
-    sheet = reader(path, text)
-    if not sheet.rows:
+    try:
+        table = reader(path)
+    except FileNotFoundError:
+        raise InputFileError(f"{path} does not exist; check the file's name.") from None
+    except OSError as error:
+        raise InputFileError(f"{path} cannot be read: {error.strerror or error}.") from None
+    if not table.rows:
         raise InputFileError(f"{path.name} has no rows below its header; there is nothing to plan.")
-    return sheet
+    return sheet_of(path, table, lines=lines, key=key)
+
+
+def sheet_of(path: Path, table: Table, *, lines: str | None, key: str) -> Sheet:
+    """Gather a table's rows to records, as `read` does."""
+    rows = gather(path.name, table, lines, key)
+    return Sheet(path, table.columns, rows, table.delimiter, table.note)
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise InputFileError(f"{path} does not exist; check the file's name.") from None
-    except OSError as error:
-        raise InputFileError(f"{path} cannot be read: {error.strerror}.") from None
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise InputFileError(
             f"{path.name} is not UTF-8 (line {line} has a byte that cannot be read); save it "
             "again as 'CSV UTF-8' and plan that file."
         ) from None
+    if not text.strip():
+        raise _empty(path)
+    return text
 
 
-def _read_csv(path: Path, text: str) -> Sheet:
+def _empty(path: Path) -> InputFileError:
+    return InputFileError(f"{path.name} is empty; the first line must name the fields.")
+
+
+def _read_csv(path: Path) -> Table:
+    text = _text(path)
     delimiter = _delimiter(text)
-    lines = _records(path, text, delimiter)
-    header = [cell.strip() for cell in next(lines)]
-    while header and not header[-1]:
-        header.pop()  # spreadsheets write columns that hold nothing
-    _check_header(path, header)
+    records = _records(path, text, delimiter)
+    header = next((cells for cells in records if any(map(str.strip, cells))), [])
+    header = _header(path, header)
     rows = []
-    for number, cells in enumerate(lines, start=1):
+    for number, cells in enumerate(records, start=1):
         cells = [cell.strip() for cell in cells]
         if not any(cells):
             continue
@@ -90,11 +96,11 @@ def _read_csv(path: Path, text: str) -> Sheet:
         if len(cells) < len(header) or any(extra):
             raise InputFileError(
                 f"{path.name} row {number} has {len(cells)} cells where the header has "
-                f"{len(header)}; put cells that hold {delimiter!r} into double quotes."
+                f"{len(header)}; put cells that hold {_DELIMITERS[delimiter]} into double quotes."
             )
         given = zip(header, cells, strict=False)
-        rows.append(SheetRow(number, {name: cell for name, cell in given if cell}))
-    return Sheet(path, header, rows, delimiter)
+        rows.append((number, {name: cell for name, cell in given if cell}))
+    return Table(header, rows, delimiter, is_flat=True)
 
 
 def _records(path: Path, text: str, delimiter: str) -> Iterator[list[str]]:
@@ -109,12 +115,15 @@ def _records(path: Path, text: str, delimiter: str) -> Iterator[list[str]]:
 
 
 def _delimiter(text: str) -> str:
-    header = text.lstrip("\r\n").partition("\n")[0]
-    outside = "".join(header.split('"')[::2])
-    return ";" if outside.count(";") > outside.count(",") else ","
+    first = text.lstrip().partition("\n")[0]
+    outside = "".join(first.split('"')[::2])
+    return max(_DELIMITERS, key=outside.count)
 
 
-def _check_header(path: Path, header: list[str]) -> None:
+def _header(path: Path, cells: list[str]) -> list[str]:
+    header = [cell.strip() for cell in cells]
+    while header and not header[-1]:
+        header.pop()  # spreadsheets write columns that hold nothing
     if "" in header:
         raise InputFileError(
             f"{path.name}: column {header.index('') + 1} of the header has no name."
@@ -124,21 +133,45 @@ def _check_header(path: Path, header: list[str]) -> None:
         raise InputFileError(
             f"{path.name} has the column {twice[0]!r} more than once; keep one of them."
         )
+    return header
 
 
-def _read_json(path: Path, text: str) -> Sheet:
+def _read_xlsx(path: Path) -> Table:
+    sheet = read_worksheet(path)
+    if not sheet.rows:
+        raise _empty(path)
+    (top, names), *below = sheet.rows
+    header = _header(path, ["" if name is None else str(name) for name in names])
+    rows = []
+    for number, values in below:
+        if any(value not in (None, "") for value in values[len(header) :]):
+            raise InputFileError(
+                f"{path.name}: row {number} of the sheet has a cell right of the last column that "
+                "the header names; name the column, or empty the cell."
+            )
+        given = zip(header, values, strict=False)
+        cells = {name: value for name, value in given if value not in (None, "")}
+        rows.append((number - top, cells))
+    note = ""
+    if sheet.others:
+        others = ", ".join(map(repr, sheet.others))
+        note = f"{path.name}: only the first worksheet, {sheet.name!r}, is read; not {others}."
+    return Table(header, rows, note=note, is_flat=True)
+
+
+def _read_json(path: Path) -> Table:
     try:
-        records = _DECODER.decode(text)
+        records = _DECODER.decode(_text(path))
     except (msgspec.MsgspecError, RecursionError) as error:
         raise InputFileError(f"{path.name} is not well-formed JSON: {error}.") from None
     if not isinstance(records, list):
         raise InputFileError(f"{path.name} must hold a list of objects, one for each record.")
-    return _sheet(path, list(enumerate(records, start=1)))
+    return _table(path, enumerate(records, start=1))
 
 
-def _read_jsonl(path: Path, text: str) -> Sheet:
+def _read_jsonl(path: Path) -> Table:
     records = []
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -147,32 +180,69 @@ def _read_jsonl(path: Path, text: str) -> Sheet:
             raise InputFileError(
                 f"{path.name} line {number} is not well-formed JSON: {error}."
             ) from None
-    return _sheet(path, records)
+    return _table(path, iter(records))
 
 
-def _sheet(path: Path, records: list[tuple[int, Any]]) -> Sheet:
+def _table(path: Path, records: Iterator[tuple[int, Any]]) -> Table:
     rows = []
     for number, record in records:
         if not isinstance(record, dict):
             raise InputFileError(f"{path.name} row {number} is not an object of field names.")
-        rows.append(SheetRow(number, dict(_flat(record))))
-    columns = dict.fromkeys(name for row in rows for name in row.cells)
-    return Sheet(path, list(columns), rows)
+        rows.append((number, dict(_flat(tidy(record)))))
+    return Table(_columns(rows), rows)
+
+
+def _columns(rows: list[tuple[int, Cells]]) -> list[str]:
+    return list(dict.fromkeys(name for _, cells in rows for name in cells))
+
+
+def _read_parquet(path: Path) -> Table:
+    columns, records = read_parquet(path)
+    return plain(columns, records)
+
+
+def plain(columns: list[str], records: list[Cells]) -> Table:
+    """Make a table of typed records: days and instants as text (ISO 8601, UTC where they have a
+    zone), numbers exact, structs as columns with dots.
+    """
+    rows = [(n, dict(_flat(tidy(_plain(record))))) for n, record in enumerate(records, start=1)]
+    return Table(_columns(rows) or columns, rows)
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        if not isfinite(value):
+            return None  # data frames write a missing number so
+        return int(value) if value.is_integer() else Decimal(repr(value))
+    if isinstance(value, Decimal):
+        return value
+    if isinstance(value, datetime):
+        if value.tzinfo:
+            return value.astimezone(UTC).isoformat()
+        return (value.date() if value.time() == time() else value).isoformat()
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return str(value)
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in record.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, str):
-            if value.strip():
-                yield prefix + name, value.strip()
-        elif value is not None:
+        else:
             yield prefix + name, value
 
 
-_READERS: dict[str, Callable[[Path, str], Sheet]] = {
+_READERS: dict[str, Callable[[Path], Table]] = {
     ".csv": _read_csv,
+    ".xlsx": _read_xlsx,
     ".json": _read_json,
     ".jsonl": _read_jsonl,
+    ".parquet": _read_parquet,
 }

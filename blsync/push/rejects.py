@@ -3,53 +3,69 @@
 from __future__ import annotations
 
 import csv
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from blsync.errors import ConfigError
-from blsync.lake import storage
+from blsync.lake import appearing, storage
 from blsync.ledger.plans import Operation
 from blsync.push.compare import to_text
-from blsync.push.read import Sheet
+from blsync.push.sheet import Sheet
+from blsync.spreadsheet import write_table
+
+NOTES = ("_row", "_reason")
 
 
 def check_target(path: Path, planned: Path) -> None:
     """Raise ConfigError where rejects cannot be written to `path` and planned from there."""
-    if path.suffix.lower() != ".csv":
-        raise ConfigError(f"--rejects {path.name}: rejected rows are written as csv; name it .csv.")
+    if path.suffix.lower() not in (".csv", ".xlsx"):
+        raise ConfigError(
+            f"--rejects {path.name}: rejected rows are written as csv or xlsx; name it .csv or "
+            ".xlsx."
+        )
     if path.resolve() == planned.resolve():
         raise ConfigError("--rejects names the file that is planned; give another name.")
 
 
 def write_rejects(path: Path, sheet: Sheet, operations: Iterable[Operation]) -> None:
-    """Write the rejected rows as csv under the file's own columns, with `_row` and `_reason`.
+    """Write the rejected rows under the file's own columns, with `_row` and `_reason`.
 
-    A plan ignores columns whose name begins with an underscore, so the file can be mended and
-    planned as it is. Raises StorageError.
+    A document is written with all its rows; the reason stands in the first. A plan ignores columns
+    whose name begins with an underscore, apart from `_row`, which keeps documents apart, so the
+    file can be mended and planned as it is. Raises StorageError, and ConfigError where an xlsx file
+    has no room for a cell's text.
     """
-    reasons = {o.row: o.error for o in operations if o.action == "reject"}
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    kept = [name for name in sheet.columns if name not in ("_row", "_reason")]
-    with storage(path):
-        try:
-            with draft.open("w", encoding="utf-8-sig", newline="") as file:  # the BOM is for Excel
-                writer = csv.writer(file, delimiter=sheet.delimiter)
-                writer.writerow([*kept, "_row", "_reason"])
-                for row in sheet.rows:
-                    if row.number in reasons:
-                        cells = [_cell(row.cells.get(name)) for name in kept]
-                        reason = (reasons[row.number] or {}).get("message")
-                        writer.writerow([*cells, row.number, reason])
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+    reasons = {o.row: (o.error or {}).get("message") for o in operations if o.action == "reject"}
+    columns = [name for name in sheet.columns if name not in NOTES]
+    rows = _rows(sheet, columns, reasons)
+    with storage(path), appearing(path) as draft:
+        if path.suffix.lower() == ".xlsx":
+            write_table(draft, "rejects", [*columns, *NOTES], rows)
+            return
+        with draft.open("w", encoding="utf-8-sig", newline="") as file:  # the BOM is for Excel
+            writer = csv.writer(file, delimiter=sheet.delimiter)
+            writer.writerow([*columns, *NOTES])
+            writer.writerows(["" if v is None else _text(v) for v in row] for row in rows)
 
 
-def _cell(value: Any) -> str:
-    if value is None or isinstance(value, str):
-        return value or ""
+def _rows(sheet: Sheet, columns: list[str], reasons: dict[int, Any]) -> Iterator[list[Any]]:
+    for row in sheet.rows:
+        if row.number not in reasons:
+            continue
+        reason = reasons[row.number]
+        for source in row.source or (row.cells,):
+            yield [*(_cell(source.get(name)) for name in columns), row.number, reason]
+            reason = None
+
+
+def _cell(value: Any) -> Any:
+    """Return lines as JSON, by which they are read again, and other lists as they are in csv."""
     if isinstance(value, list):
-        return ";".join(map(str, value))
-    return to_text(value)
+        is_lines = any(isinstance(each, dict) for each in value)
+        return to_text(value) if is_lines else ";".join(map(_text, value))
+    return value
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else to_text(value)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from blsync.ledger import Ledger, plans
-from blsync.ledger.plans import Operation, Plan
+from blsync.ledger.plans import SENDS, Operation, Plan
 from blsync.push.compare import from_text
+from blsync.push.endpoints import endpoint_named
 
 ACTIONS = ("create", "update", "noop", "adopt", "conflict", "reject", "blocked")
 STATES = ("applied", "rejected", "held", "pending")
@@ -39,6 +41,13 @@ class PlanReport:
         verified = sum(operation.is_verified for operation in self.operations)
         return {**{state: found[state] for state in STATES}, "verified": verified}
 
+    @property
+    def money(self) -> Decimal:
+        """Money that the rows which are sent move together, in the company's currency."""
+        endpoint = endpoint_named(self.plan.endpoint)
+        bodies = (from_text(o.body) for o in self.operations if o.action in SENDS)
+        return sum(map(endpoint.money, bodies), Decimal(0))
+
     def to_json(self) -> dict[str, Any]:
         """Return the shape of interface.md. Money is Decimal: encode it as a number."""
         return {
@@ -47,6 +56,7 @@ class PlanReport:
             "state": self.plan.state,
             "counts": self.counts,
             "outcomes": self.outcomes,
+            "money": self.money,
             "operations": [_row(operation) for operation in self.operations],
         }
 

@@ -10,8 +10,8 @@ import msgspec
 
 from blsync.errors import ApiError
 from blsync.ledger.plans import Operation, Outcome, Problem
-from blsync.push.compare import Json, from_text
-from blsync.push.endpoint import Endpoint
+from blsync.push.compare import from_text
+from blsync.push.endpoint import Endpoint, Json
 from blsync.push.validate import problem
 
 _TAKEN = re.compile(r"already (exists|in use|taken)", re.IGNORECASE)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from blsync.sandbox import adjustment_writes, entry_writes, invoice_writes, master_writes
 from blsync.sandbox.books import Books
 from blsync.sandbox.errors import ApiError, invalid
+from blsync.sandbox.faults import Faults, Strikes
 from blsync.sandbox.forms import Form
-from blsync.sandbox.values import Record
+from blsync.sandbox.values import Record, dumps
 
 
 def _pay(books: Books, data: object) -> Record:
-    invoice_id = Form(data).text("invoiceId", required=True)
+    form = Form(data)
+    invoice_id = form.text("invoiceId", required=True)
+    form.check()
     return invoice_writes.record_payment(books, invoice_id, data)
 
 
@@ -54,9 +59,33 @@ ENDPOINTS = {
 }
 
 
-def run(books: Books, name: str, body: Record) -> Record:
-    """Carry out a bulk request. Raises ApiError 422 if there are too many operations, or none."""
-    endpoint, operations = ENDPOINTS[name], body.get("operations")
+def run(books: Books, name: str, body: Record, faults: Faults, strikes: Strikes) -> Record | None:
+    """Carry out a bulk request, on the running loop; None where the connection is to close.
+
+    Raises ApiError 422 if there are too many operations, or none, and what `poison` asks for.
+    """
+    endpoint = ENDPOINTS[name]
+    operations = _read_operations(endpoint, body)
+    _refuse_poison(operations, faults)
+    if strikes.by("late-write"):
+        later, loop = faults["late-write"], asyncio.get_running_loop()
+        loop.call_later(later, _commit, books, endpoint, operations, strikes)
+        return None
+    if strikes.by("part"):
+        _commit(books, endpoint, operations[: len(operations) // 2], strikes)
+        return None
+    results = _commit(books, endpoint, operations, strikes)
+    successful = sum(result["success"] for result in results)
+    return {
+        "processed": len(results),
+        "successful": successful,
+        "failed": len(results) - successful,
+        "results": _garbled(results, faults, strikes),
+    }
+
+
+def _read_operations(endpoint: Endpoint, body: Record) -> list[object]:
+    operations = body.get("operations")
     if not isinstance(operations, list) or not operations:
         detail = {"field": "operations", "code": "REQUIRED_FIELD"}
         raise invalid([{**detail, "message": "operations must be a list with entries"}])
@@ -64,18 +93,60 @@ def run(books: Books, name: str, body: Record) -> Record:
         detail = {"field": "operations", "code": "MAX_VALUE", "constraint": f"<= {endpoint.most}"}
         message = f"At most {endpoint.most} operations, not {len(operations)}"
         raise invalid([{**detail, "message": message, "value": len(operations)}], message)
-    results = [_result(books, endpoint, index, op) for index, op in enumerate(operations)]
-    successful = sum(result["success"] for result in results)
-    return {
-        "processed": len(results),
-        "successful": successful,
-        "failed": len(results) - successful,
-        "results": results,
-    }
+    return operations
 
 
-def _result(books: Books, endpoint: Endpoint, index: int, operation: object) -> Record:
+def _refuse_poison(operations: list[object], faults: Faults) -> None:
+    if faults["poison"] and any(faults["poison"] in dumps(operation) for operation in operations):
+        status = faults["poison-status"]
+        code = "VALIDATION_ERROR" if status == 422 else "BAD_REQUEST"
+        raise ApiError(status, code, "The request cannot be processed")
+
+
+def _commit(
+    books: Books, endpoint: Endpoint, operations: list[object], strikes: Strikes
+) -> list[Record]:
+    """Carry out operations in one go: nothing else gets at the books in between."""
+    books.tick()
     try:
+        return [
+            _result(books, endpoint, index, operation, strikes)
+            for index, operation in enumerate(operations)
+        ]
+    finally:
+        books.save()
+
+
+def _garbled(results: list[Record], faults: Faults, strikes: Strikes) -> list[Record]:
+    """Return the results as an answer tells them, with the faults that may have."""
+    told, draw = list(results), faults.random
+    if strikes.by("missing-results"):
+        missing = draw.sample(range(len(told)), min(faults["missing-results"], len(told)))
+        told = [result for result in told if result["index"] not in missing]
+    if strikes.by("double-results"):
+        told += draw.sample(told, min(faults["double-results"], len(told)))
+    if strikes.by("stray-results"):
+        unsent = range(len(results), len(results) + faults["stray-results"])
+        told += [{**draw.choice(results), "index": index} for index in unsent]
+    if len(told) > 1 and strikes.by("shuffle-results"):
+        told = _shuffled(told, draw)
+    return told
+
+
+def _shuffled(results: list[Record], draw: random.Random) -> list[Record]:
+    """Shuffle, and then turn, so that it is another order even of two."""
+    first = results[0]
+    shuffled = draw.sample(results, len(results))
+    return shuffled if shuffled[0] is not first else [*shuffled[1:], first]
+
+
+def _result(
+    books: Books, endpoint: Endpoint, index: int, operation: object, strikes: Strikes
+) -> Record:
+    try:
+        if strikes.by("reject-rows"):
+            detail = {"field": "data", "code": "INVALID_FORMAT", "message": "data is refused"}
+            raise invalid([detail])
         record = _carry_out(books, endpoint, operation)
     except ApiError as error:
         return {"index": index, "success": False, "error": _worded(error)}

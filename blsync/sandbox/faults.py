@@ -10,6 +10,19 @@ refuse=0.01         that share is answered 200 with ``success: false``, nothing 
 truncate=0.01       that share of answers breaks off in the middle of the body
 reset=0.01          that share of connections closes before anything is done
 drop-after=0.01     that share of requests is carried out, then the connection closes
+only=writes         what strikes requests strikes ``writes`` only, or ``reads`` only
+times=N             what strikes requests or bulk writes strikes N requests in all, then none
+bulk writes
+part=0.5            that share commits the first half of its operations, then the
+                    connection closes
+late-write=2s       the connection closes at once; all is committed so much later
+reject-rows=0.1     that share of operations fails with VALIDATION_ERROR, not carried out
+missing-results=N   N results are left out of an answer, though they were carried out
+double-results=N    N results of an answer come twice
+stray-results=N     an answer has N more results, with an index that nobody sent
+shuffle-results     the results of an answer come in another order
+poison=TEXT         422 for the whole of a request that has TEXT in an operation, nothing done
+poison-status=413   that refusal has this status
 the key
 forbid=A+B          403 for the routes of these entities, as in ``forbid=journal_entries``
 revoke-after=N      401 for every request after N more, until other faults are set
@@ -39,7 +52,9 @@ text-numbers        money of customers and invoices is text, as in ``"50000.00"`
 ==================  ================================================================
 
 Shares lie between 0 and 1 and are drawn from the sandbox's seed. Every fault is off unless
-named; whatever is set replaces all that was set before.
+named; whatever is set replaces all that was set before, the count of `times` included.
+`only` and `times` leave poison, and what concerns the key, quota, lists and records, alone:
+``only=writes,drop-after=1,times=2`` strikes just the next two writes.
 """
 
 from __future__ import annotations
@@ -53,6 +68,7 @@ from blsync.sandbox.fields import ENTITIES
 
 FORBIDDABLE = (*ENTITIES, "reports")
 RETRY_AFTER = ("date", "zero", "none")
+KINDS = ("writes", "reads")
 
 
 def _share(text: str) -> float:
@@ -94,10 +110,25 @@ def _entities(text: str) -> frozenset[str]:
     return chosen
 
 
-def _retry_after(text: str) -> str:
-    if text not in RETRY_AFTER:
-        raise ValueError(f"it is one of {', '.join(RETRY_AFTER)}")
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"it is one of {', '.join(choices)}")
+        return text
+
+    return read
+
+
+def _text(text: str) -> str:
+    if not text:
+        raise ValueError("it needs a text, without a comma")
     return text
+
+
+def _status(text: str) -> int:
+    if not re.fullmatch("[45][0-9]{2}", text):
+        raise ValueError("a status of failure lies between 400 and 599")
+    return int(text)
 
 
 FAULTS: dict[str, tuple[Callable[[str], Any], Any]] = {
@@ -109,11 +140,22 @@ FAULTS: dict[str, tuple[Callable[[str], Any], Any]] = {
     "truncate": (_share, 0.0),
     "reset": (_share, 0.0),
     "drop-after": (_share, 0.0),
+    "only": (_one_of(*KINDS), ""),
+    "times": (_count, None),
+    "part": (_share, 0.0),
+    "late-write": (_seconds, 0.0),
+    "reject-rows": (_share, 0.0),
+    "missing-results": (_count, 0),
+    "double-results": (_count, 0),
+    "stray-results": (_count, 0),
+    "shuffle-results": (_flag, False),
+    "poison": (_text, ""),
+    "poison-status": (_status, 422),
     "forbid": (_entities, frozenset()),
     "revoke-after": (_count, None),
     "no-quota-headers": (_flag, False),
     "reset-past": (_flag, False),
-    "retry-after": (_retry_after, ""),
+    "retry-after": (_one_of(*RETRY_AFTER), ""),
     "other-program": (_count, 0),
     "max-limit": (_count, 0),
     "clamp": (_count, 0),
@@ -141,10 +183,13 @@ def fault_table() -> str:
 
 
 class Faults:
-    """The faults in force. Raises ValueError for a list it cannot read."""
+    """The faults in force. Raises ValueError for a list it cannot read.
+
+    ``random`` is where shares are drawn from; ``struck`` counts requests for `times`.
+    """
 
     def __init__(self, text: str = "", seed: int = 1) -> None:
-        self._random = random.Random(f"faults {seed}")
+        self.random = random.Random(f"faults {seed}")
         self.set(text)
 
     def set(self, text: str) -> None:
@@ -158,19 +203,40 @@ class Faults:
                 values[name] = FAULTS[name][0](value)
             except ValueError as error:
                 raise ValueError(f"fault {part!r}: {error}") from error
-        self.text, self._values, self._asked = text, values, 0
+        self.text, self._values, self._asked, self.struck = text, values, 0, 0
 
     def __getitem__(self, name: str) -> Any:
         """Return a fault's value."""
         return self._values[name]
 
     def strikes(self, name: str) -> bool:
-        """Draw whether a fault with a share strikes this time."""
-        share = self._values[name]
-        return bool(share) and self._random.random() < share
+        """Draw whether a fault strikes this time; without a share it always does."""
+        value, has_share = self._values[name], FAULTS[name][0] is _share
+        return bool(value) and (not has_share or self.random.random() < value)
 
     def is_revoked(self) -> bool:
         """Count a request, and tell whether the key has been revoked by now."""
         self._asked += 1
         after = self._values["revoke-after"]
         return after is not None and self._asked > after
+
+
+class Strikes:
+    """The faults as they strike one request, within `only` and `times`."""
+
+    def __init__(self, faults: Faults, method: str) -> None:
+        self._faults = faults
+        self._kind = "reads" if method in ("GET", "HEAD") else "writes"
+        self._has_struck = False
+
+    def by(self, name: str) -> bool:
+        """Draw whether a fault strikes, and count the request if it is the first to do so."""
+        faults = self._faults
+        is_spent = faults["times"] is not None and faults.struck >= faults["times"]
+        if faults["only"] not in ("", self._kind) or (is_spent and not self._has_struck):
+            return False
+        if not faults.strikes(name):
+            return False
+        faults.struck += not self._has_struck
+        self._has_struck = True
+        return True

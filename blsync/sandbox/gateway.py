@@ -21,7 +21,7 @@ from typing import Any
 from starlette.datastructures import Headers
 
 from blsync.sandbox.errors import ApiError
-from blsync.sandbox.faults import Faults
+from blsync.sandbox.faults import Faults, Strikes
 from blsync.sandbox.fields import ENTITIES
 from blsync.sandbox.limits import Limits, Stats
 from blsync.sandbox.oauth import Tokens
@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 PREFIXES = ("/api/v1", "/v1")
 OPEN = ("/sandbox/", "/oauth/")
 SMALLEST_GZIP = 500
+NO_ANSWER = 444
+"""The status by which a route asks for the connection to be closed instead of an answer."""
 RECORD_ID = re.compile(r"(cust|inv|item|acc|je|adj)_\w+")
 HTML = b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 ENTITY_OF = {
@@ -127,40 +129,43 @@ class Gateway:
         began, headers = time.perf_counter(), Headers(scope=scope)
         scope["request_id"] = headers.get("x-request-id") or f"req_{uuid.uuid4().hex[:16]}"
         self.stats.count(f"{scope['method']} {RECORD_ID.sub('{id}', path)}")
-        if self.faults.strikes("reset"):
+        strikes = scope["strikes"] = Strikes(self.faults, scope["method"])
+        if strikes.by("reset"):
             self.stats.admit()
             await _drop(send)
             return
         answer = await self._answer(scope, receive, headers, path)
-        if self.faults["latency"]:
+        if answer.status != NO_ANSWER and strikes.by("latency"):
             await asyncio.sleep(self.faults["latency"])
-        if answer.status < 500 and self.faults.strikes("drop-after"):
+        if answer.status == NO_ANSWER or (answer.status < 500 and strikes.by("drop-after")):
             await _drop(send)
             return
         self._finish(answer, scope["request_id"], headers, began)
+        if answer.status == 200 and strikes.by("truncate"):
+            answer.body = answer.body[: len(answer.body) // 2]
         await answer.send(send)
 
     async def _answer(self, scope: Any, receive: Receive, headers: Headers, path: str) -> Answer:
         """Admit the request and let the application act, or refuse it."""
-        answer = Answer()
+        answer, strikes = Answer(), scope["strikes"]
         try:
             self._authenticate(headers)
             if self.options.limits:
                 self._limit()
             self.stats.admit()
-            if self.faults.strikes("html"):
+            if strikes.by("html"):
                 return Answer(502, {"content-type": "text/html"}, HTML)
-            if self.faults.strikes("error"):
+            if strikes.by("error"):
                 message = "The service is temporarily unavailable"
                 raise ApiError(503, "SERVICE_UNAVAILABLE", message, headers={"Retry-After": "1"})
-            if self.faults.strikes("refuse"):
+            if strikes.by("refuse"):
                 raise ApiError(200, "INTERNAL_ERROR", "An unexpected error occurred")
             self._permit(scope["method"], path)
             try:
                 await self.app(scope, receive, answer.take)
             except Exception:  # the inner layers have worded it as a 500 already
                 logger.exception("request %s failed", scope["request_id"])
-            if self.faults.strikes("error-after"):
+            if answer.status != NO_ANSWER and strikes.by("error-after"):
                 raise ApiError(500, "INTERNAL_ERROR", "An unexpected error occurred")
         except ApiError as error:
             kind = {"content-type": "application/json", **error.headers}
@@ -217,7 +222,7 @@ class Gateway:
         raise ApiError(403, "FORBIDDEN", message, [detail])
 
     def _finish(self, answer: Answer, request_id: str, asked: Headers, began: float) -> None:
-        """Add the headers every answer has, compress, break off where a fault says so."""
+        """Add the headers every answer has, and compress."""
         headers = answer.headers
         headers["X-Request-ID"] = request_id
         headers["Cache-Control"] = "no-cache"
@@ -230,8 +235,6 @@ class Gateway:
             answer.body = gzip.compress(answer.body, 0)
             headers["Content-Encoding"] = "gzip"
             headers["Vary"] = "Accept-Encoding"
-        if answer.status == 200 and self.faults.strikes("truncate"):
-            answer.body = answer.body[: len(answer.body) // 2]
         headers["X-Response-Time"] = f"{round((time.perf_counter() - began) * 1000)}ms"
 
 

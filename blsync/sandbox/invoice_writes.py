@@ -13,6 +13,7 @@ from blsync.sandbox.master_writes import find_active_account
 from blsync.sandbox.sales import (
     cancel_invoice,
     check_goods,
+    check_unpaid,
     draft_invoice,
     issue_invoice,
     mark_overdue,
@@ -99,6 +100,8 @@ def update_invoice(books: Books, invoice_id: object, data: object) -> Record:
     shipping = form.amount("shippingCost", least=0)
     lines = _invoice_lines(books, form) if form.has("items") else None
     form.check()
+    if status == "cancelled":
+        check_unpaid(invoice)
     if invoice["status"] == "draft":
         if status == "sent":
             check_goods(books, invoice["items"] if lines is None else lines)
@@ -146,12 +149,13 @@ def _update_draft(
     lines: list[Record] | None,
     shipping: Decimal | None,
 ) -> None:
+    written = None if lines is None else write_lines(books, lines)
     if form.has("customerId"):
         customer = books.find("customers", form.data["customerId"])
         invoice["customerId"] = customer["id"]
         invoice["customer"] = {key: customer[key] for key in ("id", "name", "email")}
-    if lines is not None:
-        invoice["items"] = write_lines(books, lines)
+    if written is not None:
+        invoice["items"] = written
     if shipping is not None:
         invoice["shippingCost"] = shipping
     invoice["invoiceDate"] = day

@@ -23,7 +23,7 @@ from blsync.sandbox.errors import ApiError, bad_request, not_found
 from blsync.sandbox.faults import Faults
 from blsync.sandbox.fields import ENTITIES, Entity
 from blsync.sandbox.forms import read_body
-from blsync.sandbox.gateway import meta
+from blsync.sandbox.gateway import NO_ANSWER, meta
 from blsync.sandbox.oddities import disguise
 from blsync.sandbox.options import Options
 from blsync.sandbox.pages import Lists, Page
@@ -99,7 +99,7 @@ def api_routes(books: Books, options: Options, faults: Faults) -> APIRouter:
     for path, act in DELETES:
         _add_write(router, books, "DELETE", path, act, 200)
     _add_reports(router, books)
-    _add_bulk(router, books)
+    _add_bulk(router, books, faults)
     _add_company(router, options)
     return router
 
@@ -192,16 +192,13 @@ def _add_write(
     )
 
 
-def _add_bulk(router: APIRouter, books: Books) -> None:
+def _add_bulk(router: APIRouter, books: Books, faults: Faults) -> None:
     async def run_bulk(request: Request, name: str) -> Response:
         if name not in bulk.ENDPOINTS:
             raise not_found("endpoint", f"bulk/{name}")
-        data = read_body(await request.body())
-        books.tick()
-        try:
-            return answer(request, bulk.run(books, name, data))
-        finally:
-            books.save()
+        body = read_body(await request.body())
+        data = bulk.run(books, name, body, faults, request.scope["strikes"])
+        return Response(status_code=NO_ANSWER) if data is None else answer(request, data)
 
     summary = f"Bulk writes: {', '.join(bulk.ENDPOINTS)}"
     router.add_api_route(

@@ -228,8 +228,8 @@ def pay_invoice(
     }
 
 
-def cancel_invoice(books: Books, invoice: Record, day: str) -> None:
-    """Cancel an invoice nobody has paid on: reversed in the journal, goods back in stock."""
+def check_unpaid(invoice: Record) -> None:
+    """Raise ApiError 422 INVOICE_HAS_PAYMENTS for an invoice that cannot be cancelled any more."""
     if invoice["amountPaid"]:
         raise broken_rule(
             "INVOICE_HAS_PAYMENTS",
@@ -237,6 +237,11 @@ def cancel_invoice(books: Books, invoice: Record, day: str) -> None:
             invoiceId=invoice["id"],
             invoiceStatus=invoice["status"],
         )
+
+
+def cancel_invoice(books: Books, invoice: Record, day: str) -> None:
+    """Cancel an invoice nobody has paid on: reversed in the journal, goods back in stock."""
+    check_unpaid(invoice)
     day = max(day, invoice["invoiceDate"])
     if invoice["status"] in ("sent", "overdue"):
         return_stock(

@@ -9,24 +9,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictStr
 from pydantic_core import PydanticCustomError
 
+from blsync.push import listings
 from blsync.push.endpoint import Endpoint, Row
+from blsync.push.fields import Amount, Email, Text, plain_number
 
-_EMAIL = re.compile(r"[^@\s<>;]+@(?:[^@\s.,;<>]+\.)+[^@\s.,;<>]{2,}")
-_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _SPREADSHEET_NUMBER = re.compile(r"[0-9][.,]?[0-9]*E[+-]?[0-9]+", re.IGNORECASE)
-
-
-def _plain_number(value: Any) -> Any:
-    """Refuse what Python would read as a number and no bookkeeper would: 1_000, true, 1e3."""
-    if isinstance(value, bool) or (isinstance(value, str) and not _NUMBER.fullmatch(value.strip())):
-        raise PydanticCustomError("number", "not a plain number")
-    return value
-
-
-def _email(value: str) -> str:
-    if not _EMAIL.fullmatch(value):
-        raise PydanticCustomError("email", "not an email address")
-    return value
 
 
 def _phone(value: str) -> str:
@@ -44,11 +31,6 @@ def _each_once(tags: list[str]) -> list[str]:
     return list(dict.fromkeys(tag for tag in tags if tag))
 
 
-def _cents(value: Decimal) -> Decimal:
-    return value.quantize(Decimal("0.01"))
-
-
-Text = Annotated[str, Field(max_length=500, description="a text of at most 500 characters")]
 Part = Annotated[str | None, Field(max_length=200, description="a text of at most 200 characters")]
 
 
@@ -66,11 +48,7 @@ class AddressRow(Row):
 class CustomerRow(Row):
     """A customer's writable fields; money in the customer's currency, terms in days."""
 
-    email: Annotated[
-        str,
-        Field(max_length=254, description="one email address like name@company.my"),
-        AfterValidator(_email),
-    ] = ""
+    email: Email = ""
     name: Annotated[
         str, Field(min_length=1, max_length=200, description="a text of 1 to 200 characters")
     ] = ""
@@ -96,20 +74,10 @@ class CustomerRow(Row):
     ] = "MYR"
     payment_terms: Annotated[
         int,
-        BeforeValidator(_plain_number),
+        BeforeValidator(plain_number),
         Field(ge=0, le=365, description="a whole number of days from 0 to 365"),
     ] = 0
-    credit_limit: Annotated[
-        Decimal,
-        BeforeValidator(_plain_number),
-        Field(
-            ge=0,
-            max_digits=15,
-            decimal_places=2,
-            description="an amount of 0 or more with at most 2 decimals, written like 5000.00",
-        ),
-        AfterValidator(_cents),
-    ] = Decimal(0)
+    credit_limit: Amount = Decimal(0)
     tags: Annotated[
         list[StrictStr],
         BeforeValidator(_split),
@@ -129,22 +97,20 @@ _ADDRESSES = ("address", "billingAddress", "shippingAddress")
 
 CUSTOMERS = Endpoint(
     name="customers",
-    path="/customers",
+    record="customer",
     bulk_path="/bulk/customers",
     limit=100,
-    page_limit=100,
     model=CustomerRow,
-    record="customer",
-    identifiers=("id", "customerNumber", "email"),
+    listing=listings.CUSTOMERS,
     required=("name", "email"),
+    identifiers=("id", "customerNumber", "email"),
     read_only=frozenset(("currentBalance", "totalSales", "lastSaleDate", "createdAt")),
     cleared={
         **dict.fromkeys(("phone", "website", "taxNumber", "customFields", *_ADDRESSES)),
         "tags": [],
     },
-    caseless=frozenset({"email"}),
     personal=frozenset(
         ("id", "email", "name", "phone", "website", "taxNumber", "customFields", *_ADDRESSES)
     ),
+    has_unique_key=True,
 )
-"""The one endpoint that is built."""

@@ -1,0 +1,23 @@
+"""One file for each bulk endpoint; adding one is adding a file and a name here."""
+
+from __future__ import annotations
+
+from blsync.errors import ConfigError
+from blsync.push.endpoint import Endpoint
+from blsync.push.endpoints.customers import CUSTOMERS
+from blsync.push.endpoints.inventory_adjustments import INVENTORY_ADJUSTMENTS
+from blsync.push.endpoints.invoices import INVOICES
+from blsync.push.endpoints.journal_entries import JOURNAL_ENTRIES
+from blsync.push.endpoints.payments import PAYMENTS
+
+ENDPOINTS = {
+    endpoint.name: endpoint
+    for endpoint in (CUSTOMERS, INVOICES, INVENTORY_ADJUSTMENTS, JOURNAL_ENTRIES, PAYMENTS)
+}
+
+
+def endpoint_named(name: str) -> Endpoint:
+    """Return the endpoint of that name. Raises ConfigError, naming those there are."""
+    if name not in ENDPOINTS:
+        raise ConfigError(f"There is no push to {name!r}. Available: {', '.join(ENDPOINTS)}.")
+    return ENDPOINTS[name]

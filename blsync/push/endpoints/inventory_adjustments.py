@@ -1,0 +1,72 @@
+"""Stock adjustments as they are written: posted at once, one item at one location each."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from blsync.push import listings
+from blsync.push.endpoint import TODAY, Endpoint, Json, Reference, Row
+from blsync.push.fields import CENT, Day, Id, Quantity, ReferenceText, UnitCost
+
+
+class AdjustmentRow(Row):
+    """A change of one item's stock at one location; the unit cost in the company's currency."""
+
+    item_id: Id = ""
+    item_code: Annotated[
+        str, Field(max_length=60, description="an item's code as BigLedger has it")
+    ] = ""
+    location_id: Id = ""
+    adjustment_type: Annotated[
+        Literal["increase", "decrease"], Field(description="increase or decrease")
+    ] = "increase"
+    quantity: Quantity | None = None
+    unit_cost: UnitCost | None = None
+    reason: Annotated[
+        Literal["stock_count", "damaged", "found", "lost", "expired"],
+        Field(description="stock_count, damaged, found, lost or expired"),
+    ] = "stock_count"
+    reference: ReferenceText = ""
+    date: Day | None = None
+
+
+def _harmful(_: Json) -> bool:
+    return False
+
+
+def _comparable(body: Json) -> Json:
+    """A decrease leaves at the average cost, whatever the file said."""
+    left_out = "unitCost" if body.get("adjustmentType") == "decrease" else ""
+    return {name: value for name, value in body.items() if name != left_out}
+
+
+def _value(body: Json) -> Decimal:
+    return (Decimal(body["quantity"]) * Decimal(body.get("unitCost") or 0)).quantize(CENT)
+
+
+INVENTORY_ADJUSTMENTS = Endpoint(
+    name="inventory-adjustments",
+    record="stock adjustment",
+    bulk_path="/bulk/inventory-adjustments",
+    limit=200,
+    model=AdjustmentRow,
+    listing=listings.ADJUSTMENTS,
+    required=("itemId", "locationId", "adjustmentType", "quantity", "reference"),
+    identifiers=("reference",),
+    parts=("itemId", "locationId"),
+    defaults={"date": TODAY},
+    references=(
+        Reference("itemId", listings.ITEMS, {"itemId": "id", "itemCode": "itemCode"}),
+        Reference("locationId", listings.LOCATIONS, {"locationId": "locationId"}),
+    ),
+    date_field="date",
+    in_flight=("itemId", "locationId"),
+    is_tokened=True,
+    can_update=False,
+    is_harmless=_harmful,
+    comparable=_comparable,
+    money=_value,
+)

@@ -1,0 +1,107 @@
+"""Journal entries as they are written: drafts, posted only where the file says so."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from blsync.ledger.plans import Problem
+from blsync.push import listings
+from blsync.push.endpoint import Endpoint, Json, Reference, Row
+from blsync.push.fields import Amount, Day, Id, ReferenceText, Text
+
+
+class JournalLine(Row):
+    """A line: an account with a debit or a credit, in the company's currency."""
+
+    account_id: Id = ""
+    account_number: Annotated[
+        str, Field(max_length=60, description="an account's number as BigLedger has it")
+    ] = ""
+    description: Text = ""
+    debit: Amount = Decimal(0)
+    credit: Amount = Decimal(0)
+
+    @model_validator(mode="after")
+    def _is_one_sided(self) -> Self:
+        if not (self.account_id or self.account_number):
+            raise PydanticCustomError("line", "needs an accountId or an accountNumber; fill one in")
+        if bool(self.debit) == bool(self.credit):
+            raise PydanticCustomError("line", "needs a debit or a credit, one of the two, above 0")
+        return self
+
+
+class JournalRow(Row):
+    """A journal entry's writable fields."""
+
+    date: Day | None = None
+    reference: ReferenceText = ""
+    description: Text = ""
+    status: Annotated[
+        Literal["draft", "posted"], Field(description="draft (the default) or posted")
+    ] = "draft"
+    lines: Annotated[
+        list[JournalLine], Field(min_length=2, description="a list of at least two lines")
+    ] = []  # noqa: RUF012 (pydantic copies it)
+
+    @model_validator(mode="after")
+    def _is_balanced(self) -> Self:
+        debit = sum((line.debit for line in self.lines), Decimal(0))
+        credit = sum((line.credit for line in self.lines), Decimal(0))
+        if debit != credit:
+            raise PydanticCustomError(
+                "balance",
+                "lines: debits {debit} and credits {credit} must be equal; they differ by {off}",
+                {"debit": str(debit), "credit": str(credit), "off": str(abs(debit - credit))},
+            )
+        return self
+
+
+def _locked(entry: Json) -> Problem | None:
+    status = str(entry.get("status") or "")
+    if status == "draft":
+        return None
+    message = (
+        f"the entry is {status or 'no draft'} and only a draft can be changed; void it instead"
+    )
+    return {"code": "BUSINESS_RULE_VIOLATION", "field": "status", "message": message}
+
+
+def _is_draft(body: Json) -> bool:
+    return body.get("status") != "posted"
+
+
+def _debits(body: Json) -> Decimal:
+    return sum((line.get("debit") or Decimal(0) for line in body.get("lines") or []), Decimal(0))
+
+
+JOURNAL_ENTRIES = Endpoint(
+    name="journal-entries",
+    record="journal entry",
+    bulk_path="/bulk/journal-entries",
+    limit=100,
+    model=JournalRow,
+    listing=listings.JOURNAL_ENTRIES,
+    required=("date", "lines", "reference"),
+    identifiers=("id", "journalNumber", "reference"),
+    defaults={"status": "draft"},
+    read_only=frozenset(("totalDebit", "totalCredit", "reversesId", "createdAt", "postedAt")),
+    cleared=dict.fromkeys(("description",)),
+    references=(
+        Reference(
+            "accountId",
+            listings.ACCOUNTS,
+            {"accountId": "id", "accountNumber": "accountNumber"},
+            in_lines=True,
+        ),
+    ),
+    lines="lines",
+    date_field="date",
+    is_tokened=True,
+    is_harmless=_is_draft,
+    locked=_locked,
+    money=_debits,
+)

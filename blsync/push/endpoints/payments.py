@@ -1,0 +1,78 @@
+"""Payments as they are written. BigLedger lists none: the invoice shows that one was made.
+
+Its `amountPaid` tells what became of a payment that was not answered; at planning, a journal entry
+with the payment's reference, amount and date tells that it was made before (contract, section 6).
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import Field
+
+from blsync.push import listings
+from blsync.push.endpoint import TODAY, Endpoint, Json, Reference, Row
+from blsync.push.fields import AmountAboveZero, Day, Id, ReferenceText
+
+
+class PaymentRow(Row):
+    """A payment of one invoice, in the invoice's currency."""
+
+    invoice_id: Id = ""
+    invoice_number: Annotated[
+        str, Field(max_length=60, description="an invoice's number as BigLedger has it")
+    ] = ""
+    amount: AmountAboveZero | None = None
+    payment_date: Day | None = None
+    payment_method: Annotated[
+        str,
+        Field(min_length=1, max_length=40, description="a method like bank_transfer or cheque"),
+    ] = "bank_transfer"
+    reference: ReferenceText = ""
+    account_id: Id = ""
+    account_number: Annotated[
+        str, Field(max_length=60, description="an account's number as BigLedger has it")
+    ] = ""
+
+
+def _harmful(_: Json) -> bool:
+    return False
+
+
+def _amount(body: Json) -> Decimal:
+    return Decimal(body["amount"])
+
+
+_INVOICE = Reference(
+    "invoiceId",
+    listings.INVOICES,
+    {"invoiceId": "id", "invoiceNumber": "invoiceNumber"},
+)
+
+PAYMENTS = Endpoint(
+    name="payments",
+    record="payment",
+    bulk_path="/bulk/payments",
+    limit=100,
+    model=PaymentRow,
+    listing=listings.PAYMENT_ENTRIES,
+    required=("invoiceId", "amount", "reference"),
+    identifiers=("reference",),
+    parts=("invoiceId",),
+    defaults={"paymentDate": TODAY},
+    references=(
+        _INVOICE,
+        Reference(
+            "accountId",
+            listings.ACCOUNTS,
+            {"accountId": "id", "accountNumber": "accountNumber"},
+        ),
+    ),
+    date_field="paymentDate",
+    target=_INVOICE,
+    in_flight=("invoiceId",),
+    can_update=False,
+    is_harmless=_harmful,
+    money=_amount,
+)

@@ -1,0 +1,58 @@
+"""The lists in which records are looked up, in the shape in which they are pushed."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from blsync.push.endpoint import Json, Listing
+
+
+def _adjusted(adjustment: Json) -> list[Json]:
+    """Return a stock adjustment as the bulk endpoint would write each of its items."""
+    rows = []
+    for line in adjustment.get("items") or []:
+        change = Decimal(str(line.get("adjustmentQuantity") or 0))
+        rows.append(
+            {
+                **{n: adjustment.get(n) for n in ("id", "reference", "locationId", "date")},
+                "reason": line.get("reason") or adjustment.get("reason"),
+                "itemId": line.get("itemId"),
+                "adjustmentType": "decrease" if change < 0 else "increase",
+                "quantity": abs(change),
+                "unitCost": line.get("unitCost"),
+            }
+        )
+    return rows
+
+
+def _paid(entry: Json) -> list[Json]:
+    """Return a journal entry as the payment that it may have been written for."""
+    if entry.get("status") == "void":
+        return []
+    names = {"id": "id", "reference": "reference", "amount": "totalDebit", "paymentDate": "date"}
+    return [{name: entry.get(source) for name, source in names.items()}]
+
+
+def _place(stock: Json) -> list[Json]:
+    return [{"id": stock.get("locationId"), "locationId": stock.get("locationId")}]
+
+
+CUSTOMERS = Listing(
+    "customer",
+    "/customers",
+    ("id", "customerNumber", "email"),
+    caseless=frozenset({"email"}),
+)
+INVOICES = Listing("invoice", "/invoices", ("id", "invoiceNumber", "reference"))
+ITEMS = Listing("item", "/items", ("id", "itemCode"), page_limit=200)
+ACCOUNTS = Listing("active account", "/accounts", ("id", "accountNumber"))
+JOURNAL_ENTRIES = Listing("journal entry", "/journal-entries", ("id", "journalNumber", "reference"))
+ADJUSTMENTS = Listing(
+    "stock adjustment",
+    "/inventory/adjustments",
+    ("reference",),
+    parts=("itemId", "locationId"),
+    rows=_adjusted,
+)
+PAYMENT_ENTRIES = Listing("payment's journal entry", "/journal-entries", ("reference",), rows=_paid)
+LOCATIONS = Listing("location with stock", "/stock", ("locationId",), rows=_place, is_sampled=True)
