@@ -85,7 +85,9 @@ def land_nights(data: Path, nights: int) -> None:
             "started_at": at.isoformat(),
             "rows": ROWS,
         }
-        lake.land(CUSTOMERS, "c1", load_id, [table], [], lambda facts=facts: facts)
+        with lake.landing(CUSTOMERS, "c1", load_id) as landing:
+            landing.add(table)
+            landing.facts = facts
         loads.adopt(ledger, facts)
     ledger.close()
 

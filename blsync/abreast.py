@@ -25,26 +25,26 @@ class Lane:
     """What one company's pull tells while it runs in its own thread, and how it is stopped."""
 
     def __init__(
-        self, name: str, progress: Progress, say: Callable[[str], None], door: threading.Lock
+        self, name: str, progress: Progress, say: Callable[[str], None], lock: threading.Lock
     ) -> None:
-        """`door` lets one lane speak at a time."""
+        """`lock` lets one lane speak at a time."""
         self.name = name
         self._progress = progress
         self._say = say
-        self._door = door
+        self._lock = lock
         self._is_stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def progress(self, entity: str, done: int, total: int | None, pace: Pace) -> None:
         """Tell how far an entity has come, under the company's name."""
         self._heard()
-        with self._door:
+        with self._lock:
             self._progress(f"{self.name} {entity}", done, total, pace)
 
     def say(self, text: str) -> None:
         """Say a line for people, under the company's name."""
         self._heard()
-        with self._door:
+        with self._lock:
             self._say(f"{self.name}: {text}")
 
     def stop(self) -> None:
@@ -72,8 +72,8 @@ def abreast(
 
     Interrupted, it stops them all and raises on. Any other error than ours is raised at the end.
     """
-    door = threading.Lock()
-    lanes = {name: Lane(name, progress, say, door) for name in names}
+    lock = threading.Lock()
+    lanes = {name: Lane(name, progress, say, lock) for name in names}
     outcomes: dict[str, T | BlsyncError] = {}
     crashes: list[BaseException] = []
 

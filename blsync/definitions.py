@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from blsync.entities import ENTITIES
 from blsync.entity import Entity
 from blsync.errors import BlsyncError, BuildError, PartlyFailed
 from blsync.lake import storage
-from blsync.pull import Progress, Result, Window, pull, raise_failures
+from blsync.pull import Progress, Result, Window, pull, raise_failures, window_of
 from blsync.settings import ROOT
 
 OWNERS = ["team:finance-data"]
@@ -180,15 +180,7 @@ def _days_by_company(context: dg.AssetExecutionContext) -> dict[str, list[str]]:
 
 
 def _window(names: list[str]) -> Window:
-    first, last = _midnight(min(names)), _midnight(max(names), days_after=1)
-    is_first = min(names) == days.get_first_partition_key()
-    return Window(None if is_first else first, last)
-
-
-def _midnight(day: str, days_after: int = 0) -> datetime:
-    return datetime.combine(
-        date.fromisoformat(day) + timedelta(days=days_after), time(), SETTINGS.zone
-    )
+    return window_of(SETTINGS, date.fromisoformat(min(names)), date.fromisoformat(max(names)))
 
 
 def _load_metadata(results: list[Result]) -> Mapping[str, Any]:

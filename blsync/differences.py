@@ -6,6 +6,7 @@ concerned are read again: an entry that was altered, or entered late, shows in n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from datetime import UTC, date, timedelta
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 from blsync import marts, reconcile
 from blsync.entities import ENTITIES
 from blsync.errors import ApiError, BuildError, ConfigError, StorageError, TooManyRejected
+from blsync.lake import Lake
+from blsync.ledger import Ledger
 from blsync.pull import Result, reread
 from blsync.reconcile import Facts
 from blsync.settings import Company, Settings
@@ -102,6 +105,22 @@ def ask(
             setattr(read, name, getattr(read, name) + getattr(found, name))
     again = _is_open(settings, company.company_id)
     return reconcile.ask(settings, company, again=again, wait=wait, say=say), read
+
+
+def requests_due(settings: Settings, company: Company, ledger: Ledger, *, has_landed: bool) -> int:
+    """Return how many requests `ask` would send after a pull, one that landed something or not.
+
+    As many entries are taken to have a date at BigLedger as are held.
+    """
+    lake = Lake(settings.data)
+    company_id = company.company_id
+    dated = [
+        len(lake.keys_dated(JOURNAL, company_id, first, last))
+        for first, last in dates_to_reread(settings, company_id)
+    ]
+    again = has_landed or _is_open(settings, company_id)
+    reports = reconcile.requests_due(settings, company, ledger, again=again)
+    return reports + sum(max(1, math.ceil(entries / JOURNAL.page_limit)) for entries in dated)
 
 
 def _is_open(settings: Settings, company_id: str) -> bool:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -22,8 +22,8 @@ from blsync.errors import BlsyncError, QuotaSpent, Unauthorized
 from blsync.lake import Lake
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import CHANGE, Load, Walk
-from blsync.pull import OVERLAP, Window
-from blsync.pull.drift import IDS, SLACK
+from blsync.pull import OVERLAP, Window, drift
+from blsync.pull.drift import IDS
 from blsync.pull.walk import feed_of, iso
 from blsync.pull.work import UP_TO_NOW
 from blsync.records import UNTYPED
@@ -61,7 +61,7 @@ def sum_known(numbers: Sequence[int | None]) -> int | None:
 
 
 @dataclass
-class Desk:
+class Estimator:
     """What the estimate of one entity works with."""
 
     entity: Entity
@@ -204,12 +204,11 @@ class Desk:
     def _look(self, found: Estimate) -> Estimate:
         """Return what a look at the ids costs, where the last comparison left one to do."""
         known = loads.drift_of(self.ledger, self.company_id, self.entity.name)
-        every = timedelta(hours=self.settings.drift_hours)
         if known is None or known.total == known.held or found.requests is None:
             return Estimate()
-        if known.walked_at and datetime.now(UTC) - known.walked_at < every - min(SLACK, every / 10):
+        if not drift.is_due(self.settings, known.walked_at, datetime.now(UTC)):
             return Estimate()
+        narrowed = drift.requests_to_narrow(known.total, known.held, self.entity.page_limit)
         pages = math.ceil(known.total / self.entity.page_limit)
-        narrowed = abs(known.total - known.held) * (math.log2(max(pages, 1)) + 2)
         lists = len(self.entity.feeds_for(None))
         return Estimate(0, lists + math.ceil(min(pages, narrowed)) + 1, is_news=True)

@@ -14,8 +14,9 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -26,7 +27,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from blsync.entity import Entity
-from blsync.errors import StorageError
+from blsync.errors import InputFileError, StorageError
 from blsync.records import KEY_SEPARATOR, Fingerprints, Versions, fingerprint, key_of
 
 ROW_GROUP = 4 * 2**20
@@ -43,7 +44,6 @@ FOOTER = b"blsync"
 """Under this key a file's footer holds, as JSON, what the ledger knows of its load."""
 _TIME = pa.timestamp("us", "UTC")
 _KEYS = pa.schema([("key", pa.string()), ("pulled_at", _TIME), ("at", _TIME)])
-_UPSERTS = pc.field("_op") == "upsert"
 QUARANTINE = pa.schema(
     [
         pa.field("_payload", pa.string()),
@@ -53,6 +53,32 @@ QUARANTINE = pa.schema(
         pa.field("_pulled_at", pa.timestamp("us", "UTC")),
     ]
 )
+
+
+@dataclass
+class Landing:
+    """A load's file while it is written, its rejects and what becomes the footer."""
+
+    writer: pq.ParquetWriter
+    rows: int = 0
+    rejects: list[dict[str, Any]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    _parts: list[pa.Table] = field(default_factory=list)
+    _size: int = 0
+
+    def add(self, table: pa.Table) -> None:
+        """Add rows; small tables are put together: a file of small row groups is slow to read."""
+        self.rows += table.num_rows
+        self._parts.append(table)
+        self._size += table.nbytes
+        if self._size >= ROW_GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is not written yet."""
+        if any(part.num_rows for part in self._parts):
+            self.writer.write_table(pa.concat_tables(self._parts).combine_chunks())
+        self._parts, self._size = [], 0
 
 
 class Lake:
@@ -134,7 +160,7 @@ class Lake:
         columns = ["_payload", "_pulled_at", *entity.key]
         deleted = self._deleted(entity, company_id)
         versions = Versions()
-        for batch in self._batches(entity, company_id, columns, recent & _UPSERTS):
+        for batch in self._batches(entity, company_id, columns, recent & _of_kind("upsert")):
             payloads, times, *parts = (column.to_pylist() for column in batch.columns)
             keys = list(map(KEY_SEPARATOR.join, zip(*parts, strict=True)))
             gone = [
@@ -155,7 +181,7 @@ class Lake:
         """
         columns = [*entity.key, "_pulled_at", entity.created_field]
         parts = [_KEYS.empty_table()]
-        for batch in self._batches(entity, company_id, columns, _UPSERTS):
+        for batch in self._batches(entity, company_id, columns, _of_kind("upsert")):
             key = pc.binary_join_element_wise(*batch.columns[:-2], KEY_SEPARATOR)
             parts.append(pa.table([key, *batch.columns[-2:]], schema=_KEYS))
         rows = (
@@ -181,7 +207,7 @@ class Lake:
 
     def keys_dated(self, entity: Entity, company_id: str, first: date, last: date) -> pa.Array:
         """Return the keys of the live records held of which a version has a `date` in between."""
-        dated = (pc.field("date") >= first) & (pc.field("date") <= last) & _UPSERTS
+        dated = (pc.field("date") >= first) & (pc.field("date") <= last) & _of_kind("upsert")
         parts = [pa.array([], pa.string())]
         for batch in self._batches(entity, company_id, list(entity.key), dated):
             parts.append(pc.binary_join_element_wise(*batch.columns, KEY_SEPARATOR))
@@ -189,35 +215,29 @@ class Lake:
         live = self.held_keys(entity, company_id)["key"].combine_chunks()
         return found.filter(pc.is_in(found, live))
 
-    def land(
+    @contextmanager
+    def landing(
         self,
         entity: Entity,
         company_id: str,
         load_id: str,
-        tables: Iterable[pa.Table],
-        rejects: list[dict[str, Any]],
-        facts: Callable[[], dict[str, Any]],
-    ) -> int:
-        """Land the tables of `entity.schema`, and `rejects`, which grow meanwhile, in quarantine.
+    ) -> Iterator[Landing]:
+        """Yield what takes a load's rows; they land when the block ends, not where it raises.
 
-        `facts` is asked at the end; what it gives becomes the footer. Returns the rows landed; no
-        file is made where there are none. Nothing lands where it or `tables` raises. Raises
-        StorageError.
+        No file is made where there are none. Raises StorageError.
         """
         path = self.file_of(entity, company_id, load_id)
-        rows = 0
         with storage(path), appearing(path) as draft:
             with pq.ParquetWriter(draft, entity.schema, compression="zstd") as writer:
-                for table in _of_size(tables):
-                    writer.write_table(table)
-                    rows += table.num_rows
-                footer = {FOOTER: json.dumps(facts())}
+                landing = Landing(writer)
+                yield landing
+                landing.flush()
+                footer = {FOOTER: json.dumps(landing.facts)}
                 writer.add_key_value_metadata(footer)
-            if rejects:
-                self._quarantine(entity, company_id, load_id, rejects, footer)
-            if not rows:
+            if landing.rejects:
+                self._quarantine(entity, company_id, load_id, landing.rejects, footer)
+            if not landing.rows:
                 draft.unlink()
-        return rows
 
     def facts_of(self, path: Path) -> dict[str, Any]:
         """Return what a landed file's footer says of its load."""
@@ -275,7 +295,7 @@ class Lake:
         """Return when each record that has a delete row was last found gone, by key."""
         found: dict[str, datetime] = {}
         columns = ["_pulled_at", *entity.key]
-        for batch in self._batches(entity, company_id, columns, pc.field("_op") == "delete"):
+        for batch in self._batches(entity, company_id, columns, _of_kind("delete")):
             times, *keys = (column.to_pylist() for column in batch.columns)
             for at, key in zip(
                 times, map(KEY_SEPARATOR.join, zip(*keys, strict=True)), strict=True
@@ -289,18 +309,24 @@ class Lake:
             yield [text.encode() for text in payloads]
 
 
-def _of_size(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Put small tables together: a file of small row groups is slow to read."""
-    parts: list[pa.Table] = []
-    size = 0
-    for table in tables:
-        parts.append(table)
-        size += table.nbytes
-        if size >= ROW_GROUP:
-            yield pa.concat_tables(parts).combine_chunks()
-            parts, size = [], 0
-    if parts:
-        yield pa.concat_tables(parts).combine_chunks()
+def read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return the columns and rows of any Parquet file, structs and maps as dicts.
+
+    Raises InputFileError where it is none; OSError as it comes.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            table = file.read()
+        rows: list[dict[str, Any]] = table.to_pylist(maps_as_pydicts="strict")
+    except pa.ArrowException as error:
+        message = f"{path.name} is not a Parquet file that can be read: {error}."
+        raise InputFileError(message) from None
+    return table.column_names, rows
+
+
+def _of_kind(op: str) -> pc.Expression:
+    # Made where it is used: a literal brings pandas, which every command would wait for.
+    return pc.field("_op") == op
 
 
 @asynccontextmanager
@@ -309,17 +335,35 @@ async def alone(path: Path, say: Callable[[str], None], busy: str) -> AsyncItera
 
     The lock ends with the process, however it ends. Raises StorageError.
     """
+    with _lock_file(path) as file:
+        for pause in _until_locked(file, say, busy):
+            await asyncio.sleep(pause)
+        yield
+
+
+@contextmanager
+def alone_blocking(path: Path, say: Callable[[str], None], busy: str) -> Iterator[None]:
+    """As `alone`, where no event loop runs."""
+    with _lock_file(path) as file:
+        for pause in _until_locked(file, say, busy):
+            time.sleep(pause)
+        yield
+
+
+def _lock_file(path: Path) -> IO[str]:
     with storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("w")
-    with file:
-        has_said = False
-        while not _is_locked(file):
-            if not has_said:
-                say(busy)
-            has_said = True
-            await asyncio.sleep(LOCK_POLL)
-        yield
+        return path.open("w")
+
+
+def _until_locked(file: IO[str], say: Callable[[str], None], busy: str) -> Iterator[float]:
+    """Lock the file; yield seconds to wait as long as another process holds it."""
+    has_said = False
+    while not _is_locked(file):
+        if not has_said:
+            say(busy)
+        has_said = True
+        yield LOCK_POLL
 
 
 def _is_locked(file: IO[str]) -> bool:

@@ -10,31 +10,29 @@ it, everything is built from the landing.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
-import xlsxwriter
 
 from blsync.entities import ENTITIES
 from blsync.errors import BuildError, ConfigError, StorageError
-from blsync.lake import Lake, appearing, storage
+from blsync.lake import BATCH, Lake, alone_blocking, appearing, storage
 from blsync.ledger import Ledger, loads, plans
 from blsync.reconcile import COMPANIES, FIGURES, LIST_TOTALS, Facts, marked, totals
 from blsync.settings import ROOT, Company, Settings
+from blsync.spreadsheet import write_table
 
 PROJECT = ROOT / "warehouse"
 SCHEMAS = ("finance", "history", "proposals")
@@ -450,25 +448,17 @@ def write_query(settings: Settings, sql: str, form: str, output: Path) -> int:
             raise ConfigError("The statement gives no rows; write a select.")
         with appearing(output) as draft:
             if form == "xlsx":
-                _write_xlsx(answer, draft)
+                write_table(draft, "query", answer.columns, _rows_of(db, sql))
             else:
                 more = {"csv": ", header true", "json": ", array true"}.get(form, "")
                 db.execute(f"copy answer to '{_quoted(draft)}' (format {form}{more})")
         return len(answer)
 
 
-def _write_xlsx(answer: duckdb.DuckDBPyRelation, path: Path) -> None:
-    # Text that begins with `=` stays text: a customer's name must not become a formula.
-    options = {"strings_to_formulas": False, "strings_to_urls": False, "remove_timezone": True}
-    with xlsxwriter.Workbook(str(path), options) as book:
-        sheet = book.add_worksheet("query")
-        styles = {date: "yyyy-mm-dd", datetime: "yyyy-mm-dd hh:mm:ss"}
-        formats = {kind: book.add_format({"num_format": style}) for kind, style in styles.items()}
-        sheet.write_row(0, 0, answer.columns, book.add_format({"bold": True}))
-        for number, row in enumerate(answer.fetchall(), start=1):
-            for column, value in enumerate(row):
-                plain = str(value) if isinstance(value, list | dict) else value
-                sheet.write(number, column, plain, formats.get(type(value)))
+def _rows_of(db: duckdb.DuckDBPyConnection, sql: str) -> Iterator[tuple[Any, ...]]:
+    db.execute(sql)
+    while batch := db.fetchmany(BATCH):
+        yield from batch
 
 
 @contextmanager
@@ -492,23 +482,9 @@ def tie_out(settings: Settings) -> dict[str, Any]:
     return dict.fromkeys(CHECKS) | dict(rows)
 
 
-@contextmanager
-def _build_lock(settings: Settings, say: Callable[[str], None]) -> Iterator[None]:
-    path = Lake(settings.data).build_lock
-    with storage(path):
-        file = path.open("w")
-    with file:
-        has_said = False
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not has_said:
-                    say("Another build is running; waiting for it.")
-                has_said = True
-                time.sleep(0.2)
-        yield
+def _build_lock(settings: Settings, say: Callable[[str], None]) -> AbstractContextManager[None]:
+    busy = "Another build is running; waiting for it."
+    return alone_blocking(Lake(settings.data).build_lock, say, busy)
 
 
 def _whole_marker(settings: Settings) -> Path:

@@ -6,25 +6,22 @@ import asyncio
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import date
 from typing import Any
 
-from blsync import nightly, reconcile
+from blsync import differences, nightly
 from blsync.client import Client
 from blsync.entities import select
 from blsync.entity import Entity
 from blsync.errors import BlsyncError, PartlyFailed
-from blsync.estimate import Desk, Estimate, sum_known
+from blsync.estimate import Estimate, Estimator, sum_known
 from blsync.lake import Lake
-from blsync.ledger import Ledger, loads
+from blsync.ledger import Ledger
 from blsync.ledger.requests import Limits
-from blsync.pull import Window
+from blsync.pull import Window, window_of
 from blsync.pull.work import UP_TO_NOW
 from blsync.quota import pace_for
 from blsync.settings import Company, Settings, require_credentials
-
-REPORTS = 9
-"""Requests for BigLedger's own figures: the company and eight reports (`reconcile.ask`)."""
 
 
 @dataclass
@@ -114,7 +111,8 @@ def plan(
     chosen = [settings.company(name) for name in companies] or settings.companies()
     for company in chosen:
         require_credentials(company)
-    window = _window(settings, chosen, days)
+    names = nightly.days_range(settings, chosen, days)
+    window = window_of(settings, *map(date.fromisoformat, names)) if names else UP_TO_NOW
     lake = Lake(settings.data)
     ledger = Ledger(settings.ledger_url)
     try:
@@ -135,21 +133,6 @@ def seconds_for(requests: int, left: int, limits: Limits, per_second: float | No
     an_hour = limits.per_hour - limits.held_back(limits.per_hour)
     hours = math.ceil(later / an_hour)
     return hours * limits.window + (later - (hours - 1) * an_hour) / rate
-
-
-def _window(
-    settings: Settings, chosen: list[Company], days: tuple[date | None, date | None]
-) -> Window:
-    """Return the window of change time that a sync of these days reads again."""
-    names = nightly.days_range(settings, chosen, days)
-    if names is None:
-        return UP_TO_NOW
-    first, last = (date.fromisoformat(name) for name in names)
-    is_first = first == min(company.start for company in settings.companies())
-    start, end = (
-        datetime.combine(day, time(), settings.zone) for day in (first, last + timedelta(days=1))
-    )
-    return Window(None if is_first else start, end)
 
 
 async def _companies(
@@ -181,7 +164,7 @@ async def _company(
         async with Client(company, pace) as client, asyncio.TaskGroup() as group:
             tasks = {
                 entity.name: group.create_task(
-                    Desk(entity, client, ledger, lake, settings, window).estimate()
+                    Estimator(entity, client, ledger, lake, settings, window).estimate()
                 )
                 for entity in entities
             }
@@ -192,25 +175,10 @@ async def _company(
         found.error = first
         return found
     found.entities = {name: task.result() for name, task in tasks.items()}
-    if _are_reports_due(settings, ledger, company, found.entities.values()):
-        found.reports = REPORTS
+    if not found.failure:  # else no build follows
+        has_landed = any(estimate.is_news for estimate in found.entities.values())
+        found.reports = differences.requests_due(settings, company, ledger, has_landed=has_landed)
     found.quota_left = pace.left()
     if found.requests is not None:
         found.seconds = seconds_for(found.requests, found.quota_left, pace.limits)
     return found
-
-
-def _are_reports_due(
-    settings: Settings, ledger: Ledger, company: Company, estimates: Iterable[Estimate]
-) -> bool:
-    """Tell whether `reconcile.ask` will ask: something lands, or what is kept is out of date."""
-    estimates = list(estimates)
-    if any(estimate.error for estimate in estimates):
-        return False  # no build follows
-    figures = reconcile.kept(settings, company).figures
-    landed_at = loads.last_change(ledger, company.company_id)
-    fetched_at = max((row["fetched_at"] for row in figures), default=None)
-    today = datetime.now(settings.zone).date()
-    is_today = any(row["as_of_date"] == today for row in figures)
-    is_fresh = fetched_at and is_today and (landed_at is None or landed_at < fetched_at)
-    return not is_fresh or any(estimate.is_news for estimate in estimates)

@@ -46,7 +46,7 @@ class Pace:
     say: Callable[[str], None] = lambda _: None
     throttled: float = field(default=0, init=False)
     _said_until: float = field(default=0, init=False)
-    _door: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _sent_at: dict[int, float] = field(default_factory=dict, init=False)
     _ahead: tuple[float, float] = field(default=(-math.inf, math.inf), init=False)
     """Between how many and how many seconds the server's clock is ahead of ours."""
@@ -55,7 +55,7 @@ class Pace:
         """Wait for a slot and take it. Raises QuotaSpent where the hour is used up and no wait
         is wanted.
         """
-        async with self._door:  # one asks the ledger at a time, the others wait in turn
+        async with self._lock:  # one asks the ledger at a time, the others wait in turn
             while True:
                 now = self.clock()
                 taken = requests.take(self.ledger, self.key_id, self.limits, now)

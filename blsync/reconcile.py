@@ -84,20 +84,36 @@ def ask(
     A report that the key may not read, or that the server cannot give, is left out and said.
     Raises Unauthorized, QuotaSpent.
     """
-    today = datetime.now(settings.zone).date()
     known = kept(settings, company)
     ledger = Ledger(settings.ledger_url)
     try:
-        landed_at = loads.last_change(ledger, company.company_id)
-        fetched_at = max((row["fetched_at"] for row in known.figures), default=None)
-        days = (today, last_closed(settings, company.company_id, today))
-        are_kept = set(days) <= {row["as_of_date"] for row in known.figures}
-        is_newer = fetched_at and (landed_at is None or landed_at < fetched_at)
-        if is_newer and are_kept and not again:
+        days = _days_due(settings, company, ledger, known, again)
+        if days is None:
             return known
         return asyncio.run(_ask(settings, company, ledger, known, days, wait, say))
     finally:
         ledger.close()
+
+
+def requests_due(
+    settings: Settings, company: Company, ledger: Ledger, *, again: bool = False
+) -> int:
+    """Return how many requests `ask` would send; 0 where what is kept is up to date."""
+    days = _days_due(settings, company, ledger, kept(settings, company), again)
+    return 1 + sum(1 for _ in _questions(*days)) if days else 0
+
+
+def _days_due(
+    settings: Settings, company: Company, ledger: Ledger, known: Facts, again: bool
+) -> tuple[date, date] | None:
+    """Return the days to ask about; None where what is known is up to date."""
+    today = datetime.now(settings.zone).date()
+    landed_at = loads.last_change(ledger, company.company_id)
+    fetched_at = max((row["fetched_at"] for row in known.figures), default=None)
+    days = (today, last_closed(settings, company.company_id, today))
+    are_kept = set(days) <= {row["as_of_date"] for row in known.figures}
+    is_newer = fetched_at and (landed_at is None or landed_at < fetched_at)
+    return None if is_newer and are_kept and not again else days
 
 
 def last_closed(settings: Settings, company_id: str, today: date) -> date:

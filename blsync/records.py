@@ -70,6 +70,11 @@ class Fingerprints:
         self._sorted = np.empty(0, np.uint64) if marks is None else np.unique(marks)
         self._recent: set[int] = set()
 
+    def include(self, other: Fingerprints) -> None:
+        """Remember what another one knows too."""
+        self._sorted = np.union1d(self._sorted, other._sorted)
+        self._recent |= other._recent
+
     def are_new(self, payloads: Sequence[bytes | msgspec.Raw]) -> list[bool]:
         """Return for each version whether it is unknown, or was until earlier in the list."""
         return self._look(payloads)[1]

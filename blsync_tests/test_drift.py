@@ -117,6 +117,23 @@ def test_a_deleted_record_that_comes_back_unchanged_lands_again(configure, tiny_
     assert held(loaded, "customers") == {("cust_1",)}
 
 
+def test_a_list_that_was_emptied_while_it_was_read_is_compared_with_nothing(configure, tiny_server):
+    records = [{"id": f"cust_{n}", "updatedAt": f"2026-01-0{n}T00:00:00Z"} for n in (1, 2)]
+    is_emptied = False
+
+    def answer(asked: Asked) -> Reply:
+        if is_emptied and (asked.params.get("limit") == "1" or "id[in]" in asked.params):
+            return listed([], total=0)
+        return listed(records, total=len(records) + is_emptied)
+
+    loaded = configure(tiny_server(answer), **ALWAYS)
+    run(loaded, "customers")
+    is_emptied = True
+    assert run(loaded, "customers")["customers"].drift == -len(records)
+    drift = loads.drift_of(Ledger(loaded.ledger_url), loaded.company_id, "customers")
+    assert (drift.total, drift.held) == (0, 2)
+
+
 def test_a_record_that_only_a_page_left_out_is_not_marked_deleted(configure, tiny_server):
     """A list that loses a record while it is read is no proof that the record is gone."""
     records = [{"id": f"cust_{n}", "updatedAt": f"2026-01-0{n}T00:00:00Z"} for n in (1, 2, 3)]

@@ -35,11 +35,10 @@ def received(*payloads: str | bytes) -> list[Received]:
 
 def land(lake: Lake, *payloads: str | bytes, entity=CUSTOMERS, load_id="load") -> tuple[int, int]:
     """Land one batch; return how many rows landed, and how many went to quarantine."""
-    rejects: list[dict] = []
-    batch = received(*payloads)
-    tables = (type_records(entity, "c1", load_id, b, rejects) for b in [batch])
-    landed = lake.land(entity, "c1", load_id, tables, rejects, lambda: {"load_id": load_id})
-    return landed, len(rejects)
+    with lake.landing(entity, "c1", load_id) as landing:
+        landing.add(type_records(entity, "c1", load_id, received(*payloads), landing.rejects))
+        landing.facts = {"load_id": load_id}
+    return landing.rows, len(landing.rejects)
 
 
 def rows(lake: Lake, layer: str = "landing", entity=CUSTOMERS) -> list[dict]:
@@ -188,19 +187,21 @@ def test_the_footer_tells_what_the_load_was(lake):
 
 
 def test_a_load_that_breaks_off_leaves_nothing(lake):
-    def tables():
-        yield type_records(CUSTOMERS, "c1", "load", received('{"id":"1"}'), [])
-        raise RuntimeError("killed")
+    def break_off() -> None:
+        with lake.landing(CUSTOMERS, "c1", "load") as landing:
+            landing.add(type_records(CUSTOMERS, "c1", "load", received('{"id":"1"}'), []))
+            raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError):
-        lake.land(CUSTOMERS, "c1", "load", tables(), [], dict)
+        break_off()
     assert files(lake) == []
 
 
 def test_small_pages_make_no_small_row_groups(lake):
     pages = [[f'{{"id":"{page}-{n}"}}' for n in range(100)] for page in range(30)]
-    tables = (type_records(CUSTOMERS, "c1", "load", received(*page), []) for page in pages)
-    lake.land(CUSTOMERS, "c1", "load", tables, [], dict)
+    with lake.landing(CUSTOMERS, "c1", "load") as landing:
+        for page in pages:
+            landing.add(type_records(CUSTOMERS, "c1", "load", received(*page), []))
     metadata = pq.read_metadata(lake.file_of(CUSTOMERS, "c1", "load"))
     assert (metadata.num_rows, metadata.num_row_groups) == (3000, 1)
 
@@ -261,8 +262,9 @@ batches = [
 try:
     if sys.argv[2] == "land":
         entity = ENTITIES["customers"]
-        tables = (type_records(entity, "c1", "load", batch, []) for batch in batches)
-        lake.land(entity, "c1", "load", tables, [], dict)
+        with lake.landing(entity, "c1", "load") as landing:
+            for batch in batches:
+                landing.add(type_records(entity, "c1", "load", batch, []))
     else:
         lake.put_page(lake.spool("load", "updatedAt", 1), b"x" * 100_000)
 except StorageError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,15 +17,16 @@ import pytest
 from conftest import Asked, failure, listed
 from test_cli import blsync, environment
 from test_pull import control, requests_at
+from test_reconcile import publish
 
+from blsync import differences, marts
 from blsync import plan as room
-from blsync import reconcile
 from blsync.entities import ENTITIES, select
 from blsync.errors import ConfigError, Forbidden, PartlyFailed, QuotaSpent, Unauthorized
 from blsync.ledger.requests import Limits
 from blsync.pull import Window, pull
 from blsync.sandbox import Handle, Options, running
-from blsync.settings import Settings
+from blsync.settings import ROOT, Settings
 
 BOOKS = Options(invoices=700, customers=230, items=40, months=12, limits=False)
 
@@ -52,12 +54,11 @@ def used(settings: Settings, *names: str) -> dict[str, int]:
     company = settings.companies()[0]
     results = pull(settings, company, select(names))
     assert not any(result.error for result in results.values())
-    reports = reconcile.ask(settings, company)
+    facts, read = differences.ask(settings, company)
     # As a build does: what was asked is kept.
-    from blsync import marts
-
-    marts.write_inputs(settings, [(company, reports)])
-    return {name: r.requests for name, r in results.items()} | {"reports": reports.requests}
+    marts.write_inputs(settings, [(company, facts)])
+    reports = facts.requests + read.requests
+    return {name: r.requests for name, r in results.items()} | {"reports": reports}
 
 
 def assert_within_5_percent(document: dict, spent: dict[str, int]) -> None:
@@ -89,6 +90,30 @@ def test_where_nothing_changed_a_plan_says_one_request_a_feed(configure, sandbox
     told = {name: e["requests"] for name, e in document["entities"].items()}
     assert told | {"reports": document["reports"]} == spent
     assert spent["reports"] == 0
+
+
+def test_where_a_report_has_to_be_asked_again_a_plan_knows_it(configure, sandbox, tmp_path):
+    seeds = shutil.copytree(ROOT / "warehouse" / "seeds", tmp_path / "seeds")
+    loaded = configure(sandbox, BLSYNC_SEEDS=str(seeds))
+    every = used(loaded)["reports"]
+    today = datetime.now(loaded.zone).date()
+    publish(loaded, [("balance_sheet", today, "assets:balance", 1, "fail", False)])
+    document = planned(loaded)
+    assert document["reports"] == every
+    assert_within_5_percent(document, used(loaded))
+
+    publish(loaded, [("trial_balance", today, "a:debit", 5, "fail", False)])
+    document = planned(loaded)
+    assert document["reports"] > every  # journal entries of the month are read again
+    assert_within_5_percent(document, used(loaded))
+
+    publish(loaded, [])
+    assert planned(loaded)["reports"] == 0
+    closed = f"company_id,period,closed_at\n{loaded.company_id},{today.year - 1}-11-01,2026-01-02\n"
+    (seeds / "period_close.csv").write_text(closed)
+    document = planned(loaded)
+    assert document["reports"] == every
+    assert_within_5_percent(document, used(loaded))
 
 
 @pytest.mark.parametrize("share", [0.01, 0.3])
@@ -289,7 +314,7 @@ def test_several_companies_are_added_up_and_listed(tmp_path, environment, config
     assert document["minutes"] == max(part["minutes"] for part in parts.values())
 
 
-def test_the_command_plans_what_the_sync_command_then_uses(tmp_path, sandbox):
+def test_the_command_plans_what_the_sync_command_then_uses(tmp_path, configure, sandbox):
     start = str(datetime.now(UTC).date() - timedelta(days=1))
     env = environment(tmp_path, sandbox.base_url, BLSYNC_START=start)
     done = blsync("plan", "--json", env=env)
@@ -298,6 +323,15 @@ def test_the_command_plans_what_the_sync_command_then_uses(tmp_path, sandbox):
     table = blsync("plan", env=env).stdout
     assert "invoices" in table
     assert "minutes" in table
+    done = blsync("sync", "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    spent = json.loads(done.stdout)["requests"]
+    assert abs(document["requests"] - spent) <= 0.05 * spent
+
+    loaded = configure(sandbox, BLSYNC_DATA=str(tmp_path))
+    day = datetime.now(loaded.zone).date()
+    publish(loaded, [("trial_balance", day, "a:debit", 5, "fail", False)])
+    document = json.loads(blsync("plan", "--json", env=env).stdout)
     done = blsync("sync", "--json", env=env)
     assert done.returncode == 0, done.stderr
     spent = json.loads(done.stdout)["requests"]

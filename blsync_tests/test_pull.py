@@ -340,8 +340,10 @@ def test_a_killed_pull_goes_on_from_where_it_was(configure):
                 time.sleep(0.01)
             process.send_signal(signal.SIGKILL)
         first = requests_at(sandbox)
+        assert list(loaded.data.rglob(".*.draft"))
         control(sandbox, "faults", faults="")
         results = run(loaded, *names)
+        assert not list(loaded.data.rglob(".*.draft"))
         second = requests_at(sandbox) - first
         assert 8 <= first < whole
         assert second <= whole - first + 1 * len(names)  # one page an open walk
@@ -350,6 +352,25 @@ def test_a_killed_pull_goes_on_from_where_it_was(configure):
             assert len(landed(loaded, name)) == len(on_server(sandbox, name))
             assert results[name].rows == len(landed(loaded, name))
         assert not list((loaded.data / "spool").glob("*/*.json"))
+
+
+def test_pages_are_typed_and_written_while_others_are_waited_for(configure, tiny_server):
+    large = [customer(n) | {"notes": "x" * 500_000} for n in range(1, 11)]
+    pages = {None: listed(large, "a"), "a": listed([customer(11)])}
+    walk = walk_of(pages)
+    sizes = []
+
+    def answer(asked: Asked) -> Reply:
+        deadline = time.monotonic() + 10
+        while "cursor" in asked.params and max(sizes, default=0) < 1000:
+            assert time.monotonic() < deadline
+            sizes.extend(path.stat().st_size for path in loaded.data.rglob(".*.draft"))
+            time.sleep(0.01)
+        return walk(asked)
+
+    loaded = configure(tiny_server(answer))
+    assert run(loaded, "customers")["customers"].rows == 11
+    assert sizes
 
 
 def requests_at(sandbox: Handle) -> int:

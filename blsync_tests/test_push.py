@@ -11,140 +11,49 @@ from __future__ import annotations
 import csv
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import httpx
 import msgspec
 import pytest
+from push_desk import Desk, opened, rows_of, server, set_up
 
-from blsync import push, settings
+from blsync import push
 from blsync.errors import ConfigError, Forbidden, InputFileError, SafetyLimit, Unauthorized
 from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import Operation
 from blsync.push import planning
 from blsync.push.endpoints import ENDPOINTS
 from blsync.push.results import outcomes_of
-from blsync.sandbox import Options, running
-
-OPTIONS = Options(customers=15, items=3, invoices=5, months=1, limits=False, per_hour=10**6)
-
-
-@dataclass
-class Desk:
-    """A sandbox, the settings for it, and a clock that only a sleep moves."""
-
-    folder: Path
-    http: httpx.Client
-    now: datetime
-    domain: str = field(default_factory=lambda: f"d{uuid.uuid4().hex[:8]}")
-
-    @property
-    def settings(self) -> settings.Settings:
-        return settings.load()
-
-    def clock(self) -> datetime:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
-
-    def own(self, text: str) -> str:
-        """Put this desk's domain, which no other test has, in the place of x.example."""
-        return re.sub(r"@x\.example", f"@{self.domain}.example", text, flags=re.IGNORECASE)
-
-    def file(self, text: str, name: str = "changes.csv") -> Path:
-        path = self.folder / name
-        path.write_bytes(self.own(text).encode())
-        return path
-
-    def plan(self, file: str | Path, **options: Any) -> push.PlanReport:
-        path = file if isinstance(file, Path) else self.file(file)
-        company = self.settings.companies()[0]
-        return push.plan(self.settings, company, "customers", path, clock=self.clock, **options)
-
-    def apply(self, plan_id: str, **options: Any) -> push.PlanReport:
-        return push.apply(self.settings, plan_id, clock=self.clock, sleep=self.sleep, **options)
-
-    def customers(self, **params: str) -> list[dict[str, Any]]:
-        answer = self.http.get("/v1/customers", params={"limit": "100", **params})
-        data: list[dict[str, Any]] = json.loads(answer.content, parse_float=Decimal)["data"]
-        return data
-
-    def named(self, email: str) -> list[dict[str, Any]]:
-        return self.customers(email=self.own(email))
-
-    def seeded(self) -> dict[str, Any]:
-        """Return a customer that was there before any test."""
-        return next(
-            c
-            for c in self.customers(**{"email[endswith]": "@example.my"})
-            if c["email"] and c["billingAddress"] and c["creditLimit"]
-        )
-
-    def faults(self, text: str = "") -> None:
-        self.http.post("/sandbox/faults", json={"faults": text}).raise_for_status()
-
-    def requests(self, part: str = "") -> int:
-        routes = self.http.get("/sandbox/stats").json()["routes"]
-        return sum(count for route, count in routes.items() if part in route)
-
-    def settled(self) -> None:
-        self.now += timedelta(seconds=self.settings.push_settle_seconds)
-
-
-def _set_up(monkeypatch: pytest.MonkeyPatch, folder: Path, base_url: str) -> None:
-    for name, value in {
-        "BIGLEDGER_BASE_URL": base_url,
-        "BIGLEDGER_API_KEY": OPTIONS.api_key,
-        "BIGLEDGER_COMPANY_ID": OPTIONS.company_id,
-        "BLSYNC_ENV_FILE": str(folder / "none.env"),
-        "BLSYNC_DATA": str(folder / "data"),
-        "BLSYNC_QUOTA_PER_HOUR": "1000000",
-        "BLSYNC_QUOTA_PER_SECOND": "10000",
-        "BLSYNC_QUOTA_RESERVE": "0",
-    }.items():
-        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[httpx.Client]:
     """One server for the file; each desk has its own ledger and its own email domain."""
-    with running(OPTIONS) as handle:
-        headers = {"Authorization": f"Bearer {handle.api_key}", "X-Company-Id": handle.company_id}
-        with httpx.Client(base_url=handle.url, headers=headers, trust_env=False) as http:
-            yield http
+    with server() as http:
+        yield http
 
 
 @pytest.fixture
 def desk(sandbox: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    _set_up(monkeypatch, tmp_path, f"{str(sandbox.base_url).rstrip('/')}/v1")
-    desk = Desk(tmp_path, sandbox, datetime.now(UTC))
-    sandbox.post("/sandbox/reset-stats").raise_for_status()
-    yield desk
-    desk.faults()
+    with opened(sandbox, tmp_path, monkeypatch) as desk:
+        yield desk
 
 
 @pytest.fixture
 def shut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """A desk whose BigLedger does not answer: what is told here is told without asking it."""
-    _set_up(monkeypatch, tmp_path, "http://127.0.0.1:9/v1")
+    set_up(monkeypatch, tmp_path, "http://127.0.0.1:9/v1")
     return Desk(tmp_path, httpx.Client(trust_env=False), datetime.now(UTC))
-
-
-def rows_of(report: push.PlanReport) -> dict[int, Operation]:
-    return {operation.row: operation for operation in report.operations}
 
 
 def new_customers(count: int, **columns: str) -> str:
@@ -277,7 +186,7 @@ def test_a_duplicated_email_rejects_both_rows_and_each_names_the_other(desk: Des
         assert error
         assert error["code"] == "DUPLICATE_VALUE"
         assert f"row {other}" in str(error["message"])
-        assert desk.domain not in str(error["message"]).lower()
+        assert desk.word not in str(error["message"]).lower()
 
 
 def test_two_rows_that_name_one_customer_in_two_ways_are_both_rejected(desk: Desk) -> None:
@@ -429,7 +338,7 @@ def test_many_batches_without_answer_lose_and_double_nothing(desk: Desk) -> None
     desk.faults()
     assert desk.apply(plan_id).outcomes["applied"] == 900
     assert desk.plan(text).counts["noop"] == 900
-    params = {"limit": "1", "email[endswith]": f"@{desk.domain}.example"}
+    params = {"limit": "1", "email[endswith]": f"@{desk.word}.example"}
     total = desk.http.get("/v1/customers", params=params).json()["pagination"]["total"]
     assert total == 900
 
@@ -578,7 +487,7 @@ def test_messages_and_progress_name_no_person(desk: Desk) -> None:
     errors = [str(o.error["message"]) for o in report.operations if o.error]
     assert len(errors) == 3
     for line in [*said, *errors]:
-        assert desk.domain not in line.lower()
+        assert desk.word not in line.lower()
         assert email not in line
         assert "Secret" not in line
 

@@ -7,7 +7,9 @@ its file is in the lake. Killed at any moment, the next run goes on from what co
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
@@ -20,11 +22,20 @@ from blsync.ledger.loads import CHANGE, DRIFT, Load, Outcome
 from blsync.pull import drift
 from blsync.pull.land import Gone, land, outcome_of
 from blsync.pull.walk import feed_of, walk_feed
-from blsync.pull.work import UP_TO_NOW, Crew, Progress, Result, Window, Work
+from blsync.pull.work import UP_TO_NOW, OpenWalks, Progress, Result, Window, Work, window_of
 from blsync.quota import pace_for
 from blsync.settings import Company, Settings, require_credentials
 
-__all__ = ["OVERLAP", "Progress", "Result", "Window", "pull", "raise_failures", "reread"]
+__all__ = [
+    "OVERLAP",
+    "Progress",
+    "Result",
+    "Window",
+    "pull",
+    "raise_failures",
+    "reread",
+    "window_of",
+]
 
 Find = Callable[[Work, Load], Awaitable[Gone]]
 
@@ -49,51 +60,82 @@ def pull(
     an hour that is used up ends it (QuotaSpent in the results). Raises ConfigError or Unauthorized
     where nothing can be read at all, StorageError where nothing can be kept.
     """
+    with _opened(settings, company, wait, progress, say) as pulling:
+        return asyncio.run(_pull_all(pulling, list(entities), window, again))
+
+
+@dataclass(frozen=True)
+class _Pulling:
+    """What the entities of a company share while they are pulled."""
+
+    settings: Settings
+    company: Company
+    ledger: Ledger
+    lake: Lake
+    wait: bool
+    progress: Progress
+    say: Callable[[str], None]
+    open_walks: OpenWalks = field(default_factory=OpenWalks)
+
+    @asynccontextmanager
+    async def work_on(self, entity: Entity, result: Result) -> AsyncIterator[Work]:
+        """Hold an entity: two syncs never land the same window. What it cost is in `result`."""
+        pace = pace_for(self.settings, self.ledger, self.company.key_id)
+        pace.wait_for_hour, pace.say = self.wait, self.say
+        lock = self.lake.lock_of(entity, self.company.company_id)
+        busy = f"Another sync is pulling {entity.name}; waiting for it."
+        async with Client(self.company, pace) as client, alone(lock, self.say, busy):
+            try:
+                yield Work(
+                    entity,
+                    self.company,
+                    client,
+                    pace,
+                    self.ledger,
+                    self.lake,
+                    self.open_walks,
+                    self.settings,
+                    self.progress,
+                    self.say,
+                    result,
+                )
+            finally:
+                result.requests = client.requests
+                result.throttled_ms = round(pace.throttled * 1000)
+
+
+@contextmanager
+def _opened(
+    settings: Settings,
+    company: Company,
+    wait: bool,
+    progress: Progress,
+    say: Callable[[str], None],
+) -> Iterator[_Pulling]:
     require_credentials(company)
     lake = Lake(settings.data)
     ledger = Ledger(settings.ledger_url)
     try:
-        return asyncio.run(
-            _pull_all(
-                settings, company, list(entities), window, again, wait, progress, say, lake, ledger
-            )
-        )
+        yield _Pulling(settings, company, ledger, lake, wait, progress, say)
     finally:
         ledger.close()
 
 
 async def _pull_all(
-    settings: Settings,
-    company: Company,
-    entities: list[Entity],
-    window: Window,
-    again: bool,
-    wait: bool,
-    progress: Progress,
-    say: Callable[[str], None],
-    lake: Lake,
-    ledger: Ledger,
+    pulling: _Pulling, entities: list[Entity], window: Window, again: bool
 ) -> dict[str, Result]:
-    crew = Crew()
-    _drop_left_spools(lake, ledger)
+    _drop_left_spools(pulling.lake, pulling.ledger)
 
     async def one(entity: Entity) -> Result:
-        pace = pace_for(settings, ledger, company.key_id)
-        pace.wait_for_hour, pace.say = wait, say
-        async with Client(company, pace) as client:
-            work = Work(entity, company, client, pace, ledger, lake, crew, settings, progress, say)
-            busy = f"Another sync is pulling {entity.name}; waiting for it."
-            try:
-                # Two syncs never land the same window.
-                async with alone(lake.lock_of(entity, company.company_id), say, busy):
-                    await _cover(work, window, again)
-            except Unauthorized:
-                raise
-            except BlsyncError as error:
-                work.result.error = error
-            work.result.requests = client.requests
-            work.result.throttled_ms = round(pace.throttled * 1000)
-            return work.result
+        result = Result()
+        try:
+            async with pulling.work_on(entity, result) as work:
+                await _cover(work, window, again)
+        except Unauthorized:
+            raise
+        except BlsyncError as error:
+            result.error = error
+        return result
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -118,31 +160,19 @@ def reread(
     For what no change time shows (contract, section 3): a posted entry that was altered, one that
     was entered late. Raises what `pull` has in its results, and what it raises.
     """
-    require_credentials(company)
-    lake = Lake(settings.data)
-    ledger = Ledger(settings.ledger_url)
 
-    async def read() -> Result:
-        pace = pace_for(settings, ledger, company.key_id)
-        pace.wait_for_hour, pace.say = wait, say
-        async with Client(company, pace) as client:
-            work = Work(entity, company, client, pace, ledger, lake, Crew(), settings, _unseen, say)
-            busy = f"Another sync is pulling {entity.name}; waiting for it."
-            async with alone(lake.lock_of(entity, company.company_id), say, busy):
-                now = datetime.now(UTC)
-                load_id = loads.new_id(now)
-                load = Load(load_id, company.company_id, entity.name, now, now, now, DRIFT)
-                loads.start(ledger, load)
-                # Killed on the way, it is finished as any look for drift.
-                await _finish(work, load, partial(drift.read_dates, first=first, last=last))
-            work.result.requests = client.requests
-            work.result.throttled_ms = round(pace.throttled * 1000)
-            return work.result
+    async def read(pulling: _Pulling) -> Result:
+        result = Result()
+        async with pulling.work_on(entity, result) as work:
+            now = datetime.now(UTC)
+            load = Load(loads.new_id(now), company.company_id, entity.name, now, now, now, DRIFT)
+            loads.start(work.ledger, load)
+            # Killed on the way, it is finished as any look for drift.
+            await _finish(work, load, partial(drift.read_dates, first=first, last=last))
+        return result
 
-    try:
-        return asyncio.run(read())
-    finally:
-        ledger.close()
+    with _opened(settings, company, wait, _unseen, say) as pulling:
+        return asyncio.run(read(pulling))
 
 
 def _unseen(*_: object) -> None:
@@ -224,10 +254,11 @@ async def _finish(work: Work, load: Load, find: Find | None = None) -> None:
             loads.restart(work.ledger, load.load_id)  # somebody emptied the spool
         try:
             if load.kind == CHANGE:
-                outcome = await _read_changes(work, load)
+                outcome = await land(work, load, partial(_read_changes, work, load))
             else:
-                gone = await (find or drift.find)(work, load)
-                outcome = await land(work, load, load.started_at, gone)
+                if find is None:
+                    drift.forget_counts(work, load)
+                outcome = await land(work, load, partial(_look, work, load, find or drift.find))
         finally:
             with work.ledger.begin() as db:
                 loads.add_cost(db, load.load_id, work.uncounted())
@@ -240,7 +271,11 @@ async def _finish(work: Work, load: Load, find: Find | None = None) -> None:
         drift.settle(work, outcome)
 
 
-async def _read_changes(work: Work, load: Load) -> Outcome:
+async def _look(work: Work, load: Load, find: Find) -> tuple[datetime, Gone]:
+    return load.started_at, await find(work, load)
+
+
+async def _read_changes(work: Work, load: Load) -> tuple[datetime, Gone]:
     feeds = work.entity.feeds_for(load.window_start)
     # One that fails cancels none of the others: what they have asked for is paid.
     outcomes = await asyncio.gather(
@@ -252,7 +287,7 @@ async def _read_changes(work: Work, load: Load) -> Outcome:
     names = {feed.name for feed in feeds}
     walks = loads.walks_of(work.ledger, load.load_id)
     as_of = [walk.as_of for walk in walks if feed_of(walk) in names]
-    return await land(work, load, min([*as_of, *([load.window_end] if load.window_end else [])]))
+    return min([*as_of, *([load.window_end] if load.window_end else [])]), []
 
 
 def _add(result: Result, outcome: Outcome) -> None:

@@ -26,6 +26,7 @@ from blsync.pull.land import Gone, spooled
 from blsync.pull.walk import iso, read_aside, spelled_pages, walk_feed
 from blsync.pull.work import Work
 from blsync.records import KEY_SEPARATOR, key_of
+from blsync.settings import Settings
 
 IDS = "ids of"
 """Under names that begin so, whole lists are spooled."""
@@ -44,21 +45,22 @@ async def compare(work: Work) -> Load | None:
     before = loads.drift_of(work.ledger, company_id, name)
     now = datetime.now(UTC)
     total = _told(work)
-    if total is None and _is_due(work, before.checked_at if before else None, now):
+    walked_at = before.walked_at if before else None
+    if total is None and is_due(work.settings, before.checked_at if before else None, now):
         total = await _ask_total(work)
     if total is None:
         return None
     held = work.lake.held_keys(work.entity, company_id).num_rows
-    is_due = _is_due(work, before.walked_at if before else None, now)
-    if total != held and is_due:  # records may have come and gone while pages were read
-        total = await _ask_total(work) or total
+    has_look = is_due(work.settings, walked_at, now)
+    if total != held and has_look:  # records may have come and gone while pages were read
+        fresh = await _ask_total(work)
+        total = total if fresh is None else fresh
     work.result.drift = total - held
-    walked_at = before.walked_at if before else None
     found = Drift(now, total, held, walked_at, work.told_by)
     loads.put_drift(work.ledger, company_id, name, found)
     if total == held:
         return None
-    if not is_due:
+    if not has_look:
         work.say(
             f"{name}: BigLedger has {total} records, {held} are held; the next look at which is "
             f"due {work.settings.drift_hours:g} hours after the last one (BLSYNC_DRIFT_HOURS)."
@@ -67,14 +69,19 @@ async def compare(work: Work) -> Load | None:
     return Load(loads.new_id(now), company_id, name, now, now, now, DRIFT)
 
 
+def forget_counts(work: Work, load: Load) -> None:
+    """Have a look that was killed begin anew; where no whole list was read, it asked little."""
+    walks = loads.walks_of(work.ledger, load.load_id)
+    if not any(walk.feed.startswith(IDS) for walk in walks):
+        loads.restart(work.ledger, load.load_id)
+
+
 async def find(work: Work, load: Load) -> Gone:
     """Bring the records that differ into the load's spool; return what BigLedger no longer has."""
     held = work.lake.held_keys(work.entity, load.company_id)
     walks = loads.walks_of(work.ledger, load.load_id)
     differing = None
-    if not any(walk.feed.startswith(IDS) for walk in walks):
-        if walks:  # an earlier run was killed in the middle, and asked little
-            loads.restart(work.ledger, load.load_id)
+    if not walks:
         differing = await _differing_ranges(work, load, held)
     if differing is None:
         await _read_all(work, load)
@@ -136,9 +143,15 @@ def settle(work: Work, outcome: Outcome) -> None:
     )
 
 
-def _is_due(work: Work, last: datetime | None, now: datetime) -> bool:
-    every = timedelta(hours=work.settings.drift_hours)
+def is_due(settings: Settings, last: datetime | None, now: datetime) -> bool:
+    """Tell whether a look is due after the last one; None: there was none."""
+    every = timedelta(hours=settings.drift_hours)
     return last is None or now - last >= every - min(SLACK, every / 10)
+
+
+def requests_to_narrow(total: int, held: int, page_limit: int) -> float:
+    """Return about how many requests find the ranges that differ, count by count."""
+    return abs(total - held) * (math.log2(max(total / page_limit, 1)) + 2)
 
 
 def _told(work: Work) -> int | None:
@@ -187,7 +200,7 @@ async def _differing_ranges(work: Work, load: Load, held: pa.Table) -> pa.Chunke
     known = loads.drift_of(work.ledger, load.company_id, load.entity)
     total = known.total if known else 0
     budget = total / work.entity.page_limit
-    steps = abs(total - held.num_rows) * (math.log2(max(budget, 1)) + 2)
+    steps = requests_to_narrow(total, held.num_rows, work.entity.page_limit)
     is_one_list = len(work.entity.feeds_for(None)) == 1
     if not is_one_list or held["at"].null_count or steps >= budget:
         return None

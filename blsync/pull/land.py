@@ -1,8 +1,15 @@
-"""Landing: what a load has in the spool, typed and written, each version once."""
+"""Landing: what a load has in the spool, typed and written, each version once.
+
+Pages are typed while others are waited for; what is typed is of no worth until it has landed. After
+a kill the pages in the spool are typed again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import compress
 from typing import Any
@@ -14,13 +21,15 @@ from blsync.client import records_of
 from blsync.errors import TooManyRejected
 from blsync.lake import storage
 from blsync.ledger import loads
-from blsync.ledger.loads import Load, Outcome
+from blsync.ledger.loads import CHANGE, Load, Outcome, SpooledPage
 from blsync.pull.walk import read_aside
 from blsync.pull.work import Work
 from blsync.records import UNTYPED, Fingerprints, Received, tombstones, type_records
 
 REVERSED = "reversed originals"
 """Under its name records are spooled that a reversing record made us fetch again."""
+PAGES_AT_ONCE = 5
+"""Pages typed together at most: it costs less than one by one, and a little memory."""
 ENOUGH = 20
 """Records that a load has at least before a share of them means anything."""
 
@@ -28,70 +37,154 @@ Gone = list[tuple[str, str]]
 """Keys that BigLedger no longer has, each with the id of the request that showed it."""
 
 
-async def land(work: Work, load: Load, window_end: datetime, gone: Gone | None = None) -> Outcome:
-    """Land what the load has in the spool and is not held yet, and a delete row for `gone`.
+async def land(
+    work: Work, load: Load, read: Callable[[], Awaitable[tuple[datetime, Gone]]]
+) -> Outcome:
+    """Land what the load has in the spool and is not held yet, and what `read` brings there.
 
-    Raises TooManyRejected where too large a share cannot be typed.
+    `read` returns up to when the load covers, and what gets a delete row. Raises TooManyRejected
+    where too large a share cannot be typed, and what `read` raises.
     """
+    work.kept = asyncio.Queue()
+    for page in loads.pages_of(work.ledger, load.load_id):
+        work.kept.put_nowait(page)
+
+    async def reading() -> tuple[datetime, Gone]:
+        try:
+            return await read()
+        finally:
+            work.kept.put_nowait(None)
+
+    task = asyncio.create_task(reading())
+    try:
+        return await _land(work, load, task)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _land(work: Work, load: Load, reading: asyncio.Task[tuple[datetime, Gone]]) -> Outcome:
     entity, company_id = work.entity, load.company_id
-    is_change = load.kind == loads.CHANGE
-    held = work.lake.held(entity, company_id, load.window_start if is_change else None)
-    if entity.reversal_field and await _fetch_reversed(work, load, held):
-        held = work.lake.held(entity, company_id, None)  # what was reversed may be of any age
-    known = loads.known(work.ledger, company_id, entity.name)
-    rejects: list[dict[str, Any]] = []
-    unknown: set[str] = set()
-    nulls: set[str] = set()
-    rows = 0
+    since = load.window_start if load.kind == CHANGE else None
+    held = await asyncio.to_thread(work.lake.held, entity, company_id, since)
+    # However the block ends, the thread has ended before the file is closed.
+    with (
+        work.lake.landing(entity, company_id, load.load_id) as landing,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        typing = _Typing(work, load, held, landing.rejects)
+        loop = asyncio.get_running_loop()
 
-    def tables() -> Iterator[pa.Table]:
-        nonlocal rows
-        for batch in _new_records(work, load, held):
-            table = type_records(entity, company_id, load.load_id, batch, rejects, unknown)
-            rows += table.num_rows
-            nulls.update(
-                f
-                for f, c in zip(_names(entity.schema), table.columns, strict=False)
-                if c.null_count
-            )
-            yield table
-        _check_share(work, rows, rejects)
+        def add(pages: list[SpooledPage]) -> None:
+            landing.add(typing.table_of(pages))
+
+        async for pages in _arriving(work.kept):
+            await loop.run_in_executor(thread, add, pages)
+        window_end, gone = await reading
+        fetched = await _fetch_reversed(work, load, typing) if entity.reversal_field else []
+        if fetched:  # what was reversed may be of any age
+            held.include(await asyncio.to_thread(work.lake.held, entity, company_id, None))
+        for page in fetched:
+            await loop.run_in_executor(thread, add, [page])
+        _check_share(work, landing.rows, landing.rejects)
+        outcome = typing.outcome(window_end, landing.rows, len(gone))
         if gone:
-            yield tombstones(entity, company_id, load.load_id, gone, datetime.now(UTC))
+            landing.add(tombstones(entity, company_id, load.load_id, gone, datetime.now(UTC)))
+        landing.facts = _facts(work, load, outcome)
+    return outcome
 
-    def facts() -> dict[str, Any]:
-        cost = loads.cost_of(work.ledger, load.load_id)
-        return {
-            "load_id": load.load_id,
-            "company_id": company_id,
-            "entity": load.entity,
-            "kind": load.kind,
-            "feeds": sorted(feed.name for feed in entity.feeds),
-            "window_start": load.window_start.isoformat() if load.window_start else None,
-            "started_at": load.started_at.isoformat(),
-            "requests": cost.requests,
-            "throttled_ms": cost.throttled_ms,
-            **_as_json(outcome()),
-        }
 
-    def outcome() -> Outcome:
-        earlier = known.null_fields
+async def _arriving(
+    kept: asyncio.Queue[SpooledPage | None],
+) -> AsyncIterator[list[SpooledPage]]:
+    """Yield a load's pages as they come, several where they come faster than they are taken.
+
+    Those that reversing records made us fetch are left out: they come last.
+    """
+    is_over = False
+    while not is_over:
+        came = [await kept.get()]
+        while not kept.empty() and len(came) < PAGES_AT_ONCE:
+            came.append(kept.get_nowait())
+        is_over = came[-1] is None
+        if pages := [page for page in came if page and page.feed != REVERSED]:
+            yield pages
+
+
+@dataclass
+class _Typing:
+    """What the typing of a load's pages works with, and what it finds on the way."""
+
+    work: Work
+    load: Load
+    held: Fingerprints
+    rejects: list[dict[str, Any]]
+    unknown: set[str] = field(default_factory=set)
+    nulls: set[str] = field(default_factory=set)
+    reversed_ids: set[str] = field(default_factory=set)
+    void_ids: set[str] = field(default_factory=set)
+
+    def table_of(self, pages: list[SpooledPage]) -> pa.Table:
+        """Type the records of pages, each version once and none that is held already."""
+        entity, load = self.work.entity, self.load
+        batch = [received for page in pages for received in _records(self.work, load, page)]
+        new = list(compress(batch, self.held.add([received.payload for received in batch])))
+        if entity.reversal_field:
+            self.look_for_reversals(new)
+        table = type_records(entity, load.company_id, load.load_id, new, self.rejects, self.unknown)
+        self.nulls.update(
+            name
+            for name, column in zip(table.column_names, table.columns, strict=True)
+            if column.null_count and not name.startswith("_")
+        )
+        return table
+
+    def look_for_reversals(self, batch: list[Received]) -> None:
+        """Note which records are void, and which were reversed by these."""
+        for received in batch:
+            try:
+                record = msgspec.json.decode(received.payload, type=_Reversal)
+            except UNTYPED:
+                continue
+            if record.status == "void" and record.id:
+                self.void_ids.add(record.id)
+            if record.reverses_id:
+                self.reversed_ids.add(record.reverses_id)
+
+    def outcome(self, window_end: datetime, rows: int, deleted: int) -> Outcome:
+        """Return what the load came to."""
+        work, load = self.work, self.load
+        earlier = loads.known(work.ledger, load.company_id, load.entity).null_fields
         return Outcome(
             window_end,
             rows,
-            len(gone or []),
-            len(rejects),
+            deleted,
+            len(self.rejects),
             is_sorted=all(w.is_sorted for w in loads.walks_of(work.ledger, load.load_id)),
-            page_limit=work.client.page_limits.get(entity.path),
+            page_limit=work.client.page_limits.get(work.entity.path),
             findings={
-                "unknown_fields": sorted(unknown),
-                "null_fields": sorted(nulls),
-                "newly_null": sorted(nulls - earlier) if earlier is not None else [],
+                "unknown_fields": sorted(self.unknown),
+                "null_fields": sorted(self.nulls),
+                "newly_null": sorted(self.nulls - earlier) if earlier is not None else [],
             },
         )
 
-    work.lake.land(entity, company_id, load.load_id, tables(), rejects, facts)
-    return outcome()
+
+def _facts(work: Work, load: Load, outcome: Outcome) -> dict[str, Any]:
+    cost = loads.cost_of(work.ledger, load.load_id)
+    return {
+        "load_id": load.load_id,
+        "company_id": load.company_id,
+        "entity": load.entity,
+        "kind": load.kind,
+        "feeds": sorted(feed.name for feed in work.entity.feeds),
+        "window_start": load.window_start.isoformat() if load.window_start else None,
+        "started_at": load.started_at.isoformat(),
+        "requests": cost.requests,
+        "throttled_ms": cost.throttled_ms,
+        **vars(outcome),
+        "window_end": outcome.window_end.isoformat(),
+    }
 
 
 def outcome_of(facts: dict[str, Any]) -> Outcome:
@@ -99,14 +192,6 @@ def outcome_of(facts: dict[str, Any]) -> Outcome:
     names = Outcome.__dataclass_fields__
     values = {name: facts[name] for name in names if name in facts}
     return Outcome(**{**values, "window_end": datetime.fromisoformat(facts["window_end"])})
-
-
-def _as_json(outcome: Outcome) -> dict[str, Any]:
-    return {**vars(outcome), "window_end": outcome.window_end.isoformat()}
-
-
-def _names(schema: pa.Schema) -> list[str]:
-    return [name for name in schema.names if not name.startswith("_")]
 
 
 def _check_share(work: Work, rows: int, rejects: list[dict[str, Any]]) -> None:
@@ -126,16 +211,14 @@ def _check_share(work: Work, rows: int, rejects: list[dict[str, Any]]) -> None:
 def spooled(work: Work, load: Load) -> Iterator[list[Received]]:
     """Yield the records of a load's pages."""
     for page in loads.pages_of(work.ledger, load.load_id):
-        path = work.lake.spool(load.load_id, page.feed, page.number)
-        with storage(path):
-            body = path.read_bytes()
-        yield [Received(raw, page.request_id, page.pulled_at) for raw in records_of(body)]
+        yield _records(work, load, page)
 
 
-def _new_records(work: Work, load: Load, held: Fingerprints) -> Iterator[list[Received]]:
-    """Yield the spooled records page by page, each version once and none that is held already."""
-    for batch in spooled(work, load):
-        yield list(compress(batch, held.add([received.payload for received in batch])))
+def _records(work: Work, load: Load, page: SpooledPage) -> list[Received]:
+    path = work.lake.spool(load.load_id, page.feed, page.number)
+    with storage(path):
+        body = path.read_bytes()
+    return [Received(raw, page.request_id, page.pulled_at) for raw in records_of(body)]
 
 
 class _Reversal(msgspec.Struct, rename="camel"):
@@ -144,24 +227,17 @@ class _Reversal(msgspec.Struct, rename="camel"):
     reverses_id: str | None = None
 
 
-async def _fetch_reversed(work: Work, load: Load, held: Fingerprints) -> bool:
+async def _fetch_reversed(work: Work, load: Load, typing: _Typing) -> list[SpooledPage]:
     """Fetch again what a reversing record reversed: its status changed, its times did not.
 
-    Tells whether there was anything to fetch.
+    Returns the pages, with those that an earlier run fetched.
     """
-    reversed_ids: set[str] = set()
-    known_void: set[str | None] = set()
-    for batch in spooled(work, load):
-        are_new = held.are_new([received.payload for received in batch])
-        for received in compress(batch, are_new):
-            try:
-                record = msgspec.json.decode(received.payload, type=_Reversal)
-            except UNTYPED:
-                continue
-            if record.status == "void":
-                known_void.add(record.id)
-            if record.reverses_id:
-                reversed_ids.add(record.reverses_id)
-    wanted = sorted(reversed_ids - known_void)
+    for page in _reversed_pages(work, load):
+        typing.look_for_reversals(_records(work, load, page))
+    wanted = sorted(typing.reversed_ids - typing.void_ids)
     await read_aside(work, load, REVERSED, "id", wanted)
-    return bool(wanted)
+    return _reversed_pages(work, load)
+
+
+def _reversed_pages(work: Work, load: Load) -> list[SpooledPage]:
+    return [page for page in loads.pages_of(work.ledger, load.load_id) if page.feed == REVERSED]

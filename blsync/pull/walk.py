@@ -94,11 +94,11 @@ async def _read(slices: _Slices, names: list[str]) -> None:
 
 
 async def _read_slice(slices: _Slices, name: str) -> None:
-    slices.work.crew.open += 1
+    slices.work.open_walks.count += 1
     try:
         await _walk(slices, name)
     finally:
-        slices.work.crew.open -= 1
+        slices.work.open_walks.count -= 1
 
 
 async def _walk(slices: _Slices, name: str) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
 
 from blsync.client import Client, Page
 from blsync.entity import Entity
@@ -35,6 +36,18 @@ class Window:
 UP_TO_NOW = Window()
 
 
+def window_of(settings: Settings, first: date, last: date) -> Window:
+    """Return the window of change time of these days in `settings.zone`, both included.
+
+    The first day of all holds everything older.
+    """
+    oldest = min(company.start for company in settings.companies())
+    start, end = (
+        datetime.combine(day, time(), settings.zone) for day in (first, last + timedelta(days=1))
+    )
+    return Window(None if first <= oldest else start, end)
+
+
 @dataclass
 class Result:
     """What the pull of one entity brought and cost; times are UTC.
@@ -55,10 +68,10 @@ class Result:
 
 
 @dataclass
-class Crew:
-    """The walks that a company's entities have open at this moment."""
+class OpenWalks:
+    """How many walks a company's entities have open at this moment."""
 
-    open: int = 0
+    count: int = 0
 
 
 @dataclass
@@ -71,7 +84,7 @@ class Work:
     pace: Pace
     ledger: Ledger
     lake: Lake
-    crew: Crew
+    open_walks: OpenWalks
     settings: Settings
     progress: Progress
     say: Callable[[str], None]
@@ -82,6 +95,8 @@ class Work:
     """The request that told the last of them."""
     ended: set[str] = field(default_factory=set)
     """Walks whose last page was read in this run."""
+    kept: asyncio.Queue[SpooledPage | None] = field(default_factory=asyncio.Queue)
+    """The pages of the load that is read, as they come into the spool; None is its end."""
     _walks: dict[str, Walk] = field(default_factory=dict)
     _counted: Cost = field(default=Cost(0, 0))
 
@@ -89,7 +104,7 @@ class Work:
     def has_room(self) -> bool:
         """Whether one more walk would bring the key's requests nearer to its burst limit."""
         fills_it = math.ceil(self.pace.limits.per_second * self.client.latency - 0.1)
-        return self.crew.open < min(MOST_WALKS, fills_it)
+        return self.open_walks.count < min(MOST_WALKS, fills_it)
 
     def keep(self, load: Load, walk: Walk, page: Page, body: bytes | None = None) -> None:
         """Put a page into the spool, then its place and cost into the ledger.
@@ -100,6 +115,7 @@ class Work:
         self.lake.put_page(path, page.body if body is None else body)
         spooled = SpooledPage(walk.feed, walk.pages, page.request_id, datetime.now(UTC))
         loads.record_page(self.ledger, load.load_id, walk, spooled, self.uncounted())
+        self.kept.put_nowait(spooled)
         self._walks[walk.feed] = walk
         totals = [w.total for w in self._walks.values() if w.total is not None]
         read = sum(w.records for w in self._walks.values())

@@ -34,6 +34,11 @@ def _day(value: Any) -> Any:
     return value
 
 
+def _code(value: Any) -> Any:
+    """Take 1000 for "1000": a spreadsheet makes numbers of codes that are all digits."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def _email(value: str) -> str:
     if not _EMAIL.fullmatch(value):
         raise PydanticCustomError("email", "not an email address")
@@ -46,9 +51,22 @@ Email = Annotated[
     AfterValidator(_email),
 ]
 Id = Annotated[str, Field(min_length=1, max_length=128, description="an id as BigLedger gave it")]
-Text = Annotated[str, Field(max_length=500, description="a text of at most 500 characters")]
+Code = Annotated[
+    str,
+    BeforeValidator(_code),
+    Field(min_length=1, max_length=60, description="a code or number as BigLedger has it"),
+]
+Text = Annotated[
+    str,
+    Field(
+        max_length=500,
+        description="a text of at most 500 characters (in a spreadsheet, format the column as "
+        "text)",
+    ),
+]
 ReferenceText = Annotated[
     str,
+    BeforeValidator(_code),
     Field(
         min_length=1,
         max_length=80,

@@ -9,16 +9,14 @@ from pydantic import Field
 
 from blsync.push import listings
 from blsync.push.endpoint import TODAY, Endpoint, Json, Reference, Row
-from blsync.push.fields import CENT, Day, Id, Quantity, ReferenceText, UnitCost
+from blsync.push.fields import CENT, Code, Day, Id, Quantity, ReferenceText, UnitCost
 
 
 class AdjustmentRow(Row):
     """A change of one item's stock at one location; the unit cost in the company's currency."""
 
     item_id: Id = ""
-    item_code: Annotated[
-        str, Field(max_length=60, description="an item's code as BigLedger has it")
-    ] = ""
+    item_code: Code = ""
     location_id: Id = ""
     adjustment_type: Annotated[
         Literal["increase", "decrease"], Field(description="increase or decrease")

@@ -14,6 +14,7 @@ from blsync.push.endpoint import Endpoint, Json, Reference, Row
 from blsync.push.fields import (
     CENT,
     Amount,
+    Code,
     Day,
     Email,
     Id,
@@ -39,9 +40,7 @@ class InvoiceLine(Row):
     """A line: an item or a description, a quantity, a price net of tax; rates in percent."""
 
     item_id: Id = ""
-    item_code: Annotated[
-        str, Field(max_length=60, description="an item's code as BigLedger has it")
-    ] = ""
+    item_code: Code = ""
     description: Text = ""
     quantity: Quantity
     unit_price: Amount = Decimal(0)

@@ -11,16 +11,14 @@ from pydantic_core import PydanticCustomError
 from blsync.ledger.plans import Problem
 from blsync.push import listings
 from blsync.push.endpoint import Endpoint, Json, Reference, Row
-from blsync.push.fields import Amount, Day, Id, ReferenceText, Text
+from blsync.push.fields import Amount, Code, Day, Id, ReferenceText, Text
 
 
 class JournalLine(Row):
     """A line: an account with a debit or a credit, in the company's currency."""
 
     account_id: Id = ""
-    account_number: Annotated[
-        str, Field(max_length=60, description="an account's number as BigLedger has it")
-    ] = ""
+    account_number: Code = ""
     description: Text = ""
     debit: Amount = Decimal(0)
     credit: Amount = Decimal(0)

@@ -13,16 +13,14 @@ from pydantic import Field
 
 from blsync.push import listings
 from blsync.push.endpoint import TODAY, Endpoint, Json, Reference, Row
-from blsync.push.fields import AmountAboveZero, Day, Id, ReferenceText
+from blsync.push.fields import AmountAboveZero, Code, Day, Id, ReferenceText
 
 
 class PaymentRow(Row):
     """A payment of one invoice, in the invoice's currency."""
 
     invoice_id: Id = ""
-    invoice_number: Annotated[
-        str, Field(max_length=60, description="an invoice's number as BigLedger has it")
-    ] = ""
+    invoice_number: Code = ""
     amount: AmountAboveZero | None = None
     payment_date: Day | None = None
     payment_method: Annotated[
@@ -31,9 +29,7 @@ class PaymentRow(Row):
     ] = "bank_transfer"
     reference: ReferenceText = ""
     account_id: Id = ""
-    account_number: Annotated[
-        str, Field(max_length=60, description="an account's number as BigLedger has it")
-    ] = ""
+    account_number: Code = ""
 
 
 def _harmful(_: Json) -> bool:

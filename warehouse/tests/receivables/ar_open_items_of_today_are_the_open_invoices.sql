@@ -15,7 +15,8 @@ invoices as (
     inner join companies using (company_id)
     where
         invoices.is_recognised
-        and invoices.amount_due > 0
+        -- Less than half a cent in the company's currency is nothing.
+        and {{ in_company_currency('invoices.amount_due', 'invoices.exchange_rate') }} > 0
         and coalesce(invoices.invoice_date <= companies.today, true)
 ),
 

@@ -1,0 +1,356 @@
+"""Where a build of random books is not what the definitions say."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from book_figures import (
+    SECTION,
+    ZERO,
+    Figures,
+    Key,
+    accounts_of,
+    counted,
+    due_of,
+    figures_of,
+    in_ringgit,
+    local_day,
+    recognised,
+    total_of,
+)
+from books import Book, Row, end_of, latest, month_of, ordered
+
+INSTANT = timedelta(microseconds=1)
+
+KEYS = {
+    "accounts": ("account_id",),
+    "periods": ("period",),
+    "customers": ("customer_id",),
+    "general_ledger": ("journal_id", "line_no"),
+    "trial_balance": ("period", "account_id"),
+    "balance_sheet": ("as_of_date", "account_id", "account_name"),
+    "profit_and_loss": ("period", "account_id"),
+    "profit_and_loss_summary": ("period",),
+    "cash_flow": ("period", "line_name", "account_id"),
+    "cash_flow_summary": ("period",),
+    "invoices": ("invoice_id",),
+    "ar_open_items": ("as_of_date", "invoice_id"),
+    "ar_aging": ("as_of_date", "customer_id"),
+    "collections": ("period",),
+    "revenue_monthly": ("period", "customer_id", "item_id"),
+    "gross_margin": ("period", "item_id"),
+    "tax_summary": ("period", "tax_code", "tax_rate"),
+    "stock_on_hand": ("item_id", "location_id"),
+    "inventory_valuation": ("as_of_date", "item_id"),
+}
+"""Table → its key within a company. All rows of these tables are compared."""
+
+APPROXIMATE = {
+    "average_cost": Decimal("0.000002"),
+    "avg_days_to_pay": Decimal("0.01"),
+    "days_of_cover": Decimal("0.1"),
+    "dso": Decimal("0.1"),
+    **dict.fromkeys(
+        ("credit_used_pct", "pct_of_revenue", "gross_margin_pct", "net_margin_pct", "margin_pct",
+         "overdue_pct", "over_90_pct"),
+        Decimal("0.0001"),
+    ),
+}  # fmt: skip
+"""Column → by how much a quotient may be off, beside a part in 10^14."""
+
+
+Ask = Callable[[str], list[tuple[Any, ...]]]
+
+
+def differences(table: str, expected: dict[str, Figures], ask: Ask) -> Iterator[str]:
+    """Yield where a mart is not what it should be; `expected` is by company."""
+    wanted = {(company, *key): v for company, rows in expected.items() for key, v in rows.items()}
+    keys = ("company_id", *KEYS[table])
+    columns = [*next(iter(wanted.values()))] if wanted else []
+    names = ", ".join(f'"{name}"' for name in (*keys, *columns))
+    got: dict[Key, Key] = {}
+    for row in ask(f"select {names} from finance.{table}"):
+        key = row[: len(keys)]
+        if key in got:
+            yield f"{table} {key}: is there more than once"
+        got[key] = row[len(keys) :]
+    for key in sorted(wanted.keys() | got.keys(), key=str):
+        if key not in got or key not in wanted:
+            yield f"{table} {told(keys, key)}: {'is missing' if key in wanted else 'should not be'}"
+            continue
+        for column, value in zip(columns, got[key], strict=True):
+            if not is_same(column, wanted[key][column], value):
+                yield f"{table} {told(keys, key)} {column}: {wanted[key][column]} expected, {value} got"  # noqa: E501
+
+
+def told(names: Iterable[str], key: Key) -> str:
+    return " ".join(f"{name}={part}" for name, part in zip(names, key, strict=True))
+
+
+def is_same(column: str, expected: Any, got: Any) -> bool:
+    if column not in APPROXIMATE or expected is None or got is None:
+        return bool(expected == got)
+    return abs(expected - got) <= APPROXIMATE[column] + abs(expected) / 10**14
+
+
+# --- what BigLedger's own reports would say -------------------------------------------------------
+
+
+def reports_of(book: Book) -> Iterator[Row]:
+    """Yield the figures of reports as of today, with which every comparison has to pass."""
+    accounts = accounts_of(book)
+    today, month = book.plan.today, month_of(book.plan.today)
+    days = accounts.ledger[accounts.ledger["journal_date"].map(lambda day: day <= today)]
+    sections: dict[str, Decimal] = defaultdict(Decimal)
+    lines = list(days.to_dict("records")) if len(days) else []
+    for line in lines:
+        sections[SECTION[line["account_id"]]] += line["amount"]
+    for account, amount in added(lines, "account_id").items():
+        yield report(book, "trial_balance", account, "debit", max(amount, ZERO))
+        yield report(book, "trial_balance", account, "credit", max(-amount, ZERO))
+    yield report(book, "balance_sheet", "assets", "balance", sections["assets"])
+    yield report(book, "balance_sheet", "liabilities", "balance", -sections["liabilities"])
+    owned = sections["assets"] + sections["liabilities"]
+    yield report(book, "balance_sheet", "equity", "balance", owned)
+    running = [line for line in lines if line["period"] == month and not line["is_closing_entry"]]
+    earned = dict.fromkeys(SECTION.values(), ZERO)
+    for line in running:
+        earned[SECTION[line["account_id"]]] += line["amount"]
+    profits = {
+        "operating_revenue": -earned["operating_revenue"],
+        "other_revenue": -earned["other_revenue"],
+        "cost_of_goods_sold": earned["cost_of_goods_sold"],
+        "gross_profit": -earned["operating_revenue"] - earned["cost_of_goods_sold"],
+        "operating_expense": earned["operating_expense"],
+        "other_expense": earned["other_expense"],
+        "net_profit": -sum(
+            (amount for name, amount in earned.items()
+             if name not in ("assets", "liabilities", "equity")), ZERO,
+        ),
+    }  # fmt: skip
+    for name, amount in profits.items():
+        yield report(book, "profit_loss", name, "amount", amount) | {"period_from": month}
+    yield from subledgers_of(book)
+
+
+def subledgers_of(book: Book) -> Iterator[Row]:
+    figures = figures_of(book)
+    measures = ("current", "days_31_60", "days_61_90", "over_90")
+    for (day, customer), line in figures["ar_aging"].items():
+        if day == book.plan.today:
+            key = customer or "no customer"
+            for measure in measures:
+                yield report(book, "aged_receivables", key, measure, line[measure])
+            yield report(book, "aged_receivables", key, "total", line["total_outstanding"])
+    for (day, item), line in figures["inventory_valuation"].items():
+        if day == book.plan.today:
+            yield report(book, "stock_valuation", item, "quantity", line["quantity"])
+            yield report(book, "stock_valuation", item, "value", line["stock_value"])
+
+
+def report(book: Book, name: str, key: str, measure: str, value: Decimal) -> Row:
+    return {
+        "company_id": book.company, "report": name, "as_of_date": book.plan.today,
+        "period_from": None, "entity_key": key, "measure": measure, "value": value,
+        "request_id": f"request {name}", "fetched_at": book.built_at, "made_at": book.built_at,
+    }  # fmt: skip
+
+
+def added(lines: Iterable[Row], name: str) -> dict[str, Decimal]:
+    found: dict[str, Decimal] = defaultdict(Decimal)
+    for line in lines:
+        found[line[name]] += line["amount"]
+    return dict(found)
+
+
+# --- tables whose rows are judged together --------------------------------------------------------
+
+
+def statements(books: list[Book], ask: Ask) -> Iterator[str]:
+    """Customers' statements run on to what is due, and add up invoice by invoice."""
+    running: dict[Key, Decimal] = defaultdict(Decimal)
+    of_invoice: dict[Key, Decimal] = defaultdict(Decimal)
+    billed: dict[Key, Decimal] = defaultdict(Decimal)
+    paid: dict[Key, Decimal] = defaultdict(Decimal)
+    for company, customer, number, invoice, kind, amount, balance in ask(
+        "select company_id, customer_id, event_no, invoice_id, event_type, debit - credit,"
+        " running_balance from finance.customer_statement order by 1, 2, 3"
+    ):
+        running[company, customer] += amount
+        if running[company, customer] != balance:
+            yield (f"customer_statement {company} {customer} event {number} running_balance:"
+                   f" {running[company, customer]} expected, {balance} got")  # fmt: skip
+        of_invoice[company, invoice] += amount
+        billed[company, invoice] += amount if kind == "invoice" else 0
+        paid[company, invoice] -= amount if kind in ("payment", "refund") else 0
+    for book in books:
+        due: dict[Key, Decimal] = defaultdict(Decimal)
+        for key, row in last_counted(book).items():
+            place = (book.company, key)
+            now = recognised(book).get(key)
+            owed = in_ringgit(now, due_of(now)) if now else ZERO
+            due[book.company, (now or row)["customerId"] or None] += owed
+            for what, expected, got in (
+                ("is due", owed, of_invoice[place]),
+                ("was billed", in_ringgit(row, total_of(row)), billed[place]),
+                ("was paid", in_ringgit(row, row["amountPaid"] or ZERO), paid[place]),
+            ):
+                if expected != got:
+                    yield f"customer_statement {place} {what}: {expected} expected, {got} got"
+        for place, expected in due.items():
+            if running[place] != expected:
+                yield f"customer_statement {place} ends: {expected} expected, {running[place]} got"
+
+
+def last_counted(book: Book) -> dict[str, Row]:
+    """Return each invoice's last version that was neither draft, cancelled nor dated ahead."""
+    found = {}
+    for key, versions in ordered(book.rows["invoices"], "invoices").items():
+        for row, later in zip(versions, [*versions[1:], None], strict=True):
+            moment = (row["_pulled_at"], row["_op"])
+            if row["_op"] == "delete" or (later and moment == (later["_pulled_at"], later["_op"])):
+                continue
+            is_ahead = row["invoiceDate"] and row["invoiceDate"] > book.plan.today
+            if row["status"] not in ("draft", "cancelled") and not is_ahead:
+                found[key[0]] = row
+    return found
+
+
+def movements(book: Book, day: date, at: datetime) -> dict[Key, Decimal]:
+    """What each entry dated up to a day put on each account, by what was known at an instant."""
+    found: dict[Key, Decimal] = defaultdict(Decimal)
+    for key, row in counted(book, at + INSTANT).items():
+        for line in row["lines"] if row["date"] <= day else []:
+            found[key, line["accountId"]] += (line["debit"] or ZERO) - (line["credit"] or ZERO)
+    return found
+
+
+def restatements(books: list[Book], ask: Ask) -> Iterator[str]:
+    """What was known at the close and the changes since are what is known now."""
+    for book in books:
+        rows = book.rows["journal_entries"]
+        if not rows:
+            continue
+        first_load = min(rows, key=lambda row: row["_pulled_at"])["_load_id"]
+        first_seen = max(row["_pulled_at"] for row in rows if row["_load_id"] == first_load)
+        firsts = [row["date"] for row in counted(book).values()]
+        for period, closed_at in book.closes.items():
+            if not firsts or period < month_of(min(firsts)):
+                continue
+            at, day = max(closed_at, first_seen), end_of(period)
+            before, now = movements(book, day, at), movements(book, day, book.built_at)
+            expected = {
+                key: now[key] - before[key]
+                for key in now.keys() | before.keys() if now[key] != before[key]
+            }  # fmt: skip
+            got = {
+                (journal, account): amount
+                for journal, account, amount in ask(
+                    "select journal_id, account_id, sum(amount_delta) from finance.restatements"
+                    f" where company_id = '{book.company}' and period = '{period}' group by all"
+                )
+                if amount
+            }
+            for key in expected.keys() | got.keys():
+                if expected.get(key) != got.get(key):
+                    yield (f"restatements {book.company} {period} {key}:"
+                           f" {expected.get(key)} expected, {got.get(key)} got")  # fmt: skip
+
+
+def known_then(books: list[Book], ask: Ask) -> Iterator[str]:
+    """The macro gives the balances as they were known at any instant."""
+    for book in books:
+        for at in book.nights:
+            day = end_of(month_of(book.plan.today, -1))
+            expected: dict[str, Decimal] = defaultdict(Decimal)
+            for (_, account), amount in movements(book, day, at).items():
+                expected[account] += amount
+            got = dict(ask(
+                "select account_id, closing_balance from finance.trial_balance_as_known("
+                f"'{day}', timestamptz '{at.isoformat()}' at time zone 'UTC')"
+                f" where company_id = '{book.company}'"
+            ))  # fmt: skip
+            for account in expected.keys() | got.keys():
+                if expected.get(account, ZERO) != got.get(account, ZERO):
+                    yield (f"trial_balance_as_known {book.company} {day} at {at} {account}:"
+                           f" {expected[account]} expected, {got.get(account)} got")  # fmt: skip
+
+
+RULES = ("void_without_reversal", "entry_in_future", "broken_invoice_totals", "stale_draft")
+
+
+def exceptions(books: list[Book], ask: Ask) -> Iterator[str]:
+    """Records that break these rules are listed, and no others."""
+    names = ", ".join(f"'{rule}'" for rule in RULES)
+    got = set(
+        ask(f"select company_id, rule, record_id from finance.exceptions where rule in ({names})")
+    )
+    expected = {(book.company, *found) for book in books for found in broken_rules(book)}
+    for row in sorted(expected - got):
+        yield f"exceptions {row}: is missing"
+    for row in sorted(got - expected):
+        yield f"exceptions {row}: should not be"
+
+
+def broken_rules(book: Book) -> Iterator[tuple[str, str]]:
+    entries = counted(book)
+    reversed_ids = {row.get("reversesId") for row in entries.values()}
+    for key, row in entries.items():
+        if row["status"] == "void" and key not in reversed_ids:
+            yield "void_without_reversal", key
+        if row["date"] > book.plan.today:
+            yield "entry_in_future", key
+    for key, row in recognised(book).items():
+        if due_of(row) != total_of(row) - (row["amountPaid"] or ZERO):
+            yield "broken_invoice_totals", key
+    for entity in ("journal_entries", "invoices"):
+        for (key,), row in latest(book.rows[entity], entity).items():
+            age = book.plan.today - local_day(book, row["createdAt"])
+            if row["status"] == "draft" and age.days > 30:
+                yield "stale_draft", key
+
+
+def reconciliation(books: list[Book], ask: Ask) -> Iterator[str]:
+    """Every figure of the reports as of today passes, and none was left out."""
+    counts = dict(ask("select company_id, count(*) from finance.reconciliation"
+                      " where check_name not like '%_balance' or check_name = 'trial_balance'"
+                      " group by 1"))  # fmt: skip
+    for book in books:
+        wanted = len(list(reports_of(book)))
+        if counts.get(book.company, 0) != wanted:
+            yield f"reconciliation {book.company}: {wanted} rows expected, {counts} got"
+    for row in ask("select company_id, check_name, entity_key, mart_value, source_value, status"
+                   " from finance.reconciliation where status <> 'pass' order by all"):  # fmt: skip
+        yield f"reconciliation does not pass: {row}"
+
+
+TOGETHER: dict[str, Callable[[list[Book], Ask], Iterator[str]]] = {
+    "customer_statement": statements,
+    "restatements": restatements,
+    "trial_balance_as_known": known_then,
+    "exceptions": exceptions,
+    "reconciliation": reconciliation,
+}
+CHECKS = (*KEYS, *TOGETHER)
+
+
+def expected_of(books: list[Book]) -> dict[str, dict[str, Figures]]:
+    """Table → company → what it should hold."""
+    found: dict[str, dict[str, Figures]] = defaultdict(dict)
+    for book in books:
+        for table, figures in figures_of(book).items():
+            found[table][book.company] = figures
+    return found
+
+
+def wrong(
+    name: str, books: list[Book], expected: dict[str, dict[str, Figures]], ask: Ask
+) -> list[str]:
+    """Return what a check finds, a line each."""
+    if name in TOGETHER:
+        return list(TOGETHER[name](books, ask))
+    return list(differences(name, expected[name], ask))

@@ -1,0 +1,109 @@
+"""Random books of many companies in one build: every law holds, every figure is as defined.
+
+`make test` builds the same few sets each time. `BLSYNC_NIGHTS=50 .venv/bin/pytest
+blsync_tests/test_books.py` builds that many others. A book that fails is named with its plan, from
+which `books.make` writes it again.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import duckdb
+import pytest
+from book_checks import CHECKS, Ask, expected_of, reports_of, wrong
+from books import Book, Plan, make, plans, write_inputs, write_landing, write_seeds
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from test_warehouse import WAREHOUSE
+
+MORE = int(os.environ.get("BLSYNC_NIGHTS", "0"))
+COMPANIES = 16
+MOST_TOLD = 12
+
+
+def dbt(command: str, folder: Path, target: Path, *arguments: str) -> str:
+    """Run dbt on the books in a folder; return what failed, empty where nothing did."""
+    places = {
+        "--project-dir": WAREHOUSE,
+        "--profiles-dir": WAREHOUSE,
+        "--target-path": target,
+        "--log-path": target,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", command, *arguments]
+        + [str(part) for pair in places.items() for part in pair],
+        env={
+            **os.environ,
+            "BLSYNC_DATA": str(folder / "data"),
+            "BLSYNC_SEEDS": str(folder / "seeds"),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return "" if done.returncode == 0 else done.stdout
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all builds, so that only the first one parses the project."""
+    return tmp_path_factory.mktemp("target")
+
+
+@settings(
+    max_examples=MORE or 1,
+    deadline=None,
+    derandomize=not MORE,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(drawn=st.tuples(*map(plans, range(COMPANIES))), is_grown=st.sampled_from([True, False]))
+def test_every_law_holds_and_every_figure_is_as_defined(
+    target: Path, drawn: tuple[Plan, ...], is_grown: bool
+) -> None:
+    books = [make(f"co_{place}", plan) for place, plan in enumerate(drawn)]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        build(folder, target, books, is_grown)
+        with duckdb.connect(str(folder / "data/build.duckdb"), read_only=True) as connection:
+            problems = wrong_in(books, lambda sql: connection.execute(sql).fetchall())
+    assert not problems, told(books, problems)
+
+
+def build(folder: Path, target: Path, books: list[Book], is_grown: bool) -> None:
+    """Build the books with their laws, at once or half of the nights after the other half."""
+    figures = [figure for book in books for figure in reports_of(book)]
+    write_seeds(folder / "seeds", books)
+    write_inputs(folder / "data", books, figures)
+    if is_grown:
+        write_landing(folder / "data", books, slice(None, None, 2))
+        failed = dbt("run", folder, target)
+        assert not failed, told(books, [failed])
+    write_landing(folder / "data", books)
+    failed = dbt("build", folder, target)
+    assert not failed, told(books, [failed])
+
+
+def told(books: list[Book], problems: list[str]) -> str:
+    rest = len(problems) - MOST_TOLD
+    named = [book for book in books if any(book.company in problem for problem in problems)]
+    return "\n".join(
+        [
+            "",
+            *problems[:MOST_TOLD],
+            *([f"and {rest} more"] if rest > 0 else []),
+            "in the books",
+            *(f"  {book.company}: {book.plan}" for book in named or books),
+        ]
+    )
+
+
+def wrong_in(books: list[Book], ask: Ask) -> list[str]:
+    expected = expected_of(books)
+    return [line for name in CHECKS for line in wrong(name, books, expected, ask)]
