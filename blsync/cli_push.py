@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 
 Plan = Annotated[str, typer.Argument(help="The plan's id, or the beginning of it.")]
+Rejects = Annotated[Path | None, typer.Option(help="Write rejected rows to this csv or xlsx file.")]
 Company = Annotated[
     str | None, typer.Option("--company", help="Which company, where several are set.")
 ]
@@ -37,9 +38,7 @@ def plan_command(
     ] = None,
     mode: Annotated[str, typer.Option(help="create, update or upsert.")] = "upsert",
     on_conflict: Annotated[str, typer.Option(help="abort, ours or theirs.")] = "abort",
-    rejects: Annotated[
-        Path | None, typer.Option(help="Write rejected rows to this csv or xlsx file.")
-    ] = None,
+    rejects: Rejects = None,
     company: Company = None,
     as_json: Json = False,
 ) -> None:
@@ -108,12 +107,12 @@ def _confirm(report: push.PlanReport) -> None:
 
 
 @app.command("show")
-def show_command(plan: Plan, as_json: Json = False) -> None:
+def show_command(plan: Plan, rejects: Rejects = None, as_json: Json = False) -> None:
     """Tell what became of each row of a plan.
 
-    Example: `blsync push show 3f2a --json`
+    Examples: `blsync push show 3f2a --json`, `blsync push show 3f2a --rejects mend.csv`
     """
-    _print_plan(push.show(settings.load(), plan), as_json)
+    _print_plan(push.show(settings.load(), plan, rejects=rejects), as_json)
 
 
 @app.command("list")

@@ -126,6 +126,7 @@ class Settings(BaseSettings):
         Decimal | None, Field(alias="BLSYNC_PUSH_MAX_MONEY", ge=0, allow_inf_nan=False)
     ] = None
     push_reference_token: Annotated[bool, Field(alias="BLSYNC_PUSH_REFERENCE_TOKEN")] = True
+    push_policies: Annotated[Path | None, Field(alias="BLSYNC_PUSH_POLICIES")] = None
 
     @field_validator("base_url")
     @classmethod
@@ -153,7 +154,7 @@ class Settings(BaseSettings):
             ) from None
         return value
 
-    @field_validator("data", "seeds", "companies_file")
+    @field_validator("data", "seeds", "companies_file", "push_policies")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().absolute() if value else None
@@ -235,6 +236,7 @@ def paths_in_environment(settings: Settings) -> dict[str, str]:
         "BLSYNC_COMPANIES": settings.companies_file,
         "BLSYNC_DATA": settings.data,
         "BLSYNC_SEEDS": settings.seeds,
+        "BLSYNC_PUSH_POLICIES": settings.push_policies,
     }
     return {name: str(path.absolute()) for name, path in paths.items() if path}
 

@@ -50,14 +50,14 @@ KEYS = {
 """Table → its key within a company. All rows of these tables are compared."""
 
 APPROXIMATE = {
-    "average_cost": Decimal("0.000002"),
-    "avg_days_to_pay": Decimal("0.01"),
-    "days_of_cover": Decimal("0.1"),
-    "dso": Decimal("0.1"),
+    "average_cost": Decimal("0.0000006"),
+    "avg_days_to_pay": Decimal("0.006"),
+    "days_of_cover": Decimal("0.06"),
+    "dso": Decimal("0.06"),
     **dict.fromkeys(
         ("credit_used_pct", "pct_of_revenue", "gross_margin_pct", "net_margin_pct", "margin_pct",
          "overdue_pct", "over_90_pct"),
-        Decimal("0.0001"),
+        Decimal("0.00006"),
     ),
 }  # fmt: skip
 """Column → by how much a quotient may be off, beside a part in 10^14."""

@@ -290,8 +290,8 @@ def write_masters(desk: Desk) -> None:
 def write_stock(desk: Desk, item: str, place: str) -> None:
     night = desk.night()
     for _ in range(desk.rng.choice([0, 1, 1, 2, 4, 6])):
-        whole, part = desk.rng.randrange(-1, 6), desk.rng.choice([0, 0, desk.rng.randrange(9999)])
-        quantity = whole + Decimal(part) / 10_000
+        whole = desk.rng.choice([desk.rng.randrange(-1, 6), desk.rng.randrange(900)])
+        quantity = whole + Decimal(desk.rng.choice([0, 0, desk.rng.randrange(9999)])) / 10_000
         value = cents(quantity * desk.rng.randrange(1, 900_000) / 100)
         told: Row = {"currentStock": quantity, "stockValue": value}
         if desk.chance(0.1):

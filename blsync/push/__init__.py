@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from blsync.ledger import Ledger, plans
 from blsync.push.endpoints import ENDPOINTS, endpoint_named
 from blsync.push.outbox import apply, settle_all
 from blsync.push.planning import MODES, ON_CONFLICT, plan, retry
-from blsync.push.report import PlanReport, report_of
+from blsync.push.rejects import check_target, write_rejects
+from blsync.push.report import PlanReport, report_of, sheet_of
 from blsync.push.work import plan_named
 from blsync.settings import Settings
 
@@ -27,16 +29,21 @@ __all__ = [
 ]
 
 
-def show(settings: Settings, plan_id: str) -> PlanReport:
+def show(settings: Settings, plan_id: str, *, rejects: Path | None = None) -> PlanReport:
     """Return a plan and what became of its rows; `plan_id` may be the beginning of one.
 
-    Raises ConfigError for an id that is none.
+    `rejects` is written with the rows that were rejected, at planning or by BigLedger, to be mended
+    and planned again. Raises ConfigError for an id that is none, StorageError.
     """
     ledger = Ledger(settings.ledger_url)
     try:
-        return report_of(ledger, plan_named(ledger, plan_id).plan_id)
+        report = report_of(ledger, plan_named(ledger, plan_id).plan_id)
     finally:
         ledger.close()
+    if rejects:
+        check_target(rejects, Path(report.plan.source))
+        write_rejects(rejects, sheet_of(report.plan, report.operations), report.operations)
+    return report
 
 
 def list_plans(settings: Settings) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ from blsync.push.endpoint import Endpoint
 from blsync.push.endpoints import endpoint_named
 from blsync.push.report import PlanReport, report_of
 from blsync.push.results import held, is_taken, outcomes_of, refusal
+from blsync.push.settle import DUPLICATE_FOUND
 from blsync.push.validate import problem
 from blsync.push.work import Work, company_of, only_apply, plan_named
 from blsync.quota import pace_for
@@ -161,7 +162,11 @@ async def _settle(work: Work) -> PlanReport:
 def _reported(work: Work) -> PlanReport:
     _say_what_is_left(work)
     report = report_of(work.ledger, work.plan.plan_id)
-    is_done = report.outcomes["applied"] == sum(o.action in SENDS for o in report.operations)
+    twice = [o for o in report.operations if (o.error or {}).get("code") == DUPLICATE_FOUND]
+    if twice:
+        work.say(f"{len(twice)} rows stand for more than one record at BigLedger: see push show.")
+    sent = sum(o.action in SENDS for o in report.operations)
+    is_done = report.outcomes["applied"] == sent and not twice
     return replace(report, exit_code=0 if is_done else 3)
 
 

@@ -13,16 +13,17 @@ from blsync.client import Client
 from blsync.errors import ConfigError
 from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import SENDS, Operation, Plan
-from blsync.push.compare import from_text, to_text
+from blsync.push.compare import to_text
 from blsync.push.decide import Decision
 from blsync.push.endpoints import endpoint_named
 from blsync.push.lookup import Known, look_up
 from blsync.push.periods import closed_periods
-from blsync.push.read import Sheet, SheetRow, read
+from blsync.push.read import read
 from blsync.push.references import resolve
 from blsync.push.rejects import check_target, write_rejects
-from blsync.push.report import PlanReport, report_of
+from blsync.push.report import PlanReport, report_of, sheet_of
 from blsync.push.settle import is_for_a_person
+from blsync.push.sheet import Sheet
 from blsync.push.validate import Wanted, problem, unique, validate
 from blsync.push.work import company_of, plan_named
 from blsync.quota import pace_for
@@ -126,14 +127,11 @@ def retry(
         company = company_of(settings, old)
     finally:
         ledger.close()
-    cells = [SheetRow(row.row, from_text(row.cells or "{}")) for row in again]
-    columns = dict.fromkeys(name for row in cells for name in row.cells)
-    sheet = Sheet(Path(old.source), list(columns), cells)
     return plan(
         settings,
         company,
         old.endpoint,
-        sheet,
+        sheet_of(old, again),
         mode=old.mode,
         on_conflict=old.on_conflict,
         say=say,

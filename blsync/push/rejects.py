@@ -36,7 +36,11 @@ def write_rejects(path: Path, sheet: Sheet, operations: Iterable[Operation]) -> 
     file can be mended and planned as it is. Raises StorageError, and ConfigError where an xlsx file
     has no room for a cell's text.
     """
-    reasons = {o.row: (o.error or {}).get("message") for o in operations if o.action == "reject"}
+    reasons = {
+        o.row: (o.error or {}).get("message")
+        for o in operations
+        if o.action == "reject" or o.state == "rejected"
+    }
     columns = [name for name in sheet.columns if name not in NOTES]
     rows = _rows(sheet, columns, reasons)
     with storage(path), appearing(path) as draft:

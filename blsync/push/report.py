@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import SENDS, Operation, Plan
 from blsync.push.compare import from_text
 from blsync.push.endpoints import endpoint_named
+from blsync.push.sheet import Sheet, SheetRow
 
 ACTIONS = ("create", "update", "noop", "adopt", "conflict", "reject", "blocked")
 STATES = ("applied", "rejected", "held", "pending")
@@ -21,12 +24,14 @@ class PlanReport:
     """A plan with its rows. `exit_code` is what `push apply` ends with (interface.md, Commands).
 
     A row's state: `not_sent` (its action sends nothing), `pending` (to be sent), `held` (sent, not
-    answered), `applied` or `rejected` (by BigLedger).
+    answered), `applied` or `rejected` (by BigLedger). `request_ids` are those of each row's latest
+    attempt: what to quote to the vendor.
     """
 
     plan: Plan
     operations: list[Operation]
     exit_code: int = 0
+    request_ids: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -57,18 +62,32 @@ class PlanReport:
             "counts": self.counts,
             "outcomes": self.outcomes,
             "money": self.money,
-            "operations": [_row(operation) for operation in self.operations],
+            "operations": [
+                _row(operation, self.request_ids.get(operation.row))
+                for operation in self.operations
+            ],
         }
 
 
 def report_of(ledger: Ledger, plan_id: str, exit_code: int = 0) -> PlanReport:
     """Read a plan with its rows from the ledger."""
+    tries = plans.attempts_of(ledger, plan_id)
     return PlanReport(
-        plans.find(ledger, plan_id)[0], plans.operations_of(ledger, plan_id), exit_code
+        plans.find(ledger, plan_id)[0],
+        plans.operations_of(ledger, plan_id),
+        exit_code,
+        {attempt.row: attempt.request_id for attempt in tries if attempt.request_id},
     )
 
 
-def _row(operation: Operation) -> dict[str, Any]:
+def sheet_of(plan: Plan, rows: list[Operation]) -> Sheet:
+    """Return rows of a plan as the file gave them, to be planned anew or written out."""
+    cells = [SheetRow(row.row, from_text(row.cells or "{}")) for row in rows]
+    columns = dict.fromkeys(name for row in cells for name in row.cells)
+    return Sheet(Path(plan.source), list(columns), cells)
+
+
+def _row(operation: Operation, request_id: str | None) -> dict[str, Any]:
     return {
         "row": operation.row,
         "key": operation.natural_key,
@@ -77,4 +96,5 @@ def _row(operation: Operation) -> dict[str, Any]:
         "remote_id": operation.remote_id,
         "changes": from_text(operation.changes),
         "error": operation.error,
+        "request_id": request_id,
     }

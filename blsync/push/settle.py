@@ -18,6 +18,8 @@ from blsync.push.lookup import Known, look_up
 from blsync.push.validate import problem
 from blsync.push.work import Work
 
+DUPLICATE_FOUND = "DUPLICATE_FOUND"
+"""Code of an applied row for which there is more than one record."""
 FOR_A_PERSON = "NOT_FOUND_AFTER_SENDING"
 """Code of a held row that no look-up found and that is not sent again by itself."""
 
@@ -260,7 +262,7 @@ def _duplicates(work: Work, found: list[Json]) -> Problem | None:
         return None
     ids = ", ".join(str(record.get("id")) for record in found)
     message = f"{len(found)} records at BigLedger stand for this row: {ids}; void all but one"
-    return problem("DUPLICATE_FOUND", work.endpoint.natural_key, message)
+    return problem(DUPLICATE_FOUND, work.endpoint.natural_key, message)
 
 
 def _difference(work: Work, row: Operation, found: list[Json]) -> Problem | None:

@@ -1,0 +1,46 @@
+"""Whether a look-up would tell anything by now: asked often, so it asks the ledger alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from blsync.ledger import Ledger, plans
+from blsync.ledger.plans import Held
+from blsync.push.compare import to_text
+from blsync.push.settle import is_for_a_person
+from blsync.push.work import LOOK_UPS_APART
+from blsync.settings import Settings
+
+
+def due(
+    settings: Settings, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> str | None:
+    """Return a name for what `push settle` would look up now, None where there is nothing.
+
+    Rows that wait for a person do not count. The name is the same until a row's state changes, or
+    the hour does: what could not be settled is worth another try an hour later, not every minute.
+    """
+    now = clock()
+    ledger = Ledger(settings.ledger_url)
+    try:
+        rows = [
+            [plan.plan_id, held.operation.row, held.since, held.operation.looked_up_at]
+            for plan in plans.holding(ledger)
+            for held in plans.held(ledger, plan.plan_id)
+            if not is_for_a_person(held.operation) and _is_due(settings, held, now)
+        ]
+    finally:
+        ledger.close()
+    if not rows:
+        return None
+    return f"{now:%Y-%m-%dT%HZ} {hashlib.sha256(to_text(rows).encode()).hexdigest()[:12]}"
+
+
+def _is_due(settings: Settings, held: Held, now: datetime) -> bool:
+    settle_time = timedelta(seconds=settings.push_settle_seconds)
+    looked_up_at = held.operation.looked_up_at
+    if looked_up_at:
+        return now - looked_up_at >= settle_time / LOOK_UPS_APART
+    return now - held.since >= settle_time

@@ -1,0 +1,173 @@
+"""A plan as whoever looks at a run may see it: nothing personal, no free text.
+
+Values are named in tables only where the endpoint's records are no persons, and only numbers.
+`blsync push show` has everything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+from blsync.errors import BlsyncError, InputFileError
+from blsync.ledger import Ledger, plans
+from blsync.ledger.plans import SENDS, Operation
+from blsync.push import settle
+from blsync.push.compare import from_text
+from blsync.push.endpoint import Endpoint
+from blsync.push.endpoints import endpoint_named
+from blsync.push.report import PlanReport
+from blsync.settings import Settings
+
+MOST_ROWS = 50
+"""Rows of a table; how many more there are stands below it."""
+REFUSED = ("reject", "conflict", "blocked")
+"""Actions of rows that a plan keeps back."""
+
+_MAIL = re.compile(r"[^\s'\"(]*@[^\s'\")]*")
+_QUOTED = re.compile(r"""(?<!\w)(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""")
+_FIELD = re.compile(r"[a-z][A-Za-z0-9_.\[\]]*")
+_FIGURE = re.compile(r"[-+0-9.,:]+")
+
+
+def masked(text: str) -> str:
+    """Take mail addresses out of a text."""
+    return _MAIL.sub("…", text)
+
+
+def told(error: BlsyncError) -> str:
+    """Word an error. What a file has where column names belong may be a row's data: of that only
+    what is written like a field's name is kept.
+    """
+    is_of_file = isinstance(error, InputFileError)
+    return masked(_unquoted(str(error), _FIELD) if is_of_file else str(error))
+
+
+def changes(report: PlanReport) -> str:
+    """Return the rows that would be sent, or were, in Markdown."""
+    endpoint = endpoint_named(report.plan.endpoint)
+    is_personal = _is_personal(endpoint)
+    header = ["row", "action", "state", "fields", *([] if is_personal else ["key", "money"])]
+    rows = [
+        [
+            *(str(o.row), o.action, o.state, _fields(endpoint, o)),
+            *([] if is_personal else [masked(o.natural_key), _money(endpoint, o)]),
+        ]
+        for o in report.operations
+        if o.action in SENDS
+    ]
+    return _table(report, header, rows)
+
+
+def refused(report: PlanReport) -> str:
+    """Return the rows that the plan keeps back or BigLedger rejected, with why, in Markdown."""
+    return _reasons(
+        report, (o for o in report.operations if o.action in REFUSED or o.state == "rejected")
+    )
+
+
+def held(report: PlanReport) -> str:
+    """Return the rows whose answer never came, in Markdown."""
+    return _reasons(report, (o for o in report.operations if o.state == "held"))
+
+
+def request_ids(settings: Settings, report: PlanReport) -> list[str]:
+    """Return the requests that sent rows of a plan, to quote to the vendor, the oldest first."""
+    ledger = Ledger(settings.ledger_url)
+    try:
+        attempts = plans.attempts_of(ledger, report.plan.plan_id)
+    finally:
+        ledger.close()
+    return list(dict.fromkeys(a.request_id for a in attempts if a.request_id))
+
+
+def next_step(report: PlanReport) -> str:
+    """Say what to do now."""
+    plan_id, open_rows = report.plan.plan_id, report.outcomes
+    steps = []
+    if any(settle.is_for_a_person(o) for o in report.operations):
+        steps.append(
+            "Some held rows need a person: look whether they are at BigLedger, then run `blsync "
+            f"push retry {plan_id}`."
+        )
+    elif open_rows["held"]:
+        steps.append(
+            "Some rows are held until it is known what became of them: the sensor push_settle "
+            "looks, or apply the plan again after the settle time."
+        )
+    if open_rows["pending"]:
+        name = f"push/{report.plan.endpoint.replace('-', '_')}/apply"
+        steps.append(
+            f"{open_rows['pending']} rows are to be sent: materialise {name} with plan: {plan_id} "
+            f"and dry_run: false, or run `blsync push apply {plan_id}`."
+        )
+    if open_rows["rejected"] or any(report.counts[action] for action in REFUSED):
+        steps.append(
+            f"Rows were kept back: `blsync push show {plan_id}` has them in full; mend the source "
+            "and plan it again."
+        )
+    return " ".join(steps) or "Nothing is left to do."
+
+
+def _is_personal(endpoint: Endpoint) -> bool:
+    """Tell whether a record is a person: then even its key stays out."""
+    return endpoint.natural_key in endpoint.personal
+
+
+def _fields(endpoint: Endpoint, operation: Operation) -> str:
+    return ", ".join(
+        _change(endpoint, name, now, wanted)
+        for name, (now, wanted) in from_text(operation.changes).items()
+    )
+
+
+def _change(endpoint: Endpoint, name: str, now: Any, wanted: Any) -> str:
+    head = name.partition(".")[0]
+    if head in endpoint.open_ended:
+        return head
+    is_told = not _is_personal(endpoint) and head not in endpoint.personal and _is_number(wanted)
+    return f"{name} {now if _is_number(now) else '–'} → {wanted}" if is_told else name
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | Decimal) and not isinstance(value, bool)
+
+
+def _money(endpoint: Endpoint, operation: Operation) -> str:
+    return f"{endpoint.money(from_text(operation.body)):,.2f}"
+
+
+def _reasons(report: PlanReport, operations: Iterable[Operation]) -> str:
+    kept = None if _is_personal(endpoint_named(report.plan.endpoint)) else _FIGURE
+    rows = []
+    for o in operations:
+        error = o.error or {}
+        message = masked(_unquoted(error.get("message") or "", kept))
+        rows.append([str(o.row), o.action, o.state, error.get("code") or "", message])
+    return _table(report, ["row", "action", "state", "code", "reason"], rows)
+
+
+def _unquoted(text: str, kept: re.Pattern[str] | None) -> str:
+    """Take values out of a message, which quotes them; those that `kept` matches stay."""
+
+    def value(found: re.Match[str]) -> str:
+        quoted = found.group()
+        return quoted if kept and kept.fullmatch(quoted[1:-1]) else "'…'"
+
+    return _QUOTED.sub(value, text)
+
+
+def _table(report: PlanReport, header: list[str], rows: list[list[str]]) -> str:
+    if not rows:
+        return "none"
+    lines = [header, ["---"] * len(header), *rows[:MOST_ROWS]]
+    table = "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+    more = len(rows) - MOST_ROWS
+    left_out = f"\n\n… and {more} more: `blsync push show {report.plan.plan_id}`"
+    return table + (left_out if more > 0 else "")
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
