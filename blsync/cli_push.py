@@ -19,6 +19,9 @@ app = typer.Typer(
     "\n\nExample: `blsync push plan customers changes.csv`",
 )
 
+MOST_ROWS = 200
+"""Rows that are printed; a file has all of them."""
+
 Plan = Annotated[str, typer.Argument(help="The plan's id, or the beginning of it.")]
 Rejects = Annotated[Path | None, typer.Option(help="Write rejected rows to this csv or xlsx file.")]
 Company = Annotated[
@@ -190,18 +193,27 @@ def _print_plan(report: push.PlanReport, as_json: bool) -> None:
             o["key"],
             o["action"],
             o["state"],
-            "; ".join(f"{f}: {_shown(now)} → {_shown(w)}" for f, (now, w) in o["changes"].items()),
+            "; ".join(_changed(name, *values) for name, values in o["changes"].items()),
             o["error"]["message"] if o["error"] else None,
         )
-        for o in document["operations"]
+        for o in document["operations"][:MOST_ROWS]
     ]
     title = f"Plan {document['plan_id']} ({document['endpoint']}): {document['state']}"
     print_table(title, ("row", "key", "action", "state", "changes", "error"), rows)
+    if len(document["operations"]) > MOST_ROWS:
+        left = len(document["operations"]) - MOST_ROWS
+        out.print(f"… and {left} more rows: blsync push show {document['plan_id']} --json")
     for part in ("counts", "outcomes"):
         told = ", ".join(f"{name} {n}" for name, n in document[part].items() if n)
         out.print(f"{part}: {told or 'none'}", markup=False)
     if report.money:
         out.print(f"money: {report.money:,.2f}", highlight=False)
+
+
+def _changed(name: str, now: Any, wanted: Any) -> str:
+    return (
+        f"{name}: {_shown(wanted)}" if now is None else f"{name}: {_shown(now)} → {_shown(wanted)}"
+    )
 
 
 def _shown(value: Any) -> str:

@@ -389,19 +389,22 @@ def groups(ledger: Ledger, plan_id: str, state: str) -> set[str]:
     return {group for group in found if group}
 
 
-def to_be_created(ledger: Ledger, company_id: str, endpoint: str) -> dict[str, str]:
-    """Return the natural keys (casefolded) that a company's plans would create and have not
-    created yet → the latest such plan.
+def not_created(ledger: Ledger, company_id: str, endpoint: str) -> dict[str, tuple[str, bool]]:
+    """Return the natural keys (casefolded) that a company's plans were to create and have not →
+    the latest such plan, and whether the row was rejected there.
     """
     query = (
-        select(operations.c.natural_key, operations.c.plan_id)
+        select(operations.c.natural_key, operations.c.plan_id, operations.c.state)
         .join(plans, plans.c.plan_id == operations.c.plan_id)
         .where(plans.c.company_id == company_id, plans.c.endpoint == endpoint)
-        .where(operations.c.action == "create", operations.c.state.in_(("pending", "held")))
+        .where(operations.c.action.in_(("create", "reject")), operations.c.state != "applied")
         .order_by(plans.c.created_at)
     )
     with ledger.begin() as db:
-        return {row.natural_key.casefold(): row.plan_id for row in db.execute(query)}
+        return {
+            row.natural_key.casefold(): (row.plan_id, row.state in ("rejected", "not_sent"))
+            for row in db.execute(query)
+        }
 
 
 def superseded_by(ledger: Ledger, plan: Plan) -> str | None:

@@ -29,7 +29,7 @@ from blsync.ledger.plans import SENDS, Operation, Outcome, Plan
 from blsync.push import settle
 from blsync.push.compare import to_text
 from blsync.push.endpoint import Endpoint
-from blsync.push.endpoints import endpoint_named
+from blsync.push.endpoints import ENDPOINTS, endpoint_named
 from blsync.push.report import PlanReport, report_of
 from blsync.push.results import held, is_taken, outcomes_of, refusal
 from blsync.push.settle import DUPLICATE_FOUND
@@ -97,7 +97,8 @@ def settle_all(
     ledger = Ledger(settings.ledger_url)
     try:
         reports = []
-        for plan in plans.holding(ledger):
+        order = list(ENDPOINTS)  # what others refer to comes first
+        for plan in sorted(plans.holding(ledger), key=lambda p: order.index(p.endpoint)):
             with _working(settings, ledger, plan, wait, say, clock, sleep) as work:
                 reports.append(asyncio.run(_settle(work)))
         return reports

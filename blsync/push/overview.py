@@ -7,19 +7,16 @@ Values are named in tables only where the endpoint's records are no persons, and
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
 from blsync.errors import BlsyncError, InputFileError
-from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import SENDS, Operation
 from blsync.push import settle
 from blsync.push.compare import from_text
 from blsync.push.endpoint import Endpoint
 from blsync.push.endpoints import endpoint_named
 from blsync.push.report import PlanReport
-from blsync.settings import Settings
 
 MOST_ROWS = 50
 """Rows of a table; how many more there are stands below it."""
@@ -61,26 +58,28 @@ def changes(report: PlanReport) -> str:
     return _table(report, header, rows)
 
 
-def refused(report: PlanReport) -> str:
-    """Return the rows that the plan keeps back or BigLedger rejected, with why, in Markdown."""
-    return _reasons(
-        report, (o for o in report.operations if o.action in REFUSED or o.state == "rejected")
-    )
+def troubles(report: PlanReport) -> str:
+    """Return the rows that something is wrong with, and what, in Markdown: kept back by the plan,
+    rejected by BigLedger, held, or found otherwise than they were sent.
+    """
+    kept = None if _is_personal(endpoint_named(report.plan.endpoint)) else _FIGURE
+    rows = []
+    for o in report.operations:
+        if o.error:
+            message = masked(_unquoted(o.error["message"] or "", kept))
+            rows.append([str(o.row), o.action, o.state, o.error["code"] or "", message])
+    return _table(report, ["row", "action", "state", "code", "reason"], rows)
 
 
-def held(report: PlanReport) -> str:
-    """Return the rows whose answer never came, in Markdown."""
-    return _reasons(report, (o for o in report.operations if o.state == "held"))
+def is_accepted(report: PlanReport) -> bool:
+    """Tell whether the plan keeps no row back."""
+    return not any(report.counts[action] for action in REFUSED)
 
 
-def request_ids(settings: Settings, report: PlanReport) -> list[str]:
-    """Return the requests that sent rows of a plan, to quote to the vendor, the oldest first."""
-    ledger = Ledger(settings.ledger_url)
-    try:
-        attempts = plans.attempts_of(ledger, report.plan.plan_id)
-    finally:
-        ledger.close()
-    return list(dict.fromkeys(a.request_id for a in attempts if a.request_id))
+def is_applied(report: PlanReport) -> bool:
+    """Tell whether no row that was begun to be sent is rejected, held or left."""
+    states = ["rejected", "held", *(["pending"] if report.plan.state == "applying" else [])]
+    return report.exit_code == 0 and not any(report.outcomes[state] for state in states)
 
 
 def next_step(report: PlanReport) -> str:
@@ -103,7 +102,7 @@ def next_step(report: PlanReport) -> str:
             f"{open_rows['pending']} rows are to be sent: materialise {name} with plan: {plan_id} "
             f"and dry_run: false, or run `blsync push apply {plan_id}`."
         )
-    if open_rows["rejected"] or any(report.counts[action] for action in REFUSED):
+    if open_rows["rejected"] or not is_accepted(report):
         steps.append(
             f"Rows were kept back: `blsync push show {plan_id}` has them in full; mend the source "
             "and plan it again."
@@ -137,16 +136,6 @@ def _is_number(value: Any) -> bool:
 
 def _money(endpoint: Endpoint, operation: Operation) -> str:
     return f"{endpoint.money(from_text(operation.body)):,.2f}"
-
-
-def _reasons(report: PlanReport, operations: Iterable[Operation]) -> str:
-    kept = None if _is_personal(endpoint_named(report.plan.endpoint)) else _FIGURE
-    rows = []
-    for o in operations:
-        error = o.error or {}
-        message = masked(_unquoted(error.get("message") or "", kept))
-        rows.append([str(o.row), o.action, o.state, error.get("code") or "", message])
-    return _table(report, ["row", "action", "state", "code", "reason"], rows)
 
 
 def _unquoted(text: str, kept: re.Pattern[str] | None) -> str:

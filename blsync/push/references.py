@@ -13,6 +13,9 @@ from blsync.push.endpoint import Endpoint, Json, Reference
 from blsync.push.lookup import Known, look_up
 from blsync.push.validate import Wanted, problem
 
+Parents = Mapping[str, tuple[str, bool]]
+"""Natural key of what plans did not create yet → the plan, and whether it was rejected there."""
+
 
 async def resolve(
     client: Client, ledger: Ledger, endpoint: Endpoint, rows: list[Wanted]
@@ -39,10 +42,9 @@ async def _known(
     return known
 
 
-def _parents(ledger: Ledger, company_id: str, reference: Reference) -> Mapping[str, str]:
-    """Return the natural keys of what plans are still to create → the plan of each."""
+def _parents(ledger: Ledger, company_id: str, reference: Reference) -> Parents:
     name = {"customer": "customers"}.get(reference.listing.record)
-    return plans.to_be_created(ledger, company_id, name) if name else {}
+    return plans.not_created(ledger, company_id, name) if name else {}
 
 
 def _resolved(
@@ -50,7 +52,7 @@ def _resolved(
     endpoint: Endpoint,
     reference: Reference,
     known: Known,
-    parents: Mapping[str, str],
+    parents: Parents,
 ) -> Wanted:
     problems: list[Problem] = []
     blocked: Problem | None = row.blocked
@@ -68,10 +70,8 @@ def _resolved(
                 _drop(holder, other)
             holder[reference.field] = records[0]["id"]
             found[reference.field] = records[0]
-        elif parent := _parent(given.values(), parents):
-            message = f"the {reference.listing.record} is created by plan {parent}, not applied yet"
-            cure = f"run push apply {parent}, then plan this file again"
-            blocked = problem("PARENT_PENDING", place + column, f"{message}; {cure}")
+        elif parent := _parent(reference, place + column, given.values(), parents):
+            blocked = parent
         else:
             problems.append(_trouble(endpoint, reference, place, given, records))
     return replace(
@@ -110,8 +110,21 @@ def _trouble(
     return problem("NOT_FOUND", place + column, f"{told} {rule}; none has it: {cure}")
 
 
-def _parent(values: Iterable[str], parents: Mapping[str, str]) -> str | None:
-    return next((parents[v.casefold()] for v in values if v.casefold() in parents), None)
+def _parent(
+    reference: Reference, column: str, values: Iterable[str], parents: Parents
+) -> Problem | None:
+    """Tell that a row has to wait for the plan that was to create what it refers to."""
+    found = next((parents[v.casefold()] for v in values if v.casefold() in parents), None)
+    if found is None:
+        return None
+    plan_id, is_rejected = found
+    record = reference.listing.record
+    if is_rejected:
+        message = f"the {record} was rejected in plan {plan_id}; mend it there first"
+        return problem("PARENT_REJECTED", column, f"{message}, then plan this file again")
+    message = f"the {record} is created by plan {plan_id}, which is not applied to its end yet"
+    cure = f"run push apply {plan_id}, then plan this file again"
+    return problem("PARENT_PENDING", column, f"{message}; {cure}")
 
 
 def _with_parts(endpoint: Endpoint, row: Wanted) -> Wanted:
