@@ -20,6 +20,7 @@ from blsync.client import Client
 from blsync.errors import (
     ApiError,
     BlsyncError,
+    ConfigError,
     NotSent,
     SafetyLimit,
     Unanswered,
@@ -91,16 +92,20 @@ def settle_all(
 ) -> list[PlanReport]:
     """Look up what became of every held row whose settle time is over, in all plans.
 
-    A row that was lost is sent once more where that can do no harm; nothing else is sent. Raises
-    what `apply` raises.
+    A row that was lost is sent once more where that can do no harm; nothing else is sent. A plan
+    whose company is no longer in the settings is left as it is. Raises what `apply` raises.
     """
     ledger = Ledger(settings.ledger_url)
     try:
         reports = []
         order = list(ENDPOINTS)  # what others refer to comes first
         for plan in sorted(plans.holding(ledger), key=lambda p: order.index(p.endpoint)):
-            with _working(settings, ledger, plan, wait, say, clock, sleep) as work:
-                reports.append(asyncio.run(_settle(work)))
+            try:
+                with _working(settings, ledger, plan, wait, say, clock, sleep) as work:
+                    reports.append(asyncio.run(_settle(work)))
+            except ConfigError as error:  # of a company that is no longer set, or without its key
+                say(f"Plan {plan.plan_id} cannot be settled: {error}")
+                reports.append(replace(report_of(ledger, plan.plan_id), exit_code=3))
         return reports
     finally:
         ledger.close()

@@ -125,6 +125,7 @@ def retry(
         given_up = [row.row for row in again if row.state == "held"]
         plans.give_up(ledger, old.plan_id, given_up, problem("GIVEN_UP", None, message))
         plans.finish(ledger, old.plan_id, clock())
+        plans.finish(ledger, old.plan_id, clock())
         company = company_of(settings, old)
     finally:
         ledger.close()
