@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zlib import crc32
 
 import duckdb
 
@@ -46,7 +47,10 @@ create or replace macro tax(n) as cast(
     + case when line_count(n) > 1 then tax_of(part(n, 2)) else 0 end
     + case when line_count(n) > 2 then tax_of(part(n, 3)) else 0 end as decimal(18, 2));
 create or replace macro total(n) as cast(subtotal(n) + tax(n) as decimal(18, 2));
-create or replace macro day_of(n, size) as date '2023-01-01' + cast(n * 1150 // size as integer);
+create or replace macro day_of(n, size) as date '2023-01-01' + cast(
+    least(n * 1169 // size, 1168) + if(n < size, 0, 1 + (n - size) // (size // 200)) as integer);
+create or replace macro paid_on(n, size, load) as
+    if(load = 0, day_of(n, size) + 20, date '2026-03-14' + load);
 create or replace macro line(n, k) as {
     'id': concat('line_', k), 'itemId': concat('item_', (n * 31 + k) % 2000),
     'itemCode': concat('SKU', (n * 31 + k) % 2000), 'description': 'Minyak masak 5kg',
@@ -78,7 +82,10 @@ INVOICE = {
     "amountPaid": "if(is_paid, total(n), 0)",
     "amountDue": "if(is_paid, 0, total(n))",
     "paymentStatus": "if(is_paid, 'paid', 'unpaid')",
-    "lastPaymentDate": "if(is_paid, day_of(n, size) + 20, null)",
+    "lastPaymentDate": "if(is_paid, paid_on(n, size, load), null)",
+    "einvoice": "{'status': 'accepted', 'uuid': concat('uuid_', n),"
+    " 'submittedAt': cast(day_of(n, size) as timestamptz),"
+    " 'acceptedAt': cast(day_of(n, size) + 1 as timestamptz)}",
     "createdAt": "cast(day_of(n, size) as timestamptz)",
     "updatedAt": "pulled_at - interval 1 hour",
 }
@@ -178,7 +185,8 @@ OPENING = {
 
 @dataclass
 class Books:
-    """A landing that grows by loads; six of ten invoices are paid from the start."""
+    """A landing that grows by loads: three years of invoices, those of the last two months open and
+    one in fifty of the others."""
 
     data: Path
     size: int
@@ -190,9 +198,10 @@ class Books:
         self.db.execute(INVOICES)
 
     def first(self) -> None:
-        paid = f"from range({self.size}) as numbers (n) where n % 10 < 6"
-        self._invoices(0, f"(select n, n % 10 < 6 as is_paid from range({self.size}) as t (n))")
-        self._entries(0, f"range({self.size}) as numbers (n)", self._payments(paid))
+        is_paid = f"n < {self._first_open} and n % 50 > 0"
+        invoices = f"range({self.size}) as numbers (n)"
+        self._invoices(0, f"(select n, {is_paid} as is_paid from {invoices})")
+        self._entries(0, invoices, self._payments(0, f"from {invoices} where {is_paid}"))
         self._land("accounts", 0, [(ACCOUNT, CHART)])
         self._land("items", 0, [(ITEM, "range(2000) as numbers (n)")])
         self._land("stock", 0, [(STOCK, "range(2000) as numbers (n)")])
@@ -204,19 +213,24 @@ class Books:
         """Half a percent of new invoices, and another of old ones paid."""
         share = self.size // 200
         new = self.size + (number - 1) * share
+        first_paid = self._first_open + (number - 1) * share
         fresh = f"range({new}, {new + share}) as numbers (n)"
-        paid = f"from range({self.size}) as t (n) where n % 10 = 6 and n // 10 % 20 = {number}"
+        paid = f"from range({first_paid}, {first_paid + share}) as numbers (n)"
         self._invoices(
             number, f"(select n, false as is_paid from {fresh} union all select n, true {paid})"
         )
-        self._entries(number, fresh, self._payments(paid))
-        self._write_inputs()
+        self._entries(number, fresh, self._payments(number, paid))
+        self._write_inputs(number)
 
-    def _payments(self, paid: str) -> str:
-        size = self.size
+    @property
+    def _first_open(self) -> int:
+        return self.size * 95 // 100
+
+    def _payments(self, load: int, paid: str) -> str:
+        day = f"paid_on(n, {self.size}, {load})"
         return (
-            f"(select day_of(n, {size}) + 20 as day, cast(sum(total(n)) as decimal(18, 2))"
-            f" as amount {paid} group by all)"
+            f"(select {day} as day, cast(sum(total(n)) as decimal(18, 2)) as amount {paid}"
+            " group by all)"
         )
 
     def _invoices(self, load: int, rows: str) -> None:
@@ -230,7 +244,7 @@ class Books:
 
     def _land(self, name: str, load: int, parts: list[tuple[Mapping[str, str], str]]) -> None:
         pulled_at = FIRST_PULL + timedelta(days=load)
-        load_id = f"{pulled_at:%Y%m%dT%H%M%S%f}Z-{name[:4]}"
+        load_id = f"{pulled_at:%Y%m%dT%H%M%S%f}Z-{crc32(name.encode()):08x}"
         empty = ENTITIES[name].schema.empty_table()
         columns = self.db.from_arrow(empty)
         kinds = dict(zip(columns.columns, map(str, columns.types), strict=True))
@@ -266,14 +280,14 @@ class Books:
         )
         self.loads.append({"company_id": COMPANY, "load_id": load_id, "entity": name})
 
-    def _write_inputs(self) -> None:
+    def _write_inputs(self, load: int = 0) -> None:
         lake = Lake(self.data)
         company = {
             "company_id": COMPANY,
             "company_name": "Bench",
             "currency": "MYR",
             "timezone": "Asia/Kuala_Lumpur",
-            "today": FIRST_PULL.date() + timedelta(days=1),
+            "today": FIRST_PULL.date() + timedelta(days=1 + load),
             "built_at": datetime.now(UTC),
         }
         lake.write_input("companies", [company], COMPANIES)

@@ -29,6 +29,7 @@ from blsync.entity import Entity
 from blsync.errors import BlsyncError, BuildError, PartlyFailed
 from blsync.lake import storage
 from blsync.pull import Progress, Result, Window, pull, raise_failures, window_of
+from blsync.push_assets import GROUP, push_definitions
 from blsync.settings import ROOT
 
 OWNERS = ["team:finance-data"]
@@ -420,11 +421,12 @@ def report_page(watch: dg.ResourceParam[Watch]) -> dg.MaterializeResult[Any]:
 
 
 RAW = dg.AssetSelection.groups("raw")
-BUILD = dg.AssetSelection.all() - RAW - dg.AssetSelection.groups("inputs")
+NIGHTLY = dg.AssetSelection.all() - dg.AssetSelection.groups(GROUP)
+BUILD = NIGHTLY - RAW - dg.AssetSelection.groups("inputs")
 
 nightly = dg.define_asset_job(
     "nightly",
-    selection=dg.AssetSelection.all(),
+    selection=NIGHTLY,
     description="Pull what is missing, build, check, publish.",
 )
 backfill = dg.define_asset_job(
@@ -504,19 +506,23 @@ def watch_of_caller() -> Watch:
     return _WATCH.get() or Watch()
 
 
-defs = dg.Definitions(
-    assets=[raw, inputs, warehouse, published, report_page],
-    jobs=[nightly, backfill, build, compact],
-    schedules=[nightly_sync, weekly_compaction],
-    executor=dg.in_process_executor,
-    resources={
-        "watch": watch_of_caller,
-        "dbt": DbtCliResource(
-            project_dir=str(marts.PROJECT),
-            profiles_dir=str(marts.PROJECT),
-            dbt_executable=marts.dbt_executable(),
-        ),
-    },
+proposals = [key for key in warehouse.keys if key.path[0] == "proposals"]
+defs = dg.Definitions.merge(
+    dg.Definitions(
+        assets=[raw, inputs, warehouse, published, report_page],
+        jobs=[nightly, backfill, build, compact],
+        schedules=[nightly_sync, weekly_compaction],
+        executor=dg.in_process_executor,
+        resources={
+            "watch": watch_of_caller,
+            "dbt": DbtCliResource(
+                project_dir=str(marts.PROJECT),
+                profiles_dir=str(marts.PROJECT),
+                dbt_executable=marts.dbt_executable(),
+            ),
+        },
+    ),
+    push_definitions(SETTINGS, proposals, OWNERS),
 )
 
 
@@ -569,7 +575,7 @@ def run(
     """
     selection = [dg.AssetKey(["raw", name]) for name in entities] if company else []
     if has_build:
-        chosen = dg.AssetSelection.all() - RAW if has_inputs else BUILD
+        chosen = NIGHTLY - RAW if has_inputs else BUILD
         selection += sorted(chosen.resolve(defs.resolve_asset_graph()))
     os.environ["DAGSTER_HOME"] = str(instance_home())
     with dg.DagsterInstance.get() as instance:

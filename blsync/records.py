@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
+from operator import attrgetter
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -225,9 +226,13 @@ def _table(
 
 def _transposed(records: Sequence[Any], width: int) -> list[Sequence[Any]]:
     """Return the fields' values, one sequence a field; a record that is None has none."""
-    nothing = (None,) * width
-    rows = [nothing if record is None else astuple(record) for record in records]
-    return list(zip(*rows, strict=True)) if rows else [()] * width
+    some = next((record for record in records if record is not None), None)
+    if some is None:
+        return [[None] * len(records)] * width
+    values = [attrgetter(name) for name in some.__struct_fields__]
+    if all(records):
+        return [list(map(value, records)) for value in values]
+    return [[None if r is None else value(r) for r in records] for value in values]
 
 
 def _array(values: Sequence[Any], field: pa.Field) -> pa.Array:

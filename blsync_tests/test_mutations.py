@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from books import Plan, make
-from mutants import Mutation, Workshop
+from books.company import Plan
+from books.making import make
+from books.mutants import Mutation, Workshop
 
 KINDS = (
     Plan(seed=1, start_month=6, closings="last day"),
@@ -202,6 +203,33 @@ MUTATIONS = [
     Mutation("a failure is not comparable", f"{TRUST}/reconciliation.sql",
              "when mart_value = source_value then 'pass'", "when false then 'pass'",
              "reconciliation"),
+    Mutation("a closing needs no equity", f"{STEPS}/int_closing_entries.sql",
+             "and shapes.touches_equity", "", "general_ledger"),
+    Mutation("any day of the last month closes", f"{STEPS}/int_closing_entries.sql",
+             "and entries.journal_date = periods.period_end", "", "general_ledger"),
+    Mutation("sheets of one day are numbered through", f"{LEDGER}/balance_sheet.sql",
+             "partition by lines.company_id, lines.as_of_date", "partition by lines.as_of_date",
+             "balance_sheet"),
+    Mutation("what was paid is owed where BigLedger does not say", f"{HISTORY}/hist_invoices.sql",
+             """total - coalesce("amountPaid", 0)""", "total", "invoices"),
+    Mutation("a limit raised at midnight was known the day before", f"{RECEIVABLES}/ar_aging.sql",
+             "dated.known_before > credit_limits.known_from",
+             "dated.known_before >= credit_limits.known_from", "ar_aging"),
+    Mutation("the least tax bears the rounding", f"{RECEIVABLES}/tax_summary.sql",
+             "abs(listed.tax_amount) desc", "abs(listed.tax_amount)", "tax_summary"),
+    Mutation("what ties out is itemised", f"{RECEIVABLES}/receivable_control.sql",
+             "where items.ledger_amount <> items.document_amount", "",
+             "receivable_control_itemises_the_whole_difference"),
+    Mutation("credits of nothing", f"{STEPS}/int_statement_events.sql",
+             "where newly_credited <> 0", "", "customer_statement"),
+    Mutation("stock at its reorder point is enough", f"{STOCK}/stock_on_hand.sql",
+             "<= items.reorder_point", "< items.reorder_point", "stock_on_hand"),
+    Mutation("stock that is gone has a cost", f"{STOCK}/stock_history.sql",
+             "case when is_deleted then 0 else stock_value end", "stock_value", "stock_history"),
+    Mutation("every month is closed", f"{STEPS}/int_period_closes.sql",
+             "    where periods.is_closed\n", "", "restatements"),
+    Mutation("changes of nothing are listed", f"{TRUST}/restatements.sql",
+             "    where judged.change_type is not null\n", "", "restatements"),
 ]  # fmt: skip
 
 

@@ -68,9 +68,12 @@ def sandbox(**options: Any) -> Iterator[Server]:
 
 @dataclass(frozen=True)
 class Run:
-    """One process that ended well: seconds, MB (10^6), what the server counted, what it printed."""
+    """One process that ended well: seconds, those of a processor, MB (10^6), what the server
+    counted, what it printed.
+    """
 
     wall: float
+    cpu: float
     peak_mb: float
     requests: int
     refused: int
@@ -112,7 +115,8 @@ class Pull:
         # Linux counts ru_maxrss in KiB, macOS in bytes.
         peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
         printed = json.loads(text.splitlines()[-1])
-        return Run(wall, peak, counted["requests"], counted["refused"], printed)
+        cpu = usage.ru_utime + usage.ru_stime
+        return Run(wall, cpu, peak, counted["requests"], counted["refused"], printed)
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -152,7 +152,8 @@ class Endpoint:
 
     def rule(self, column: str) -> str:
         """Return the rule of a column that is known, or of the open-ended field it lies under."""
-        return self.rules.get(column) or self.rules.get(column.partition(".")[0], "")
+        whole = {name: _description(info) for name, info in _fields(self.model)}
+        return self.rules.get(column) or whole.get(column.partition(".")[0], "")
 
     def is_writable(self, column: str) -> bool:
         """Tell whether a column may be written."""
@@ -168,12 +169,19 @@ def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str
         if inner:
             yield from _leaves(inner, f"{prefix}{name}.")
         else:
-            yield prefix + name, info.description or ""
+            yield prefix + name, _description(info)
 
 
 def _fields(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
     for name, info in model.model_fields.items():
         yield info.alias or name, info
+
+
+def _description(info: FieldInfo) -> str:
+    """Return a field's description; one that may be None has it with its other kind."""
+    kinds = (getattr(kind, "__metadata__", ()) for kind in get_args(info.annotation))
+    inner = (each.description for kind in kinds for each in kind if isinstance(each, FieldInfo))
+    return info.description or next(filter(None, inner), "")
 
 
 def _inner_model(info: FieldInfo) -> type[BaseModel] | None:

@@ -7,15 +7,16 @@ Values are named in tables only where the endpoint's records are no persons, and
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from blsync.errors import BlsyncError, InputFileError
+from blsync.errors import BlsyncError
 from blsync.ledger.plans import SENDS, Operation
 from blsync.push import settle
 from blsync.push.compare import from_text
 from blsync.push.endpoint import Endpoint
-from blsync.push.endpoints import endpoint_named
+from blsync.push.endpoints import ENDPOINTS, endpoint_named
 from blsync.push.report import PlanReport
 
 MOST_ROWS = 50
@@ -25,7 +26,7 @@ REFUSED = ("reject", "conflict", "blocked")
 
 _MAIL = re.compile(r"[^\s'\"(]*@[^\s'\")]*")
 _QUOTED = re.compile(r"""(?<!\w)(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""")
-_FIELD = re.compile(r"[a-z][A-Za-z0-9_.\[\]]*")
+_COLUMN = re.compile(rf"(?<=\bcolumn ){_QUOTED.pattern}")
 _FIGURE = re.compile(r"[-+0-9.,:]+")
 
 
@@ -35,11 +36,16 @@ def masked(text: str) -> str:
 
 
 def told(error: BlsyncError) -> str:
-    """Word an error. What a file has where column names belong may be a row's data: of that only
-    what is written like a field's name is kept.
+    """Word an error. A file without a header has a row's data where the names of columns belong:
+    of these only the known ones stay.
     """
-    is_of_file = isinstance(error, InputFileError)
-    return masked(_unquoted(str(error), _FIELD) if is_of_file else str(error))
+    fields = {
+        name
+        for endpoint in ENDPOINTS.values()
+        for name in (*endpoint.rules, *endpoint.identifiers, *endpoint.read_only)
+    }
+    known = fields | {name.partition(".")[0] for name in fields}
+    return masked(_unquoted(str(error), _COLUMN, known.__contains__))
 
 
 def changes(report: PlanReport) -> str:
@@ -62,11 +68,15 @@ def troubles(report: PlanReport) -> str:
     """Return the rows that something is wrong with, and what, in Markdown: kept back by the plan,
     rejected by BigLedger, held, or found otherwise than they were sent.
     """
-    kept = None if _is_personal(endpoint_named(report.plan.endpoint)) else _FIGURE
+    is_personal = _is_personal(endpoint_named(report.plan.endpoint))
     rows = []
+
+    def is_kept(value: str) -> bool:
+        return not is_personal and bool(_FIGURE.fullmatch(value))
+
     for o in report.operations:
         if o.error:
-            message = masked(_unquoted(o.error["message"] or "", kept))
+            message = masked(_unquoted(o.error["message"] or "", _QUOTED, is_kept))
             rows.append([str(o.row), o.action, o.state, o.error["code"] or "", message])
     return _table(report, ["row", "action", "state", "code", "reason"], rows)
 
@@ -138,14 +148,9 @@ def _money(endpoint: Endpoint, operation: Operation) -> str:
     return f"{endpoint.money(from_text(operation.body)):,.2f}"
 
 
-def _unquoted(text: str, kept: re.Pattern[str] | None) -> str:
-    """Take values out of a message, which quotes them; those that `kept` matches stay."""
-
-    def value(found: re.Match[str]) -> str:
-        quoted = found.group()
-        return quoted if kept and kept.fullmatch(quoted[1:-1]) else "'…'"
-
-    return _QUOTED.sub(value, text)
+def _unquoted(text: str, pattern: re.Pattern[str], is_kept: Callable[[str], bool]) -> str:
+    """Take values out of a message, which quotes them."""
+    return pattern.sub(lambda m: m.group() if is_kept(m.group()[1:-1]) else "'…'", text)
 
 
 def _table(report: PlanReport, header: list[str], rows: list[list[str]]) -> str:

@@ -124,8 +124,8 @@ def retry(
         message = "given up after look-ups that found nothing, and planned anew by push retry"
         given_up = [row.row for row in again if row.state == "held"]
         plans.give_up(ledger, old.plan_id, given_up, problem("GIVEN_UP", None, message))
-        plans.finish(ledger, old.plan_id, clock())
-        plans.finish(ledger, old.plan_id, clock())
+        if given_up:
+            plans.finish(ledger, old.plan_id, clock())
         company = company_of(settings, old)
     finally:
         ledger.close()

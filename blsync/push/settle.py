@@ -8,6 +8,7 @@ that can do no harm; a payment or a posting stays held for a person to decide.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 
 from blsync.errors import ApiError, QuotaSpent
 from blsync.ledger import plans
@@ -96,8 +97,10 @@ async def unchanged(work: Work, rows: list[Operation]) -> list[Operation]:
     paid = plans.groups(work.ledger, work.plan.plan_id, "applied") if work.endpoint.target else ()
     for row in doubtful:
         outcome = _now_judged(work, row, known)
-        is_behind = work.endpoint.target and not _found(work, row, known)
-        if is_behind or (outcome and row.in_flight in paid):
+        found = _found(work, row, known)
+        if work.endpoint.target and (
+            not found or (row.in_flight in paid and _shows_less(row, found[0]))
+        ):
             behind.append((row.row, _not_listed(work)))
         elif outcome:
             settled.append(outcome)
@@ -105,6 +108,14 @@ async def unchanged(work: Work, rows: list[Operation]) -> list[Operation]:
     plans.refuse_rows(work.ledger, work.plan.plan_id, behind)
     left_out = {o.row for o in settled} | {row for row, _ in behind}
     return [row for row in rows if row.row not in left_out]
+
+
+def _shows_less(row: Operation, record: Json) -> bool:
+    """Tell whether a record lacks some of what was there before the row, by the plan."""
+    return any(
+        Decimal(str(record.get(name) or 0)) < before
+        for name, (before, _) in from_text(row.changes).items()
+    )
 
 
 def _not_listed(work: Work) -> Problem:

@@ -30,3 +30,18 @@
 {% macro in_company_currency(amount, exchange_rate) -%}
     {{ money('round(cast(' ~ amount ~ ' as decimal(38, 2)) * ' ~ exchange_rate ~ ', 2)') }}
 {%- endmacro %}
+
+{# amount × part ÷ whole, rounded to the cent, halves away from zero; null where the whole is nothing.
+   In whole cents, because division makes binary fractions of decimals. #}
+{% macro share(amount, part, whole) -%}
+    {%- set parts = [] -%}
+    {%- for factor in [amount, part, whole] -%}
+        {%- do parts.append('cast(100 * cast(' ~ factor ~ ' as decimal(38, 2)) as hugeint)') -%}
+    {%- endfor -%}
+    {%- set product = parts[0] ~ ' * ' ~ parts[1] -%}
+    {%- set divisor = 'nullif(' ~ parts[2] ~ ', 0)' -%}
+    cast(
+        sign({{ product }}) * sign({{ divisor }})
+        * ((2 * abs({{ product }}) + abs({{ divisor }})) // (2 * abs({{ divisor }}))) as decimal(36, 0)
+    ) * 0.01
+{%- endmacro %}

@@ -1,4 +1,5 @@
--- Balance of the receivable control accounts today − Σ open amounts = Σ itemised differences.
+-- Balance of the receivable control accounts today − Σ open amounts = Σ itemised differences, and no
+-- item is without one.
 with
 
 companies as (
@@ -46,3 +47,11 @@ left join itemised using (company_id)
 where
     coalesce(control.balance, 0) - coalesce(open_items.open_amount, 0)
     <> coalesce(itemised.difference, 0)
+union all
+select
+    company_id,
+    ledger_amount,
+    document_amount,
+    difference,
+from {{ ref('receivable_control') }}
+where difference = 0

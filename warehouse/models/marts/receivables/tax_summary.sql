@@ -51,10 +51,9 @@ shared as (
     select
         listed.*,
         coalesce(movements.movement, 0) as movement,
-        coalesce({{ money('round(
-            cast(coalesce(movements.movement, 0) as decimal(38, 2)) * listed.tax_amount
-            / nullif(sum(listed.tax_amount) over same_month, 0), 2
-        )') }}, 0) as part,
+        coalesce({{ money(share(
+            'movements.movement', 'listed.tax_amount', 'sum(listed.tax_amount) over same_month'
+        )) }}, 0) as part,
         row_number() over (
             partition by listed.company_id, listed.period
             order by abs(listed.tax_amount) desc, listed.tax_code, listed.tax_rate

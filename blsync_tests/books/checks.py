@@ -8,21 +8,13 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from book_figures import (
-    SECTION,
-    ZERO,
-    Figures,
-    Key,
-    accounts_of,
-    counted,
-    due_of,
-    figures_of,
-    in_ringgit,
-    local_day,
-    recognised,
-    total_of,
-)
-from books import Book, Row, end_of, latest, month_of, ordered
+from books.company import Book, Row, end_of, latest, month_of, ordered
+from books.definitions import ZERO, Figures, Key, local_day
+from books.figures import figures_of
+from books.ledger import counted
+from books.receivables import due_of, in_ringgit, recognised, total_of
+from books.reports import reports_of
+from books.restated import restated
 
 INSTANT = timedelta(microseconds=1)
 
@@ -45,6 +37,7 @@ KEYS = {
     "gross_margin": ("period", "item_id"),
     "tax_summary": ("period", "tax_code", "tax_rate"),
     "stock_on_hand": ("item_id", "location_id"),
+    "stock_history": ("day", "item_id", "location_id"),
     "inventory_valuation": ("as_of_date", "item_id"),
 }
 """Table → its key within a company. All rows of these tables are compared."""
@@ -97,79 +90,6 @@ def is_same(column: str, expected: Any, got: Any) -> bool:
     return abs(expected - got) <= APPROXIMATE[column] + abs(expected) / 10**14
 
 
-# --- what BigLedger's own reports would say -------------------------------------------------------
-
-
-def reports_of(book: Book) -> Iterator[Row]:
-    """Yield the figures of reports as of today, with which every comparison has to pass."""
-    accounts = accounts_of(book)
-    today, month = book.plan.today, month_of(book.plan.today)
-    days = accounts.ledger[accounts.ledger["journal_date"].map(lambda day: day <= today)]
-    sections: dict[str, Decimal] = defaultdict(Decimal)
-    lines = list(days.to_dict("records")) if len(days) else []
-    for line in lines:
-        sections[SECTION[line["account_id"]]] += line["amount"]
-    for account, amount in added(lines, "account_id").items():
-        yield report(book, "trial_balance", account, "debit", max(amount, ZERO))
-        yield report(book, "trial_balance", account, "credit", max(-amount, ZERO))
-    yield report(book, "balance_sheet", "assets", "balance", sections["assets"])
-    yield report(book, "balance_sheet", "liabilities", "balance", -sections["liabilities"])
-    owned = sections["assets"] + sections["liabilities"]
-    yield report(book, "balance_sheet", "equity", "balance", owned)
-    running = [line for line in lines if line["period"] == month and not line["is_closing_entry"]]
-    earned = dict.fromkeys(SECTION.values(), ZERO)
-    for line in running:
-        earned[SECTION[line["account_id"]]] += line["amount"]
-    profits = {
-        "operating_revenue": -earned["operating_revenue"],
-        "other_revenue": -earned["other_revenue"],
-        "cost_of_goods_sold": earned["cost_of_goods_sold"],
-        "gross_profit": -earned["operating_revenue"] - earned["cost_of_goods_sold"],
-        "operating_expense": earned["operating_expense"],
-        "other_expense": earned["other_expense"],
-        "net_profit": -sum(
-            (amount for name, amount in earned.items()
-             if name not in ("assets", "liabilities", "equity")), ZERO,
-        ),
-    }  # fmt: skip
-    for name, amount in profits.items():
-        yield report(book, "profit_loss", name, "amount", amount) | {"period_from": month}
-    yield from subledgers_of(book)
-
-
-def subledgers_of(book: Book) -> Iterator[Row]:
-    figures = figures_of(book)
-    measures = ("current", "days_31_60", "days_61_90", "over_90")
-    for (day, customer), line in figures["ar_aging"].items():
-        if day == book.plan.today:
-            key = customer or "no customer"
-            for measure in measures:
-                yield report(book, "aged_receivables", key, measure, line[measure])
-            yield report(book, "aged_receivables", key, "total", line["total_outstanding"])
-    for (day, item), line in figures["inventory_valuation"].items():
-        if day == book.plan.today:
-            yield report(book, "stock_valuation", item, "quantity", line["quantity"])
-            yield report(book, "stock_valuation", item, "value", line["stock_value"])
-
-
-def report(book: Book, name: str, key: str, measure: str, value: Decimal) -> Row:
-    return {
-        "company_id": book.company, "report": name, "as_of_date": book.plan.today,
-        "period_from": None, "entity_key": key, "measure": measure, "value": value,
-        "request_id": f"request {name}", "fetched_at": book.built_at, "made_at": book.built_at,
-    }  # fmt: skip
-
-
-def added(lines: Iterable[Row], name: str) -> dict[str, Decimal]:
-    found: dict[str, Decimal] = defaultdict(Decimal)
-    for line in lines:
-        found[line[name]] += line["amount"]
-    return dict(found)
-
-
-# --- tables whose rows are judged together --------------------------------------------------------
-
-
 def statements(books: list[Book], ask: Ask) -> Iterator[str]:
     """Customers' statements run on to what is due, and add up invoice by invoice."""
     running: dict[Key, Decimal] = defaultdict(Decimal)
@@ -184,6 +104,8 @@ def statements(books: list[Book], ask: Ask) -> Iterator[str]:
         if running[company, customer] != balance:
             yield (f"customer_statement {company} {customer} event {number} running_balance:"
                    f" {running[company, customer]} expected, {balance} got")  # fmt: skip
+        if not amount and kind != "invoice":
+            yield f"customer_statement {company} {invoice}: a {kind} of nothing"
         of_invoice[company, invoice] += amount
         billed[company, invoice] += amount if kind == "invoice" else 0
         paid[company, invoice] -= amount if kind in ("payment", "refund") else 0
@@ -230,35 +152,19 @@ def movements(book: Book, day: date, at: datetime) -> dict[Key, Decimal]:
 
 
 def restatements(books: list[Book], ask: Ask) -> Iterator[str]:
-    """What was known at the close and the changes since are what is known now."""
-    for book in books:
-        rows = book.rows["journal_entries"]
-        if not rows:
-            continue
-        first_load = min(rows, key=lambda row: row["_pulled_at"])["_load_id"]
-        first_seen = max(row["_pulled_at"] for row in rows if row["_load_id"] == first_load)
-        firsts = [row["date"] for row in counted(book).values()]
-        for period, closed_at in book.closes.items():
-            if not firsts or period < month_of(min(firsts)):
-                continue
-            at, day = max(closed_at, first_seen), end_of(period)
-            before, now = movements(book, day, at), movements(book, day, book.built_at)
-            expected = {
-                key: now[key] - before[key]
-                for key in now.keys() | before.keys() if now[key] != before[key]
-            }  # fmt: skip
-            got = {
-                (journal, account): amount
-                for journal, account, amount in ask(
-                    "select journal_id, account_id, sum(amount_delta) from finance.restatements"
-                    f" where company_id = '{book.company}' and period = '{period}' group by all"
-                )
-                if amount
-            }
-            for key in expected.keys() | got.keys():
-                if expected.get(key) != got.get(key):
-                    yield (f"restatements {book.company} {period} {key}:"
-                           f" {expected.get(key)} expected, {got.get(key)} got")  # fmt: skip
+    """Every change of a closed month's balances is listed, each as what it is, and no other."""
+    expected = {(book.company, *key): row for book in books for key, row in restated(book)}
+    got = {
+        row[:5]: row[5:]
+        for row in ask(
+            "select company_id, period, line_key, account_id, known_from at time zone 'UTC',"
+            " change_type, amount_before, amount_after, amount_delta, is_brought_forward"
+            " from finance.restatements"
+        )
+    }
+    for key in sorted(expected.keys() | got.keys(), key=str):
+        if expected.get(key) != got.get(key):
+            yield f"restatements {key}: {expected.get(key)} expected, {got.get(key)} got"
 
 
 def known_then(books: list[Book], ask: Ask) -> Iterator[str]:

@@ -18,9 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from book_checks import CHECKS, expected_of, reports_of, wrong
-from books import Book, write_inputs, write_landing, write_seeds
 from test_warehouse import WAREHOUSE
+
+from books.checks import CHECKS, expected_of, wrong
+from books.company import Book
+from books.making import write_inputs, write_landing, write_seeds
+from books.reports import reports_of
 
 Node = dict[str, Any]
 MACRO = re.compile(r"\bmacro (\w+)\(")

@@ -1,0 +1,603 @@
+"""The push in Dagster: assets, policies, schedule and sensor, against a real server on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import httpx
+import pytest
+
+from blsync import policies, push, settings
+from blsync.errors import ConfigError, SafetyLimit
+from blsync.ledger import Ledger, plans
+from blsync.push.due import due
+from blsync.push.endpoints import ENDPOINTS
+from blsync.push_assets import key_of, push_definitions
+from blsync.sandbox import Options, running
+from blsync.settings import Settings
+
+OPTIONS = Options(customers=15, items=3, invoices=5, months=1, limits=False, per_hour=10**6)
+VIEW = "push_customers_credit_limit"
+VIEW_KEY = dg.AssetKey(["proposals", VIEW])
+POLICY = f"[{VIEW}]\nmax_creates = 0\nmax_updates = 2\nmax_money = 0\n"
+
+
+@dataclass
+class Desk:
+    """A sandbox, settings for it, and a Dagster of its own."""
+
+    folder: Path
+    http: httpx.Client
+    patch: pytest.MonkeyPatch
+    stack: ExitStack
+
+    @cached_property
+    def instance(self) -> dg.DagsterInstance:
+        home = self.folder / "dagster"
+        home.mkdir()
+        return self.stack.enter_context(dg.instance_for_test(temp_dir=str(home)))
+
+    @property
+    def settings(self) -> Settings:
+        return settings.load()
+
+    @property
+    def defs(self) -> dg.Definitions:
+        return push_definitions(self.settings, [VIEW_KEY], ["team:finance-data"])
+
+    def materialise(self, step: str, endpoint: str = "customers", **config: Any) -> Run:
+        key = key_of(endpoint, step)
+        result = dg.materialize(
+            [asset for asset in self.defs.assets or [] if isinstance(asset, dg.AssetsDefinition)],
+            selection=[key],
+            run_config={"ops": {key.to_python_identifier(): {"config": config}}},
+            instance=self.instance,
+            raise_on_error=False,
+        )
+        return Run(result, self.instance)
+
+    def job(self, name: str) -> Run:
+        job = self.defs.resolve_job_def(name)
+        result = job.execute_in_process(instance=self.instance, raise_on_error=False)
+        return Run(result, self.instance)
+
+    def file(self, text: str, name: str = "changes.csv") -> str:
+        path = self.folder / name
+        path.write_text(text)
+        return str(path)
+
+    def plan_id(self, text: str) -> str:
+        run = self.materialise("plan", file=self.file(text))
+        return str(run.metadata["plan_id"])
+
+    def list(self, path: str, **params: str) -> list[dict[str, Any]]:
+        data: list[dict[str, Any]] = self.http.get(f"/v1{path}", params=params).json()["data"]
+        return data
+
+    def customers(self) -> list[dict[str, Any]]:
+        """Return customers whose limit can be changed, in a fixed order."""
+        found = self.list("/customers", limit="100")
+        return sorted((c for c in found if c["creditLimit"]), key=lambda c: str(c["id"]))
+
+    def faults(self, text: str = "") -> None:
+        self.http.post("/sandbox/faults", json={"faults": text}).raise_for_status()
+
+    def writes(self) -> int:
+        routes = self.http.get("/sandbox/stats").json()["routes"]
+        return sum(count for route, count in routes.items() if "POST /bulk" in route)
+
+    def policy(self, text: str = POLICY) -> None:
+        self.patch.setenv("BLSYNC_PUSH_POLICIES", self.file(text, "policies.toml"))
+
+    def propose(self, *limits: tuple[str, int], based_on: str | None = None) -> None:
+        """Publish marts that propose these limits."""
+        file = self.settings.data / "blsync.duckdb"
+        file.parent.mkdir(exist_ok=True)
+        file.unlink(missing_ok=True)
+        with duckdb.connect(str(file)) as db:
+            db.execute("create schema proposals")
+            db.execute(
+                f"create table proposals.{VIEW} (id varchar, base_updated_at timestamptz, "
+                '"creditLimit" decimal(18, 2), _company_id varchar)'
+            )
+            for customer, limit in limits:
+                row = [customer, based_on, limit, OPTIONS.company_id]
+                db.execute(f"insert into proposals.{VIEW} values (?, ?, ?, ?)", row)
+
+
+@dataclass
+class Run:
+    """A run that has ended, and what it recorded."""
+
+    result: dg.ExecuteInProcessResult
+    instance: dg.DagsterInstance
+
+    @property
+    def materialised(self) -> list[str]:
+        return [
+            event.step_materialization_data.materialization.asset_key.to_user_string()
+            for event in self.result.all_events
+            if event.is_step_materialization
+        ]
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the last asset shows."""
+        assert self.result.success, self.failure
+        last = [e for e in self.result.all_events if e.is_step_materialization][-1]
+        shown = last.step_materialization_data.materialization.metadata
+        return {name: value.value for name, value in shown.items()}
+
+    @property
+    def failure(self) -> tuple[str, Any]:
+        """The failed step's message and exit code."""
+        (event,) = [e for e in self.result.all_events if e.is_step_failure]
+        told = event.step_failure_data.user_failure_data
+        assert told, event.step_failure_data.error
+        return told.description or "", told.metadata["exit_code"].value
+
+    @property
+    def checks(self) -> dict[str, bool]:
+        found = self.result.get_asset_check_evaluations()
+        assert all(check.severity == dg.AssetCheckSeverity.WARN for check in found)
+        return {check.check_name: check.passed for check in found}
+
+    @property
+    def log(self) -> str:
+        return "\n".join(entry.user_message for entry in self.instance.all_logs(self.result.run_id))
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[httpx.Client]:
+    """One server for the file."""
+    with running(OPTIONS) as handle:
+        headers = {"Authorization": f"Bearer {handle.api_key}", "X-Company-Id": handle.company_id}
+        with httpx.Client(base_url=handle.url, headers=headers, trust_env=False) as http:
+            yield http
+
+
+@pytest.fixture
+def desk(sandbox: httpx.Client, tmp_path: Path, environment: pytest.MonkeyPatch) -> Iterator[Desk]:
+    for name, value in {
+        "BIGLEDGER_BASE_URL": f"{str(sandbox.base_url).rstrip('/')}/v1",
+        "BIGLEDGER_API_KEY": OPTIONS.api_key,
+        "BIGLEDGER_COMPANY_ID": OPTIONS.company_id,
+        "BLSYNC_QUOTA_PER_HOUR": "1000000",
+        "BLSYNC_QUOTA_PER_SECOND": "10000",
+    }.items():
+        environment.setenv(name, value)
+    sandbox.post("/sandbox/reset-stats").raise_for_status()
+    with ExitStack() as stack:
+        yield Desk(tmp_path, sandbox, environment, stack)
+    sandbox.post("/sandbox/faults", json={"faults": ""}).raise_for_status()
+
+
+def new(count: int, domain: str, **columns: str) -> str:
+    lines = [
+        ",".join([f"new{n}@{domain}.example", f"Kedai {n}", *columns.values()])
+        for n in range(1, count + 1)
+    ]
+    return "\n".join([",".join(["email", "name", *columns]), *lines]) + "\n"
+
+
+# Assets
+
+
+def test_every_endpoint_has_a_plan_and_an_apply_that_depends_on_it(desk: Desk) -> None:
+    graph = desk.defs.resolve_asset_graph()
+    for name in ENDPOINTS:
+        plan, apply = graph.get(key_of(name, "plan")), graph.get(key_of(name, "apply"))
+        assert apply.parent_keys == {plan.key}
+        assert {plan.group_name, apply.group_name} == {"push"}
+        assert not plan.is_partitioned
+        assert (VIEW_KEY in plan.parent_keys) == (name == "customers")
+
+
+def test_a_plan_shows_what_would_change_and_sends_nothing(desk: Desk) -> None:
+    text = new(2, "shows", creditLimit="500.00") + "bad,Kedai,1\n"
+    run = desk.materialise("plan", file=desk.file(text))
+    shown = run.metadata
+    assert shown["counts"] | {"create": 2, "reject": 1} == shown["counts"]
+    assert "| 1 | create | pending | email, name, creditLimit" in shown["changes"]
+    assert "| 3 | reject | not_sent | INVALID_EMAIL_FORMAT | email must be" in shown["troubles"]
+    assert f"plan: {shown['plan_id']} and dry_run: false" in shown["next"]
+    assert run.checks == {"all_rows_accepted": False}
+    assert desk.writes() == 0
+
+
+def test_a_long_plan_shows_fifty_rows_and_how_many_more_there_are(desk: Desk) -> None:
+    shown = desk.materialise("plan", file=desk.file(new(53, "long"))).metadata["changes"]
+    assert "| 50 | create" in shown
+    assert "| 51 | create" not in shown
+    assert "… and 3 more" in shown
+
+
+def test_a_document_shows_its_reference_and_figures_before_and_after(desk: Desk) -> None:
+    [item] = desk.list("/items", limit="1")
+    [customer] = desk.list("/customers", limit="1")
+    header = "reference,customerId,notes,items.itemId,items.quantity,items.unitPrice\n"
+    text = f"{header}INV-7,{customer['id']},call Ali at home,{item['id']},2,5\n"
+    shown = desk.materialise("plan", "invoices", file=desk.file(text)).metadata
+    assert "INV-7" in shown["changes"]
+    assert "10.00 |" in shown["changes"]
+    assert "call Ali" not in str(shown)
+
+
+def test_apply_sends_nothing_unless_told_so_and_then_shows_what_became_of_it(desk: Desk) -> None:
+    plan_id = desk.plan_id(new(2, "told"))
+    dry = desk.materialise("apply", plan=plan_id)
+    assert dry.metadata["dry_run"] is True
+    assert dry.metadata["outcomes"]["pending"] == 2
+    assert "Would send 2 rows" in dry.log
+    assert dry.checks == {"all_rows_applied": True}
+    assert desk.writes() == 0
+    run = desk.materialise("apply", plan=plan_id, dry_run=False)
+    assert run.metadata["outcomes"]["verified"] == 2
+    assert len(run.metadata["request_ids"]) == 1
+    assert run.metadata["next"] == "Nothing is left to do."
+    assert run.checks == {"all_rows_applied": True}
+
+
+def test_rows_that_bigledger_rejects_are_a_warning(desk: Desk) -> None:
+    text = new(1, "warn", currency="MYR") + "two@warn.example,Kedai,XXX\n"
+    run = desk.materialise("apply", plan=desk.plan_id(text), dry_run=False)
+    assert run.metadata["outcomes"] | {"applied": 1, "rejected": 1} == run.metadata["outcomes"]
+    assert "| 2 | create | rejected |" in run.metadata["troubles"]
+    assert run.checks == {"all_rows_applied": False}
+
+
+def test_rows_without_an_answer_are_a_warning_and_stay_held(desk: Desk) -> None:
+    plan_id = desk.plan_id(new(1, "held"))
+    desk.faults("only=writes,drop-after=1")
+    run = desk.materialise("apply", plan=plan_id, dry_run=False)
+    assert run.metadata["outcomes"]["held"] == 1
+    assert "| 1 | create | held | UNANSWERED |" in run.metadata["troubles"]
+    assert "push_settle" in run.metadata["next"]
+    assert run.checks == {"all_rows_applied": False}
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_superseded_plan_fails_the_run_with_its_message(desk: Desk, dry_run: bool) -> None:
+    old = desk.plan_id(new(1, "old"))
+    desk.plan_id(new(1, "old", paymentTerms="30"))
+    run = desk.materialise("apply", plan=old, dry_run=dry_run)
+    message, exit_code = run.failure
+    assert "is superseded" in message
+    assert exit_code == 4
+    assert desk.writes() == 0
+
+
+def test_a_plan_of_another_endpoint_is_refused_with_the_asset_to_use(desk: Desk) -> None:
+    run = desk.materialise("apply", "payments", plan=desk.plan_id(new(1, "other")), dry_run=False)
+    assert "materialise push/customers/apply" in run.failure[0]
+    assert desk.writes() == 0
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({}, "Set file or view"),
+        ({"file": "a.csv", "view": VIEW}, "one of the two"),
+        ({"file": "a.csv", "company": "nobody"}, "Unknown company 'nobody'"),
+        ({"file": "none.csv"}, "does not exist"),
+        ({"view": VIEW}, "blsync sync"),
+    ],
+)
+def test_what_cannot_be_planned_fails_the_run_and_says_why(
+    desk: Desk, config: dict[str, str], told: str
+) -> None:
+    assert told in desk.materialise("plan", **config).failure[0]
+
+
+def test_a_view_is_planned_as_a_file_is(desk: Desk) -> None:
+    [one, *_] = desk.customers()
+    desk.propose((one["id"], 12))
+    run = desk.materialise("plan", view=VIEW, mode="update")
+    assert run.metadata["counts"]["update"] == 1
+    assert run.metadata["source"] == f"proposals.{VIEW}"
+
+
+# Personal data
+
+
+PERSONAL = (
+    "zebedee@quillhouse.example",
+    "quillhouse",
+    "Quillfeather",
+    "7788-9911",
+    "Jalan Kembara",
+    "TX-998877",
+    "durian",
+    "Cc wife",
+)
+
+
+def test_nothing_personal_is_in_metadata_logs_or_any_file_of_dagster(desk: Desk) -> None:
+    there = desk.customers()[0]
+    header = (
+        "id,email,name,phone,billingAddress.street,taxNumber,customFields.likes,status,currency,"
+        "base_updated_at"
+    )
+    row = (
+        "zebedee@quillhouse.example,Zebedee Quillfeather,+60-3-7788-9911,17 Jalan Kembara,TX-998877"
+    )
+    lines = [
+        header,
+        f",{row},durian,,MYR,",
+        f",a.{row},durian,,XXX,",
+        f",b.{row},durian,Quillfeather,MYR,",
+        f",c.{row},durian,03-7788-9911,b.zebedee@quillhouse.example,Quillfeather",
+        f"{there['id']},,Quillfeather,+60-3-7788-9911,,,,,,",
+        f"{there['id']},,Quillfeather,,,,,,,2020-01-01T00:00:00Z",
+        f"{desk.customers()[1]['id']},,Quillfeather,,,,,,,2020-01-01T00:00:00Z",
+        f"{desk.customers()[2]['id']},,Quillfeather,,,,,,,",
+    ]
+    run = desk.materialise("plan", file=desk.file("\n".join(lines)))
+    assert run.metadata["counts"] == {
+        **dict.fromkeys(run.metadata["counts"], 0),
+        "create": 2,
+        "update": 1,
+        "conflict": 1,
+        "reject": 4,
+    }
+    plan_id = run.metadata["plan_id"]
+    desk.materialise("apply", plan=plan_id)
+    sent = desk.materialise("apply", plan=plan_id, dry_run=False)
+    assert sent.metadata["outcomes"] | {"applied": 2, "rejected": 1} == sent.metadata["outcomes"]
+    headerless = f"{row},durian\n{row},durian\n".replace("zebedee", "d.zebedee")
+    assert "'…' is unknown" in desk.materialise("plan", file=desk.file(headerless)).failure[0]
+    header = "reference,customer.email,notes,items.itemId,items.quantity,items.unitPrice\n"
+    [item] = desk.list("/items", limit="1")
+    invoice = f"zebedee@quillhouse.example,Cc wife,{item['id']},2,Quillfeather 12\n"
+    right = invoice.replace("Quillfeather ", "")
+    text = f"{header}INV-1,{invoice}INV zebedee@quillhouse.example,{right}"
+    run = desk.materialise("plan", "invoices", file=desk.file(text))
+    assert run.metadata["counts"] | {"create": 1, "reject": 1} == run.metadata["counts"]
+    plan_id = run.metadata["plan_id"]
+    assert desk.materialise("apply", "invoices", plan=plan_id, dry_run=False).result.success
+    entries = [
+        dg.serialize_value(entry)
+        for record in desk.instance.get_run_records()
+        for entry in desk.instance.all_logs(record.dagster_run.run_id)
+    ]
+    assert len(entries) > 50
+    files = [path for path in (desk.folder / "dagster").rglob("*") if path.is_file()]
+    kept = [*(entry.encode() for entry in entries), *(path.read_bytes() for path in files)]
+    found = {word for word in PERSONAL for text in kept if word.encode() in text}
+    assert not found
+    assert any(plan_id.encode() in path.read_bytes() for path in files)
+
+
+# Policies
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("max_creates = 1", "[max_creates] is no view that can be pushed"),
+        ("[push_customers_]\n", "[push_customers_] is no view"),
+        ("[push_suppliers_limit]\n", "one of customers, invoices, inventory_adjustments"),
+        ("[push_customers_x]\nmax_creates = 1\nmax_updates = 1\n", "max_money: Field required"),
+        ("push_customers_x = 3", "must be a table of caps"),
+        (POLICY.replace("= 2", "= -1"), "max_updates: Input should be greater than or equal to 0"),
+        (POLICY.replace("money = 0", "money = inf"), "max_money"),
+        (POLICY + 'on_conflict = "mine"', "on_conflict"),
+        (POLICY + "max_deletes = 1", "max_deletes"),
+        (POLICY + 'companies = ["nobody"]', "companies: Unknown company 'nobody'"),
+        (POLICY + "companies = []", "companies"),
+        ("[", "policies.toml"),
+    ],
+)
+def test_policies_that_are_wrong_say_what(desk: Desk, text: str, told: str) -> None:
+    desk.policy(text)
+    with pytest.raises(ConfigError, match="BLSYNC_PUSH_POLICIES") as caught:
+        policies.load(desk.settings)
+    assert told in str(caught.value)
+
+
+def test_policies_in_a_file_that_is_missing_say_so(desk: Desk) -> None:
+    desk.patch.setenv("BLSYNC_PUSH_POLICIES", str(desk.folder / "none.toml"))
+    with pytest.raises(ConfigError, match=r"none\.toml: it cannot be read"):
+        policies.load(desk.settings)
+
+
+def test_policies_are_run_in_the_order_of_the_endpoints(desk: Desk) -> None:
+    desk.policy(POLICY.replace("customers", "payments") + POLICY)
+    found = [policy.endpoint for policy in policies.load(desk.settings)]
+    assert found == ["customers", "payments"]
+
+
+def test_a_policy_sends_what_is_within_its_caps(desk: Desk) -> None:
+    one, two, *_ = desk.customers()
+    desk.propose((one["id"], 21), (two["id"], 22))
+    desk.policy()
+    run = desk.job("push_policies")
+    assert run.result.success
+    assert run.materialised == ["push/customers/plan", "push/customers/apply"]
+    assert run.metadata["outcomes"]["verified"] == 2
+    assert run.checks == {"all_rows_accepted": True, "all_rows_applied": True}
+    again = desk.job("push_policies")
+    assert again.materialised == ["push/customers/plan"]
+    assert again.metadata["counts"]["noop"] == 2
+    assert desk.writes() == 1
+
+
+@pytest.mark.parametrize(
+    ("caps", "setting", "told"),
+    [("max_updates = 1", "10", "2 updates (max_updates is 1)"), ("max_updates = 2", "1", "BLSYNC")],
+)
+def test_a_policy_sends_nothing_of_a_plan_above_its_caps_or_those_of_the_settings(
+    desk: Desk, caps: str, setting: str, told: str
+) -> None:
+    one, two, *_ = desk.customers()
+    desk.propose((one["id"], 31), (two["id"], 32))
+    desk.policy(POLICY.replace("max_updates = 2", caps))
+    desk.patch.setenv("BLSYNC_PUSH_MAX_UPDATES", setting)
+    [policy] = policies.load(desk.settings)
+    with pytest.raises(SafetyLimit, match="larger than") as caught:
+        policies.run(desk.settings, policy, desk.settings.companies()[0])
+    assert told in str(caught.value)
+    assert told in desk.job("push_policies").failure[0]
+    assert desk.writes() == 0
+
+
+def test_a_policy_leaves_conflicts_and_says_so(desk: Desk) -> None:
+    one, *_ = desk.customers()
+    desk.propose((one["id"], 41), based_on="2020-01-01T00:00:00Z")
+    desk.policy()
+    run = desk.job("push_policies")
+    assert run.metadata["counts"]["conflict"] == 1
+    assert run.checks == {"all_rows_accepted": False}
+    assert desk.writes() == 0
+    desk.policy(POLICY + 'on_conflict = "ours"')
+    assert desk.job("push_policies").metadata["outcomes"]["verified"] == 1
+
+
+def test_a_policy_pushes_nothing_of_yesterdays_marts(desk: Desk) -> None:
+    one, *_ = desk.customers()
+    desk.propose((one["id"], 51))
+    desk.policy()
+    yesterday = (datetime.now(UTC) - timedelta(hours=25)).timestamp()
+    os.utime(desk.settings.data / "blsync.duckdb", (yesterday, yesterday))
+    assert "published more than 24 hours ago" in desk.job("push_policies").failure[0]
+    assert desk.writes() == 0
+
+
+def test_a_policy_pushes_for_the_companies_that_it_names_only(desk: Desk) -> None:
+    one, *_ = desk.customers()
+    desk.propose((one["id"], 61))
+    desk.policy(POLICY + 'companies = ["first"]')
+    listed = "".join(
+        f'[companies.{name}]\ncompany_id = "{company_id}"\napi_key_env = "BIGLEDGER_API_KEY"\n'
+        for name, company_id in (("first", "co_none"), ("second", OPTIONS.company_id))
+    )
+    desk.patch.setenv("BLSYNC_COMPANIES", desk.file(listed, "companies.toml"))
+    [policy] = policies.load(desk.settings)
+    with pytest.raises(SafetyLimit, match="'second'"):
+        policies.run(desk.settings, policy, desk.settings.company("second"))
+    assert [c.name for c in policies.companies_of(desk.settings, policy)] == ["first"]
+
+
+def test_one_policy_that_fails_stops_no_other(desk: Desk) -> None:
+    one, *_ = desk.customers()
+    desk.propose((one["id"], 71))
+    desk.policy(POLICY.replace("credit_limit", "absent") + POLICY)
+    run = desk.job("push_policies")
+    message, exit_code = run.failure
+    assert message.startswith("push_customers_absent of company_sandbox: There is no view")
+    assert exit_code == 3
+    assert desk.writes() == 1
+    assert run.materialised == ["push/customers/plan", "push/customers/apply"]
+
+
+def test_the_schedule_asks_for_a_run_only_where_a_policy_allows_a_view(desk: Desk) -> None:
+    def tick() -> Any:
+        defs = desk.defs
+        context = dg.build_schedule_context(
+            instance=desk.instance,
+            scheduled_execution_time=datetime(2026, 11, 22, 21, tzinfo=UTC),
+            repository_def=defs.get_repository_def(),
+        )
+        schedule = defs.resolve_schedule_def("nightly_push")
+        assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
+        return schedule.evaluate_tick(context)
+
+    skipped = tick()
+    assert not skipped.run_requests
+    assert "BLSYNC_PUSH_POLICIES allows no view" in skipped.skip_message
+    desk.policy("")
+    assert not tick().run_requests
+    desk.policy()
+    assert [request.run_key for request in tick().run_requests] == ["2026-11-23"]
+
+
+# Settling
+
+
+def test_the_sensor_has_held_rows_settled_and_asks_no_more_then(desk: Desk) -> None:
+    desk.patch.setenv("BLSYNC_PUSH_SETTLE_SECONDS", "0")
+
+    def tick() -> Any:
+        sensor = desk.defs.resolve_sensor_def("push_settle")
+        assert sensor.minimum_interval_seconds == 300
+        return sensor.evaluate_tick(dg.build_sensor_context(instance=desk.instance))
+
+    assert not tick().run_requests
+    plan_id = desk.plan_id(new(2, "settle"))
+    desk.faults("only=writes,drop-after=1")
+    assert desk.materialise("apply", plan=plan_id, dry_run=False).metadata["outcomes"]["held"] == 2
+    desk.faults()
+    [asked] = tick().run_requests
+    assert [request.run_key for request in tick().run_requests] == [asked.run_key]
+    run = desk.job("push_settle")
+    assert run.materialised == ["push/customers/apply"]
+    assert run.metadata["outcomes"]["verified"] == 2
+    assert run.checks == {"all_rows_applied": True}
+    assert not tick().run_requests
+
+
+def test_held_rows_are_due_after_the_settle_time_and_asked_for_once_an_hour(desk: Desk) -> None:
+    now = datetime(2026, 11, 22, 10, 5, tzinfo=UTC)
+    given = desk.settings
+    report = push.plan(
+        given, given.companies()[0], "customers", Path(desk.file(new(1, "due"))), clock=lambda: now
+    )
+    desk.faults("only=writes,drop-after=1")
+    push.apply(given, report.plan.plan_id, clock=lambda: now)
+
+    def at(minutes: float) -> str | None:
+        return due(given, clock=lambda: now + timedelta(minutes=minutes))
+
+    assert at(14.9) is None
+    first = at(15)
+    assert first is not None
+    assert at(16) == first
+    assert at(60) not in (None, first)
+    ledger = Ledger(given.ledger_url)
+    plans.looked_up(ledger, report.plan.plan_id, [1], now + timedelta(minutes=16))
+    assert at(16.5) is None
+    assert at(17) not in (None, first)
+    why = {"code": "NOT_FOUND_AFTER_SENDING", "field": None, "message": "look"}
+    plans.refuse_rows(ledger, report.plan.plan_id, [(1, why)])
+    ledger.close()
+    assert at(17) is None
+
+
+# The whole code location
+
+
+def test_no_night_pushes_and_proposals_lead_to_plans(tmp_path: Path) -> None:
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("BIGLEDGER_", "BLSYNC_"))}
+    env |= {"BLSYNC_ENV_FILE": str(tmp_path / "no.env"), "BLSYNC_DATA": str(tmp_path)}
+    script = (
+        "import json\n"
+        "from blsync import definitions as d\n"
+        "found = [n for n, v in vars(d).items() if isinstance(v, d.dg.Definitions)]\n"
+        "assert found == ['defs'], f'dagster dev takes one only: {found}'\n"
+        "graph = d.defs.resolve_asset_graph()\n"
+        "jobs = {n: sorted(k.to_user_string() for k in d.defs.resolve_job_def(n).asset_layer"
+        ".executable_asset_keys) for n in ('nightly', 'backfill', 'build')}\n"
+        "plan = graph.get(d.dg.AssetKey(['push', 'customers', 'plan']))\n"
+        "print(json.dumps([jobs, sorted(k.to_user_string() for k in plan.parent_keys)]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    jobs, parents = json.loads(done.stdout.splitlines()[-1])
+    for assets in jobs.values():
+        assert assets
+        assert not [name for name in assets if name.startswith("push/")]
+    assert parents == [f"proposals/{VIEW}", "published/finance"]
