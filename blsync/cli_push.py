@@ -10,7 +10,7 @@ import typer
 
 from blsync import push, settings
 from blsync.errors import ConfigError
-from blsync.push.views import read_view
+from blsync.push.views import source_of
 from blsync.screen import Json, out, print_json, print_table, say
 
 app = typer.Typer(
@@ -55,21 +55,12 @@ def plan_command(
     `blsync push plan customers --from-view push_customers_credit_limit`
     """
     current = settings.load()
-    chosen = _one_company(current, company)
-    if (file is None) == (from_view is None):
-        raise ConfigError("Name a FILE of changes or --from-view NAME, one of the two.")
-    source = file or read_view(
-        current,
-        str(from_view),
-        endpoint,
-        chosen.company_id,
-        lines=push.endpoint_named(endpoint).lines,
-    )
+    chosen = current.chosen(company)
     report = push.plan(
         current,
         chosen,
         endpoint,
-        source,
+        source_of(current, chosen, endpoint, file, from_view),
         mode=mode,
         on_conflict=on_conflict,
         rejects=rejects,
@@ -171,15 +162,6 @@ def retry_command(plan: Plan, as_json: Json = False) -> None:
     Example: `blsync push retry 3f2a`
     """
     _print_plan(push.retry(settings.load(), plan, say=say), as_json)
-
-
-def _one_company(current: settings.Settings, name: str | None) -> settings.Company:
-    companies = current.companies()
-    if name:
-        return current.company(name)
-    if len(companies) > 1:
-        raise ConfigError(f"Which company? --company {' | '.join(c.name for c in companies)}")
-    return companies[0]
 
 
 def _print_plan(report: push.PlanReport, as_json: bool) -> None:

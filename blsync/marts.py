@@ -187,11 +187,16 @@ def _write_inputs(
 
 
 def _without_addresses(row: dict[str, Any]) -> dict[str, Any]:
-    """Mask mail addresses: a customer's is its key, and the server repeats it in its messages."""
-    masked = {
-        name: ADDRESS.sub(r"\1***@", row[name] or "") or None for name in ("natural_key", "error")
-    }
-    return row | masked
+    """Mask mail addresses: a customer's is its key, and the server repeats it in its messages.
+
+    What stands in the key's place where it is none may be a name, and is left out.
+    """
+    key, error = (ADDRESS.sub(r"\1***@", row[name] or "") for name in ("natural_key", "error"))
+    if row["entity"] == "customers" and "@" in key:
+        key = f"{key[:1]}***@{key.rpartition('@')[2]}"
+    elif row["entity"] == "customers" and row["action"] == "reject":
+        key = "***"
+    return row | {"natural_key": key or None, "error": error or None}
 
 
 def _compared_before(settings: Settings) -> list[dict[str, Any]]:

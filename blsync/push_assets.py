@@ -18,8 +18,8 @@ from blsync.push import overview
 from blsync.push.due import due
 from blsync.push.endpoints import ENDPOINTS
 from blsync.push.report import PlanReport
-from blsync.push.views import read_view
-from blsync.settings import Company, Settings
+from blsync.push.views import source_of
+from blsync.settings import Settings
 
 GROUP = "push"
 ACCEPTED, APPLIED = "all_rows_accepted", "all_rows_applied"
@@ -95,12 +95,13 @@ def _plan_asset(
         context: dg.AssetExecutionContext, config: PlanConfig
     ) -> Iterator[dg.MaterializeResult[Any]]:
         with _failing_clearly():
-            company = _company(settings, config.company)
+            company = settings.chosen(config.company)
+            file = Path(config.file) if config.file else None
             report = push.plan(
                 settings,
                 company,
                 endpoint,
-                _source(settings, config, company, endpoint),
+                source_of(settings, company, endpoint, file, config.view),
                 mode=config.mode,
                 on_conflict=config.on_conflict,
                 say=_say(context.log.info),
@@ -217,22 +218,6 @@ def _sensor(settings: Settings, job: dg.JobDefinition) -> dg.SensorDefinition:
         return dg.RunRequest(run_key=state) if state else dg.SkipReason("Nothing is due.")
 
     return push_settle
-
-
-def _company(settings: Settings, name: str | None) -> Company:
-    companies = settings.companies()
-    if name is None and len(companies) > 1:
-        raise ConfigError(f"Set company to one of {', '.join(c.name for c in companies)}.")
-    return settings.company(name) if name else companies[0]
-
-
-def _source(settings: Settings, config: PlanConfig, company: Company, endpoint: str) -> Any:
-    if (config.file is None) == (config.view is None):
-        raise ConfigError("Set file or view in the run's config, one of the two.")
-    if config.file:
-        return Path(config.file).expanduser()
-    lines = ENDPOINTS[endpoint].lines
-    return read_view(settings, str(config.view), endpoint, company.company_id, lines=lines)
 
 
 def _check_endpoint(report: PlanReport, endpoint: str) -> None:

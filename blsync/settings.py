@@ -206,6 +206,14 @@ class Settings(BaseSettings):
             **(_oauth_fields(_OAUTH_NAMES, oauth, self.token_url) if has_oauth else {}),
         )
 
+    def chosen(self, name: str | None) -> Company:
+        """The company of that name, or the only one there is. Raises ConfigError."""
+        companies = self.companies()
+        if name is None and len(companies) > 1:
+            known = ", ".join(company.name for company in companies)
+            raise ConfigError(f"Which company? Name one of {known} (--company, or company).")
+        return self.company(name) if name else companies[0]
+
     def company(self, name: str) -> Company:
         """The company of that name. Raises ConfigError, naming those that are known."""
         known = {company.name: company for company in self.companies()}

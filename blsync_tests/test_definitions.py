@@ -201,7 +201,8 @@ def test_the_nightly_job_pulls_from_where_the_last_one_ended_whatever_days_it_is
             "    assert run.success\n"
             "first, second = loads.history(Ledger(d.SETTINGS.ledger_url))\n"
             "assert first['window_start'] is None\n"
-            "assert second['window_start'] == d._midnight(day), second\n"
+            "at = second['window_start'].astimezone(d.SETTINGS.zone)\n"
+            "assert at.isoformat()[:19] == day + 'T00:00:00', second\n"
         )
         done = subprocess.run(
             [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=120

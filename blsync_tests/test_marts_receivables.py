@@ -27,7 +27,7 @@ from test_warehouse import (
     write,
 )
 
-from blsync.push.customers import CUSTOMERS
+from blsync.push.endpoints.customers import CUSTOMERS
 from blsync.push.read import read
 from blsync.push.validate import validate
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from blsync.ledger import Ledger, plans
-from blsync.ledger.plans import Held
 from blsync.push.compare import to_text
 from blsync.push.settle import is_for_a_person
-from blsync.push.work import LOOK_UPS_APART
+from blsync.push.work import is_due
 from blsync.settings import Settings
 
 
@@ -29,18 +28,10 @@ def due(
             [plan.plan_id, held.operation.row, held.since, held.operation.looked_up_at]
             for plan in plans.holding(ledger)
             for held in plans.held(ledger, plan.plan_id)
-            if not is_for_a_person(held.operation) and _is_due(settings, held, now)
+            if not is_for_a_person(held.operation) and is_due(settings, held, now)
         ]
     finally:
         ledger.close()
     if not rows:
         return None
     return f"{now:%Y-%m-%dT%HZ} {hashlib.sha256(to_text(rows).encode()).hexdigest()[:12]}"
-
-
-def _is_due(settings: Settings, held: Held, now: datetime) -> bool:
-    settle_time = timedelta(seconds=settings.push_settle_seconds)
-    looked_up_at = held.operation.looked_up_at
-    if looked_up_at:
-        return now - looked_up_at >= settle_time / LOOK_UPS_APART
-    return now - held.since >= settle_time

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from blsync import marts
 from blsync.errors import ConfigError
+from blsync.push.endpoints import endpoint_named
 from blsync.push.read import plain, sheet_of
 from blsync.push.sheet import Sheet
-from blsync.settings import Settings
+from blsync.settings import Company, Settings
 
 COMPANY = ("_company_id", "company_id")
 """Columns that may say whose row it is."""
@@ -45,6 +46,18 @@ def read_view(
     )
     table = plain(names, [dict(zip(names, row, strict=True)) for row in rows])
     return sheet_of(Path(f"proposals.{name}"), table, lines=lines, key="")
+
+
+def source_of(
+    settings: Settings, company: Company, endpoint: str, file: Path | None, view: str | None
+) -> Path | Sheet:
+    """Return a file, or the company's rows of a view. Raises ConfigError for both or none."""
+    if (file is None) == (view is None):
+        raise ConfigError("Name a file of changes or a view of proposals, one of the two.")
+    if file:
+        return file.expanduser()
+    lines = endpoint_named(endpoint).lines
+    return read_view(settings, str(view), endpoint, company.company_id, lines=lines)
 
 
 def _columns_of(settings: Settings, name: str, endpoint: str) -> list[str]:

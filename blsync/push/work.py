@@ -12,7 +12,7 @@ from blsync.client import Client
 from blsync.errors import ConfigError
 from blsync.lake import alone
 from blsync.ledger import Ledger, plans
-from blsync.ledger.plans import Plan
+from blsync.ledger.plans import Held, Plan
 from blsync.push.endpoint import Endpoint
 from blsync.settings import Company, Settings
 
@@ -43,6 +43,15 @@ class Work:
     def look_ups_apart(self) -> timedelta:
         """How far apart the two look-ups are."""
         return self.settle_time / LOOK_UPS_APART
+
+
+def is_due(settings: Settings, held: Held, now: datetime) -> bool:
+    """Tell whether a held row is to be looked up by now, for the first or the second time."""
+    settle_time = timedelta(seconds=settings.push_settle_seconds)
+    looked_up_at = held.operation.looked_up_at
+    if looked_up_at:
+        return now - looked_up_at >= settle_time / LOOK_UPS_APART
+    return now - held.since >= settle_time
 
 
 def plan_named(ledger: Ledger, beginning: str) -> Plan:
