@@ -288,7 +288,7 @@ def test_a_plan_of_another_endpoint_is_refused_with_the_asset_to_use(desk: Desk)
 @pytest.mark.parametrize(
     ("config", "told"),
     [
-        ({}, "Set file or view"),
+        ({}, "Name a file of changes or a view"),
         ({"file": "a.csv", "view": VIEW}, "one of the two"),
         ({"file": "a.csv", "company": "nobody"}, "Unknown company 'nobody'"),
         ({"file": "none.csv"}, "does not exist"),
