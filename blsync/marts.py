@@ -273,12 +273,16 @@ def _begin_anew_if_needed(settings: Settings, say: Callable[[str], None]) -> Non
 
 
 def _fingerprint_of_sources(settings: Settings) -> str:
-    """Return what changes with any model or macro, and with any landed file that is not a load's.
+    """Return what changes with any model or macro, with the user's own tables, with the companies,
+    and with any landed file that is not a load's.
 
     What an incremental build holds would differ from what a full one builds then.
     """
     files = [path for part in ("models", "macros") for path in (PROJECT / part).rglob("*.sql")]
+    files += [path for name in USER_TABLES if (path := settings.seeds / name).is_file()]
     parts = [(PROJECT / "dbt_project.yml").read_bytes(), *map(Path.read_bytes, sorted(files))]
+    for row in Lake(settings.data).read_input("companies"):
+        parts.append(f"{row['company_id']} {row['currency']} {row['timezone']}".encode())
     for path in sorted((settings.data / "landing").rglob("*.parquet")):
         if not _OF_A_LOAD.match(path.name):
             about = path.stat()

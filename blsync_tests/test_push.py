@@ -1,9 +1,21 @@
 """The push against a real server on loopback: what it plans, sends, holds and settles.
 
-Removing what keeps rows from being created twice turns these red: the intent's commit,
-`test_a_killed_apply_leaves_its_rows_held_and_creates_none_twice`; the settle time,
-`test_a_row_without_answer_is_left_alone_until_the_settle_time_is_over`; the ledger's claim,
-`test_two_applies_at_once_send_each_row_once`.
+Removing what keeps rows from being lost or done twice turns these red, here and in the modules
+`test_push_matrix` (m) and `test_push_endpoints` (e):
+
+- the settle time: `test_a_row_without_answer_is_left_alone_until_the_settle_time_is_over`
+- the second look-up: `test_a_list_that_lags_at_the_first_look_up_is_asked_again` (m)
+- the intent's commit: `test_a_killed_apply_leaves_its_rows_held_and_creates_none_twice`,
+  `test_an_apply_that_is_killed_goes_on_where_it_was` (m)
+- the ledger's claim: `test_two_applies_at_once_send_each_row_once`
+- what is held is looked for in other plans: `test_no_other_plan_touches_a_row_that_is_held`,
+  `test_no_other_plan_sends_what_is_held` (m)
+- the comparison before sending:
+  `test_a_payment_made_by_others_after_the_plan_is_not_paid_once_more` (m),
+  `test_what_lands_after_a_person_gave_it_up_is_not_done_again` (m)
+- a payment is never sent again by itself: `test_no_fault_loses_a_row_or_does_it_twice` (m)
+- the token: `test_a_lost_draft_is_not_taken_for_one_of_others_with_the_same_reference` (e)
+- one in flight: `test_one_change_of_an_invoice_or_of_a_stock_is_in_flight_at_a_time` (e)
 """
 
 from __future__ import annotations
@@ -328,7 +340,7 @@ def test_no_other_plan_touches_a_row_that_is_held(desk: Desk) -> None:
 
 
 def test_many_batches_without_answer_lose_and_double_nothing(desk: Desk) -> None:
-    text = new_customers(900)
+    text = new_customers(1000)
     plan_id = desk.plan(text).plan.plan_id
     desk.faults("drop-after=0.15,error=0.1,error-after=0.1,truncate=0.1")
     for _ in range(12):
@@ -336,11 +348,11 @@ def test_many_batches_without_answer_lose_and_double_nothing(desk: Desk) -> None
             break
         desk.settled()
     desk.faults()
-    assert desk.apply(plan_id).outcomes["applied"] == 900
-    assert desk.plan(text).counts["noop"] == 900
+    assert desk.apply(plan_id).outcomes["applied"] == 1000
+    assert desk.plan(text).counts["noop"] == 1000
     params = {"limit": "1", "email[endswith]": f"@{desk.word}.example"}
     total = desk.http.get("/v1/customers", params=params).json()["pagination"]["total"]
-    assert total == 900
+    assert total == 1000
 
 
 _APPLY = """

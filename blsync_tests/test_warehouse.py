@@ -576,12 +576,9 @@ def test_a_mart_has_its_public_columns(query: Query, mart: str) -> None:
 
 
 def test_every_table_and_column_says_what_it_means(query: Query) -> None:
-    silent = """
-        select table_name, column_name from duckdb_columns() where not internal and comment is null
-        union all
-        select table_name, '' from duckdb_tables() where not internal and comment is null
-    """
-    assert query(silent) == []
+    unsaid = "not internal and comment is null and schema_name <> 'last_build'"
+    assert query(f"select table_name, column_name from duckdb_columns() where {unsaid}") == []
+    assert query(f"select table_name from duckdb_tables() where {unsaid}") == []
 
 
 def test_no_public_column_is_a_binary_fraction_or_wider_than_18_digits(query: Query) -> None:

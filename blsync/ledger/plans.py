@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from blsync.ledger import Ledger
 from blsync.ledger.tables import attempts, operations, plans
@@ -212,10 +212,13 @@ def settle(
     outcomes: Iterable[Outcome],
     at: datetime,
     request_id: str | None = None,
+    seen: Sequence[Operation] = (),
 ) -> None:
     """Write what became of rows that were sent, and of the latest attempt at each.
 
-    `request_id` is that of the request that sent them; None: a look-up told, at `at`.
+    `request_id` is that of the request that sent them; None: a look-up told, at `at`. `seen` are
+    the rows as a look-up judged them: one that another apply has taken on meanwhile is its to
+    settle.
     """
     rows = [
         {
@@ -237,6 +240,11 @@ def settle(
     )
     attempt_change = update(attempts).where(attempts.c.attempt_id == latest.scalar_subquery())
     with ledger.begin(durable=True) as db:
+        if seen:
+            still = _still(db, plan_id, seen)
+            rows = [row for row in rows if row["at_row"] in still]
+        if not rows:
+            return
         db.execute(
             row_change.values(
                 state=bindparam("to_state"),
@@ -345,14 +353,32 @@ def _logged(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def looked_up(ledger: Ledger, plan_id: str, rows: Collection[int], at: datetime) -> None:
-    """Write that a look-up found nothing of these held rows."""
+def looked_up(
+    ledger: Ledger,
+    plan_id: str,
+    rows: Collection[int],
+    at: datetime,
+    seen: Sequence[Operation] = (),
+) -> None:
+    """Write that a look-up found nothing of these held rows; `seen` is as in `settle`."""
     with ledger.begin(durable=True) as db:
+        still = _still(db, plan_id, seen).intersection(rows) if seen else rows
         db.execute(
             update(operations)
-            .where(operations.c.plan_id == plan_id, operations.c.row.in_(list(rows)))
+            .where(operations.c.plan_id == plan_id, operations.c.row.in_(list(still)))
             .values(looked_up_at=at)
         )
+
+
+def _still(db: Connection, plan_id: str, seen: Iterable[Operation]) -> set[int]:
+    """Return the rows that are as they were seen; they stay so until the transaction ends."""
+    before = {row.row: (row.state, row.looked_up_at) for row in seen}
+    query = (
+        select(operations.c.row, operations.c.state, operations.c.looked_up_at)
+        .where(operations.c.plan_id == plan_id, operations.c.row.in_(list(before)))
+        .with_for_update()
+    )
+    return {r.row for r in db.execute(query) if before[r.row] == (r.state, r.looked_up_at)}
 
 
 def held_elsewhere(ledger: Ledger, company_id: str, endpoint: str, but: str = "") -> Keys:

@@ -12,12 +12,12 @@ from decimal import Decimal
 
 from blsync.errors import ApiError, QuotaSpent
 from blsync.ledger import plans
-from blsync.ledger.plans import Operation, Outcome, Problem
+from blsync.ledger.plans import Held, Operation, Outcome, Problem
 from blsync.push.compare import changes, from_text
 from blsync.push.endpoint import Endpoint, Json
 from blsync.push.lookup import Known, look_up
 from blsync.push.validate import problem
-from blsync.push.work import Work, is_due
+from blsync.push.work import Work
 
 DUPLICATE_FOUND = "DUPLICATE_FOUND"
 """Code of an applied row for which there is more than one record."""
@@ -36,7 +36,7 @@ async def settle_due(work: Work) -> set[int]:
     Raises ApiError, QuotaSpent.
     """
     now = work.clock()
-    due = [h for h in plans.held(work.ledger, work.plan.plan_id) if is_due(work.settings, h, now)]
+    due = [h for h in plans.held(work.ledger, work.plan.plan_id) if _is_due(work, h)]
     if not due:
         return set()
     work.say(f"Looking up {len(due)} rows that were sent and not answered.")
@@ -60,8 +60,8 @@ async def settle_due(work: Work) -> set[int]:
             settled.append(outcome)
         else:
             missing.append(row.row)
-    plans.settle(work.ledger, work.plan.plan_id, settled, now)
-    plans.looked_up(work.ledger, work.plan.plan_id, missing, now)
+    plans.settle(work.ledger, work.plan.plan_id, settled, now, seen=rows)
+    plans.looked_up(work.ledger, work.plan.plan_id, missing, now, seen=rows)
     plans.refuse_rows(work.ledger, work.plan.plan_id, undecided)
     return {outcome.row for outcome in settled if outcome.state == "pending"}
 
@@ -104,7 +104,7 @@ async def unchanged(work: Work, rows: list[Operation]) -> list[Operation]:
             behind.append((row.row, _not_listed(work)))
         elif outcome:
             settled.append(outcome)
-    plans.settle(work.ledger, work.plan.plan_id, settled, work.clock())
+    plans.settle(work.ledger, work.plan.plan_id, settled, work.clock(), seen=doubtful)
     plans.refuse_rows(work.ledger, work.plan.plan_id, behind)
     left_out = {o.row for o in settled} | {row for row, _ in behind}
     return [row for row in rows if row.row not in left_out]
@@ -226,6 +226,13 @@ def _found(work: Work, row: Operation, known: Known) -> list[Json]:
         for record in known.find(name, value)
         if all(str(record.get(n)) == p for n, p in zip(work.endpoint.parts, parts, strict=False))
     ]
+
+
+def _is_due(work: Work, held: Held) -> bool:
+    last = held.operation.looked_up_at
+    if last:
+        return work.clock() - last >= work.look_ups_apart
+    return work.clock() - held.since >= work.settle_time
 
 
 def _is_as_planned(work: Work, row: Operation, record: Json) -> bool:

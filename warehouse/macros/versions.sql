@@ -146,14 +146,3 @@ select * from final
     from {{ history }}
     where is_latest
 {%- endmacro %}
-
-{# Before new lines are added: the lines of the versions that they replace go, in the same
-   transaction. A new version may have no lines at all, so its lines cannot say what to replace. #}
-{% macro delete_replaced_lines(records, key) -%}
-    {%- if is_incremental() %}
-    delete from {{ this }}
-    where (company_id, {{ key }}) in (
-        select (company_id, {{ key }}) from {{ records }} where {{ among_loads_not_held(records, 'load_id') }}
-    )
-    {%- endif -%}
-{%- endmacro %}

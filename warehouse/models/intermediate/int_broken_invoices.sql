@@ -1,9 +1,15 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ take_out(touched('invoices')) }}",
+) }}
+
 -- Invoices whose own sums do not hold. Amounts go into the sentence as text: `format` would make binary
 -- fractions of them.
 with
 
 invoices as (
-    select * from {{ ref('invoices') }}
+    select * from {{ ref('invoices') }} where {{ put_in(touched('invoices')) }}
 ),
 
 lines as (
@@ -13,6 +19,7 @@ lines as (
         {{ money('sum(line_total)') }} as line_total,
         {{ money('sum(tax_amount)') }} as tax_amount,
     from {{ ref('stg_invoice_lines') }}
+    where {{ put_in(touched('invoices')) }}
     group by company_id, invoice_id
 ),
 

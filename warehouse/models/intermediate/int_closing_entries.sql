@@ -18,17 +18,27 @@ periods as (
     select * from {{ ref('periods') }}
 ),
 
+-- Few entries touch equity, so only theirs are looked at line by line.
+on_equity as (
+    select distinct
+        lines.company_id,
+        lines.journal_id,
+    from lines
+    inner join accounts using (company_id, account_id)
+    where accounts.section = 'equity'
+),
+
 shapes as (
     select
         lines.company_id,
         lines.journal_id,
         bool_or(accounts.statement = 'profit_and_loss') as touches_profit_and_loss,
-        bool_or(accounts.section = 'equity') as touches_equity,
         bool_or(accounts.account_role in ('retained_earnings', 'current_earnings'))
             as touches_earnings,
         bool_or(accounts.section in ('assets', 'liabilities') or accounts.section is null)
             as touches_anything_else,
     from lines
+    inner join on_equity using (company_id, journal_id)
     inner join entries using (company_id, journal_id)
     left join accounts using (company_id, account_id)
     group by lines.company_id, lines.journal_id
@@ -45,7 +55,6 @@ closings as (
         and periods.period = cast(date_trunc('month', entries.journal_date) as date)
     where
         shapes.touches_profit_and_loss
-        and shapes.touches_equity
         and not shapes.touches_anything_else
         and (
             (

@@ -39,10 +39,13 @@ shared_references as (
         entity,
         party_id,
         lower(trim(reference)) as reference,
+        reference_hash,
         count(*) as copies,
     from documents
-    where is_in_force and not is_deleted and trim(reference) <> ''
-    group by company_id, entity, party_id, lower(trim(reference))
+    where reference_hash in (
+        select reference_hash from {{ ref('int_documents') }} group by reference_hash having count(*) > 1
+    )
+    group by company_id, entity, party_id, lower(trim(reference)), reference_hash
     having count(*) > 1
 ),
 
@@ -60,11 +63,11 @@ sharing as (
         ) as totals,
     from documents
     inner join shared_references as shared
-        on shared.company_id = documents.company_id
+        on shared.reference_hash = documents.reference_hash
+        and shared.company_id = documents.company_id
         and shared.entity = documents.entity
         and shared.party_id is not distinct from documents.party_id
         and shared.reference = lower(trim(documents.reference))
-    where documents.is_in_force and not documents.is_deleted
     window alike as (
         partition by shared.company_id, shared.entity, shared.party_id, shared.reference
         order by documents.record_id
@@ -94,10 +97,13 @@ shared_numbers as (
         company_id,
         entity,
         number,
+        number_hash,
         count(*) as copies,
     from documents
-    where not is_deleted and number <> ''
-    group by company_id, entity, number
+    where number_hash in (
+        select number_hash from {{ ref('int_documents') }} group by number_hash having count(*) > 1
+    )
+    group by company_id, entity, number, number_hash
     having count(*) > 1
 ),
 
@@ -110,19 +116,15 @@ same_number as (
         documents.record_id,
         format('{} records have the number {}.', shared.copies, documents.number) as evidence,
     from documents
-    inner join shared_numbers as shared using (company_id, entity, number)
-    where not documents.is_deleted
+    inner join shared_numbers as shared using (company_id, entity, number, number_hash)
 ),
 
 -- Only series with something missing are put in order.
 broken_series as (
-    select
-        company_id,
-        entity,
-        series,
-    from documents
-    where not is_deleted and place is not null
-    group by company_id, entity, series
+    select series_hash
+    from {{ ref('int_documents') }}
+    where series_hash is not null
+    group by series_hash
     having max(place) - min(place) >= count(distinct place)
 ),
 
@@ -138,8 +140,7 @@ steps as (
         lag(documents.number) over in_series as previous_number,
         count(*) over whole_series as documents_in_series,
     from documents
-    inner join broken_series using (company_id, entity, series)
-    where not documents.is_deleted and documents.place is not null
+    inner join broken_series using (series_hash)
     window
         in_series as (
             partition by documents.company_id, documents.entity, documents.series

@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ take_out(is_touched_document()) }}",
+) }}
+
 -- Journal entries, invoices and stock adjustments side by side, for the rules that ask the same of all.
 with
 
@@ -17,6 +23,7 @@ documents as (
         created_at,
         is_deleted,
     from {{ ref('stg_journal_entries') }}
+    where {{ put_in(touched('entries')) }}
     union all
     select
         company_id,
@@ -31,6 +38,7 @@ documents as (
         created_at,
         is_deleted,
     from {{ ref('stg_invoices') }}
+    where {{ put_in(touched('invoices')) }}
     union all
     select
         company_id,
@@ -59,6 +67,16 @@ final as (
         * exclude (digits),
         left(number, length(number) - length(digits)) as series,
         try_cast(digits as bigint) as place,
+        -- What may be the same is found by hashes, which takes a fifth of the time of the texts.
+        case
+            when is_in_force and not is_deleted and trim(reference) <> ''
+                then hash(company_id, entity, party_id, lower(trim(reference)))
+        end as reference_hash,
+        case when not is_deleted and number <> '' then hash(company_id, entity, number) end as number_hash,
+        case
+            when not is_deleted and try_cast(digits as bigint) is not null
+                then hash(company_id, entity, left(number, length(number) - length(digits)))
+        end as series_hash,
     from numbered
 )
 

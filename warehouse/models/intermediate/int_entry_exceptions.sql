@@ -13,16 +13,6 @@ entries as (
     where not entries.is_deleted
 ),
 
-totals as (
-    select
-        company_id,
-        journal_id,
-        sum(debit) as debit,
-        sum(credit) as credit,
-    from {{ ref('stg_journal_lines') }}
-    group by company_id, journal_id
-),
-
 unbalanced as (
     select
         entries.company_id,
@@ -32,17 +22,13 @@ unbalanced as (
         format(
             '{} has debits of {} and credits of {}; its header says {} and {}.',
             coalesce(entries.journal_number, 'The entry'),
-            cast({{ money('coalesce(totals.debit, 0)') }} as varchar),
-            cast({{ money('coalesce(totals.credit, 0)') }} as varchar),
+            cast(unbalanced.debit as varchar),
+            cast(unbalanced.credit as varchar),
             coalesce(cast(entries.total_debit as varchar), 'nothing'),
             coalesce(cast(entries.total_credit as varchar), 'nothing')
         ) as evidence,
     from entries
-    left join totals using (company_id, journal_id)
-    where
-        coalesce(totals.debit, 0) <> coalesce(totals.credit, 0)
-        or coalesce(totals.debit, 0) <> coalesce(entries.total_debit, totals.debit, 0)
-        or coalesce(totals.credit, 0) <> coalesce(entries.total_credit, totals.credit, 0)
+    inner join {{ ref('int_unbalanced_entries') }} as unbalanced using (company_id, journal_id)
 ),
 
 unplaced_lines as (

@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ take_out(touched('entries')) }}",
+) }}
+
 -- Entries on receivables or output tax, one row an entry, with what tells a sale from a collection.
 with
 
@@ -19,8 +25,11 @@ lines as (
     from {{ ref('general_ledger') }} as ledger
     inner join accounts using (company_id, account_id)
     where
-        accounts.account_role in ('accounts_receivable', 'tax_payable', 'cash')
-        or accounts.account_type = 'revenue'
+        {{ put_in(touched('entries')) }}
+        and (
+            accounts.account_role in ('accounts_receivable', 'tax_payable', 'cash')
+            or accounts.account_type = 'revenue'
+        )
 ),
 
 final as (

@@ -1,10 +1,16 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ take_out(touched('invoices')) }}",
+) }}
+
 -- What an invoice, and each change of it that was seen, did to what its customer owes. Positive amounts
 -- are debits. Of an invoice the last version that counts speaks; payments and credits are the steps
 -- between versions, so that they add up to what that version says.
 with
 
 versions as (
-    select * from {{ ref('int_invoice_versions') }}
+    select * from {{ ref('int_invoice_versions') }} where {{ put_in(touched('invoices')) }}
 ),
 
 -- As in ar_open_items, an invoice dated ahead is not owed yet.

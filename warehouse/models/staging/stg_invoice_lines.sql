@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    pre_hook="{{ delete_replaced_lines(ref('stg_invoices'), 'invoice_id') }}"
+    pre_hook="{{ take_out(touched('invoices')) }}"
 ) }}
 
 with
@@ -9,7 +9,7 @@ with
 invoices as (
     select *
     from {{ ref('stg_invoices') }}
-    where {{ among_loads_not_held(ref('stg_invoices'), 'load_id') }}
+    where {{ put_in(touched('invoices')) }}
 ),
 
 -- Unnesting side by side in the select list takes an eighth of the time of a lateral join.

@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    pre_hook="{{ delete_replaced_lines(ref('stg_journal_entries'), 'journal_id') }}"
+    pre_hook="{{ take_out(touched('entries')) }}"
 ) }}
 
 with
@@ -9,7 +9,7 @@ with
 entries as (
     select *
     from {{ ref('stg_journal_entries') }}
-    where {{ among_loads_not_held(ref('stg_journal_entries'), 'load_id') }}
+    where {{ put_in(touched('entries')) }}
 ),
 
 -- Unnesting side by side in the select list takes an eighth of the time of a lateral join.

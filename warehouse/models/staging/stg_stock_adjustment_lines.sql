@@ -1,15 +1,10 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='append',
-    pre_hook="{{ delete_replaced_lines(ref('stg_stock_adjustments'), 'adjustment_id') }}"
-) }}
+{{ config(materialized='table') }}
 
 with
 
 adjustments as (
     select *
     from {{ ref('stg_stock_adjustments') }}
-    where {{ among_loads_not_held(ref('stg_stock_adjustments'), 'load_id') }}
 ),
 
 -- Unnesting side by side in the select list takes an eighth of the time of a lateral join.

@@ -1,11 +1,11 @@
--- A journal of a known company that counts has debits = credits = the totals of its header.
+-- A touched journal of a known company that counts has debits = credits = the totals of its header.
 with
 
 entries as (
     select entries.*
     from {{ ref('stg_journal_entries') }} as entries
     inner join {{ ref('stg_companies') }} as companies using (company_id)
-    where entries.is_counted
+    where entries.is_counted and {{ touched('entries') }}
 ),
 
 totals as (
@@ -15,6 +15,7 @@ totals as (
         sum(debit) as debit,
         sum(credit) as credit,
     from {{ ref('stg_journal_lines') }}
+    where {{ touched('entries') }}
     group by company_id, journal_id
 )
 

@@ -1,5 +1,6 @@
 -- Σ line_total = subtotal, Σ tax_amount = total_tax, subtotal + tax + shipping = total and
--- total − paid = due. A warning: a broken invoice is BigLedger's to mend and stops nobody's books.
+-- total − paid = due, of touched invoices. A warning: a broken invoice is BigLedger's to mend and stops
+-- nobody's books; `exceptions` lists all of them.
 {{ config(severity='warn') }}
 
 with
@@ -11,6 +12,7 @@ lines as (
         sum(line_total) as line_total,
         sum(tax_amount) as tax_amount,
     from {{ ref('invoice_lines') }}
+    where {{ touched('invoices') }}
     group by company_id, invoice_id
 )
 
@@ -28,7 +30,10 @@ select
 from {{ ref('invoices') }} as invoices
 left join lines using (company_id, invoice_id)
 where
-    invoices.subtotal <> coalesce(lines.line_total, 0)
-    or invoices.total_tax <> coalesce(lines.tax_amount, 0)
-    or invoices.total <> invoices.subtotal + invoices.total_tax + invoices.shipping_cost
-    or (invoices.is_recognised and invoices.amount_due <> invoices.total - invoices.amount_paid)
+    {{ touched('invoices') }}
+    and (
+        invoices.subtotal <> coalesce(lines.line_total, 0)
+        or invoices.total_tax <> coalesce(lines.tax_amount, 0)
+        or invoices.total <> invoices.subtotal + invoices.total_tax + invoices.shipping_cost
+        or (invoices.is_recognised and invoices.amount_due <> invoices.total - invoices.amount_paid)
+    )

@@ -13,6 +13,12 @@ moments as (
     from closes
 ),
 
+counted as (
+    select *
+    from {{ ref('hist_journal_entries') }}
+    where is_counted and not is_deleted and company_id in (select company_id from closes)
+),
+
 versions as (
     select
         history.company_id,
@@ -20,14 +26,13 @@ versions as (
         cast(date_trunc('month', history.journal_date) as date) as period,
         first_moments.compared_from as first_moment,
         next_moments.compared_from as next_moment,
-    from {{ ref('hist_journal_entries') }} as history
+    from counted as history
     asof inner join moments as first_moments
         on first_moments.company_id = history.company_id
         and first_moments.compared_from >= history.known_from
     asof left join moments as next_moments
         on next_moments.company_id = history.company_id
         and next_moments.compared_from >= history.known_to
-    where history.is_counted and not history.is_deleted
 ),
 
 lines as (

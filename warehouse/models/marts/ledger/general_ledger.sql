@@ -1,3 +1,10 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ take_out(is_from_start('general_ledger.company_id', 'general_ledger.account_id', 'general_ledger.journal_date')) }}",
+) }}
+
+-- A night writes each account anew from its first touched day on, where the running balance changes.
 with
 
 entries as (
@@ -38,7 +45,23 @@ headers as (
     inner join companies using (company_id)
     left join reversed using (company_id, journal_id)
     left join {{ ref('int_closing_entries') }} as closings using (company_id, journal_id)
+    {%- if is_incremental() %}
+    where
+        coalesce(entries.journal_date, date 'infinity')
+        >= (select min(journal_date) from {{ ref('int_ledger_starts') }})
+    {%- endif %}
 ),
+{%- if is_incremental() %}
+
+brought_forward as (
+    select
+        company_id,
+        account_id,
+        sum(amount) as balance,
+    from {{ this }}
+    group by company_id, account_id
+),
+{%- endif %}
 
 final as (
     select
@@ -62,7 +85,9 @@ final as (
         lines.credit,
         lines.amount,
         {{ money(natural('lines.amount', 'accounts.normal_side')) }} as natural_amount,
-        {{ money('sum(lines.amount) over account_history') }} as running_balance,
+        {{ money('sum(lines.amount) over account_history'
+            ~ (' + coalesce(brought_forward.balance, 0)' if is_incremental() else '')) }}
+            as running_balance,
         headers.status,
         headers.reverses_journal_id,
         headers.is_reversed,
@@ -76,6 +101,10 @@ final as (
     from lines
     inner join headers using (company_id, journal_id)
     left join accounts using (company_id, account_id)
+    {%- if is_incremental() %}
+    left join brought_forward using (company_id, account_id)
+    where {{ is_from_start('headers.company_id', 'lines.account_id', 'headers.journal_date') }}
+    {%- endif %}
     window account_history as (
         partition by headers.company_id, lines.account_id
         order by headers.journal_date, headers.journal_number, headers.journal_id, lines.line_no

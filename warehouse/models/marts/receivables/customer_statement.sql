@@ -1,7 +1,15 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ take_out(touched('customers')) }}",
+) }}
+
 with
 
 events as (
-    select * from {{ ref('int_statement_events') }}
+    select *
+    from {{ ref('int_statement_events') }}
+    where {{ put_in(touched('customers')) }}
 ),
 
 final as (

@@ -1,7 +1,13 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ take_out(touched('invoices')) }}",
+) }}
+
 with
 
 invoices as (
-    select * from {{ ref('invoices') }}
+    select * from {{ ref('invoices') }} where {{ put_in(touched('invoices')) }}
 ),
 
 lines as (

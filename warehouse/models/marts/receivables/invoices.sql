@@ -1,7 +1,17 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ take_out(touched('invoices') ~ ' or days_past_due is not null') }}",
+) }}
+
+-- Days past due grow by the day, so what is open is written anew as well.
+{%- set is_open = "coalesce(status, '') not in ('draft', 'cancelled') and amount_due > 0" %}
 with
 
 invoices as (
-    select * from {{ ref('stg_invoices') }} where not is_deleted
+    select *
+    from {{ ref('stg_invoices') }}
+    where not is_deleted and ({{ put_in(touched('invoices') ~ ' or ' ~ is_open) }})
 ),
 
 companies as (

@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ take_out(months_to_write('period')) }}",
+) }}
+
 with
 
 companies as (
@@ -17,7 +23,12 @@ sales as (
         count(distinct invoice_id) as invoice_count,
         0 as previous_year_net_revenue,
     from {{ ref('invoice_lines') }}
-    where is_recognised and period is not null
+    where
+        is_recognised and period is not null
+        and (
+            {{ put_in(months_to_write('period')) }}
+            or {{ put_in(months_to_write('cast(period + interval 12 months as date)')) }}
+        )
     group by company_id, period, customer_id, item_id
 ),
 
@@ -62,6 +73,7 @@ final as (
         any_value(companies.built_at) as built_at,
     from together
     inner join companies using (company_id)
+    where {{ put_in(months_to_write('period')) }}
     group by together.company_id, together.period, together.customer_id, together.item_id
 )
 

@@ -5,17 +5,7 @@ companies as (
 ),
 
 taxed as (
-    select
-        company_id,
-        period,
-        tax_code,
-        tax_rate,
-        sum({{ in_company_currency('line_total', 'exchange_rate') }}) as taxable_amount,
-        sum({{ in_company_currency('tax_amount', 'exchange_rate') }}) as tax_amount,
-        count(distinct invoice_id) as invoice_count,
-    from {{ ref('invoice_lines') }}
-    where is_recognised and period is not null
-    group by company_id, period, tax_code, tax_rate
+    select * from {{ ref('int_taxed_months') }}
 ),
 
 -- Tax on sales: settling it with the authority, or tax on purchases, is no part of it.
