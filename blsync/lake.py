@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -22,16 +22,24 @@ from pathlib import Path
 from typing import IO, Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from blsync.entity import Entity
 from blsync.errors import InputFileError, StorageError
 from blsync.records import KEY_SEPARATOR, Fingerprints, Versions, fingerprint, key_of
 
+# Arrow's own pool keeps what was freed: a pull of a million invoices then takes a quarter more.
+pa.set_memory_pool(pa.system_memory_pool())
+
 ROW_GROUP = 4 * 2**20
 """Bytes in memory of a row group: some 1,500 invoices. Compaction makes larger ones."""
+FULL_SIZED = 25
+"""Row groups after which they grow by ROW_GROUP, up to four times as large: until the file is closed
+the writer keeps some 150 kB for each."""
 BATCH = 4_096
 """Rows read from the landing at a time."""
 NAMELESS = "?"
@@ -65,19 +73,21 @@ class Landing:
     facts: dict[str, Any] = field(default_factory=dict)
     _parts: list[pa.Table] = field(default_factory=list)
     _size: int = 0
+    _groups: int = 0
 
     def add(self, table: pa.Table) -> None:
         """Add rows; small tables are put together: a file of small row groups is slow to read."""
         self.rows += table.num_rows
         self._parts.append(table)
         self._size += table.nbytes
-        if self._size >= ROW_GROUP:
+        if self._size >= ROW_GROUP * min(4, 1 + self._groups // FULL_SIZED):
             self.flush()
+            self._groups += 1
 
     def flush(self) -> None:
         """Write what is not written yet."""
         if any(part.num_rows for part in self._parts):
-            self.writer.write_table(pa.concat_tables(self._parts).combine_chunks())
+            self.writer.write_table(pa.concat_tables(self._parts))
         self._parts, self._size = [], 0
 
 
@@ -194,16 +204,42 @@ class Lake:
             rows = rows.filter(came_back | pc.field("deleted_at").is_null())
         held = rows.select(["key", "at_max"]).rename_columns(["key", "at"])
         known = held["key"]
-        odd = {
-            key_of(entity, payload) or f"{NAMELESS}{fingerprint(payload)}"
-            for payloads in self._quarantined(entity, company_id)
-            for payload in payloads
-        } - set(deleted)
-        others = pa.array(sorted(odd), pa.string())
+        others = pa.array(sorted(self._quarantined_keys(entity, company_id, deleted)), pa.string())
         others = others.filter(pc.invert(pc.is_in(others, known)))
         return pa.concat_tables(
             [held, pa.table([others, pa.nulls(len(others), _TIME)], schema=held.schema)]
         )
+
+    def held_count(self, entity: Entity, company_id: str) -> int:
+        """Return how many records `held_keys` has, in 8 bytes of memory for each."""
+        deleted = self._deleted(entity, company_id)
+        parts = [np.empty(0, np.uint64)]
+        for batch in self._batches(
+            entity, company_id, [*entity.key, "_pulled_at"], _of_kind("upsert")
+        ):
+            joined = pc.binary_join_element_wise(*batch.columns[:-1], KEY_SEPARATOR)
+            if deleted:
+                pulled = zip(joined.to_pylist(), batch.columns[-1].to_pylist(), strict=True)
+                joined = joined.filter(
+                    pa.array([k not in deleted or at > deleted[k] for k, at in pulled], pa.bool_())
+                )
+            parts.append(_hashed(joined))
+        known = np.unique(np.concatenate(parts))
+        odd = self._quarantined_keys(entity, company_id, deleted)
+        others = _hashed(pa.array(sorted(odd), pa.string()))
+        return len(known) + int(np.count_nonzero(~np.isin(others, known)))
+
+    def _quarantined_keys(
+        self, entity: Entity, company_id: str, deleted: Mapping[str, datetime]
+    ) -> set[str]:
+        """Return the keys of the records in quarantine, and what stands for those that have none;
+        less those marked deleted.
+        """
+        return {
+            key_of(entity, payload) or f"{NAMELESS}{fingerprint(payload)}"
+            for payloads in self._quarantined(entity, company_id)
+            for payload in payloads
+        } - set(deleted)
 
     def keys_dated(self, entity: Entity, company_id: str, first: date, last: date) -> pa.Array:
         """Return the keys of the live records held of which a version has a `date` in between."""
@@ -228,7 +264,13 @@ class Lake:
         """
         path = self.file_of(entity, company_id, load_id)
         with storage(path), appearing(path) as draft:
-            with pq.ParquetWriter(draft, entity.schema, compression="zstd") as writer:
+            with pq.ParquetWriter(
+                draft,
+                entity.schema,
+                compression="zstd",
+                # The writer keeps those of every row group until the end: only what is filtered by.
+                write_statistics=_filtered_by(entity),
+            ) as writer:
                 landing = Landing(writer)
                 yield landing
                 landing.flush()
@@ -322,6 +364,21 @@ def read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
         message = f"{path.name} is not a Parquet file that can be read: {error}."
         raise InputFileError(message) from None
     return table.column_names, rows
+
+
+def _hashed(keys: pa.Array) -> NDArray[np.uint64]:
+    from pandas.util import hash_array  # for the reason that `_batches` has
+
+    hashes: NDArray[np.uint64] = hash_array(
+        keys.to_numpy(zero_copy_only=False).astype(object), categorize=False
+    )
+    return hashes
+
+
+def _filtered_by(entity: Entity) -> list[str]:
+    feeds = (feed.change_field for feed in entity.feeds)
+    names = {*entity.key, *feeds, entity.created_field, "date", "_op", "_pulled_at"}
+    return sorted(names & set(entity.schema.names))
 
 
 def _of_kind(op: str) -> pc.Expression:

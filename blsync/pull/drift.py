@@ -50,7 +50,7 @@ async def compare(work: Work) -> Load | None:
         total = await _ask_total(work)
     if total is None:
         return None
-    held = work.lake.held_keys(work.entity, company_id).num_rows
+    held = work.lake.held_count(work.entity, company_id)
     has_look = is_due(work.settings, walked_at, now)
     if total != held and has_look:  # records may have come and gone while pages were read
         fresh = await _ask_total(work)
@@ -132,7 +132,7 @@ def settle(work: Work, outcome: Outcome) -> None:
     company_id, name = work.company.company_id, work.entity.name
     before = loads.drift_of(work.ledger, company_id, name)
     now = datetime.now(UTC)
-    held = work.lake.held_keys(work.entity, company_id).num_rows
+    held = work.lake.held_count(work.entity, company_id)
     total = before.total if before else held
     told_by = before.request_id if before else None
     loads.put_drift(work.ledger, company_id, name, Drift(now, total, held, now, told_by))
