@@ -38,8 +38,8 @@ pa.set_memory_pool(pa.system_memory_pool())
 ROW_GROUP = 4 * 2**20
 """Bytes in memory of a row group: some 1,500 invoices. Compaction makes larger ones."""
 FULL_SIZED = 25
-"""Row groups after which they grow by ROW_GROUP, up to four times as large: until the file is closed
-the writer keeps some 150 kB for each."""
+"""Row groups after which they grow by ROW_GROUP, up to four times as large: the writer keeps some
+150 kB for each until the file is closed."""
 BATCH = 4_096
 """Rows read from the landing at a time."""
 NAMELESS = "?"
