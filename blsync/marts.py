@@ -53,6 +53,7 @@ USER_TABLES = {
     "period_close.csv": "company_id,period,closed_at",
     "fiscal_year.csv": "company_id,start_month",
 }
+ROLES_LAW = "every_needed_role_has_an_account"
 MOST_MEMORY = 3 * 2**30
 """Bytes: a build of a million invoices stays below 4 GB with it."""
 _INSTANT = pa.timestamp("us", "UTC")
@@ -333,15 +334,40 @@ def failures_of(artifacts: Path) -> str:
         results = json.loads((artifacts / "run_results.json").read_text())["results"]
     except (OSError, ValueError, KeyError):
         results = []
-    failed = [
-        f"{result['unique_id'].split('.')[2]}: {' '.join(str(result['message']).split())}"
+    failed = {
+        result["unique_id"].split(".")[2]: " ".join(str(result["message"]).split())
         for result in results
         if result["status"] in ("error", "fail", "runtime error")
-    ]
+    }
+    undecided = ROLES_LAW in failed and _roles_to_decide(artifacts.parent / "build.duckdb")
+    if undecided:
+        del failed[ROLES_LAW]
+    told = [*([undecided] if undecided else []), *map(": ".join, failed.items())]
     return (
         "dbt could not build the marts, so the published ones stay as they were. "
-        + ("; ".join(failed) or "See the run's log in Dagster's UI (`make ui`)")
+        + ("; ".join(told) or "See the run's log in Dagster's UI (`make ui`)").rstrip(".")
         + "."
+    )
+
+
+def _roles_to_decide(build: Path) -> str:
+    """Return which roles lack an account, the accounts in question, and what to write where."""
+    try:
+        with duckdb.connect(str(build), read_only=True) as db:
+            rows = db.execute(
+                "select company_id, account_role, any_value(needed_for), min(account_number), "
+                "string_agg(concat_ws(' ', account_number, account_name, "
+                "'(' || account_type || ')'), ', ' order by account_number) "
+                "from intermediate.int_missing_roles group by company_id, account_role order by all"
+            ).fetchall()
+    except duckdb.Error:
+        return ""
+    return " ".join(
+        f"{company} has no account of the role {role}, which {needed_for} stands on, and neither "
+        f"items nor names tell which it is. In question: {accounts}. Decide in account_roles.csv "
+        f"(in BLSYNC_SEEDS), for example with the line {company},{number},{role} - or give the "
+        "accounts in question any other role, where none of them is meant."
+        for company, role, needed_for, number, accounts in rows
     )
 
 

@@ -204,7 +204,7 @@ MUTATIONS = [
              "when mart_value = source_value then 'pass'", "when false then 'pass'",
              "reconciliation"),
     Mutation("a closing needs no equity", f"{STEPS}/int_closing_entries.sql",
-             "and shapes.touches_equity", "", "general_ledger"),
+             "    where accounts.section = 'equity'\n", "", "general_ledger"),
     Mutation("any day of the last month closes", f"{STEPS}/int_closing_entries.sql",
              "and entries.journal_date = periods.period_end", "", "general_ledger"),
     Mutation("sheets of one day are numbered through", f"{LEDGER}/balance_sheet.sql",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import defaultdict
@@ -19,8 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from blsync import marts, report, settings
 from blsync.entities import ENTITIES
 from blsync.marts import FIGURES, PUSH_LOG
+from blsync.settings import Settings
 
 WAREHOUSE = Path(__file__).parent.parent / "warehouse"
 TODAY = date(2026, 3, 15)
@@ -450,7 +453,11 @@ def dbt(tmp_path_factory: pytest.TempPathFactory) -> Dbt:
     """Runs dbt on a data folder; all runs share one target, so that only the first one parses."""
     target = tmp_path_factory.mktemp("target")
 
-    def run(data: Path, seeds: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    shared = target
+
+    def run(
+        data: Path, seeds: Path, *arguments: str, target: Path = shared
+    ) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "build", *arguments]
         places = {
             "--project-dir": WAREHOUSE,
@@ -579,6 +586,58 @@ def test_every_table_and_column_says_what_it_means(query: Query) -> None:
     unsaid = "not internal and comment is null and schema_name <> 'last_build'"
     assert query(f"select table_name, column_name from duckdb_columns() where {unsaid}") == []
     assert query(f"select table_name from duckdb_tables() where {unsaid}") == []
+
+
+EXAMPLE = re.compile(r"Example: [^`]+\\? `([^`]+)`")
+
+
+def test_every_public_table_has_a_worked_example_that_runs(query: Query) -> None:
+    tables = query(
+        "select table_name, comment from duckdb_tables() where schema_name = 'finance' union all"
+        " select view_name, comment from duckdb_views() where schema_name = 'proposals'"
+    )
+    assert len(tables) > len(PUBLIC)
+    for table, comment in tables:
+        examples = EXAMPLE.findall(comment)
+        assert [f".{table}" in sql for sql in examples] == [True], table
+        query(examples[0])
+
+
+README = re.findall(r"```python\n(.*?)```", (WAREHOUSE.parent / "README.md").read_text(), re.S)
+
+
+@pytest.fixture(scope="module")
+def published(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The books above, published as `blsync build` does it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BLSYNC_DATA", str(build.data))
+        patch.setenv("BLSYNC_ENV_FILE", str(build.data / "no.env"))
+        loaded = settings.load()
+        (build.data / "build.whole").touch()
+        marts.publish(loaded)
+        yield loaded
+
+
+@pytest.mark.parametrize("block", README)
+def test_the_readmes_examples_run(
+    block: str, published: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "create_engine" in block:
+        pytest.importorskip("duckdb_sqlalchemy")
+    (tmp_path / "warehouse").mkdir()
+    (tmp_path / "warehouse/data").symlink_to(published.data)
+    monkeypatch.chdir(tmp_path)
+    exec(block, {})
+
+
+def test_the_documentation_is_one_page_that_needs_no_network(published: Settings) -> None:
+    page = report.write_docs(published).read_text()
+    loaded = re.findall(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=.?(?:https?:)?//", page)
+    assert loaded == []
+    assert not re.search(r"@import|url\([\"']?(?:https?:)?//", page)
+    for words in ("Example: Which ten customers owe most", "debits = credits", "days_backdated"):
+        assert words in page
+    assert str(published.data / ".docs.") not in page
 
 
 def test_no_public_column_is_a_binary_fraction_or_wider_than_18_digits(query: Query) -> None:
@@ -1016,3 +1075,35 @@ def test_a_broken_law_fails_the_build_and_stops_what_comes_after(dbt: Dbt, tmp_p
         tables = connection.execute("select table_name from duckdb_tables()").fetchall()
     assert ("stg_journal_lines",) in tables
     assert ("general_ledger",) not in tables
+
+
+def test_a_role_that_nothing_tells_stops_the_build_with_the_accounts_to_decide_on(
+    dbt: Dbt, tmp_path: Path
+) -> None:
+    accounts = [
+        account("alpha", "acc_1010", "Kotak Depan", "asset", "current_asset"),
+        account("alpha", "acc_1020", "Kotak Belakang", "asset", "current_asset"),
+        account("alpha", "acc_1030", "Unused", "asset", "current_asset"),
+        account("alpha", "acc_4000", "Sales", "revenue", "operating_revenue"),
+    ]
+    day = date(2026, 1, 5)
+    sales = [
+        journal("alpha", f"je_{box}", (day, [(box, "5.00"), ("acc_4000", "-5.00")]))
+        for box in ("acc_1010", "acc_1020")
+    ]
+    write(tmp_path, {"accounts": accounts, "journal_entries": sales}, [])
+    seeds = tmp_path / "seeds"
+    shutil.copytree(WAREHOUSE / "seeds", seeds)
+    law = ("--select", f"+{marts.ROLES_LAW}", "--indirect-selection", "cautious")
+    result = dbt(tmp_path, seeds, *law, target=tmp_path / "dbt")
+    assert result.returncode == 1
+    told = marts.failures_of(tmp_path / "dbt")
+    assert (
+        "alpha has no account of the role cash, which the cash flow stands on, and neither items "
+        "nor names tell which it is. In question: 1010 Kotak Depan (asset), 1020 Kotak Belakang "
+        "(asset). Decide in account_roles.csv (in BLSYNC_SEEDS), for example with the line "
+        "alpha,1010,cash" in told
+    )
+    with (seeds / "account_roles.csv").open("a") as file:
+        file.write("alpha,1010,cash\n")
+    assert dbt(tmp_path, seeds, *law, target=tmp_path / "dbt").returncode == 0

@@ -10,7 +10,7 @@
         ('asset', 'inventor|stock in|stock on|^stock|stok', 'inventory'),
         ('asset', 'prepaid|prepayment|deposit paid|bayaran terdahulu', 'prepaid_expense'),
         ('asset', 'advance|deposit', 'other_receivable'),
-        ('asset', 'cash|bank|petty|tunai|cimb|rhb|hsbc|ocbc|\\buob\\b|wallet|paypal|stripe', 'cash'),
+        ('asset', 'cash|bank|petty|tunai|cimb|rhb|hsbc|ocbc|\\buob\\b|\\btill\\b|\\bkas\\b|wallet|paypal|stripe', 'cash'),
         ('liability', '\\b(tax|taxes|taxation|gst|sst|vat|cukai)\\b', 'tax_payable'),
         ('liability', 'accru|akru|epf|kwsp|socso|perkeso|payroll|salar|wage|gaji', 'accrued_expense'),
         ('liability', 'loan|borrowing|overdraft|hire purchase|lease|pinjaman', 'loan'),

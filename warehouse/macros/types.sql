@@ -26,9 +26,12 @@
     case when {{ normal_side }} = 'credit' then -({{ amount }}) else {{ amount }} end
 {%- endmacro %}
 
-{# A document's amount in the company's currency. #}
+{# A document's amount in the company's currency; products of 38 digits are slow, and most rates are 1. #}
 {% macro in_company_currency(amount, exchange_rate) -%}
-    {{ money('round(cast(' ~ amount ~ ' as decimal(38, 2)) * ' ~ exchange_rate ~ ', 2)') }}
+    case
+        when {{ exchange_rate }} = 1 then {{ money(amount) }}
+        else {{ money('round(cast(' ~ amount ~ ' as decimal(38, 2)) * ' ~ exchange_rate ~ ', 2)') }}
+    end
 {%- endmacro %}
 
 {# amount × part ÷ whole, rounded to the cent, halves away from zero; null where the whole is nothing.

@@ -6,10 +6,29 @@ companies as (
     select * from {{ ref('stg_companies') }}
 ),
 
+-- Only series with something missing are put in order.
+broken_series as (
+    select series_hash
+    from {{ ref('int_documents') }}
+    where series_hash is not null
+    group by series_hash
+    having max(place) - min(place) >= count(distinct place)
+),
+
+-- Few documents break a rule, so those that cannot are left out first.
 documents as (
     select documents.*
     from {{ ref('int_documents') }} as documents
     inner join companies using (company_id)
+    where
+        documents.status = 'draft'
+        or documents.is_deleted
+        {%- for key in ['reference_hash', 'number_hash'] %}
+        or documents.{{ key }} in (
+            select {{ key }} from {{ ref('int_documents') }} group by {{ key }} having count(*) > 1
+        )
+        {%- endfor %}
+        or documents.series_hash in (select series_hash from broken_series)
 ),
 
 stale as (
@@ -42,9 +61,7 @@ shared_references as (
         reference_hash,
         count(*) as copies,
     from documents
-    where reference_hash in (
-        select reference_hash from {{ ref('int_documents') }} group by reference_hash having count(*) > 1
-    )
+    where reference_hash is not null
     group by company_id, entity, party_id, lower(trim(reference)), reference_hash
     having count(*) > 1
 ),
@@ -100,9 +117,7 @@ shared_numbers as (
         number_hash,
         count(*) as copies,
     from documents
-    where number_hash in (
-        select number_hash from {{ ref('int_documents') }} group by number_hash having count(*) > 1
-    )
+    where number_hash is not null
     group by company_id, entity, number, number_hash
     having count(*) > 1
 ),
@@ -117,15 +132,6 @@ same_number as (
         format('{} records have the number {}.', shared.copies, documents.number) as evidence,
     from documents
     inner join shared_numbers as shared using (company_id, entity, number, number_hash)
-),
-
--- Only series with something missing are put in order.
-broken_series as (
-    select series_hash
-    from {{ ref('int_documents') }}
-    where series_hash is not null
-    group by series_hash
-    having max(place) - min(place) >= count(distinct place)
 ),
 
 steps as (

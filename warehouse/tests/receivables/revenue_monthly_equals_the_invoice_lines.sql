@@ -1,4 +1,4 @@
--- A month's revenue is that of its recognised lines; a year later it is the previous year's.
+-- A touched month's revenue is that of its recognised lines; a year later it is the previous year's.
 with
 
 companies as (
@@ -13,7 +13,12 @@ lines as (
         sum({{ in_company_currency('line_total', 'exchange_rate') }}) as net_revenue,
         sum({{ in_company_currency('tax_amount', 'exchange_rate') }}) as tax,
     from {{ ref('invoice_lines') }}
-    where is_recognised and period is not null
+    where
+        is_recognised and period is not null
+        and (
+            {{ months_to_write('period') }}
+            or {{ months_to_write('cast(period + interval 12 months as date)') }}
+        )
     group by company_id, period
 ),
 
@@ -27,6 +32,7 @@ months as (
         sum(tax) as tax,
         sum(previous_year_net_revenue) as previous_year,
     from {{ ref('revenue_monthly') }}
+    where {{ months_to_write('period') }}
     group by company_id, period
 )
 
@@ -62,9 +68,12 @@ select
 from lines
 inner join companies using (company_id)
 where
-    (lines.company_id, lines.period) not in (select (company_id, period) from months)
-    or (
-        cast(lines.period + interval 12 months as date) <= companies.today
-        and (lines.company_id, cast(lines.period + interval 12 months as date))
-        not in (select (company_id, period) from months)
+    {{ touched('months') }}
+    and (
+        (lines.company_id, lines.period) not in (select (company_id, period) from months)
+        or (
+            cast(lines.period + interval 12 months as date) <= companies.today
+            and (lines.company_id, cast(lines.period + interval 12 months as date))
+            not in (select (company_id, period) from months)
+        )
     )

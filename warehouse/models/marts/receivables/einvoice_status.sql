@@ -1,8 +1,20 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ take_out(touched('invoices') ~ ' or issue is null and hours_to_accept is null') }}",
+) }}
+
+-- What is not accepted yet may become an issue by waiting, so it is written anew every night.
 with
 
 invoices as (
     select * from {{ ref('stg_invoices') }}
-    where not is_deleted and status is distinct from 'draft'
+    where
+        not is_deleted
+        and status is distinct from 'draft'
+        {%- if is_incremental() %}
+        and (company_id, invoice_id) not in (select (company_id, invoice_id) from {{ this }})
+        {%- endif %}
 ),
 
 companies as (

@@ -1,0 +1,124 @@
+{# How a night is shorter than a full build, said once for all models and laws.
+
+   The news are the loads that the last whole build did not have: one that a law stopped leaves them
+   news, so that the next one does the same work, and checks it, again. `int_touched_invoices`,
+   `int_touched_entries` and `int_touched_months` name what they may change.
+
+   A table with a row for each invoice or entry is `incremental`: before it is built, what the news
+   touch is taken out of it; then what is true of that now is put in. All in one transaction, and
+   twice is as good as once.
+
+       config(materialized='incremental', incremental_strategy='append',
+              pre_hook="{{ take_out(touched('invoices')) }}")
+       … where {{ put_in(touched('invoices')) }}
+
+   Tables of months and accounts, and what ages with the day, are built whole: DuckDB adds up millions
+   of rows in less time than it takes to tell which of them count. Laws about single records look at
+   the touched ones, laws about sums at all. What changes everything (a model, a setting, the user's
+   own tables) has the next build begin with an empty file; so does `blsync build --full`. #}
+
+{% macro touched(what) -%}
+    {%- if what == 'invoices' -%}
+    (company_id, invoice_id) in (select (company_id, invoice_id) from {{ ref('int_touched_invoices') }})
+    {%- elif what == 'entries' -%}
+    (company_id, journal_id) in (select (company_id, journal_id) from {{ ref('int_touched_entries') }})
+    {%- elif what == 'months' -%}
+    (company_id, period) in (select (company_id, period) from {{ ref('int_touched_months') }})
+    {%- elif what == 'numbers' -%}
+    (company_id, number) in (
+        select (company_id, coalesce(nullif(invoice_number, ''), invoice_id))
+        from {{ ref('hist_invoices') }}
+        where {{ touched('invoices') }}
+        union all
+        select (company_id, coalesce(nullif(reference, ''), journal_id))
+        from {{ ref('hist_journal_entries') }}
+        where {{ touched('entries') }}
+    )
+    {%- elif what == 'customers' -%}
+    (company_id, coalesce(customer_id, '')) in (
+        select (company_id, coalesce(customer_id, '')) from {{ ref('hist_invoices') }} where {{ touched('invoices') }}
+    )
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro take_out(condition) -%}
+    {%- if is_incremental() -%} delete from {{ this }} where {{ condition }} {%- endif -%}
+{%- endmacro %}
+
+{% macro put_in(condition) -%}
+    {{ condition if is_incremental() else 'true' }}
+{%- endmacro %}
+
+{# Whether an earlier build came to its end, so that only some of the landing is news. #}
+{% macro has_last_build() -%}
+    {%- set found = run_query(
+        "select 1 from duckdb_tables() where schema_name = 'last_build' and table_name = 'loads'"
+    ) if execute else none -%}
+    {{ return(found is not none and found.rows | length > 0) }}
+{%- endmacro %}
+
+{# Condition on `load_id` of a history: the row came by a load that is news. #}
+{% macro is_news() -%}
+    {{ 'load_id not in (select load_id from last_build.loads)' if has_last_build() else 'true' }}
+{%- endmacro %}
+
+{# At the end of a build in which every model was built and every law held: what it knew. #}
+{% macro remember_build(results) %}
+    {%- if execute and flags.WHICH == 'build' %}
+    {%- set nodes = graph.nodes.values() | selectattr('resource_type', 'in', ['model', 'test']) | list -%}
+    {%- set good = results | selectattr('status', 'in', ['success', 'pass', 'warn']) | list -%}
+    {%- if good | length == nodes | length %}
+    create schema if not exists last_build;
+    create or replace table last_build.loads as
+        {%- for entity in [
+            'accounts', 'customers', 'invoices', 'items', 'journal_entries', 'stock', 'stock_adjustments'
+        ] %}
+        select load_id from history.{{ entity }} {{ 'union' if not loop.last }}
+        {%- endfor %};
+    create or replace table last_build.companies as
+        select company_id, today from staging.stg_companies;
+    create or replace table last_build.accounts as
+        {{ chart_columns() }} from finance.accounts;
+    create or replace table last_build.closing_entries as
+        select company_id, journal_id from intermediate.int_closing_entries;
+    {%- endif %}
+    {%- endif %}
+{% endmacro %}
+
+{# What the ledger's rows repeat of an account. #}
+{% macro chart_columns() -%}
+    select company_id, account_id, account_number, account_name, account_type, account_category, account_role
+{%- endmacro %}
+
+{# Whether a line of the ledger lies on or after the day from which its account is written anew. #}
+{% macro is_from_start(company_id, account_id, journal_date) -%}
+    exists (
+        select 1
+        from {{ ref('int_ledger_starts') }} as starts
+        where
+            starts.company_id = {{ company_id }}
+            and starts.account_id = {{ account_id }}
+            and starts.journal_date <= coalesce({{ journal_date }}, date 'infinity')
+    )
+{%- endmacro %}
+
+{# Whether a month is a touched one, or the one a year after it, which compares with it. #}
+{% macro months_to_write(period) -%}
+    (company_id, {{ period }}) in (
+        select (company_id, unnest([period, cast(period + interval 12 months as date)]))
+        from {{ ref('int_touched_months') }}
+    )
+{%- endmacro %}
+
+{# Whether a document of `int_documents` is touched; stock adjustments are few, so all of them are. #}
+{% macro is_touched_document() -%}
+    case entity
+        when 'invoices' then (company_id, record_id) in (
+            select (company_id, invoice_id) from {{ ref('int_touched_invoices') }}
+        )
+        when 'journal_entries' then (company_id, record_id) in (
+            select (company_id, journal_id) from {{ ref('int_touched_entries') }}
+        )
+        else true
+    end
+{%- endmacro %}

@@ -1,0 +1,70 @@
+-- depends_on: {{ ref('stg_companies') }}, {{ ref('int_touched_invoices') }}, {{ ref('int_touched_entries') }}
+-- Months whose sums the news may change: those of touched entries, those of touched invoices whose
+-- revenue is another than before, and those that have begun since.
+with
+
+{%- if not has_last_build() %}
+
+months as (
+    select company_id, cast(date_trunc('month', invoice_date) as date) as period
+    from {{ ref('hist_invoices') }}
+    union
+    select company_id, cast(date_trunc('month', journal_date) as date)
+    from {{ ref('hist_journal_entries') }}
+),
+
+{%- else %}
+
+versions as (
+    select
+        company_id,
+        invoice_id,
+        known_from,
+        load_id,
+        cast(date_trunc('month', invoice_date) as date) as period,
+        hash(
+            is_deleted, status in ('draft', 'cancelled'), invoice_date, customer_id, items,
+            invoice_currency, exchange_rate
+        ) as revenue,
+    from {{ ref('hist_invoices') }}
+    where {{ touched('invoices') }}
+),
+
+changes as (
+    select
+        *,
+        lag(period) over history as period_before,
+        lag(revenue) over history as revenue_before,
+    from versions
+    window history as (partition by company_id, invoice_id order by known_from)
+),
+
+months as (
+    select
+        company_id,
+        unnest([period, period_before]) as period,
+    from changes
+    where revenue is distinct from revenue_before and {{ is_news() }}
+    union
+    select company_id, cast(date_trunc('month', journal_date) as date)
+    from {{ ref('hist_journal_entries') }}
+    where {{ touched('entries') }}
+    union
+    select
+        company_id,
+        cast(unnest(generate_series(
+            cast(date_trunc('month', before.today) as timestamp),
+            cast(companies.today as timestamp),
+            interval 1 month
+        )) as date),
+    from {{ ref('stg_companies') }} as companies
+    inner join last_build.companies as before using (company_id)
+),
+
+{%- endif %}
+
+final as (
+    select * from months where period is not null
+)
+
+select * from final
