@@ -3,9 +3,9 @@
 Synthetic books are written straight to the landing: an invoice has one to three lines and a journal
 entry of three, each day's payments are one entry, so that every law holds. A night brings 0.5 % new
 invoices and pays 0.5 % of the old ones, both dated the day before. A build is `dbt build` as
-`blsync build` runs it: models, laws and all; its memory is the dbt process's peak. Beside it the same
-final SQL of a full build, run directly in DuckDB without dbt and without the laws, and publishing
-the result. Medians of three runs; a million invoices once.
+`blsync build` runs it: models, laws and all; its memory is the dbt process's peak. Beside it the
+same final SQL of a full build, run directly in DuckDB without dbt and without the laws, and
+publishing the result. Medians of three runs; a million invoices once.
 """
 
 from __future__ import annotations
