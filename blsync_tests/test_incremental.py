@@ -71,7 +71,8 @@ def building(
 
 
 def rename_an_account(data: Path, book: Book) -> None:
-    latest = max(book.rows["accounts"], key=lambda row: row["_pulled_at"])
+    live = [row for row in book.rows["accounts"] if row["_op"] == "upsert"]
+    latest = max(live, key=lambda row: row["_pulled_at"])
     renamed = latest | {"name": "Bank of another name", "_load_id": f"{book.company} renamed"}
     renamed["_pulled_at"] += timedelta(days=900)
     renamed["updatedAt"] = renamed["_pulled_at"]

@@ -12,20 +12,12 @@ entries as (
     where entries.is_on_receivables and entries.journal_date <= companies.today
 ),
 
-sides as (
-    select
-        company_id,
-        item_type,
-        item_id,
-        ledger_amount,
-        document_amount,
-    from {{ ref('int_receivable_items') }}
-    union all
-    select company_id, 'payments', null, receivable_amount, 0,
+payments as (
+    select company_id, receivable_amount as ledger_amount, 0 as document_amount
     from entries
     where is_on_cash
     union all
-    select company_id, 'payments', null, 0, -amount_paid,
+    select company_id, 0, -amount_paid
     from {{ ref('int_invoice_versions') }}
     where is_current and is_recognised and coalesce(invoice_date <= today, true)
 ),
@@ -35,10 +27,14 @@ items as (
         company_id,
         item_type,
         item_id,
-        sum(ledger_amount) as ledger_amount,
-        sum(document_amount) as document_amount,
-    from sides
-    group by company_id, item_type, item_id
+        ledger_amount,
+        document_amount,
+    from {{ ref('int_receivable_items') }}
+    union all
+    select company_id, 'payments', null, sum(ledger_amount), sum(document_amount)
+    from payments
+    group by company_id
+    having sum(ledger_amount) <> sum(document_amount)
 ),
 
 final as (
@@ -64,7 +60,6 @@ final as (
         on entries.company_id = items.company_id
         and entries.journal_id = items.item_id
         and items.item_type = 'entry'
-    where items.ledger_amount <> items.document_amount
 )
 
 select * from final
