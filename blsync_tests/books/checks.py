@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any
 
 from books.company import Book, Row, end_of, latest, month_of, ordered
@@ -42,19 +42,18 @@ KEYS = {
 }
 """Table → its key within a company. All rows of these tables are compared."""
 
-APPROXIMATE = {
-    "average_cost": Decimal("0.0000006"),
-    "avg_days_to_pay": Decimal("0.006"),
-    "days_of_cover": Decimal("0.06"),
-    "dso": Decimal("0.06"),
+DECIMALS = {
+    "average_cost": 6,
+    "avg_days_to_pay": 2,
+    "days_of_cover": 1,
+    "dso": 1,
     **dict.fromkeys(
         ("credit_used_pct", "pct_of_revenue", "gross_margin_pct", "net_margin_pct", "margin_pct",
          "overdue_pct", "over_90_pct"),
-        Decimal("0.00006"),
+        4,
     ),
 }  # fmt: skip
-"""Column → by how much a quotient may be off, beside a part in 10^14."""
-
+"""Column of quotients → to how many decimals they are rounded, halves away from zero."""
 
 Ask = Callable[[str], list[tuple[Any, ...]]]
 
@@ -85,9 +84,14 @@ def told(names: Iterable[str], key: Key) -> str:
 
 
 def is_same(column: str, expected: Any, got: Any) -> bool:
-    if column not in APPROXIMATE or expected is None or got is None:
-        return bool(expected == got)
-    return abs(expected - got) <= APPROXIMATE[column] + abs(expected) / 10**14
+    if column in DECIMALS and expected is not None:
+        expected = round_half_up(expected, DECIMALS[column])
+    return bool(expected == got)
+
+
+def round_half_up(value: Decimal, decimals: int) -> Decimal:
+    with localcontext(prec=60):
+        return value.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
 
 
 def statements(books: list[Book], ask: Ask) -> Iterator[str]:

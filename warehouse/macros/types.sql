@@ -8,9 +8,20 @@
 
 {% macro unit_cost(expression) -%} cast({{ expression }} as decimal(18, 6)) {%- endmacro %}
 
-{# In hundredths; null where there is nothing to be a share of, or a share beyond all meaning. #}
+{# In hundredths; null where there is nothing to be a share of. #}
 {% macro percent(part, whole) -%}
-    try_cast(100 * cast({{ part }} as decimal(38, 2)) / nullif({{ whole }}, 0) as decimal(18, 4))
+    {{ quotient('100 * cast(' ~ part ~ ' as decimal(38, 2))', whole, 4) }}
+{%- endmacro %}
+
+{# numerator ÷ denominator with so many decimals; null where there is nothing to divide by, or the
+   quotient is beyond all meaning. #}
+{% macro quotient(numerator, denominator, decimals) -%}
+    {%- set scaled = [] -%}
+    {%- for factor in [numerator, denominator] -%}
+        {%- do scaled.append('cast(10000 * cast(' ~ factor ~ ' as decimal(38, 4)) as hugeint)') -%}
+    {%- endfor -%}
+    {%- set numerator = scaled[0] ~ ' * ' ~ 10 ** decimals -%}
+    try_cast({{ divided(numerator, scaled[1]) }} * 0.{{ '0' * (decimals - 1) }}1 as decimal(18, {{ decimals }}))
 {%- endmacro %}
 
 {# An instant as a plain timestamp that reads in UTC: the type that every analyst's tool knows. #}
@@ -34,17 +45,21 @@
     end
 {%- endmacro %}
 
-{# amount × part ÷ whole, rounded to the cent, halves away from zero; null where the whole is nothing.
-   In whole cents, because division makes binary fractions of decimals. #}
+{# amount × part ÷ whole, rounded to the cent; null where the whole is nothing. #}
 {% macro share(amount, part, whole) -%}
-    {%- set parts = [] -%}
+    {%- set cents = [] -%}
     {%- for factor in [amount, part, whole] -%}
-        {%- do parts.append('cast(100 * cast(' ~ factor ~ ' as decimal(38, 2)) as hugeint)') -%}
+        {%- do cents.append('cast(100 * cast(' ~ factor ~ ' as decimal(38, 2)) as hugeint)') -%}
     {%- endfor -%}
-    {%- set product = parts[0] ~ ' * ' ~ parts[1] -%}
-    {%- set divisor = 'nullif(' ~ parts[2] ~ ', 0)' -%}
+    {{ divided(cents[0] ~ ' * ' ~ cents[1], cents[2]) }} * 0.01
+{%- endmacro %}
+
+{# One whole number by another, halves away from zero; null where that is nothing. DuckDB's own
+   division makes binary fractions of decimals. #}
+{% macro divided(numerator, denominator) -%}
     cast(
-        sign({{ product }}) * sign({{ divisor }})
-        * ((2 * abs({{ product }}) + abs({{ divisor }})) // (2 * abs({{ divisor }}))) as decimal(36, 0)
-    ) * 0.01
+        sign({{ numerator }}) * sign({{ denominator }})
+        * ((2 * abs({{ numerator }}) + abs({{ denominator }})) // (2 * abs(nullif({{ denominator }}, 0))))
+        as decimal(36, 0)
+    )
 {%- endmacro %}

@@ -33,9 +33,10 @@ payments as (
     select
         company_id,
         cast(date_trunc('month', last_payment_date) as date) as period,
-        avg(date_diff('day', invoice_date, last_payment_date)) as avg_days_to_pay,
+        sum(date_diff('day', invoice_date, last_payment_date)) as days_to_pay,
+        count(invoice_date) as paid_count,
     from {{ ref('invoices') }}
-    where is_recognised and amount_due <= 0 and total > 0
+    where is_recognised and amount_due <= 0 and total > 0 and last_payment_date is not null
     group by company_id, date_trunc('month', last_payment_date)
 ),
 
@@ -78,14 +79,14 @@ final as (
         balances.closing_ar,
         case
             when balances.has_begun and balances.quarter_sales > 0
-                then try_cast(
-                    cast(balances.closing_ar as decimal(38, 2)) * balances.quarter_days
-                    / balances.quarter_sales as decimal(18, 1)
-                )
+                then {{ quotient(
+                    'cast(balances.closing_ar as decimal(38, 2)) * balances.quarter_days',
+                    'balances.quarter_sales', 1
+                ) }}
         end as dso,
         {{ percent('agings.overdue', 'agings.outstanding') }} as overdue_pct,
         {{ percent('agings.over_90', 'agings.outstanding') }} as over_90_pct,
-        cast(payments.avg_days_to_pay as decimal(18, 2)) as avg_days_to_pay,
+        {{ quotient('payments.days_to_pay', 'payments.paid_count', 2) }} as avg_days_to_pay,
         balances.currency,
         balances.built_at,
     from balances

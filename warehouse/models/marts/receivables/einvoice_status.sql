@@ -46,7 +46,7 @@ final as (
         state,
         einvoice_submitted_at as submitted_at,
         einvoice_accepted_at as accepted_at,
-        cast(case when state = 'accepted' then seconds_to_accept end / 3600.0 as decimal(18, 2))
+        case when state = 'accepted' then {{ quotient('seconds_to_accept', '3600', 2) }} end
             as hours_to_accept,
         einvoice_uuid as uuid,
         case

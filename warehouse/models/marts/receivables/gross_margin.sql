@@ -24,7 +24,7 @@ averages as (
     select
         company_id,
         item_id,
-        try_cast(sum(stock_value) / sum(current_stock) as decimal(18, 6)) as average_cost,
+        {{ quotient('sum(stock_value)', 'sum(current_stock)', 6) }} as average_cost,
     from {{ ref('stg_stock') }}
     where not is_deleted
     group by company_id, item_id

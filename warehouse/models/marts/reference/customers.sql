@@ -29,9 +29,11 @@ sales as (
             when invoice_date > today - interval 12 months and invoice_date <= today
                 then {{ in_company_currency('subtotal', 'exchange_rate') }}
         end) as revenue_12m,
-        avg(case
-            when amount_due <= 0 and total > 0 then date_diff('day', invoice_date, last_payment_date)
-        end) as avg_days_to_pay,
+        {%- set days_to_pay %}
+            case when amount_due <= 0 and total > 0 then date_diff('day', invoice_date, last_payment_date) end
+        {%- endset %}
+        sum({{ days_to_pay }}) as days_to_pay,
+        count({{ days_to_pay }}) as paid_count,
     from invoices
     group by company_id, customer_id
 ),
@@ -70,7 +72,7 @@ final as (
         cast(coalesce(sales.invoice_count, 0) as integer) as invoice_count,
         {{ money('coalesce(sales.revenue_total, 0)') }} as revenue_total,
         {{ money('coalesce(sales.revenue_12m, 0)') }} as revenue_12m,
-        cast(sales.avg_days_to_pay as decimal(18, 2)) as avg_days_to_pay,
+        {{ quotient('sales.days_to_pay', 'sales.paid_count', 2) }} as avg_days_to_pay,
         cast(date_diff('day', sales.last_invoice_date, companies.today) as integer)
             as days_since_last_invoice,
         customers.is_deleted,

@@ -30,7 +30,7 @@ final as (
         stock.item_id,
         items.item_code,
         {{ quantity('stock.quantity') }} as quantity,
-        try_cast(stock.stock_value / nullif(stock.quantity, 0) as decimal(18, 6)) as average_cost,
+        {{ quotient('stock.stock_value', 'stock.quantity', 6) }} as average_cost,
         {{ money('stock.stock_value') }} as stock_value,
         companies.currency,
         companies.built_at,

@@ -58,9 +58,7 @@ final as (
         end as alert,
         case
             when sold.quantity > 0
-                then try_cast(
-                    90 * greatest(on_hand.total_current, 0) / sold.quantity as decimal(18, 1)
-                )
+                then {{ quotient('90 * greatest(on_hand.total_current, 0)', 'sold.quantity', 1) }}
         end as days_of_cover,
         companies.currency,
         companies.built_at,
