@@ -11,14 +11,17 @@ import fcntl
 import json
 import os
 import shutil
+import sys
 import tempfile
 import time
 import uuid
+from array import array
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 import msgspec
@@ -26,7 +29,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from blsync.entity import Entity
 from blsync.errors import InputFileError, StorageError
@@ -34,6 +36,18 @@ from blsync.records import KEY_SEPARATOR, Fingerprints, Versions, fingerprint, k
 
 # Arrow's own pool keeps what was freed: a pull of a million invoices then takes a quarter more.
 pa.set_memory_pool(pa.system_memory_pool())
+
+
+def _hide_pandas(name: str, *_: object) -> None:
+    if name == "pandas":
+        raise ModuleNotFoundError(name)
+
+
+# At its first array pyarrow brings pandas, where there is one: half a second and 60 MB of which we
+# use nothing. Whoever asks for pandas later, `to_pandas` for one, still gets it.
+sys.meta_path.insert(0, SimpleNamespace(find_spec=_hide_pandas))
+pa.array([None])
+del sys.meta_path[0]
 
 ROW_GROUP = 4 * 2**20
 """Bytes in memory of a row group: some 1,500 invoices. Compaction makes larger ones."""
@@ -52,6 +66,8 @@ FOOTER = b"blsync"
 """Under this key a file's footer holds, as JSON, what the ledger knows of its load."""
 _TIME = pa.timestamp("us", "UTC")
 _KEYS = pa.schema([("key", pa.string()), ("pulled_at", _TIME), ("at", _TIME)])
+_UPSERTS = pc.field("_op") == "upsert"
+_DELETES = pc.field("_op") == "delete"
 QUARANTINE = pa.schema(
     [
         pa.field("_payload", pa.string()),
@@ -170,7 +186,7 @@ class Lake:
         columns = ["_payload", "_pulled_at", *entity.key]
         deleted = self._deleted(entity, company_id)
         versions = Versions()
-        for batch in self._batches(entity, company_id, columns, recent & _of_kind("upsert")):
+        for batch in self._batches(entity, company_id, columns, recent & _UPSERTS):
             payloads, times, *parts = (column.to_pylist() for column in batch.columns)
             keys = list(map(KEY_SEPARATOR.join, zip(*parts, strict=True)))
             gone = [
@@ -191,7 +207,7 @@ class Lake:
         """
         columns = [*entity.key, "_pulled_at", entity.created_field]
         parts = [_KEYS.empty_table()]
-        for batch in self._batches(entity, company_id, columns, _of_kind("upsert")):
+        for batch in self._batches(entity, company_id, columns, _UPSERTS):
             key = pc.binary_join_element_wise(*batch.columns[:-2], KEY_SEPARATOR)
             parts.append(pa.table([key, *batch.columns[-2:]], schema=_KEYS))
         rows = (
@@ -213,21 +229,17 @@ class Lake:
     def held_count(self, entity: Entity, company_id: str) -> int:
         """Return how many records `held_keys` has, in 8 bytes of memory for each."""
         deleted = self._deleted(entity, company_id)
-        parts = [np.empty(0, np.uint64)]
-        for batch in self._batches(
-            entity, company_id, [*entity.key, "_pulled_at"], _of_kind("upsert")
-        ):
-            joined = pc.binary_join_element_wise(*batch.columns[:-1], KEY_SEPARATOR)
-            if deleted:
-                pulled = zip(joined.to_pylist(), batch.columns[-1].to_pylist(), strict=True)
-                joined = joined.filter(
-                    pa.array([k not in deleted or at > deleted[k] for k, at in pulled], pa.bool_())
-                )
-            parts.append(_hashed(joined))
-        known = np.unique(np.concatenate(parts))
+        hashes = array("Q")
+        for batch in self._batches(entity, company_id, [*entity.key, "_pulled_at"], _UPSERTS):
+            *parts, times = (column.to_pylist() for column in batch.columns)
+            pulled = zip(map(KEY_SEPARATOR.join, zip(*parts, strict=True)), times, strict=True)
+            live = (key for key, at in pulled if key not in deleted or at > deleted[key])
+            hashes.extend(fingerprint(key.encode()) for key in live)
         odd = self._quarantined_keys(entity, company_id, deleted)
-        others = _hashed(pa.array(sorted(odd), pa.string()))
-        return len(known) + int(np.count_nonzero(~np.isin(others, known)))
+        hashes.extend(fingerprint(key.encode()) for key in odd)
+        known = np.frombuffer(hashes, np.uint64)
+        known.sort()
+        return len(known) - int(np.count_nonzero(known[1:] == known[:-1]))
 
     def _quarantined_keys(
         self, entity: Entity, company_id: str, deleted: Mapping[str, datetime]
@@ -243,7 +255,7 @@ class Lake:
 
     def keys_dated(self, entity: Entity, company_id: str, first: date, last: date) -> pa.Array:
         """Return the keys of the live records held of which a version has a `date` in between."""
-        dated = (pc.field("date") >= first) & (pc.field("date") <= last) & _of_kind("upsert")
+        dated = (pc.field("date") >= first) & (pc.field("date") <= last) & _UPSERTS
         parts = [pa.array([], pa.string())]
         for batch in self._batches(entity, company_id, list(entity.key), dated):
             parts.append(pc.binary_join_element_wise(*batch.columns, KEY_SEPARATOR))
@@ -323,21 +335,26 @@ class Lake:
         self, entity: Entity, company_id: str, columns: list[str], wanted: pc.Expression
     ) -> Iterator[pa.RecordBatch]:
         """Read landed rows, a few at a time: a payload is large and there may be millions."""
-        import pyarrow.dataset as ds  # brings pandas, which every command would wait for
+        import pyarrow.dataset as ds  # here, because few commands need it and all would wait for it
 
         folder = self.folder("landing", entity, company_id)
         if not folder.exists():
             return
         landed = ds.dataset(folder, format="parquet", schema=entity.schema)
         yield from landed.to_batches(
-            columns, filter=wanted, batch_size=BATCH, batch_readahead=1, fragment_readahead=1
+            columns,
+            filter=wanted,
+            batch_size=BATCH,
+            batch_readahead=1,
+            fragment_readahead=1,
+            use_threads=False,  # each takes memory of its own
         )
 
     def _deleted(self, entity: Entity, company_id: str) -> dict[str, datetime]:
         """Return when each record that has a delete row was last found gone, by key."""
         found: dict[str, datetime] = {}
         columns = ["_pulled_at", *entity.key]
-        for batch in self._batches(entity, company_id, columns, _of_kind("delete")):
+        for batch in self._batches(entity, company_id, columns, _DELETES):
             times, *keys = (column.to_pylist() for column in batch.columns)
             for at, key in zip(
                 times, map(KEY_SEPARATOR.join, zip(*keys, strict=True)), strict=True
@@ -366,24 +383,10 @@ def read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
     return table.column_names, rows
 
 
-def _hashed(keys: pa.Array) -> NDArray[np.uint64]:
-    from pandas.util import hash_array  # for the reason that `_batches` has
-
-    hashes: NDArray[np.uint64] = hash_array(
-        keys.to_numpy(zero_copy_only=False).astype(object), categorize=False
-    )
-    return hashes
-
-
 def _filtered_by(entity: Entity) -> list[str]:
     feeds = (feed.change_field for feed in entity.feeds)
     names = {*entity.key, *feeds, entity.created_field, "date", "_op", "_pulled_at"}
     return sorted(names & set(entity.schema.names))
-
-
-def _of_kind(op: str) -> pc.Expression:
-    # Made where it is used: a literal brings pandas, which every command would wait for.
-    return pc.field("_op") == op
 
 
 @asynccontextmanager
