@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 3000
-WORKERS ?= 2
+# More than two cores have: many tests wait for a server or a lock.
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test ui ui-demo check format bench lock clean
@@ -28,7 +29,7 @@ demo: install ## the whole job against a local BigLedger, about two minutes
 	$(BIN)/blsync demo
 
 test: install ## every test, against the sandbox over real sockets
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 ui: install ## Dagster's UI on loopback (PORT=3000)
 	$(BIN)/python -m blsync.cli ui --port $(PORT)

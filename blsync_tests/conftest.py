@@ -18,6 +18,18 @@ from blsync import settings
 from blsync.sandbox import Handle, Options, running
 from blsync.settings import Settings
 
+LONGEST = (
+    "test_cli.py", "test_history.py", "test_backfill.py", "test_demo.py", "test_nightly.py",
+    "test_incremental.py", "test_plan.py", "test_pull.py", "test_upkeep.py", "test_push_matrix.py",
+    "test_push_dagster.py", "test_nights.py", "test_books.py", "test_mutations.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no worker is left with one at the end."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
+
 
 class Server(Protocol):
     """A sandbox's handle, or a tiny server."""

@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -148,12 +149,33 @@ def test_the_first_sync_lands_everything_and_ties_out_to_the_cent(first_sync, en
     assert all(value == 0 for value in off.values())
 
 
-def test_a_second_sync_costs_one_request_a_feed_and_lands_nothing(first_sync, env, sandbox):
+def test_a_second_sync_costs_one_request_a_feed_lands_nothing_and_blocks_no_reader(
+    first_sync, env, sandbox
+):
     control = sandbox.base_url.removesuffix("/v1") + "/sandbox"
     httpx.post(f"{control}/reset-stats")
-    done = blsync("sync", "--json", env=env)
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    published = f"{env['BLSYNC_DATA']}/blsync.duckdb"
+    look = (
+        "select (select count(*) from finance.general_ledger), "
+        "(select count(*) from duckdb_tables() where schema_name = 'finance')"
+    )
+    with duckdb.connect(published, read_only=True) as held:
+        before = held.execute(look).fetchone()
+        command = [sys.executable, "-m", "blsync.cli", "sync", "--json"]
+        sync = subprocess.Popen(
+            command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        looks = 0
+        while sync.poll() is None:
+            with duckdb.connect(published, read_only=True) as db:
+                assert db.execute(look).fetchone() == before
+            looks += 1
+            time.sleep(0.02)
+        stdout, stderr = sync.communicate()
+        assert sync.returncode == 0, stderr
+        assert looks > 1
+        assert held.execute(look).fetchone() == before
+    report = json.loads(stdout)
     feeds = sum(len(entity.feeds) for entity in ENTITIES.values())
     assert report["requests"] == httpx.get(f"{control}/stats").json()["requests"] == feeds
     assert sum(entity["rows"] for entity in report["entities"].values()) == 0
@@ -271,32 +293,6 @@ def test_the_published_file_is_in_a_storage_version_that_older_duckdb_opens(firs
             "select tags from duckdb_databases() where database_name = 'blsync'"
         ).fetchone()
     assert tags["storage_version"].startswith("v1.0.0")
-
-
-def test_readers_are_never_blocked_by_a_build_and_never_see_half_of_it(first_sync, env):
-    published = f"{env['BLSYNC_DATA']}/blsync.duckdb"
-    held = duckdb.connect(published, read_only=True)
-    look = (
-        "select (select count(*) from finance.general_ledger), "
-        "(select count(*) from duckdb_tables() where schema_name = 'finance')"
-    )
-    before = held.execute(look).fetchone()
-    build = subprocess.Popen(
-        [sys.executable, "-m", "blsync.cli", "build"],
-        env=env,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    looks = 0
-    while build.poll() is None:
-        with duckdb.connect(published, read_only=True) as db:
-            assert db.execute(look).fetchone() == before
-        looks += 1
-    assert build.returncode == 0, build.stderr.read()
-    assert looks > 1
-    assert held.execute(look).fetchone() == before
-    held.close()
 
 
 def test_a_build_that_breaks_a_law_leaves_the_published_marts_as_they_were(

@@ -314,7 +314,7 @@ def test_several_companies_are_added_up_and_listed(tmp_path, environment, config
     assert document["minutes"] == max(part["minutes"] for part in parts.values())
 
 
-def test_the_command_plans_what_the_sync_command_then_uses(tmp_path, configure, sandbox):
+def test_the_command_plans_what_the_sync_command_then_uses(tmp_path, sandbox):
     start = str(datetime.now(UTC).date() - timedelta(days=1))
     env = environment(tmp_path, sandbox.base_url, BLSYNC_START=start)
     done = blsync("plan", "--json", env=env)
@@ -323,15 +323,6 @@ def test_the_command_plans_what_the_sync_command_then_uses(tmp_path, configure, 
     table = blsync("plan", env=env).stdout
     assert "invoices" in table
     assert "minutes" in table
-    done = blsync("sync", "--json", env=env)
-    assert done.returncode == 0, done.stderr
-    spent = json.loads(done.stdout)["requests"]
-    assert abs(document["requests"] - spent) <= 0.05 * spent
-
-    loaded = configure(sandbox, BLSYNC_DATA=str(tmp_path))
-    day = datetime.now(loaded.zone).date()
-    publish(loaded, [("trial_balance", day, "a:debit", 5, "fail", False)])
-    document = json.loads(blsync("plan", "--json", env=env).stdout)
     done = blsync("sync", "--json", env=env)
     assert done.returncode == 0, done.stderr
     spent = json.loads(done.stdout)["requests"]
