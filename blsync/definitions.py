@@ -11,7 +11,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,8 @@ from dagster_dbt import (
     DbtCliResource,
     dbt_assets,
 )
+from dagster_dbt.compat import DBT_PYTHON_VERSION
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
-from packaging.version import Version
 
 from blsync import differences, marts, reconcile, report, settings, upkeep
 from blsync.abreast import INTERRUPTED, abreast
@@ -299,8 +298,8 @@ class Dbt(DbtCliResource):
     """
 
     @cached_property
-    def _cli_version(self) -> Version:
-        return Version(version("dbt-core"))
+    def _cli_version(self) -> Any:
+        return DBT_PYTHON_VERSION
 
     def _initialize_dbt_core_adapter(self, args: object) -> Any:
         return None

@@ -115,9 +115,6 @@ def wrong_in(books: list[Book], ask: Ask) -> list[str]:
     return [line for name in CHECKS for line in wrong(name, books, expected, ask)]
 
 
-# --- what such books have found -------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("amount", "part", "whole", "expected"),
     [

@@ -361,8 +361,6 @@ TestNights.settings = settings(
     suppress_health_check=list(HealthCheck),
 )
 
-# --- what such nights, and thinking about them, have found ----------------------------------------
-
 
 def test_what_a_pull_leaves_that_was_killed_once_its_load_had_landed_goes_with_the_next(
     configure, module_sandbox, tmp_path

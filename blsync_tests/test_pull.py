@@ -272,9 +272,6 @@ def test_cursors_that_expire_in_the_middle_cost_no_record(configure):
     assert len(landed(loaded, "invoices")) == result.rows == 350
 
 
-# --- one entity fails, the others land ------------------------------------------------------------
-
-
 def test_a_bad_key_stops_at_once_and_shows_nowhere(configure, sandbox):
     secret = "blg_test_sk_wrong_and_secret"
     loaded = configure(sandbox, BIGLEDGER_API_KEY=secret)
@@ -317,8 +314,6 @@ def test_a_spent_hour_ends_the_pull_and_the_next_goes_on(configure, sandbox):
     assert_in_step(loaded, sandbox, "accounts")
     assert result.requests <= 3
 
-
-# --- killed ---------------------------------------------------------------------------------------
 
 PULL = (
     "from blsync import settings; from blsync.entities import select; from blsync.pull import pull;"
@@ -425,9 +420,6 @@ def test_two_pulls_at_once_land_the_window_once(configure, sandbox):
     for name in ("invoices", "items"):
         assert sorted(r[name].rows for r in both) == [0, len(on_server(sandbox, name))]
         assert len(landed(loaded, name)) == len(on_server(sandbox, name))
-
-
-# --- servers that break the contract --------------------------------------------------------------
 
 
 def walk_of(pages: dict[str | None, Reply]) -> Callable[[Asked], Reply]:
@@ -546,9 +538,6 @@ def test_a_version_that_comes_twice_lands_once_and_a_newer_one_beside_it(configu
     loaded = configure(tiny_server(walk_of(pages)))
     run(loaded, "customers")
     assert [row["id"] for row in landed(loaded, "customers")] == ["c1", "c2", "c1"]
-
-
-# --- the disk -------------------------------------------------------------------------------------
 
 
 def test_a_folder_that_cannot_be_written_fails_its_entity_alone(configure, sandbox):
