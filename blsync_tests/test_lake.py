@@ -281,3 +281,17 @@ def test_a_full_disk_is_a_storage_error_and_leaves_nothing_half_landed(lake, wha
     assert done.returncode == 7, done.stderr
     assert "Free some room" in done.stdout
     assert [name for name in files(lake) if not name.startswith("spool/")] == []
+
+
+def test_pandas_stays_out_until_somebody_asks_for_it():
+    # In a process of its own: whether pyarrow has looked for pandas is decided once.
+    program = (
+        "import sys, blsync.lake, pyarrow as pa\n"
+        "table = pa.table({'a': [1]})\n"
+        "assert 'pandas' not in sys.modules\n"
+        "assert table.to_pandas()['a'].sum() == 1\n"
+        "import pandas as pd\n"
+        "assert pa.array(pd.Series([1, 2])).to_pylist() == [1, 2]\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
