@@ -8,7 +8,7 @@ files is derived from the model, so a field is declared once.
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -105,6 +105,19 @@ class Entity:
         return msgspec.json.Decoder(_strict(self.model), strict=False)
 
     @cached_property
+    def outline_decoder(self) -> msgspec.json.Decoder[Any]:
+        """As `strict_decoder`, but looks only at what Arrow's own reader of JSON lets pass: unknown
+        fields, empty ids, dates and times cut short. The other values stay as they came.
+        """
+        return msgspec.json.Decoder(_strict(self.model, _is_outlined))
+
+    @cached_property
+    def json_schema(self) -> pa.Schema:
+        """What Arrow's own reader of JSON can read of a record: no free form, dates as text."""
+        fields = _fields(self.model, {**_PLAIN, date: pa.string()})
+        return pa.schema(field for field in fields if not field.metadata)
+
+    @cached_property
     def created_field(self) -> str:
         """Name of the time that says where a record stands among all: it never moves if it can."""
         names = self.model.__struct_encode_fields__
@@ -132,20 +145,28 @@ FREE_FORM = {b"blsync": b"json"}
 """Metadata of an Arrow field that holds JSON of any shape as text."""
 
 
-def _strict(hint: Any) -> Any:
-    """Return the model (or a hint that names models) with unknown fields forbidden."""
+def _is_outlined(hint: Any) -> bool:
+    return hint in (date, datetime, Key, type(None))
+
+
+def _strict(hint: Any, is_typed: Callable[[Any], bool] = lambda _: True) -> Any:
+    """Return the model (or a hint that names models) with unknown fields forbidden.
+
+    A value whose hint is not `is_typed` is left as it comes.
+    """
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return Union[tuple(_strict(a) for a in arguments)]  # noqa: UP007 (made at run time)
+        parts = tuple(_strict(a, is_typed) for a in arguments)
+        return FreeForm if FreeForm in parts else Union[parts]  # noqa: UP007 (made at run time)
     if origin is list:
-        return types.GenericAlias(list, (_strict(arguments[0]),))
+        return types.GenericAlias(list, (_strict(arguments[0], is_typed),))
     if not (isinstance(hint, type) and issubclass(hint, Record)):
-        return hint
+        return hint if is_typed(hint) else FreeForm
     hints = get_type_hints(hint, include_extras=True)
     fields = [
-        (f.name, _strict(hints[f.name]), f.default)
+        (f.name, _strict(hints[f.name], is_typed), f.default)
         if f.default is not msgspec.NODEFAULT
-        else (f.name, _strict(hints[f.name]))
+        else (f.name, _strict(hints[f.name], is_typed))
         for f in msgspec.structs.fields(hint)
     ]
     return msgspec.defstruct(
@@ -153,24 +174,24 @@ def _strict(hint: Any) -> Any:
     )
 
 
-def _fields(model: type[Record]) -> list[pa.Field]:
+def _fields(model: type[Record], plain: Mapping[Any, pa.DataType] = _PLAIN) -> list[pa.Field]:
     hints = get_type_hints(model, include_extras=True)
     names = zip(model.__struct_fields__, model.__struct_encode_fields__, strict=True)
     return [
-        pa.field(encoded, _arrow_type(hint), metadata=FREE_FORM if hint is FreeForm else None)
+        pa.field(encoded, _arrow_type(hint, plain), metadata=FREE_FORM if hint is FreeForm else None)
         for encoded, hint in ((encoded, hints[name]) for name, encoded in names)
     ]
 
 
-def _arrow_type(hint: Any) -> pa.DataType:
+def _arrow_type(hint: Any, plain: Mapping[Any, pa.DataType]) -> pa.DataType:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return _arrow_type(next(a for a in arguments if a is not type(None)))
+        return _arrow_type(next(a for a in arguments if a is not type(None)), plain)
     if origin is Annotated:
         extra = next((m.extra for m in arguments[1:] if isinstance(m, Meta) and m.extra), None)
-        return pa.decimal128(PRECISION, extra["scale"]) if extra else _arrow_type(arguments[0])
+        return pa.decimal128(PRECISION, extra["scale"]) if extra else _arrow_type(arguments[0], plain)
     if origin is list:
-        return pa.list_(_arrow_type(arguments[0]))
+        return pa.list_(_arrow_type(arguments[0], plain))
     if isinstance(hint, type) and issubclass(hint, Record):
-        return pa.struct(_fields(hint))
-    return _PLAIN[hint]
+        return pa.struct(_fields(hint, plain))
+    return plain[hint]

@@ -14,9 +14,10 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.json as pj
 from msgspec.structs import astuple
 
-from blsync.entity import Entity, Record
+from blsync.entity import LOAD_COLUMNS, Entity, Record
 
 UNTYPED = (msgspec.MsgspecError, UnicodeDecodeError, OverflowError, RecursionError)
 """Raised by a record that cannot be typed."""
@@ -25,6 +26,8 @@ KEY_SEPARATOR = "\x1f"
 _UNFIT = (pa.ArrowInvalid, OverflowError, UnicodeDecodeError)
 """Raised by a value that its column cannot hold."""
 _RECENT = 65_536
+_LARGEST_BLOCK = 2**30
+"""Bytes that Arrow reads at a time, at most: it counts them in 31 bits."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,10 @@ def type_records(
     Those that cannot be typed are added to `rejects`, as rows of the quarantine; the names of
     fields that the model does not know to `unknown` (`items[].weight` for a nested one).
     """
+    try:
+        return _read_together(entity, company_id, load_id, batch)
+    except (*UNTYPED, *_UNFIT):  # something is odd: one by one, then
+        pass
     records, kept = [], []
     for received in batch:
         try:
@@ -210,8 +217,15 @@ def _table(
     entity: Entity, company_id: str, load_id: str, records: list[Any], batch: list[Received]
 ) -> pa.Table:
     """Build the table column by column, which takes half the time of doing it row by row."""
-    count = len(records)
-    load: list[Sequence[Any]] = [
+    load = _load_columns(company_id, load_id, batch)
+    columns = _transposed(records, len(entity.schema) - len(load))
+    arrays = [_array(values, field) for values, field in zip(columns, entity.schema, strict=False)]
+    return pa.Table.from_arrays([*arrays, *load], schema=entity.schema)
+
+
+def _load_columns(company_id: str, load_id: str, batch: list[Received]) -> list[pa.Array]:
+    count = len(batch)
+    columns: list[Sequence[Any]] = [
         [company_id] * count,
         [load_id] * count,
         [received.pulled_at for received in batch],
@@ -219,9 +233,33 @@ def _table(
         ["upsert"] * count,
         [str(received.payload, "utf-8") for received in batch],
     ]
-    columns = [*_transposed(records, len(entity.schema) - len(load)), *load]
-    arrays = [_array(values, field) for values, field in zip(columns, entity.schema, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=entity.schema)
+    return [_array(values, field) for values, field in zip(columns, LOAD_COLUMNS, strict=True)]
+
+
+def _read_together(
+    entity: Entity, company_id: str, load_id: str, batch: list[Received]
+) -> pa.Table:
+    """Have Arrow read records of which none is odd: three times as fast, and beside other work.
+
+    It is as exact as `_typed` and stricter, but for what the outline looks at: so it raises where
+    one by one there would be something to reject, to convert or to report.
+    """
+    payloads = [received.payload for received in batch]
+    outlines = list(map(entity.outline_decoder.decode, payloads))
+    load = _load_columns(company_id, load_id, batch)
+    text = b"\n".join(payloads)
+    read = pj.read_json(
+        pa.BufferReader(text),
+        pj.ReadOptions(use_threads=False, block_size=min(len(text) + 1, _LARGEST_BLOCK)),
+        pj.ParseOptions(entity.json_schema, unexpected_field_behavior="ignore"),
+    )
+    columns = [
+        _array(list(map(attrgetter(name), outlines)), field)
+        if field.metadata
+        else read[field.name].cast(field.type)
+        for name, field in zip(entity.model.__struct_fields__, entity.schema, strict=False)
+    ]
+    return pa.Table.from_arrays([*columns, *load], schema=entity.schema)
 
 
 def _transposed(records: Sequence[Any], width: int) -> list[Sequence[Any]]:
