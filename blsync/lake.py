@@ -229,15 +229,16 @@ class Lake:
     def held_count(self, entity: Entity, company_id: str) -> int:
         """Return how many records `held_keys` has, in 8 bytes of memory for each."""
         deleted = self._deleted(entity, company_id)
-        hashes = array("Q")
+        hashes = array("q")
         for batch in self._batches(entity, company_id, [*entity.key, "_pulled_at"], _UPSERTS):
-            *parts, times = (column.to_pylist() for column in batch.columns)
-            pulled = zip(map(KEY_SEPARATOR.join, zip(*parts, strict=True)), times, strict=True)
-            live = (key for key, at in pulled if key not in deleted or at > deleted[key])
-            hashes.extend(fingerprint(key.encode()) for key in live)
-        odd = self._quarantined_keys(entity, company_id, deleted)
-        hashes.extend(fingerprint(key.encode()) for key in odd)
-        known = np.frombuffer(hashes, np.uint64)
+            *parts, times = batch.columns
+            keys = map(KEY_SEPARATOR.join, zip(*(part.to_pylist() for part in parts), strict=True))
+            if deleted:
+                pulled = zip(keys, times.to_pylist(), strict=True)
+                keys = (key for key, at in pulled if key not in deleted or at > deleted[key])
+            hashes.extend(map(hash, keys))
+        hashes.extend(map(hash, self._quarantined_keys(entity, company_id, deleted)))
+        known = np.frombuffer(hashes, np.int64)
         known.sort()
         return len(known) - int(np.count_nonzero(known[1:] == known[:-1]))
 

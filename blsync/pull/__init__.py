@@ -7,6 +7,7 @@ its file is in the lake. Killed at any moment, the next run goes on from what co
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -115,9 +116,12 @@ def _opened(
     require_credentials(company)
     lake = Lake(settings.data)
     ledger = Ledger(settings.ledger_url)
+    # The collector would look through all that was ever imported, for every few pages once.
+    gc.freeze()
     try:
         yield _Pulling(settings, company, ledger, lake, wait, progress, say)
     finally:
+        gc.unfreeze()
         ledger.close()
 
 
