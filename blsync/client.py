@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 import msgspec
@@ -290,6 +290,8 @@ class Client:
         content: bytes | None = None,
     ) -> Answer:
         what = f"{method} {path}"
+        # httpx would take three times as long to put them together.
+        target = f"{path}?{urlencode(params)}" if params else path
         refused = ""
         for _ in range(REFUSALS):
             request_id = uuid.uuid4().hex
@@ -301,7 +303,7 @@ class Client:
             sent_at = time.monotonic()
             try:
                 response = await self._http.request(
-                    method, path, params=params, content=content, headers=headers
+                    method, target, content=content, headers=headers
                 )
                 self._latencies.append(time.monotonic() - sent_at)
             except (httpx.TransportError, httpx.DecodingError) as error:

@@ -177,9 +177,10 @@ def _strict(hint: Any, is_typed: Callable[[Any], bool] = lambda _: True) -> Any:
 def _fields(model: type[Record], plain: Mapping[Any, pa.DataType] = _PLAIN) -> list[pa.Field]:
     hints = get_type_hints(model, include_extras=True)
     names = zip(model.__struct_fields__, model.__struct_encode_fields__, strict=True)
+    named = ((encoded, hints[name]) for name, encoded in names)
     return [
-        pa.field(encoded, _arrow_type(hint, plain), metadata=FREE_FORM if hint is FreeForm else None)
-        for encoded, hint in ((encoded, hints[name]) for name, encoded in names)
+        pa.field(name, _arrow_type(hint, plain), metadata=FREE_FORM if hint is FreeForm else None)
+        for name, hint in named
     ]
 
 
@@ -189,7 +190,9 @@ def _arrow_type(hint: Any, plain: Mapping[Any, pa.DataType]) -> pa.DataType:
         return _arrow_type(next(a for a in arguments if a is not type(None)), plain)
     if origin is Annotated:
         extra = next((m.extra for m in arguments[1:] if isinstance(m, Meta) and m.extra), None)
-        return pa.decimal128(PRECISION, extra["scale"]) if extra else _arrow_type(arguments[0], plain)
+        if extra:
+            return pa.decimal128(PRECISION, extra["scale"])
+        return _arrow_type(arguments[0], plain)
     if origin is list:
         return pa.list_(_arrow_type(arguments[0], plain))
     if isinstance(hint, type) and issubclass(hint, Record):

@@ -7,7 +7,7 @@ import types
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import accumulate
+from itertools import accumulate, compress
 from operator import attrgetter
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -86,11 +86,12 @@ class Fingerprints:
     def add(self, payloads: Sequence[bytes | msgspec.Raw]) -> list[bool]:
         """Remember these versions; return for each what `are_new` would."""
         marks, are_new = self._look(payloads)
-        self._recent.update(marks)
+        self._recent.update(compress(marks, are_new))
         if len(self._recent) > _RECENT:
             recent = np.fromiter(self._recent, np.uint64, len(self._recent))
-            self._sorted = np.union1d(self._sorted, recent)
             self._recent.clear()
+            self._sorted = np.concatenate([self._sorted, recent])
+            self._sorted.sort()  # in place: np.union1d makes four more of them
         return are_new
 
     def _look(self, payloads: Sequence[bytes | msgspec.Raw]) -> tuple[list[int], list[bool]]:
@@ -231,9 +232,10 @@ def _load_columns(company_id: str, load_id: str, batch: list[Received]) -> list[
         [received.pulled_at for received in batch],
         [received.request_id for received in batch],
         ["upsert"] * count,
-        [str(received.payload, "utf-8") for received in batch],
+        [bytes(received.payload) for received in batch],
     ]
-    return [_array(values, field) for values, field in zip(columns, LOAD_COLUMNS, strict=True)]
+    kinds = (field.type for field in LOAD_COLUMNS)
+    return [pa.array(values, kind) for values, kind in zip(columns, kinds, strict=True)]
 
 
 def _read_together(
