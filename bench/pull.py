@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from peers.processes import Pull, Run, sandbox, serving, table, verdict
@@ -27,6 +28,8 @@ MAKE_DLT = """\
 (no dlt: it needs an environment of its own, made with
   python3 -m venv dlt-env && dlt-env/bin/pip install 'dlt[parquet,filesystem]'
 and named with BLSYNC_BENCH_DLT=dlt-env/bin/python)"""
+OVERLAP = timedelta(minutes=5)
+"""How far behind the covered time a window of blsync begins: `blsync.pull.OVERLAP`."""
 FLAT = "dlt, lines as JSON text"
 
 
@@ -151,6 +154,8 @@ def night(folder: Path, invoices: int, _: int) -> None:
 
         first, nothing = sync(), sync()
         touched = server.control("touch", {"entity": "invoices", "share": 0.01})["ids"]
+        window = datetime.fromtimestamp(nothing.printed["began"], UTC) - OVERLAP
+        in_window = server.total(f"invoices?limit=1&updatedAt[gte]={window:%Y-%m-%dT%H:%M:%SZ}")
         changed = sync()
     rows = []
     for name, one in first.printed["entities"].items():
@@ -158,14 +163,15 @@ def night(folder: Path, invoices: int, _: int) -> None:
         figures = (one["feeds"], one["requests"], two["requests"], three["requests"], three["rows"])
         rows.append((name, *map(str, figures)))
     table(
-        f"night: requests of a sync after a sync; {len(touched)} of {invoices:,} invoices changed",
+        f"night: requests of a sync after a sync; {len(touched)} of {invoices:,} invoices changed, "
+        f"{in_window} in the window with its overlap",
         ("", "feeds", "first", "nothing changed", "1 % changed", "rows changed"),
         rows,
     )
     feeds = sum(one["feeds"] for one in first.printed["entities"].values())
     verdict("nothing changed, requests", nothing.requests, feeds, "d", most=True)
     asked = changed.printed["entities"]["invoices"]["requests"]
-    pages = -(-len(touched) // 100)
+    pages = -(-in_window // 100)
     verdict("1 % changed, requests for invoices", asked, pages + 1, "d", most=True)
 
 

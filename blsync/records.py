@@ -261,7 +261,9 @@ def _read_together(
         else read[field.name].cast(field.type)
         for name, field in zip(entity.model.__struct_fields__, entity.schema, strict=False)
     ]
-    return pa.Table.from_arrays([*columns, *load], schema=entity.schema)
+    table = pa.Table.from_arrays([*columns, *load], schema=entity.schema)
+    table.validate(full=True)  # a decimal with too many digits before its point was let in
+    return table
 
 
 def _transposed(records: Sequence[Any], width: int) -> list[Sequence[Any]]:

@@ -9,8 +9,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from blsync.entities import ENTITIES
 from blsync.errors import StorageError
@@ -162,6 +165,48 @@ def test_an_odd_record_goes_to_quarantine_and_the_others_land(lake, odd):
     assert reject["_payload"] == text
     assert reject["_reason"]
     assert (reject["_request_id"], reject["_load_id"]) == ("req_1", "load")
+
+
+VALUES = [
+    *(b"null", b"true", b"7", b"-0", b"1.50", b"1.505", b"1e2", b"1E-3", b"1e400", b"12345678901"),
+    *(b"99999999999999999999", b"0.00000000000000000000000000000000000000000", b"{}", b"[]"),
+    *(b'"7"', b'"1.50"', b'" 1.5"', b'"+1"', b'"1_0"', b'"1,000"', b'"NaN"', b'""', b'"true"'),
+    *(b'"\xd9\xa1"', b'"\xff"', b'"\\ud83c\\udf5c"', b'"\\ud800"', b'"\\u0000"', b'"a\\nb"'),
+    *(b'"2026-02-28"', b'"2026-02-31"', b'"20260228"', b'"2026-2-8"', b'"0000-01-01"'),
+    *(b'"2026-02-28T10:30:00Z"', b'"2026-02-28 10:30:00.123456+08:00"', b'"2026-02-28T10:30:00"'),
+    *(b'"2026-02-28T10"', b'"2026-02-28T10:30Z"', b'"2026-02-28T10:30:00+08"', b'"T10:30"'),
+    *(b'"2026-02-28T10:30:00.1234567Z"', b'"2026-02-28t10:30:00z"', b'"0001-01-01T00:00:00+08:00"'),
+    *(b"[null]", b"[[]]", b"[{}]", b'["a"]', b'[{"quantity":"1.5","a":1}]', b'{"status":null}'),
+    *(b'[{"quantity":1.5,"lineTotal":0.10},{"description":"x"}]', b'[{"lineTotal":0.001},null]'),
+    *(b'{"status":"x","acceptedAt":"2026-02-28T10:30:00Z"}', b'{"acceptedAt":"2026-02-28"}'),
+]
+NAMES = (
+    *("id", "invoiceDate", "status", "exchangeRate", "items", "total", "overdueBy", "attachments"),
+    *("einvoice", "updatedAt", "customer"),
+)
+invoices = st.lists(
+    st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES)), max_size=4), max_size=3
+)
+
+
+@given(invoices)
+@settings(max_examples=400, deadline=None)
+def test_a_record_is_read_the_same_whatever_stands_beside_it(records):
+    texts = [
+        b'{"id":"%d"%b}' % (number, b"".join(b',"%b":%b' % (n.encode(), v) for n, v in fields))
+        for number, fields in enumerate(records)
+    ]
+
+    def read(*payloads: bytes) -> tuple[pa.Table, list[dict]]:
+        rejects: list[dict] = []
+        table = type_records(INVOICES, "c1", "load", received(*payloads), rejects)
+        table.validate(full=True)
+        return table.combine_chunks(), rejects
+
+    alone, rejects = read(*texts)
+    beside, rejected = read(*texts, b'{"id":"odd","unknownField":1}')
+    assert alone.equals(beside.slice(0, beside.num_rows - 1).combine_chunks())
+    assert rejects == rejected
 
 
 def test_the_reason_names_the_field(lake):

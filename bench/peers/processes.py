@@ -30,9 +30,16 @@ class Server:
         self.port = port
 
     def control(self, route: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        data = None if body is None else json.dumps(body).encode()
-        url = f"http://127.0.0.1:{self.port}/sandbox/{route}"
-        with urllib.request.urlopen(urllib.request.Request(url, data), timeout=60) as answer:
+        return self._ask(f"sandbox/{route}", None if body is None else json.dumps(body).encode())
+
+    def total(self, path: str) -> int:
+        """Return how many records a list has, by the API itself."""
+        return int(self._ask(f"v1/{path}")["pagination"]["total"])
+
+    def _ask(self, path: str, data: bytes | None = None) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {KEY}", "X-Company-Id": COMPANY}
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/{path}", data, headers)
+        with urllib.request.urlopen(request, timeout=60) as answer:
             counted: dict[str, Any] = json.load(answer)
             return counted
 
