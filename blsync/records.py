@@ -143,6 +143,7 @@ def type_records(
     records, kept = [], []
     for received in batch:
         try:
+            str(received.payload, "utf-8")  # the fields that are not typed may hold anything
             records.append(_typed(entity, received.payload, unknown))
         except UNTYPED as error:
             rejects.append(_reject(load_id, received, str(error)))
@@ -241,7 +242,7 @@ def _load_columns(company_id: str, load_id: str, batch: list[Received]) -> list[
 def _read_together(
     entity: Entity, company_id: str, load_id: str, batch: list[Received]
 ) -> pa.Table:
-    """Have Arrow read records of which none is odd: three times as fast, and beside other work.
+    """Have Arrow read records of which none is odd: in half the time, and beside other work.
 
     It is as exact as `_typed` and stricter, but for what the outline looks at: so it raises where
     one by one there would be something to reject, to convert or to report.

@@ -209,6 +209,12 @@ def test_a_record_is_read_the_same_whatever_stands_beside_it(records):
     assert rejects == rejected
 
 
+def test_the_reason_repeats_nothing_of_the_record(lake):
+    land(lake, b'{"id":"x","name":"Siti","unknownField":"\xff"}')
+    (reject,) = rows(lake, "quarantine")
+    assert "Siti" not in reject["_reason"]
+
+
 def test_the_reason_names_the_field(lake):
     land(lake, '{"id":"x","creditLimit":"fifty"}', '{"id":"y","creditLimit":0.001}')
     assert all("creditLimit" in row["_reason"] for row in rows(lake, "quarantine"))

@@ -107,7 +107,7 @@ def _postgresql(url: URL) -> Engine:
 def _sqlite(url: URL) -> Engine:
     if url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": LONGEST_WAIT}, pool_reset_on_return=None)
+    engine = create_engine(url, connect_args={"timeout": LONGEST_WAIT})
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, record: ConnectionPoolEntry) -> None:
