@@ -116,12 +116,12 @@ def _opened(
     require_credentials(company)
     lake = Lake(settings.data)
     ledger = Ledger(settings.ledger_url)
-    if not gc.get_freeze_count():
-        # Else the collector looks through all that was imported for every few pages, and at exit.
-        gc.freeze()
+    # The collector would look through all that was ever imported, for every few pages once.
+    gc.freeze()
     try:
         yield _Pulling(settings, company, ledger, lake, wait, progress, say)
     finally:
+        gc.unfreeze()  # or libraries complain at exit of what they cannot take down
         ledger.close()
 
 
