@@ -113,8 +113,10 @@ class Entity:
 
     @cached_property
     def json_schema(self) -> pa.Schema:
-        """What Arrow's own reader of JSON can read of a record: no free form, dates as text."""
-        fields = _fields(self.model, {**_PLAIN, date: pa.string()})
+        """What Arrow's own reader of JSON can read of a record: dates as text, and no free form;
+        inside another field it takes none but null.
+        """
+        fields = _fields(self.model, {**_PLAIN, date: pa.string(), FreeForm: pa.null()})
         return pa.schema(field for field in fields if not field.metadata)
 
     @cached_property
@@ -159,7 +161,8 @@ def _strict(hint: Any, is_typed: Callable[[Any], bool] = lambda _: True) -> Any:
         parts = tuple(_strict(a, is_typed) for a in arguments)
         return FreeForm if FreeForm in parts else Union[parts]  # noqa: UP007 (made at run time)
     if origin is list:
-        return types.GenericAlias(list, (_strict(arguments[0], is_typed),))
+        inner = _strict(arguments[0], is_typed)  # left as it comes, it might be null
+        return types.GenericAlias(list, (arguments[0] if inner is FreeForm else inner,))
     if not (isinstance(hint, type) and issubclass(hint, Record)):
         return hint if is_typed(hint) else FreeForm
     hints = get_type_hints(hint, include_extras=True)

@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from blsync.entities import ENTITIES
@@ -21,7 +21,9 @@ from blsync.lake import Lake
 from blsync.records import Fingerprints, Received, type_records
 
 PULLED_AT = datetime(2026, 11, 22, 1, 2, 3, tzinfo=UTC)
-CUSTOMERS, INVOICES, STOCK = (ENTITIES[n] for n in ("customers", "invoices", "stock"))
+CUSTOMERS, INVOICES, ITEMS, STOCK = (
+    ENTITIES[name] for name in ("customers", "invoices", "items", "stock")
+)
 
 
 @pytest.fixture
@@ -167,6 +169,15 @@ def test_an_odd_record_goes_to_quarantine_and_the_others_land(lake, odd):
     assert (reject["_request_id"], reject["_load_id"]) == ("req_1", "load")
 
 
+@pytest.mark.parametrize("text", ['"\\u00e9"', "1.0", '[ "a" ]', '{"a":1.10}'])
+def test_json_of_any_shape_inside_a_field_lands_as_its_text(lake, text):
+    land(lake, f'{{"id":"1","pricing":{{"costPrice":1,"priceGroups":{text}}}}}', entity=ITEMS)
+    land(lake, '{"id":"2","pricing":{"priceGroups":null}}', entity=ITEMS, load_id="other")
+    first, second = rows(lake, entity=ITEMS)
+    assert first["pricing"]["priceGroups"] == text
+    assert second["pricing"]["priceGroups"] is None
+
+
 VALUES = [
     *(b"null", b"true", b"7", b"-0", b"1.50", b"1.505", b"1e2", b"1E-3", b"1e400", b"12345678901"),
     *(b"99999999999999999999", b"0.00000000000000000000000000000000000000000", b"{}", b"[]"),
@@ -180,31 +191,60 @@ VALUES = [
     *(b'[{"quantity":1.5,"lineTotal":0.10},{"description":"x"}]', b'[{"lineTotal":0.001},null]'),
     *(b'{"status":"x","acceptedAt":"2026-02-28T10:30:00Z"}', b'{"acceptedAt":"2026-02-28"}'),
 ]
-NAMES = (
-    *("id", "invoiceDate", "status", "exchangeRate", "items", "total", "overdueBy", "attachments"),
-    *("einvoice", "updatedAt", "customer"),
-)
-invoices = st.lists(
-    st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES)), max_size=4), max_size=3
-)
 
 
-@given(invoices)
+def usual(kind: pa.DataType) -> bytes:
+    text = {"bool": b"true", "int64": b"30", "date32[day]": b'"2026-02-28"'}.get(str(kind), b'"x"')
+    text = b"-1.50" if pa.types.is_decimal(kind) else text
+    return b'"2026-02-28T10:30:00Z"' if pa.types.is_timestamp(kind) else text
+
+
+def values(kind: pa.DataType) -> st.SearchStrategy[bytes]:
+    """JSON for a column of that type: usual, null, or anything."""
+    if pa.types.is_struct(kind):
+        fitting = fields(list(kind), 3).map(lambda parts: b"{" + b",".join(parts) + b"}")
+    elif pa.types.is_list(kind):
+        parts = st.lists(values(kind.value_type), max_size=2)
+        fitting = parts.map(lambda parts: b"[" + b",".join(parts) + b"]")
+    else:
+        fitting = st.just(usual(kind))
+    return fitting | fitting | st.just(b"null") | st.sampled_from(VALUES)
+
+
+def fields(of: list[pa.Field], most: int) -> st.SearchStrategy[list[bytes]]:
+    nested = [field for field in of if pa.types.is_nested(field.type)]
+    one = st.sampled_from(of + 4 * nested).flatmap(
+        lambda field: values(field.type).map(lambda text: b'"%b":%b' % (field.name.encode(), text))
+    )
+    return st.lists(one, max_size=most)
+
+
+def records(entity) -> st.SearchStrategy[list[list[bytes]]]:
+    modelled = [f for f in entity.schema if not f.name.startswith("_") and f.name not in entity.key]
+    return st.lists(fields(modelled, 5), max_size=3)
+
+
+@given(
+    st.sampled_from(list(ENTITIES.values())).flatmap(lambda e: st.tuples(st.just(e), records(e)))
+)
+@example((CUSTOMERS, [[b'"tags":["a",null]']]))
+@example((ITEMS, [[b'"pricing":{"priceGroups":"a"}']]))
+@example((INVOICES, [[b'"exchangeRate":12345678901']]))
+@example((INVOICES, [[b'"updatedAt":"2026-02-28T10:30Z"']]))
 @settings(max_examples=400, deadline=None)
-def test_a_record_is_read_the_same_whatever_stands_beside_it(records):
-    texts = [
-        b'{"id":"%d"%b}' % (number, b"".join(b',"%b":%b' % (n.encode(), v) for n, v in fields))
-        for number, fields in enumerate(records)
-    ]
+def test_a_record_is_read_the_same_whatever_stands_beside_it(drawn):
+    entity, parts = drawn
+    ids = [b",".join(b'"%b":"%d"' % (k.encode(), n) for k in entity.key) for n in range(9)]
+    texts = [b"{" + b",".join([ids[n], *own]) + b"}" for n, own in enumerate(parts)]
 
     def read(*payloads: bytes) -> tuple[pa.Table, list[dict]]:
         rejects: list[dict] = []
-        table = type_records(INVOICES, "c1", "load", received(*payloads), rejects)
+        table = type_records(entity, "c1", "load", received(*payloads), rejects)
         table.validate(full=True)
         return table.combine_chunks(), rejects
 
     alone, rejects = read(*texts)
-    beside, rejected = read(*texts, b'{"id":"odd","unknownField":1}')
+    beside, rejected = read(*texts, b"{" + ids[8] + b',"unknownField":1}')
     assert alone.equals(beside.slice(0, beside.num_rows - 1).combine_chunks())
     assert rejects == rejected
 
