@@ -290,7 +290,7 @@ class Client:
         content: bytes | None = None,
     ) -> Answer:
         what = f"{method} {path}"
-        # httpx would take three times as long to put them together.
+        # Given them apart, httpx parses the address once more for each part.
         target = f"{path}?{urlencode(params)}" if params else path
         refused = ""
         for _ in range(REFUSALS):

@@ -1,8 +1,8 @@
 """What a kind of record is: its model, key, path, page size and change feeds.
 
 Models are msgspec structs, so that a record is typed straight from the bytes that came: a number
-becomes a `Decimal` from its text and never passes through a float. The Arrow schema of the landing
-files is derived from the model, so a field is declared once.
+becomes a decimal from its text and never passes through a float. The Arrow schemas, of the landing
+files and for Arrow's reader of JSON, are derived from the model, so a field is declared once.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ class Fingerprints:
             recent = np.fromiter(self._recent, np.uint64, len(self._recent))
             self._recent.clear()
             self._sorted = np.concatenate([self._sorted, recent])
-            self._sorted.sort()  # in place: np.union1d makes four more of them
+            self._sorted.sort()  # in place: np.union1d makes several copies
         return are_new
 
     def _look(self, payloads: Sequence[bytes | msgspec.Raw]) -> tuple[list[int], list[bool]]:
