@@ -55,7 +55,7 @@ FULL_SIZED = 25
 """Row groups after which they grow by ROW_GROUP, up to four times as large: the writer keeps some
 150 kB for each until the file is closed."""
 TIDY_EVERY = 3
-"""Row groups after which the C library gives back what it kept: some 60 MB in a million invoices."""
+"""Row groups after which the C library gives back what it kept: 60 MB in a million invoices."""
 BATCH = 4_096
 """Rows read from the landing at a time."""
 NAMELESS = "?"
