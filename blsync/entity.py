@@ -8,7 +8,7 @@ files and for Arrow's reader of JSON, are derived from the model, so a field is 
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -105,18 +105,22 @@ class Entity:
         return msgspec.json.Decoder(_strict(self.model), strict=False)
 
     @cached_property
-    def outline_decoder(self) -> msgspec.json.Decoder[Any]:
-        """As `strict_decoder`, but looks only at what Arrow's own reader of JSON lets pass: unknown
-        fields, empty ids, dates and times cut short. The other values stay as they came.
-        """
-        return msgspec.json.Decoder(_strict(self.model, _is_outlined))
+    def free_form_decoder(self) -> msgspec.json.Decoder[Any]:
+        """Takes a record's free forms, as they came, and nothing else of it."""
+        free = [
+            (name, FreeForm, NOTHING)
+            for name, hint in get_type_hints(self.model).items()
+            if hint is FreeForm
+        ]
+        return msgspec.json.Decoder(msgspec.defstruct("Free", free, rename="camel", gc=False))
 
     @cached_property
     def json_schema(self) -> pa.Schema:
-        """What Arrow's own reader of JSON can read of a record: dates as text, and no free form;
-        inside another field it takes none but null.
+        """What Arrow's own reader of JSON is to read of a record: dates and times as text, and no
+        free form; inside another field it takes none but null.
         """
-        fields = _fields(self.model, {**_PLAIN, date: pa.string(), FreeForm: pa.null()})
+        as_text = dict.fromkeys((date, datetime), pa.string())
+        fields = _fields(self.model, {**_PLAIN, **as_text, FreeForm: pa.null()})
         return pa.schema(field for field in fields if not field.metadata)
 
     @cached_property
@@ -147,29 +151,20 @@ FREE_FORM = {b"blsync": b"json"}
 """Metadata of an Arrow field that holds JSON of any shape as text."""
 
 
-def _is_outlined(hint: Any) -> bool:
-    return hint in (date, datetime, Key, type(None))
-
-
-def _strict(hint: Any, is_typed: Callable[[Any], bool] = lambda _: True) -> Any:
-    """Return the model (or a hint that names models) with unknown fields forbidden.
-
-    A value whose hint is not `is_typed` is left as it comes.
-    """
+def _strict(hint: Any) -> Any:
+    """Return the model (or a hint that names models) with unknown fields forbidden."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        parts = tuple(_strict(a, is_typed) for a in arguments)
-        return FreeForm if FreeForm in parts else Union[parts]  # noqa: UP007 (made at run time)
+        return Union[tuple(_strict(a) for a in arguments)]  # noqa: UP007 (made at run time)
     if origin is list:
-        inner = _strict(arguments[0], is_typed)  # left as it comes, it might be null
-        return types.GenericAlias(list, (arguments[0] if inner is FreeForm else inner,))
+        return types.GenericAlias(list, (_strict(arguments[0]),))
     if not (isinstance(hint, type) and issubclass(hint, Record)):
-        return hint if is_typed(hint) else FreeForm
+        return hint
     hints = get_type_hints(hint, include_extras=True)
     fields = [
-        (f.name, _strict(hints[f.name], is_typed), f.default)
+        (f.name, _strict(hints[f.name]), f.default)
         if f.default is not msgspec.NODEFAULT
-        else (f.name, _strict(hints[f.name], is_typed))
+        else (f.name, _strict(hints[f.name]))
         for f in msgspec.structs.fields(hint)
     ]
     return msgspec.defstruct(

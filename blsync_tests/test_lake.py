@@ -213,7 +213,8 @@ def values(kind: pa.DataType) -> st.SearchStrategy[bytes]:
 
 def fields(of: list[pa.Field], most: int) -> st.SearchStrategy[list[bytes]]:
     nested = [field for field in of if pa.types.is_nested(field.type)]
-    one = st.sampled_from(of + 4 * nested).flatmap(
+    unknown = pa.field("unheardOf", pa.string())
+    one = st.sampled_from([*of, *4 * nested, unknown]).flatmap(
         lambda field: values(field.type).map(lambda text: b'"%b":%b' % (field.name.encode(), text))
     )
     return st.lists(one, max_size=most)
@@ -229,6 +230,8 @@ def records(entity) -> st.SearchStrategy[list[list[bytes]]]:
 )
 @example((CUSTOMERS, [[b'"tags":["a",null]']]))
 @example((ITEMS, [[b'"pricing":{"priceGroups":"a"}']]))
+@example((INVOICES, [[b'"_op":null']]))
+@example((INVOICES, [[b'"items":[{"weight":null}]']]))
 @example((INVOICES, [[b'"exchangeRate":12345678901']]))
 @example((INVOICES, [[b'"updatedAt":"2026-02-28T10:30Z"']]))
 @settings(max_examples=400, deadline=None)
@@ -237,16 +240,18 @@ def test_a_record_is_read_the_same_whatever_stands_beside_it(drawn):
     ids = [b",".join(b'"%b":"%d"' % (k.encode(), n) for k in entity.key) for n in range(9)]
     texts = [b"{" + b",".join([ids[n], *own]) + b"}" for n, own in enumerate(parts)]
 
-    def read(*payloads: bytes) -> tuple[pa.Table, list[dict]]:
+    def read(*payloads: bytes) -> tuple[pa.Table, list[dict], set[str]]:
         rejects: list[dict] = []
-        table = type_records(entity, "c1", "load", received(*payloads), rejects)
+        unknown: set[str] = set()
+        table = type_records(entity, "c1", "load", received(*payloads), rejects, unknown)
         table.validate(full=True)
-        return table.combine_chunks(), rejects
+        return table.combine_chunks(), rejects, unknown
 
-    alone, rejects = read(*texts)
-    beside, rejected = read(*texts, b"{" + ids[8] + b',"unknownField":1}')
+    alone, rejects, unknown = read(*texts)
+    beside, rejected, all_unknown = read(*texts, b"{" + ids[8] + b',"unknownField":1}')
     assert alone.equals(beside.slice(0, beside.num_rows - 1).combine_chunks())
     assert rejects == rejected
+    assert unknown | {"unknownField"} == all_unknown
 
 
 def test_the_reason_repeats_nothing_of_the_record(lake):

@@ -351,20 +351,24 @@ def test_a_killed_pull_goes_on_from_where_it_was(configure):
 
 def test_pages_are_typed_and_written_while_others_are_waited_for(configure, tiny_server):
     large = [customer(n) | {"notes": "x" * 500_000} for n in range(1, 11)]
-    pages = {None: listed(large, "a"), "a": listed([customer(11)])}
+    cursors = [None, *"abcdefghi"]
+    pages = {
+        cursor: listed(large if cursor is None else [customer(10 + number)], after)
+        for number, (cursor, after) in enumerate(zip(cursors, [*cursors[1:], None], strict=True))
+    }
     walk = walk_of(pages)
     sizes = []
 
     def answer(asked: Asked) -> Reply:
         deadline = time.monotonic() + 10
-        while "cursor" in asked.params and max(sizes, default=0) < 1000:
+        while asked.params.get("cursor") == cursors[-1] and max(sizes, default=0) < 1000:
             assert time.monotonic() < deadline
             sizes.extend(path.stat().st_size for path in loaded.data.rglob(".*.draft"))
             time.sleep(0.01)
         return walk(asked)
 
     loaded = configure(tiny_server(answer))
-    assert run(loaded, "customers")["customers"].rows == 11
+    assert run(loaded, "customers")["customers"].rows == 19
     assert sizes
 
 

@@ -29,7 +29,7 @@ from blsync.records import UNTYPED, Fingerprints, Received, tombstones, type_rec
 REVERSED = "reversed originals"
 """Under its name records are spooled that a reversing record made us fetch again."""
 PAGES_AT_ONCE = 5
-"""Pages typed together at most: it costs less than one by one, and a little memory."""
+"""Pages typed together: the first of them costs as much as the others."""
 ENOUGH = 20
 """Records that a load has at least before a share of them means anything."""
 
@@ -97,18 +97,20 @@ async def _land(work: Work, load: Load, reading: asyncio.Task[tuple[datetime, Go
 async def _arriving(
     kept: asyncio.Queue[SpooledPage | None],
 ) -> AsyncIterator[list[SpooledPage]]:
-    """Yield a load's pages as they come, several where they come faster than they are taken.
+    """Yield a load's pages as they come, so many at once; fewer only at their end.
 
     Those that reversing records made us fetch are left out: they come last.
     """
     is_over = False
     while not is_over:
-        came = [await kept.get()]
-        while not kept.empty() and len(came) < PAGES_AT_ONCE:
-            came.append(kept.get_nowait())
-        is_over = came[-1] is None
-        if pages := [page for page in came if page and page.feed != REVERSED]:
-            yield pages
+        came: list[SpooledPage] = []
+        while len(came) < PAGES_AT_ONCE and not is_over:
+            page = await kept.get()
+            is_over = page is None
+            if page and page.feed != REVERSED:
+                came.append(page)
+        if came:
+            yield came
 
 
 @dataclass
