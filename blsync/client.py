@@ -170,7 +170,6 @@ class Client:
         )
         loopback = urlsplit(company.base_url).scheme == "http"
         self._http = httpx.AsyncClient(
-            base_url=company.base_url,
             timeout=_TIMEOUT,
             trust_env=not loopback,  # no proxy between us and ourselves
             verify=not loopback,  # http has no certificate; loading the authorities takes time
@@ -290,8 +289,8 @@ class Client:
         content: bytes | None = None,
     ) -> Answer:
         what = f"{method} {path}"
-        # Given them apart, httpx parses the address once more for each part.
-        target = f"{path}?{urlencode(params)}" if params else path
+        # Given in parts, httpx parses the address once more for each part.
+        url = f"{self.company.base_url}{path}{'?' if params else ''}{urlencode(params or {})}"
         refused = ""
         for _ in range(REFUSALS):
             request_id = uuid.uuid4().hex
@@ -302,9 +301,7 @@ class Client:
             self.requests += 1
             sent_at = time.monotonic()
             try:
-                response = await self._http.request(
-                    method, target, content=content, headers=headers
-                )
+                response = await self._http.request(method, url, content=content, headers=headers)
                 self._latencies.append(time.monotonic() - sent_at)
             except (httpx.TransportError, httpx.DecodingError) as error:
                 self.pace.answered(slot, 0, {})

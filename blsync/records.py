@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import types
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -117,8 +116,8 @@ class Fingerprints:
 
 
 def fingerprint(payload: bytes | msgspec.Raw) -> int:
-    """Return 64 bits that tell one version of a record from another."""
-    return int.from_bytes(hashlib.blake2b(payload, digest_size=8).digest(), "big")
+    """Return 64 bits that tell one version of a record from another, in this process alone."""
+    return hash(bytes(payload)) & 0xFFFF_FFFF_FFFF_FFFF
 
 
 def key_of(entity: Entity, payload: bytes | msgspec.Raw) -> str | None:
@@ -241,10 +240,16 @@ def _load_columns(company_id: str, load_id: str, batch: list[Received]) -> list[
         [received.pulled_at for received in batch],
         [received.request_id for received in batch],
         ["upsert"] * count,
-        [bytes(received.payload) for received in batch],
     ]
     kinds = (field.type for field in LOAD_COLUMNS)
-    return [pa.array(values, kind) for values, kind in zip(columns, kinds, strict=True)]
+    arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds, strict=False)]
+    return [*arrays, _joined([received.payload for received in batch])]
+
+
+def _joined(texts: Sequence[msgspec.Raw]) -> pa.StringArray:
+    ends = pa.array(accumulate(map(len, texts), initial=0), pa.int32())
+    joined = pa.py_buffer(b"".join(texts))
+    return pa.StringArray.from_buffers(len(texts), ends.buffers()[1], joined)
 
 
 def _read_together(
