@@ -90,9 +90,14 @@ class Entity:
         return [feed for feed in self.feeds if lower or not feed.needs_lower_bound]
 
     @cached_property
+    def record_type(self) -> pa.StructType:
+        """Arrow type of a record: the model's fields."""
+        return pa.struct(_fields(self.model))
+
+    @cached_property
     def schema(self) -> pa.Schema:
-        """Arrow schema of a landing file: the model's fields, then the columns that blsync adds."""
-        return pa.schema([*_fields(self.model), *LOAD_COLUMNS])
+        """Arrow schema of a landing file: a record's fields, then the columns that blsync adds."""
+        return pa.schema([*self.record_type, *LOAD_COLUMNS])
 
     @cached_property
     def decoder(self) -> msgspec.json.Decoder[Any]:
