@@ -28,7 +28,7 @@ from blsync.records import UNTYPED, Fingerprints, Received, tombstones, type_rec
 
 REVERSED = "reversed originals"
 """Under its name records are spooled that a reversing record made us fetch again."""
-PAGES_AT_ONCE = 5
+PAGES_AT_ONCE = 10
 """Pages typed together: the first of them costs as much as the others."""
 ENOUGH = 20
 """Records that a load has at least before a share of them means anything."""
