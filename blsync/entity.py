@@ -110,23 +110,25 @@ class Entity:
         return msgspec.json.Decoder(_strict(self.model), strict=False)
 
     @cached_property
+    def free_forms(self) -> list[str]:
+        """Names of the fields that hold JSON of any shape, but those inside other fields."""
+        return [field.name for field in self.record_type if field.metadata]
+
+    @cached_property
     def free_form_decoder(self) -> msgspec.json.Decoder[Any]:
-        """Takes a record's free forms, as they came, and nothing else of it."""
-        free = [
-            (name, FreeForm, NOTHING)
-            for name, hint in get_type_hints(self.model).items()
-            if hint is FreeForm
-        ]
-        return msgspec.json.Decoder(msgspec.defstruct("Free", free, rename="camel", gc=False))
+        """Takes a record's `free_forms`, as they came, and nothing else of it."""
+        free = [(name, FreeForm, NOTHING) for name in self.free_forms]
+        return msgspec.json.Decoder(msgspec.defstruct("Free", free, gc=False))
 
     @cached_property
     def json_schema(self) -> pa.Schema:
-        """What Arrow's own reader of JSON is to read of a record: dates and times as text, and no
-        free form; inside another field it takes none but null.
+        """What Arrow's own reader of JSON is to read of a record: dates and times as text, and of a
+        free form null, or `[]` too where it is not inside another field.
         """
         as_text = dict.fromkeys((date, datetime), pa.string())
         fields = _fields(self.model, {**_PLAIN, **as_text, FreeForm: pa.null()})
-        return pa.schema(field for field in fields if not field.metadata)
+        empty = pa.list_(pa.null())
+        return pa.schema(field.with_type(empty) if field.metadata else field for field in fields)
 
     @cached_property
     def created_field(self) -> str:

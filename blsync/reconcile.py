@@ -21,12 +21,16 @@ import pyarrow as pa
 
 from blsync.client import Answer, Client
 from blsync.entities import ENTITIES
+from blsync.entity import PRECISION
 from blsync.errors import ApiError, Unauthorized
 from blsync.lake import Lake
 from blsync.ledger import Ledger, loads
 from blsync.quota import pace_for
+from blsync.records import exact
 from blsync.settings import Company, Settings
 
+SCALE = 4
+"""Decimals of a figure: money has two of them, quantities all."""
 FIGURES = pa.schema(
     [
         ("company_id", pa.string()),
@@ -35,7 +39,7 @@ FIGURES = pa.schema(
         ("period_from", pa.date32()),
         ("entity_key", pa.string()),
         ("measure", pa.string()),
-        ("value", pa.decimal128(18, 4)),
+        ("value", pa.decimal128(PRECISION, SCALE)),
         ("request_id", pa.string()),
         ("fetched_at", pa.timestamp("us", "UTC")),
         ("made_at", pa.timestamp("us", "UTC")),
@@ -278,7 +282,12 @@ async def _figures(
             "made_at": _made_at(answer),
         }
         figures = [
-            {**asked, "entity_key": key, "measure": measure, "value": Decimal(value)}
+            {
+                **asked,
+                "entity_key": key,
+                "measure": measure,
+                "value": exact(Decimal(value), SCALE),
+            }
             for key, measure, value in question.read(_JSON.decode(answer.data))
         ]
         # A row of its own says that the report came, even where it lists nothing.

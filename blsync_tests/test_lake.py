@@ -21,8 +21,8 @@ from blsync.lake import Lake
 from blsync.records import Fingerprints, Received, type_records
 
 PULLED_AT = datetime(2026, 11, 22, 1, 2, 3, tzinfo=UTC)
-CUSTOMERS, INVOICES, ITEMS, STOCK = (
-    ENTITIES[name] for name in ("customers", "invoices", "items", "stock")
+ACCOUNTS, CUSTOMERS, INVOICES, ITEMS, STOCK = (
+    ENTITIES[name] for name in ("accounts", "customers", "invoices", "items", "stock")
 )
 
 
@@ -178,7 +178,46 @@ def test_json_of_any_shape_inside_a_field_lands_as_its_text(lake, text):
     assert second["pricing"]["priceGroups"] is None
 
 
+ZEROS = "0" * 45
+SAME = {
+    f"12.5{ZEROS}": Decimal("12.50"),
+    f'"12.5{ZEROS}"': Decimal("12.50"),
+    f'"\\u00312.5{ZEROS}"': Decimal("12.50"),
+    f"125{ZEROS}e-46": Decimal("12.50"),
+    "0e-2000000000": Decimal("0.00"),
+    '"0\\u0065-5000"': Decimal("0.00"),
+    "0.0E-41": Decimal("0.00"),
+}
+"""Money in texts that are far longer than it is, or far off."""
+LOST = ["1e-41", "1E-41", '"1e-15097"', "1e-5000000", f"12.5{ZEROS}1", '"1\\u0065-41"', '"1.e-41"']
+"""Numbers of which a column of money would lose something."""
+
+
+@pytest.mark.parametrize("beside", ["", ',"id":"1"'], ids=["together", "one by one"])
+@pytest.mark.parametrize(
+    ("entity", "record"),
+    [
+        (CUSTOMERS, '"creditLimit":%s'),
+        (ACCOUNTS, '"balance":{"debit":%s}'),
+        (INVOICES, '"items":[{"lineTotal":%s}]'),
+    ],
+    ids=["a field", "a field inside another", "a field in a list"],
+)
+def test_a_number_lands_as_it_is_or_not_at_all_however_it_is_written(lake, entity, record, beside):
+    """`beside` names the id twice, which is never read together with others."""
+    record = f'{{"id":"1"{beside},{record}}}'
+    usual = record % "12.50"
+    texts = [record % text for text in (*SAME, *LOST)]
+    assert land(lake, usual, *texts, entity=entity) == (1 + len(SAME), len(LOST))
+    land(lake, *(record % value for value in SAME.values()), entity=entity, load_id="plain")
+    name, *_ = (n for n in ("creditLimit", "balance", "items") if n in record)
+    landed = [row[name] for row in rows(lake, entity=entity)]
+    assert landed[1 : 1 + len(SAME)] == landed[1 + len(SAME) :]
+    assert [row["_payload"] for row in rows(lake, "quarantine", entity)] == texts[len(SAME) :]
+
+
 VALUES = [
+    *(text.encode() for text in (*SAME, *LOST)),
     *(b"null", b"true", b"7", b"-0", b"1.50", b"1.505", b"1e2", b"1E-3", b"1e400", b"12345678901"),
     *(b"99999999999999999999", b"0.00000000000000000000000000000000000000000", b"{}", b"[]"),
     *(b'"7"', b'"1.50"', b'" 1.5"', b'"+1"', b'"1_0"', b'"1,000"', b'"NaN"', b'""', b'"true"'),
@@ -252,6 +291,28 @@ def test_a_record_is_read_the_same_whatever_stands_beside_it(drawn):
     beside, *others = read(*texts, b"{" + ids[8] + b"," + ids[8] + b"}")
     assert alone.equals(beside.slice(0, beside.num_rows - 1).combine_chunks())
     assert others == [rejects, unknown]
+
+
+MANY_NAMES = """
+import pyarrow as pa
+from test_lake import CUSTOMERS, received
+from blsync.records import type_records
+rest = '{"id":"%d","customFields":{%s},"unheardOf":{%s}}'
+names = [",".join(f'"{n}-{m}":"value"' for m in range(20)) for n in range(1000)]
+payloads = [rest % (n, names[n], names[n]) for n in range(1000)]
+rejects, unknown = [], set()
+table = type_records(CUSTOMERS, "c1", "load", received(*payloads), rejects, unknown)
+assert table["customFields"].to_pylist() == ["{%s}" % name for name in names]
+assert (rejects, unknown) == ([], {"unheardOf"})
+print(pa.default_memory_pool().max_memory() / sum(map(len, payloads)))
+"""
+
+
+def test_fields_of_any_name_take_no_memory_for_each_name_that_there_is():
+    command = [sys.executable, "-c", MANY_NAMES]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 20
 
 
 def test_the_reason_repeats_nothing_of_the_record(lake):

@@ -124,6 +124,10 @@ def test_a_key_that_may_not_read_reports_is_said_and_they_are_left_out(configure
         {"accounts": None},
         {"accounts": [{"accountId": "a", "debit": "a lot", "credit": 0}]},
         {"accounts": [{"debit": 1, "credit": 0}]},
+        {"accounts": [{"accountId": "a", "debit": "NaN", "credit": 0}]},
+        {"accounts": [{"accountId": "a", "debit": 0.00001, "credit": 0}]},
+        {"accounts": [{"accountId": "a", "debit": "1e-5000", "credit": 0}]},
+        {"accounts": [{"accountId": "a", "debit": 10**15, "credit": 0}]},
         ["accounts"],
         None,
     ],
@@ -136,6 +140,7 @@ def test_a_report_of_another_shape_is_said_and_the_others_are_kept(configure, ti
     loaded = configure(server)
     said: list[str] = []
     facts = reconcile.ask(loaded, loaded.companies()[0], say=said.append)
+    marts.write_inputs(loaded, [(loaded.companies()[0], facts)])
     assert {figure["report"] for figure in facts.figures} == {"stock_valuation"}
     assert Decimal("9999999999.99") in {figure["value"] for figure in facts.figures}
     assert sum("another shape" in text for text in said) == 2
