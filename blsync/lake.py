@@ -177,11 +177,14 @@ class Lake:
             with storage(path), appearing(path) as draft:
                 pq.write_table(entity.schema.empty_table(), draft)
 
-    def held(self, entity: Entity, company_id: str, since: datetime | None) -> Fingerprints:
+    def held(
+        self, entity: Entity, company_id: str, since: datetime | None, load_id: str = ""
+    ) -> Fingerprints:
         """Return the versions held as they were last seen, of records that changed at `since` on.
 
-        Those in quarantine are held too: the same fault is not reported anew every night. Those of
-        a record that is marked deleted are not: should it come back, it lands again.
+        Those in quarantine are held too: the same fault is not reported anew every night; but not
+        those that a load put there before it was killed, where it asks itself. Those of a record
+        that is marked deleted are not: should it come back, it lands again.
         """
         # A record without a change time may be any age: it always counts.
         recent = pc.scalar(since is None)
@@ -200,7 +203,7 @@ class Lake:
                 keys, times, [None if g else p for g, p in zip(gone, payloads, strict=True)]
             )
         found = Fingerprints(versions.latest())
-        for payloads in self._quarantined(entity, company_id):
+        for payloads in self._quarantined(entity, company_id, load_id):
             found.add(payloads)
         return found
 
@@ -368,10 +371,10 @@ class Lake:
                 found[key] = max(at, found.get(key, at))
         return found
 
-    def _quarantined(self, entity: Entity, company_id: str) -> Iterator[list[bytes]]:
+    def _quarantined(self, entity: Entity, company_id: str, but: str = "") -> Iterator[list[str]]:
         for path in self.folder("quarantine", entity, company_id).glob("*.parquet"):
-            payloads = pq.read_table(path, columns=["_payload"])[0].to_pylist()
-            yield [text.encode() for text in payloads]
+            if path.stem != but:
+                yield pq.read_table(path, columns=["_payload"])[0].to_pylist()
 
 
 def read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:

@@ -47,6 +47,7 @@ that begin with one letter take a tenth of the time of one that does not."""
 _EXACT = Context(prec=PRECISION, traps=[Inexact, InvalidOperation])
 _NO_FORM = (msgspec.Raw(b"[]"), NOTHING)
 """Free forms that Arrow may read, for it makes nothing of them."""
+_ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 _RECENT = 65_536
 _LARGEST_BLOCK = 2**30
 """Bytes that Arrow reads at a time, at most: it counts them in 31 bits."""
@@ -61,6 +62,7 @@ class Received:
     pulled_at: datetime
 
 
+Payload = str | bytes | msgspec.Raw
 Marks = np.ndarray[Any, np.dtype[np.uint64]]
 
 
@@ -74,9 +76,9 @@ class Versions:
         self, keys: Sequence[str], times: Sequence[datetime], payloads: Sequence[str | None]
     ) -> None:
         """Add versions with their keys and times of pull; no payload: the record was deleted."""
-        marks = [fingerprint(payload.encode()) if payload else 0 for payload in payloads]
+        marks = [fingerprint(payload) if payload else 0 for payload in payloads]
         pulled = [int(at.timestamp() * 1_000_000) for at in times]
-        numbered = [fingerprint(key.encode()) for key in keys]
+        numbered = list(map(fingerprint, keys))
         self._parts.append(np.array([numbered, pulled, marks], np.uint64))
 
     def latest(self) -> Marks:
@@ -101,11 +103,11 @@ class Fingerprints:
         self._sorted = np.union1d(self._sorted, other._sorted)
         self._recent |= other._recent
 
-    def are_new(self, payloads: Sequence[bytes | msgspec.Raw]) -> list[bool]:
+    def are_new(self, payloads: Sequence[Payload]) -> list[bool]:
         """Return for each version whether it is unknown, or was until earlier in the list."""
         return self._look(payloads)[1]
 
-    def add(self, payloads: Sequence[bytes | msgspec.Raw]) -> list[bool]:
+    def add(self, payloads: Sequence[Payload]) -> list[bool]:
         """Remember these versions; return for each what `are_new` would."""
         marks, are_new = self._look(payloads)
         self._recent.update(compress(marks, are_new))
@@ -116,7 +118,7 @@ class Fingerprints:
             self._sorted.sort()  # in place: np.union1d makes several copies
         return are_new
 
-    def _look(self, payloads: Sequence[bytes | msgspec.Raw]) -> tuple[list[int], list[bool]]:
+    def _look(self, payloads: Sequence[Payload]) -> tuple[list[int], list[bool]]:
         marks = [fingerprint(payload) for payload in payloads]
         wanted = np.array(marks, np.uint64)
         places = np.searchsorted(self._sorted, wanted)
@@ -130,12 +132,22 @@ class Fingerprints:
         return marks, are_new
 
 
-def fingerprint(payload: bytes | msgspec.Raw) -> int:
+def fingerprint(payload: Payload) -> int:
     """Return 64 bits that tell one version of a record from another, in this process alone."""
-    return hash(bytes(payload)) & 0xFFFF_FFFF_FFFF_FFFF
+    text = payload if isinstance(payload, str) else as_text(payload)
+    return hash(text) & 0xFFFF_FFFF_FFFF_FFFF
 
 
-def key_of(entity: Entity, payload: bytes | msgspec.Raw) -> str | None:
+def as_text(payload: bytes | msgspec.Raw) -> str:
+    r"""Return what came as text; a byte that is none, `\uefff`: an escape of no letter."""
+    try:
+        return str(payload, "utf-8")
+    except UnicodeDecodeError:
+        told = str(payload, "utf-8", "surrogateescape")
+        return _ESCAPED_BYTE.sub(lambda byte: rf"\uef{ord(byte[0]) & 0xFF:02x}", told)
+
+
+def key_of(entity: Entity, payload: Payload) -> str | None:
     """Return a record's key as one text; None where a part of it is missing or no text."""
     try:
         fields = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
@@ -420,7 +432,7 @@ def _json_text(value: msgspec.Raw | None) -> str | None:
 
 def _reject(load_id: str, received: Received, reason: str) -> dict[str, Any]:
     return {
-        "_payload": bytes(received.payload).decode("utf-8", "replace"),
+        "_payload": as_text(received.payload),
         "_reason": reason,
         "_load_id": load_id,
         "_request_id": received.request_id,

@@ -387,21 +387,58 @@ def copy_state(settings: Settings, to: Path) -> None:
         source.backup(target)
 
 
+def as_it_was(settings: Settings, kept: Path) -> None:
+    """Put back the ledger and the spool of that moment."""
+    for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm"):
+        (settings.data / name).unlink(missing_ok=True)
+    shutil.rmtree(settings.data / "spool")
+    shutil.copytree(kept, settings.data, dirs_exist_ok=True)
+
+
 def test_killed_between_the_lake_and_the_ledger_nothing_lands_twice(configure, sandbox, tmp_path):
     loaded = configure(sandbox)
     kept = tmp_path / "kept"
     run(loaded, "invoices", progress=lambda *_: copy_state(loaded, kept))
     before = files(loaded)
     rows = len(landed(loaded, "invoices"))
-    for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm"):
-        (loaded.data / name).unlink(missing_ok=True)
-    shutil.rmtree(loaded.data / "spool")
-    shutil.copytree(kept, loaded.data, dirs_exist_ok=True)
+    as_it_was(loaded, kept)
     assert history(loaded) == []
     result = run(loaded, "invoices")["invoices"]
     assert files(loaded) == before
     assert (result.rows, result.requests) == (rows, 1)
     assert [load["rows"] for load in history(loaded)] == [rows, 0]
+
+
+def test_killed_between_the_quarantine_and_the_landing_the_rejects_are_counted_again(
+    configure, sandbox, tmp_path
+):
+    loaded = configure(sandbox, BLSYNC_QUARANTINE_SHARE="0.3")
+    control(sandbox, "faults", faults="odd-records=4")
+    kept = tmp_path / "kept"
+    run(loaded, "customers", progress=lambda *_: copy_state(loaded, kept))
+    rejects = landed(loaded, "customers", "quarantine")
+    rows = len(landed(loaded, "customers"))
+    as_it_was(loaded, kept)
+    shutil.rmtree(loaded.data / "landing")
+    result = run(loaded, "customers")["customers"]
+    assert (result.rows, result.quarantined) == (rows, len(rejects)) == (rows, 4)
+    assert landed(loaded, "customers", "quarantine") == rejects
+
+
+def test_bytes_that_are_no_text_are_reported_once_and_land_when_mended(configure, tiny_server):
+    now = datetime.now(UTC).isoformat()
+    good = listed([customer(1, now), customer(2, now), "{}"]).body
+    odd = good.replace(b"Customer 2", b"\xff")
+    bodies = [good.replace(b"Customer 2", "\ufffd".encode()), odd, odd]
+    loaded = configure(tiny_server(lambda _: Reply(bodies[-1])), BLSYNC_QUARANTINE_SHARE="1")
+    found = []
+    while bodies:
+        result = run(loaded, "customers")["customers"]
+        found.append((result.rows, result.quarantined))
+        bodies.pop()
+    assert found == [(1, 2), (0, 0), (1, 0)]
+    reject, _ = landed(loaded, "customers", "quarantine")
+    assert r"\uefff" in reject["_payload"]
 
 
 def test_a_spool_that_somebody_deleted_is_read_again(configure, tiny_server):

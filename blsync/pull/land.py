@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from itertools import compress
 from typing import Any
 
@@ -66,7 +67,8 @@ async def land(
 async def _land(work: Work, load: Load, reading: asyncio.Task[tuple[datetime, Gone]]) -> Outcome:
     entity, company_id = work.entity, load.company_id
     since = load.window_start if load.kind == CHANGE else None
-    held = await asyncio.to_thread(work.lake.held, entity, company_id, since)
+    held_since = partial(work.lake.held, entity, company_id, load_id=load.load_id)
+    held = await asyncio.to_thread(held_since, since)
     # However the block ends, the thread has ended before the file is closed.
     with (
         work.lake.landing(entity, company_id, load.load_id) as landing,
@@ -83,7 +85,7 @@ async def _land(work: Work, load: Load, reading: asyncio.Task[tuple[datetime, Go
         window_end, gone = await reading
         fetched = await _fetch_reversed(work, load, typing) if entity.reversal_field else []
         if fetched:  # what was reversed may be of any age
-            held.include(await asyncio.to_thread(work.lake.held, entity, company_id, None))
+            held.include(await asyncio.to_thread(held_since, None))
         for page in fetched:
             await loop.run_in_executor(thread, add, [page])
         _check_share(work, landing.rows, landing.rejects)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -30,8 +31,8 @@ from blsync.upkeep.files import (
 )
 from blsync.upkeep.site import Say, Site, site_of
 
-_REPLACED = "\ufffd"
-"""Stands in a quarantined payload where its bytes were no text: what came is not known any more."""
+_NO_TEXT = re.compile(r"\\uef[89a-f].")
+"""Stands in a quarantined payload for a byte that was no text: it cannot land as it came."""
 
 
 @dataclass
@@ -129,7 +130,7 @@ def _marks(paths: Iterable[Path]) -> Iterator[int]:
 
 
 def _mark(payload: str) -> int:
-    return fingerprint(payload.encode())
+    return fingerprint(payload)
 
 
 def _retype(work: _Work, name: str) -> None:
@@ -227,7 +228,7 @@ def _recovered(work: _Work, path: Path) -> Iterator[pa.RecordBatch]:
                     row["_payload"], row["_request_id"], row.get("_pulled_at") or at
                 )
                 for row in rows
-                if _REPLACED not in row["_payload"]
+                if not _NO_TEXT.search(row["_payload"])
             }
             fresh = [received for mark, received in tried.items() if mark not in work.gone]
             table = type_records(site.entity, site.company_id, load_id, fresh, [])
