@@ -16,7 +16,7 @@ import tempfile
 import time
 import uuid
 from array import array
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -54,6 +54,8 @@ ROW_GROUP = 4 * 2**20
 FULL_SIZED = 25
 """Row groups after which they grow by ROW_GROUP, up to four times as large: the writer keeps some
 150 kB for each until the file is closed."""
+REJECTS = 1_000
+"""Rows of a row group in quarantine."""
 TIDY_EVERY = 3
 """Row groups after which the C library gives back what it kept: 60 MB in a million invoices."""
 BATCH = 4_096
@@ -83,32 +85,52 @@ QUARANTINE = pa.schema(
 
 @dataclass
 class Landing:
-    """A load's file while it is written, its rejects and what becomes the footer."""
+    """A load's files while they are written, and what becomes their footer."""
 
     writer: pq.ParquetWriter
+    quarantine: pq.ParquetWriter
     rows: int = 0
-    rejects: list[dict[str, Any]] = field(default_factory=list)
+    rejected: int = 0
+    first_reject: dict[str, Any] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    _rejects: list[dict[str, Any]] = field(default_factory=list)
     _parts: list[pa.Table] = field(default_factory=list)
     _size: int = 0
     _groups: int = 0
 
-    def add(self, table: pa.Table) -> None:
-        """Add rows; small tables are put together: a file of small row groups is slow to read."""
+    def add(self, table: pa.Table, rejects: Sequence[dict[str, Any]] = ()) -> None:
+        """Add rows, and rows of the quarantine.
+
+        Small tables are put together: a file of small row groups is slow to read.
+        """
         self.rows += table.num_rows
+        self.rejected += len(rejects)
+        self.first_reject = self.first_reject or next(iter(rejects), None)
+        self._rejects += rejects
+        if len(self._rejects) >= REJECTS:
+            self._write_rejects()
         self._parts.append(table)
         self._size += table.nbytes
         if self._size >= ROW_GROUP * min(4, 1 + self._groups // FULL_SIZED):
-            self.flush()
+            self._write_rows()
             self._groups += 1
             if self._groups % TIDY_EVERY == 0:
                 pa.default_memory_pool().release_unused()
 
     def flush(self) -> None:
         """Write what is not written yet."""
+        self._write_rows()
+        self._write_rejects()
+
+    def _write_rows(self) -> None:
         if any(part.num_rows for part in self._parts):
             self.writer.write_table(pa.concat_tables(self._parts))
         self._parts, self._size = [], 0
+
+    def _write_rejects(self) -> None:
+        if self._rejects:
+            self.quarantine.write_table(pa.Table.from_pylist(self._rejects, QUARANTINE))
+        self._rejects = []
 
 
 class Lake:
@@ -281,24 +303,31 @@ class Lake:
     ) -> Iterator[Landing]:
         """Yield what takes a load's rows; they land when the block ends, not where it raises.
 
-        No file is made where there are none. Raises StorageError.
+        No file is made where there are none; that of the quarantine appears first. Raises
+        StorageError.
         """
         path = self.file_of(entity, company_id, load_id)
-        with storage(path), appearing(path) as draft:
-            with pq.ParquetWriter(
-                draft,
-                entity.schema,
-                compression="zstd",
-                # The writer keeps those of every row group until the end: only what is filtered by.
-                write_statistics=_filtered_by(entity),
-            ) as writer:
-                landing = Landing(writer)
+        odd = self.folder("quarantine", entity, company_id) / path.name
+        with storage(path), appearing(path) as draft, appearing(odd) as odd_draft:
+            with (
+                pq.ParquetWriter(
+                    draft,
+                    entity.schema,
+                    compression="zstd",
+                    # The writer keeps those of every row group until the end: only what is
+                    # filtered by.
+                    write_statistics=_filtered_by(entity),
+                ) as writer,
+                pq.ParquetWriter(odd_draft, QUARANTINE) as quarantine,
+            ):
+                landing = Landing(writer, quarantine)
                 yield landing
                 landing.flush()
                 footer = {FOOTER: json.dumps(landing.facts)}
                 writer.add_key_value_metadata(footer)
-            if landing.rejects:
-                self._quarantine(entity, company_id, load_id, landing.rejects, footer)
+                quarantine.add_key_value_metadata(footer)
+            if not landing.rejected:
+                odd_draft.unlink()
             if not landing.rows:
                 draft.unlink()
 
@@ -326,19 +355,6 @@ class Lake:
     def folder(self, layer: str, entity: Entity, company_id: str) -> Path:
         """Return the folder of a layer (landing, quarantine); it need not exist."""
         return self.data / layer / entity.name / f"company_id={company_id}"
-
-    def _quarantine(
-        self,
-        entity: Entity,
-        company_id: str,
-        load_id: str,
-        rejects: list[dict[str, Any]],
-        footer: dict[bytes, str],
-    ) -> None:
-        path = self.folder("quarantine", entity, company_id) / f"{load_id}.parquet"
-        with appearing(path) as draft:
-            table = pa.Table.from_pylist(rejects, QUARANTINE)
-            pq.write_table(table.replace_schema_metadata(footer), draft)
 
     def _batches(
         self, entity: Entity, company_id: str, columns: list[str], wanted: pc.Expression

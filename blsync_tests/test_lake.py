@@ -41,9 +41,10 @@ def received(*payloads: str | bytes) -> list[Received]:
 def land(lake: Lake, *payloads: str | bytes, entity=CUSTOMERS, load_id="load") -> tuple[int, int]:
     """Land one batch; return how many rows landed, and how many went to quarantine."""
     with lake.landing(entity, "c1", load_id) as landing:
-        landing.add(type_records(entity, "c1", load_id, received(*payloads), landing.rejects))
+        rejects: list[dict] = []
+        landing.add(type_records(entity, "c1", load_id, received(*payloads), rejects), rejects)
         landing.facts = {"load_id": load_id}
-    return landing.rows, len(landing.rejects)
+    return landing.rows, landing.rejected
 
 
 def rows(lake: Lake, layer: str = "landing", entity=CUSTOMERS) -> list[dict]:

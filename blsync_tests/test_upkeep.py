@@ -112,9 +112,10 @@ def load(settings: Settings, number: int, payloads: list[str], company_id: str =
     received = [Received(msgspec.Raw(p.encode()), f"req_{number}", at) for p in payloads]
     lake = Lake(settings.data)
     lake.ensure_schema(CUSTOMERS, company_id)
+    rejects: list[dict[str, Any]] = []
     with lake.landing(CUSTOMERS, company_id, load_id) as landing:
-        landing.add(type_records(CUSTOMERS, company_id, load_id, received, landing.rejects))
-        counts = {"rows": landing.rows, "quarantined": len(landing.rejects)}
+        landing.add(type_records(CUSTOMERS, company_id, load_id, received, rejects), rejects)
+        counts = {"rows": landing.rows, "quarantined": landing.rejected}
         facts = landing.facts = night(number, company_id, **counts)
     enter(settings, facts)
     return lake.file_of(CUSTOMERS, company_id, load_id)
@@ -530,8 +531,9 @@ def test_bytes_that_were_no_text_stay_in_quarantine(site):
     lake = Lake(site.data)
     at = FIRST + timedelta(days=1)
     odd = [Received(msgspec.Raw(b'{"id":"x","name":"\xff"}'), "req", at)]
+    rejects: list[dict[str, Any]] = []
     with lake.landing(CUSTOMERS, "c1", night_id(1)) as landing:
-        landing.add(type_records(CUSTOMERS, "c1", night_id(1), odd, landing.rejects))
+        landing.add(type_records(CUSTOMERS, "c1", night_id(1), odd, rejects), rejects)
         landing.facts = night(1, quarantined=1)
     enter(site, night(1, quarantined=1))
     assert replayed(site, EXTENDED) == (1, 0, 0)

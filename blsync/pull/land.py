@@ -16,11 +16,10 @@ from itertools import compress
 from typing import Any
 
 import msgspec
-import pyarrow as pa
 
 from blsync.client import records_of
 from blsync.errors import TooManyRejected
-from blsync.lake import storage
+from blsync.lake import Landing, storage
 from blsync.ledger import loads
 from blsync.ledger.loads import CHANGE, Load, Outcome, SpooledPage
 from blsync.pull.walk import read_aside
@@ -74,22 +73,18 @@ async def _land(work: Work, load: Load, reading: asyncio.Task[tuple[datetime, Go
         work.lake.landing(entity, company_id, load.load_id) as landing,
         ThreadPoolExecutor(1) as thread,
     ):
-        typing = _Typing(work, load, held, landing.rejects)
+        typing = _Typing(work, load, held, landing)
         loop = asyncio.get_running_loop()
-
-        def add(pages: list[SpooledPage]) -> None:
-            landing.add(typing.table_of(pages))
-
         async for pages in _arriving(work.kept):
-            await loop.run_in_executor(thread, add, pages)
+            await loop.run_in_executor(thread, typing.land, pages)
         window_end, gone = await reading
         fetched = await _fetch_reversed(work, load, typing) if entity.reversal_field else []
         if fetched:  # what was reversed may be of any age
             held.include(await asyncio.to_thread(held_since, None))
         for page in fetched:
-            await loop.run_in_executor(thread, add, [page])
-        _check_share(work, landing.rows, landing.rejects)
-        outcome = typing.outcome(window_end, landing.rows, len(gone))
+            await loop.run_in_executor(thread, typing.land, [page])
+        _check_share(work, landing)
+        outcome = typing.outcome(window_end, len(gone))
         if gone:
             landing.add(tombstones(entity, company_id, load.load_id, gone, datetime.now(UTC)))
         landing.facts = _facts(work, load, outcome)
@@ -122,26 +117,27 @@ class _Typing:
     work: Work
     load: Load
     held: Fingerprints
-    rejects: list[dict[str, Any]]
+    landing: Landing
     unknown: set[str] = field(default_factory=set)
     nulls: set[str] = field(default_factory=set)
     reversed_ids: set[str] = field(default_factory=set)
     void_ids: set[str] = field(default_factory=set)
 
-    def table_of(self, pages: list[SpooledPage]) -> pa.Table:
-        """Type the records of pages, each version once and none that is held already."""
+    def land(self, pages: list[SpooledPage]) -> None:
+        """Land the records of pages, each version once and none that is held already."""
         entity, load = self.work.entity, self.load
         batch = [received for page in pages for received in _records(self.work, load, page)]
         new = list(compress(batch, self.held.add([received.payload for received in batch])))
         if entity.reversal_field:
             self.look_for_reversals(new)
-        table = type_records(entity, load.company_id, load.load_id, new, self.rejects, self.unknown)
+        rejects: list[dict[str, Any]] = []
+        table = type_records(entity, load.company_id, load.load_id, new, rejects, self.unknown)
         self.nulls.update(
             name
             for name, column in zip(table.column_names, table.columns, strict=True)
             if column.null_count and not name.startswith("_")
         )
-        return table
+        self.landing.add(table, rejects)
 
     def look_for_reversals(self, batch: list[Received]) -> None:
         """Note which records are void, and which were reversed by these."""
@@ -155,15 +151,15 @@ class _Typing:
             if record.reverses_id:
                 self.reversed_ids.add(record.reverses_id)
 
-    def outcome(self, window_end: datetime, rows: int, deleted: int) -> Outcome:
+    def outcome(self, window_end: datetime, deleted: int) -> Outcome:
         """Return what the load came to."""
         work, load = self.work, self.load
         earlier = loads.known(work.ledger, load.company_id, load.entity).null_fields
         return Outcome(
             window_end,
-            rows,
+            self.landing.rows,
             deleted,
-            len(self.rejects),
+            self.landing.rejected,
             is_sorted=all(w.is_sorted for w in loads.walks_of(work.ledger, load.load_id)),
             page_limit=work.client.page_limits.get(work.entity.path),
             findings={
@@ -198,14 +194,13 @@ def outcome_of(facts: dict[str, Any]) -> Outcome:
     return Outcome(**{**values, "window_end": datetime.fromisoformat(facts["window_end"])})
 
 
-def _check_share(work: Work, rows: int, rejects: list[dict[str, Any]]) -> None:
-    share = work.settings.quarantine_share
-    records = rows + len(rejects)
-    if records < ENOUGH or len(rejects) <= share * records:
+def _check_share(work: Work, landing: Landing) -> None:
+    share, rejected, first = work.settings.quarantine_share, landing.rejected, landing.first_reject
+    records = landing.rows + rejected
+    if first is None or records < ENOUGH or rejected <= share * records:
         return
-    first = rejects[0]
     raise TooManyRejected(
-        f"{len(rejects)} of {records} new {work.entity.name} cannot be typed, more than the share "
+        f"{rejected} of {records} new {work.entity.name} cannot be typed, more than the share "
         f"of {share:.0%} that goes to quarantine, so none of them landed. The first: "
         f"{first['_reason']} (request {first['_request_id']}). Ask the vendor what changed, or set "
         "BLSYNC_QUARANTINE_SHARE higher; what was read is kept for the next sync."
