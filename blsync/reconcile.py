@@ -29,8 +29,8 @@ from blsync.quota import pace_for
 from blsync.records import exact
 from blsync.settings import Company, Settings
 
-SCALE = 4
-"""Decimals of a figure: money has two of them, quantities all."""
+VALUE = pa.decimal128(PRECISION, 4)
+"""Type of a figure, money or a quantity."""
 FIGURES = pa.schema(
     [
         ("company_id", pa.string()),
@@ -39,7 +39,7 @@ FIGURES = pa.schema(
         ("period_from", pa.date32()),
         ("entity_key", pa.string()),
         ("measure", pa.string()),
-        ("value", pa.decimal128(PRECISION, SCALE)),
+        ("value", VALUE),
         ("request_id", pa.string()),
         ("fetched_at", pa.timestamp("us", "UTC")),
         ("made_at", pa.timestamp("us", "UTC")),
@@ -282,12 +282,7 @@ async def _figures(
             "made_at": _made_at(answer),
         }
         figures = [
-            {
-                **asked,
-                "entity_key": key,
-                "measure": measure,
-                "value": exact(Decimal(value), SCALE),
-            }
+            {**asked, "entity_key": key, "measure": measure, "value": _figure(value)}
             for key, measure, value in question.read(_JSON.decode(answer.data))
         ]
         # A row of its own says that the report came, even where it lists nothing.
@@ -305,6 +300,11 @@ async def _figures(
 
 
 _MADE = ("generatedAt", "generated_at", "cachedAt", "cached_at", "asOf")
+
+
+def _figure(value: Any) -> Decimal:
+    figure: Decimal = exact([Decimal(value)], VALUE)[0].as_py()
+    return figure
 
 
 def _made_at(answer: Answer) -> datetime | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
@@ -47,6 +46,8 @@ that begin with one letter take a tenth of the time of one that does not."""
 _EXACT = Context(prec=PRECISION, traps=[Inexact, InvalidOperation])
 _NO_FORM = (msgspec.Raw(b"[]"), NOTHING)
 """Free forms that Arrow may read, for it makes nothing of them."""
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_PARTS = msgspec.json.Decoder(list[msgspec.Raw])
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 _RECENT = 65_536
 _LARGEST_BLOCK = 2**30
@@ -150,7 +151,7 @@ def as_text(payload: bytes | msgspec.Raw) -> str:
 def key_of(entity: Entity, payload: Payload) -> str | None:
     """Return a record's key as one text; None where a part of it is missing or no text."""
     try:
-        fields = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
+        fields = _FIELDS.decode(payload)
         parts = [msgspec.json.decode(fields[name], type=str) for name in entity.key]
     except (KeyError, *UNTYPED):
         return None
@@ -196,16 +197,19 @@ def type_records(
         return pa.concat_tables([entity.schema.empty_table(), *good])
 
 
-def exact(value: Decimal, scale: int) -> Decimal:
-    """Return the same number with so many decimals. Raises ArrowInvalid where there is none.
+def exact(values: Iterable[Decimal | None], kind: pa.Decimal128Type) -> pa.Array:
+    """Return the same numbers as an array. Raises ArrowInvalid where its type would lose something.
 
-    Arrow itself loses decimals without a word where there are 39 more than a column has.
+    Arrow itself loses decimals without a word where there are 39 more than the type has.
     """
-    if value.is_finite():
-        with suppress(DecimalException):
-            return value.quantize(Decimal((0, (1,), -scale)), context=_EXACT)
-    message = f"not a number of at most {PRECISION - scale} digits and {scale} decimals"
-    raise pa.ArrowInvalid(message)
+    unit = Decimal((0, (1,), -kind.scale))
+    try:
+        same = [None if v is None else v.quantize(unit, context=_EXACT) for v in values]
+    except DecimalException:
+        digits = PRECISION - kind.scale
+        message = f"not a number of at most {digits} digits and {kind.scale} decimals"
+        raise pa.ArrowInvalid(message) from None
+    return pa.array(same, kind)
 
 
 def tombstones(
@@ -233,33 +237,37 @@ def _typed(entity: Entity, payload: msgspec.Raw, unknown: set[str] | None) -> An
     except msgspec.ValidationError:
         record = entity.decoder.decode(payload)
         if unknown is not None:
-            unknown |= _unknown_fields(entity.model, payload, "")
+            _add_unknown_fields(unknown, entity.model, payload)
     return record
 
 
-def _unknown_fields(model: type[Record], payload: msgspec.Raw, path: str) -> set[str]:
-    """Return the names of the fields that the model of a record that can be typed does not know."""
-    inside = _models_inside(model)
-    fields = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
-    found = {path + name for name in fields.keys() - inside}
-    for name, value in fields.items():
-        inner = inside.get(name)
-        if inner is None or value == NOTHING:
+def _add_unknown_fields(
+    found: set[str], model: type[Record], payload: msgspec.Raw, path: str = ""
+) -> None:
+    """Add the names of the fields that the model of a record that can be typed does not know."""
+    fields = _FIELDS.decode(payload)
+    names, nested = _known_fields(model)
+    if not fields.keys() <= names:
+        found.update(path + name for name in fields.keys() - names)
+    for name, inner in nested:
+        value = fields.get(name)
+        if value is None:
             continue
-        mark, parts = "", [value]
-        if bytes(value).startswith(b"["):
-            mark, parts = "[]", msgspec.json.decode(value, type=list[msgspec.Raw])
+        is_list = bytes(value).startswith(b"[")
+        parts = _PARTS.decode(value) if is_list else [value]
+        within = f"{path}{name}{'[]' if is_list else ''}."
         for part in parts:
-            found |= _unknown_fields(inner, part, f"{path}{name}{mark}.")
-    return found
+            if part != NOTHING:
+                _add_unknown_fields(found, inner, part, within)
 
 
 @cache
-def _models_inside(model: type[Record]) -> dict[str, type[Record] | None]:
-    """Return a model's fields as JSON names them, each with the model of what it holds, if any."""
+def _known_fields(model: type[Record]) -> tuple[set[str], list[tuple[str, type[Record]]]]:
+    """Return a model's fields as JSON names them, and those that hold a model, with that."""
     hints = get_type_hints(model, include_extras=True)
-    names = zip(model.__struct_encode_fields__, model.__struct_fields__, strict=True)
-    return {encoded: _model_in(hints[name]) for encoded, name in names}
+    names = dict(zip(model.__struct_encode_fields__, model.__struct_fields__, strict=True))
+    models = ((encoded, _model_in(hints[name])) for encoded, name in names.items())
+    return set(names), [(encoded, inner) for encoded, inner in models if inner]
 
 
 def _model_in(hint: Any) -> type[Record] | None:
@@ -324,10 +332,11 @@ def _read_together(
     found = set[str]()
     try:
         read = _read_json(entity, text, "error")
-    except pa.ArrowInvalid:
-        found.update(*(_unknown_fields(entity.model, payload, "") for payload in payloads))
-        if not found:
+    except pa.ArrowInvalid as error:
+        if "unexpected field" not in str(error):
             raise
+        for payload in payloads:
+            _add_unknown_fields(found, entity.model, payload)
         read = _read_json(entity, text, "ignore")
     for name in entity.key:
         if read[name].null_count or pc.any(pc.equal(read[name], "")).as_py():
@@ -410,7 +419,7 @@ def _array(values: Sequence[Any], field: pa.Field) -> pa.Array:
     kind = field.type
     if not pa.types.is_nested(kind):
         if pa.types.is_decimal(kind):
-            values = [None if value is None else exact(value, kind.scale) for value in values]
+            return exact(values, kind)
         return pa.array(map(_json_text, values) if field.metadata else values, kind)
     nulls = [value is None for value in values]
     is_null = pa.array(nulls) if any(nulls) else None
