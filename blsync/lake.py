@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 
 from blsync.entity import Entity
 from blsync.errors import InputFileError, StorageError
-from blsync.records import KEY_SEPARATOR, Fingerprints, Versions, fingerprint, key_of
+from blsync.records import KEY_SEPARATOR, Fingerprints, Versions, as_bytes, fingerprint, key_of
 
 # Arrow's own pool keeps what was freed: a pull of a million invoices then takes a quarter more.
 pa.set_memory_pool(pa.system_memory_pool())
@@ -387,10 +387,11 @@ class Lake:
                 found[key] = max(at, found.get(key, at))
         return found
 
-    def _quarantined(self, entity: Entity, company_id: str, but: str = "") -> Iterator[list[str]]:
+    def _quarantined(self, entity: Entity, company_id: str, but: str = "") -> Iterator[list[bytes]]:
         for path in self.folder("quarantine", entity, company_id).glob("*.parquet"):
             if path.stem != but:
-                yield pq.read_table(path, columns=["_payload"])[0].to_pylist()
+                payloads = pq.read_table(path, columns=["_payload"])[0].to_pylist()
+                yield list(map(as_bytes, payloads))
 
 
 def read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:

@@ -48,7 +48,8 @@ _NO_FORM = (msgspec.Raw(b"[]"), NOTHING)
 """Free forms that Arrow may read, for it makes nothing of them."""
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _PARTS = msgspec.json.Decoder(list[msgspec.Raw])
-_ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
+_NO_TEXT = re.compile("[\udc80-\udcff]")
+_BYTE = re.compile(rb"\\uef([89a-f][\da-f])")
 _RECENT = 65_536
 _LARGEST_BLOCK = 2**30
 """Bytes that Arrow reads at a time, at most: it counts them in 31 bits."""
@@ -63,7 +64,7 @@ class Received:
     pulled_at: datetime
 
 
-Payload = str | bytes | msgspec.Raw
+Payload = bytes | msgspec.Raw
 Marks = np.ndarray[Any, np.dtype[np.uint64]]
 
 
@@ -77,9 +78,9 @@ class Versions:
         self, keys: Sequence[str], times: Sequence[datetime], payloads: Sequence[str | None]
     ) -> None:
         """Add versions with their keys and times of pull; no payload: the record was deleted."""
-        marks = [fingerprint(payload) if payload else 0 for payload in payloads]
+        marks = [fingerprint(payload.encode()) if payload else 0 for payload in payloads]
         pulled = [int(at.timestamp() * 1_000_000) for at in times]
-        numbered = list(map(fingerprint, keys))
+        numbered = [fingerprint(key.encode()) for key in keys]
         self._parts.append(np.array([numbered, pulled, marks], np.uint64))
 
     def latest(self) -> Marks:
@@ -135,17 +136,21 @@ class Fingerprints:
 
 def fingerprint(payload: Payload) -> int:
     """Return 64 bits that tell one version of a record from another, in this process alone."""
-    text = payload if isinstance(payload, str) else as_text(payload)
-    return hash(text) & 0xFFFF_FFFF_FFFF_FFFF
+    return hash(bytes(payload)) & 0xFFFF_FFFF_FFFF_FFFF
 
 
-def as_text(payload: bytes | msgspec.Raw) -> str:
+def as_text(payload: Payload) -> str:
     r"""Return what came as text; a byte that is none, `\uefff`: an escape of no letter."""
     try:
         return str(payload, "utf-8")
     except UnicodeDecodeError:
         told = str(payload, "utf-8", "surrogateescape")
-        return _ESCAPED_BYTE.sub(lambda byte: rf"\uef{ord(byte[0]) & 0xFF:02x}", told)
+        return _NO_TEXT.sub(lambda byte: rf"\uef{ord(byte[0]) & 0xFF:02x}", told)
+
+
+def as_bytes(text: str) -> bytes:
+    """Return what came, of what `as_text` made of it."""
+    return _BYTE.sub(lambda byte: bytes.fromhex(byte[1].decode()), text.encode())
 
 
 def key_of(entity: Entity, payload: Payload) -> str | None:

@@ -155,7 +155,7 @@ def _take(slices: _Slices, name: str, page: Page) -> None:
     if load.window_start is not None and load.window_end is None:
         slices.promised = page.total if walk.pages == 1 and not slices.distinct else slices.promised
         keys = [key_of(work.entity, record) for record in page.records]
-        slices.distinct += sum(slices.seen.add([key for key in keys if key]))
+        slices.distinct += sum(slices.seen.add([key.encode() for key in keys if key]))
     if walk.total is None:
         walk = replace(walk, total=page.total)
     if name in slices.unread:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import uuid
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ import pyarrow as pa
 from blsync.entity import Entity
 from blsync.lake import QUARANTINE, Lake, appearing, storage
 from blsync.ledger import Ledger
-from blsync.records import Received, fingerprint, type_records
+from blsync.records import Received, as_bytes, fingerprint, type_records
 from blsync.settings import Company, Settings
 from blsync.upkeep.files import (
     BATCH_ROWS,
@@ -30,9 +29,6 @@ from blsync.upkeep.files import (
     write,
 )
 from blsync.upkeep.site import Say, Site, site_of
-
-_NO_TEXT = re.compile(r"\\uef[89a-f].")
-"""Stands in a quarantined payload for a byte that was no text: it cannot land as it came."""
 
 
 @dataclass
@@ -130,7 +126,7 @@ def _marks(paths: Iterable[Path]) -> Iterator[int]:
 
 
 def _mark(payload: str) -> int:
-    return fingerprint(payload)
+    return fingerprint(payload.encode())
 
 
 def _retype(work: _Work, name: str) -> None:
@@ -164,7 +160,7 @@ def _typed(work: _Work, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
             yield fitted(run, work.site.entity.schema)
             continue
         received = [
-            _received(row["_payload"], row["_request_id"], row["_pulled_at"])
+            Received(msgspec.Raw(row["_payload"].encode()), row["_request_id"], row["_pulled_at"])
             for row in run.select(["_payload", "_request_id", "_pulled_at"]).to_pylist()
         ]
         site = work.site
@@ -173,10 +169,6 @@ def _typed(work: _Work, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         yield from table.to_batches()
     if len(work.rejects) >= BATCH_ROWS:
         _write_rejects(work)
-
-
-def _received(payload: str, request_id: str, pulled_at: datetime) -> Received:
-    return Received(msgspec.Raw(payload.encode()), request_id, pulled_at)
 
 
 def _write_rejects(work: _Work) -> None:
@@ -224,11 +216,12 @@ def _recovered(work: _Work, path: Path) -> Iterator[pa.RecordBatch]:
                 continue
             at = site.landed[load_id]["started_at"]
             tried = {
-                _mark(row["_payload"]): _received(
-                    row["_payload"], row["_request_id"], row.get("_pulled_at") or at
+                _mark(row["_payload"]): Received(
+                    msgspec.Raw(as_bytes(row["_payload"])),
+                    row["_request_id"],
+                    row.get("_pulled_at") or at,
                 )
                 for row in rows
-                if not _NO_TEXT.search(row["_payload"])
             }
             fresh = [received for mark, received in tried.items() if mark not in work.gone]
             table = type_records(site.entity, site.company_id, load_id, fresh, [])
