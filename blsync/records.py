@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
 from functools import cache
@@ -50,8 +49,7 @@ _LARGEST_BLOCK = 2**30
 """Bytes that Arrow reads at a time, at most: it counts them in 31 bits."""
 
 
-@dataclass(frozen=True)
-class Received:
+class Received(msgspec.Struct, frozen=True, gc=False):
     """A record as it came: its bytes, and the request that brought it."""
 
     payload: msgspec.Raw

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import count
 from pathlib import Path
@@ -346,6 +348,19 @@ def test_a_transaction_that_fails_leaves_nothing(ledger):
 
     with pytest.raises(StorageError):
         spoil()
+    with ledger.begin() as db:
+        assert db.execute(select(meta.c.version)).scalar() == VERSION
+
+
+def test_a_lock_that_another_program_keeps_is_said_and_bears_no_grudge(
+    tmp_path, opened, monkeypatch
+):
+    monkeypatch.setattr("blsync.ledger.LONGEST_WAIT", 0.1)
+    ledger = opened(f"sqlite:///{tmp_path / 'ledger.db'}")
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as other:
+        other.execute("begin immediate")
+        with pytest.raises(StorageError, match="database is locked"), ledger.begin():
+            pass
     with ledger.begin() as db:
         assert db.execute(select(meta.c.version)).scalar() == VERSION
 

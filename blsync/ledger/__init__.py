@@ -8,6 +8,7 @@ holds when it is written; on PostgreSQL whoever decides locks the rows that it d
 from __future__ import annotations
 
 import fcntl
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,7 +61,7 @@ class Ledger:
         try:
             with (self._durable if durable else self._engine).begin() as connection:
                 yield connection
-        except DBAPIError as error:
+        except (DBAPIError, sqlite3.Error) as error:
             raise StorageError(_explain(self._url, error)) from None
 
     def close(self) -> None:
@@ -122,7 +123,8 @@ def _sqlite(url: URL) -> Engine:
         if connection.info["durable"] != durable:
             connection.exec_driver_sql(f"pragma synchronous = {'full' if durable else 'normal'}")
             connection.info["durable"] = durable
-        connection.exec_driver_sql("begin immediate")
+        # Past SQLAlchemy, whose own way takes ten times as long: a pull does it three times a page.
+        connection.connection.cursor().execute("begin immediate")
 
     return engine
 
