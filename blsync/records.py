@@ -133,7 +133,7 @@ def fingerprint(payload: Payload) -> int:
 
 
 def as_text(payload: Payload) -> str:
-    r"""Return what came as text; a byte that is none, `\uefff`: an escape of no letter."""
+    r"""Return what came as text; a byte that is none as an escape of no letter, `\uefff` for FF."""
     try:
         return str(payload, "utf-8")
     except UnicodeDecodeError:
@@ -364,9 +364,9 @@ def _free_forms(
 
 def _without(
     entity: Entity, payloads: Sequence[msgspec.Raw], free_forms: Mapping[str, Sequence[msgspec.Raw]]
-) -> Sequence[bytes | msgspec.Raw]:
+) -> Sequence[Payload]:
     """Return the records with null for their free forms: Arrow would make a column of each key."""
-    bare: dict[int, bytes | msgspec.Raw] = {}
+    bare: dict[int, Payload] = {}
     for name, values in free_forms.items():
         key = b'"%b"' % name.encode()
         for number, value in enumerate(values):
