@@ -134,9 +134,10 @@ class Estimator:
             (math.ceil(w.records / w.pages) for w in walks if w.pages and not w.is_done),
             default=self.entity.page_limit,
         )
-        left = {w.feed: max(0, (w.total or 0) - w.records) for w in walks if not w.is_done}
-        requests = sum(max(1, math.ceil(records / size)) for records in left.values())
-        return Estimate(sum(left.values()), requests)
+        totals = loads.own_totals(walks)
+        left = [max(0, totals.get(w.feed, 0) - w.records) for w in walks if not w.is_done]
+        requests = sum(max(1, math.ceil(records / size)) for records in left)
+        return Estimate(sum(left), requests)
 
     def _brings_up_to_now(self, load: Load, walks: list[Walk]) -> bool:
         """Tell whether no window follows: all feeds run up to now and end in the next run."""

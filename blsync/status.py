@@ -79,7 +79,7 @@ def _open_load(ledger: Ledger, company: Company, name: str) -> dict[str, Any] | 
     if load is None:
         return None
     walks = loads.walks_of(ledger, load.load_id)
-    totals = [walk.total for walk in walks if walk.total is not None]
+    totals = loads.own_totals(walks).values()
     return {
         "started_at": load.started_at.isoformat(),
         "records": sum(walk.records for walk in walks),

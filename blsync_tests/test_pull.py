@@ -797,6 +797,42 @@ def test_records_that_move_while_being_walked_end_complete(configure, larger, fa
     assert_in_step_despite(loaded, larger, "invoices")
 
 
+@pytest.mark.parametrize("is_cut_off", [False, True])
+def test_records_that_slide_past_a_walk_are_read_in_the_same_sync(configure, is_cut_off):
+    # Books of its own: what other tests changed in the last minutes would be in the window.
+    with running(Options(invoices=600, customers=15, items=12, limits=False)) as sandbox:
+        loaded = configure(sandbox)
+        run(loaded, "invoices")
+        touched = control(sandbox, "touch", entity="invoices", count=350)["ids"]
+        moved: list[str] = []
+
+        def move_what_was_read(*_: object) -> None:
+            if not moved:
+                moved.extend(touched[:20])
+                control(sandbox, "touch", entity="invoices", ids=moved)
+
+        if is_cut_off:
+            control(sandbox, "faults", faults="offset-cursors,revoke-after=3")
+            with pytest.raises(Unauthorized):
+                run(loaded, "invoices")
+            move_what_was_read()
+        control(sandbox, "faults", faults="offset-cursors")
+        run(loaded, "invoices", progress=move_what_was_read)
+        assert_in_step_despite(loaded, sandbox, "invoices")
+
+
+def test_records_without_an_id_do_not_make_a_window_be_read_twice(configure):
+    with running(Options(invoices=20, customers=80, items=12, limits=False)) as sandbox:
+        loaded = configure(sandbox, BLSYNC_QUARANTINE_SHARE="1")
+        run(loaded, "customers")
+        control(sandbox, "faults", faults="odd-records=6,clamp=30")
+        control(sandbox, "touch", entity="customers", count=80)
+        result = run(loaded, "customers")["customers"]
+        odd = landed(loaded, "customers", "quarantine")
+        assert any("id" not in json.loads(row["_payload"]) for row in odd)
+        assert (result.rows, result.quarantined, result.requests) == (80, 6, 1 + 3)
+
+
 def test_more_records_of_one_instant_than_fit_a_page_come_whole(configure, larger):
     loaded = configure(larger)
     run(loaded, "invoices")

@@ -182,6 +182,22 @@ def walks_of(ledger: Ledger, load_id: str) -> list[Walk]:
     return [Walk(**{name: getattr(row, name) for name in Walk.__annotations__}) for row in rows]
 
 
+def own_totals(walks: Iterable[Walk]) -> dict[str, int]:
+    """Return how many records each walk is to read, of those that were told: what slices took over
+    from it counts for them alone.
+    """
+    own = {walk.feed: walk.total for walk in walks if walk.total is not None}
+    for name, total in [*own.items()]:
+        if (whole := sliced_from(name)) in own:
+            own[whole] -= total
+    return own
+
+
+def sliced_from(name: str) -> str:
+    """Return the name of the walk that a slice took over a part of; empty for a whole feed."""
+    return name.rpartition("/")[0]
+
+
 def pages_of(ledger: Ledger, load_id: str) -> list[SpooledPage]:
     """Return a load's pages, feed by feed in the order in which they came."""
     with ledger.begin() as db:

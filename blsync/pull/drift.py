@@ -22,7 +22,7 @@ from blsync.errors import ApiError
 from blsync.lake import NAMELESS
 from blsync.ledger import loads
 from blsync.ledger.loads import DRIFT, Drift, Load, Outcome
-from blsync.pull.land import Gone, spooled
+from blsync.pull.land import Gone
 from blsync.pull.walk import iso, read_aside, spelled_pages, walk_feed
 from blsync.pull.work import Work
 from blsync.records import KEY_SEPARATOR, key_of
@@ -262,7 +262,8 @@ async def _read_range(work: Work, load: Load, here: _Range) -> int:
 
 def _not_in_spool(work: Work, load: Load, keys: pa.Array) -> pa.Array:
     parts = [pa.array([], pa.string())]
-    for batch in spooled(work, load):
-        parts.append(pa.array([key_of(work.entity, r.payload) for r in batch], pa.string()))
+    for page in loads.pages_of(work.ledger, load.load_id):
+        keys = [key_of(work.entity, received.payload) for received in work.records(load, page)]
+        parts.append(pa.array(keys, pa.string()))
     present = pa.chunked_array(parts)
     return keys.filter(pc.invert(pc.is_in(keys, present.combine_chunks())))

@@ -7,7 +7,7 @@ a kill the pages in the spool are typed again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,9 +17,8 @@ from typing import Any
 
 import msgspec
 
-from blsync.client import records_of
 from blsync.errors import TooManyRejected
-from blsync.lake import Landing, storage
+from blsync.lake import Landing
 from blsync.ledger import loads
 from blsync.ledger.loads import CHANGE, Load, Outcome, SpooledPage
 from blsync.pull.walk import read_aside
@@ -126,7 +125,7 @@ class _Typing:
     def land(self, pages: list[SpooledPage]) -> None:
         """Land the records of pages, each version once and none that is held already."""
         entity, load = self.work.entity, self.load
-        batch = [received for page in pages for received in _records(self.work, load, page)]
+        batch = [received for page in pages for received in self.work.records(load, page)]
         new = list(compress(batch, self.held.add([received.payload for received in batch])))
         if entity.reversal_field:
             self.look_for_reversals(new)
@@ -207,19 +206,6 @@ def _check_share(work: Work, landing: Landing) -> None:
     )
 
 
-def spooled(work: Work, load: Load) -> Iterator[list[Received]]:
-    """Yield the records of a load's pages."""
-    for page in loads.pages_of(work.ledger, load.load_id):
-        yield _records(work, load, page)
-
-
-def _records(work: Work, load: Load, page: SpooledPage) -> list[Received]:
-    path = work.lake.spool(load.load_id, page.feed, page.number)
-    with storage(path):
-        body = path.read_bytes()
-    return [Received(raw, page.request_id, page.pulled_at) for raw in records_of(body)]
-
-
 class _Reversal(msgspec.Struct, rename="camel"):
     id: str | None = None
     status: str | None = None
@@ -232,7 +218,7 @@ async def _fetch_reversed(work: Work, load: Load, typing: _Typing) -> list[Spool
     Returns the pages, with those that an earlier run fetched.
     """
     for page in _reversed_pages(work, load):
-        typing.look_for_reversals(_records(work, load, page))
+        typing.look_for_reversals(work.records(load, page))
     wanted = sorted(typing.reversed_ids - typing.void_ids)
     await read_aside(work, load, REVERSED, "id", wanted)
     return _reversed_pages(work, load)

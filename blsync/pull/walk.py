@@ -22,7 +22,7 @@ from blsync.errors import ApiError, CursorRefused, ServerFault, Unauthorized
 from blsync.ledger import loads
 from blsync.ledger.loads import CHANGE, Load, Walk
 from blsync.pull.work import Work
-from blsync.records import UNTYPED, Fingerprints, key_of
+from blsync.records import UNTYPED, Fingerprints, Payload, key_of
 
 SLICE_PAGES = 8
 """Pages that a walk has left at least before it is worth splitting: a slice may cost one more."""
@@ -44,27 +44,48 @@ class _Slices:
     """What the first page said that there is."""
     seen: Fingerprints = field(default_factory=Fingerprints)
     distinct: int = 0
-    unread: set[str] = field(default_factory=set)
-    """Slices whose first page has not told yet how much of their parent they take over."""
+
+    def count(self, records: Sequence[Payload]) -> None:
+        """Count those among the records that were not met before; one without an id is itself."""
+        keys = [key_of(self.work.entity, record) for record in records]
+        marks = [key.encode() if key else record for key, record in zip(keys, records, strict=True)]
+        self.distinct += sum(self.seen.add(marks))
 
 
 async def walk_feed(work: Work, load: Load, feed: Feed) -> None:
     """Read a feed's window to its end, from where an earlier run left it."""
-    known = [w for w in loads.walks_of(work.ledger, load.load_id) if feed_of(w) == feed.name]
-    if not known and await _read_newest(work, load, feed):
+    slices = _left_open(work, load, feed, feed.name)
+    if not slices.walks and await _read_newest(work, load, feed):
         return
-    slices = _Slices(work, load, feed, {walk.feed: walk for walk in known})
+    is_counted = load.kind == CHANGE and load.window_start is not None and load.window_end is None
+    if is_counted and slices.walks:
+        slices.promised = slices.walks[feed.name].total
+        await asyncio.to_thread(_count_spooled, slices)
     await _read(slices, sorted(slices.walks) or [feed.name])
-    is_change = load.kind == CHANGE and load.window_start is not None and load.window_end is None
-    if known or not is_change or slices.promised is None:
+    if not is_counted or slices.promised is None:
         return
     if slices.distinct < slices.promised:  # records moved while pages were counted off
         work.say(
             f"{work.entity.name}: the server promised {slices.promised} changes and gave "
             f"{slices.distinct}; reading them once more."
         )
-        again = _Slices(work, load, feed, filters=slices.filters)
-        await _read(again, [f"{feed.name}/again"])
+        name = f"{feed.name} again"
+        again = _left_open(work, load, feed, name)
+        again.filters = slices.filters
+        await _read(again, sorted(again.walks) or [name])
+
+
+def _left_open(work: Work, load: Load, feed: Feed, name: str) -> _Slices:
+    """Return what an earlier run left of the walk of that name and its slices."""
+    known = [walk for walk in loads.walks_of(work.ledger, load.load_id) if feed_of(walk) == name]
+    return _Slices(work, load, feed, {walk.feed: walk for walk in known})
+
+
+def _count_spooled(slices: _Slices) -> None:
+    for page in loads.pages_of(slices.work.ledger, slices.load.load_id):
+        if page.feed in slices.walks:
+            records = slices.work.records(slices.load, page)
+            slices.count([received.payload for received in records])
 
 
 def feed_of(walk: Walk) -> str:
@@ -152,17 +173,11 @@ def _take(slices: _Slices, name: str, page: Page) -> None:
     if walk.lower is None and walk.upper is None:
         work.totals[slices.feed.name] = page.total
         work.told_by = page.request_id
-    if load.window_start is not None and load.window_end is None:
-        slices.promised = page.total if walk.pages == 1 and not slices.distinct else slices.promised
-        keys = [key_of(work.entity, record) for record in page.records]
-        slices.distinct += sum(slices.seen.add([key.encode() for key in keys if key]))
     if walk.total is None:
         walk = replace(walk, total=page.total)
-    if name in slices.unread:
-        slices.unread.discard(name)
-        parent = slices.walks[_parent(name)]
-        left = (parent.total or 0) - (page.total or 0)
-        slices.walks[parent.feed] = replace(parent, total=max(parent.records, left))
+    if load.window_start is not None and load.window_end is None:
+        slices.promised = walk.total if slices.promised is None else slices.promised
+        slices.count(page.records)
     slices.walks[name] = walk
     work.keep(load, walk, page)
     if walk.is_done:
@@ -195,8 +210,9 @@ def _advanced(walk: Walk, page: Page, times: list[datetime]) -> Walk:
 def _is_worth_splitting(slices: _Slices, walk: Walk, page_records: int) -> bool:
     if walk.is_done or not walk.is_sorted or walk.position is None or walk.total is None:
         return False
-    is_waiting = any(_parent(name) == walk.feed for name in slices.unread)
-    left = walk.total - walk.records
+    parts = [w for w in slices.walks.values() if loads.sliced_from(w.feed) == walk.feed]
+    is_waiting = any(not part.pages for part in parts)  # how much it takes over is not told yet
+    left = loads.own_totals([walk, *parts])[walk.feed] - walk.records
     return slices.work.has_room and not is_waiting and left >= SLICE_PAGES * page_records > 0
 
 
@@ -211,16 +227,12 @@ def _split(slices: _Slices, walk: Walk) -> None:
     middle = walk.position + (end - walk.position) / 2
     if middle <= walk.position:
         return
-    name = f"{walk.feed}/{1 + sum(_parent(other) == walk.feed for other in slices.walks)}"
+    parts = sum(loads.sliced_from(other) == walk.feed for other in slices.walks)
+    name = f"{walk.feed}/{1 + parts}"
     upper = walk.stop_at or walk.upper
     other = Walk(name, False, True, middle, upper, None, None, None, walk.as_of, 0, 0, None)
-    slices.unread.add(name)
     _put(slices, replace(walk, stop_at=middle), other)
     slices.tasks.append(asyncio.create_task(_read_slice(slices, name)))
-
-
-def _parent(name: str) -> str:
-    return name.rpartition("/")[0]
 
 
 def _put(slices: _Slices, *walks: Walk) -> None:

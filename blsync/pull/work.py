@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
-from blsync.client import Client, Page
+from blsync.client import Client, Page, records_of
 from blsync.entity import Entity
 from blsync.errors import BlsyncError
-from blsync.lake import Lake
+from blsync.lake import Lake, storage
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import Cost, Load, SpooledPage, Walk
 from blsync.quota import Pace
+from blsync.records import Received
 from blsync.settings import Company, Settings
 
 MOST_WALKS = 4
@@ -117,9 +118,16 @@ class Work:
         loads.record_page(self.ledger, load.load_id, walk, spooled, self.uncounted())
         self.kept.put_nowait(spooled)
         self._walks[walk.feed] = walk
-        totals = [w.total for w in self._walks.values() if w.total is not None]
+        totals = loads.own_totals(self._walks.values()).values()
         read = sum(w.records for w in self._walks.values())
         self.progress(self.entity.name, read, sum(totals) if totals else None, self.pace)
+
+    def records(self, load: Load, page: SpooledPage) -> list[Received]:
+        """Return the records of a page that lies in the spool. Raises StorageError."""
+        path = self.lake.spool(load.load_id, page.feed, page.number)
+        with storage(path):
+            body = path.read_bytes()
+        return [Received(raw, page.request_id, page.pulled_at) for raw in records_of(body)]
 
     def uncounted(self) -> Cost:
         """Take what was spent since the last call."""
