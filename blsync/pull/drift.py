@@ -263,7 +263,7 @@ async def _read_range(work: Work, load: Load, here: _Range) -> int:
 def _not_in_spool(work: Work, load: Load, keys: pa.Array) -> pa.Array:
     parts = [pa.array([], pa.string())]
     for page in loads.pages_of(work.ledger, load.load_id):
-        keys = [key_of(work.entity, received.payload) for received in work.records(load, page)]
-        parts.append(pa.array(keys, pa.string()))
+        read = [key_of(work.entity, received.payload) for received in work.records(load, page)]
+        parts.append(pa.array(read, pa.string()))
     present = pa.chunked_array(parts)
     return keys.filter(pc.invert(pc.is_in(keys, present.combine_chunks())))
