@@ -804,6 +804,7 @@ def test_records_that_slide_past_a_walk_are_read_in_the_same_sync(configure, is_
         loaded = configure(sandbox)
         run(loaded, "invoices")
         touched = control(sandbox, "touch", entity="invoices", count=350)["ids"]
+        time.sleep(2.2)  # what changes in the seconds of the first page counts for the next window
         moved: list[str] = []
 
         def move_what_was_read(*_: object) -> None:
@@ -819,6 +820,23 @@ def test_records_that_slide_past_a_walk_are_read_in_the_same_sync(configure, is_
         control(sandbox, "faults", faults="offset-cursors")
         run(loaded, "invoices", progress=move_what_was_read)
         assert_in_step_despite(loaded, sandbox, "invoices")
+
+
+def test_what_is_gone_from_the_rest_of_a_walk_that_was_cut_off_is_not_looked_for(configure):
+    with running(Options(invoices=600, customers=15, items=12, limits=False)) as sandbox:
+        loaded = configure(sandbox)
+        run(loaded, "invoices")
+        touched = control(sandbox, "touch", entity="invoices", count=350)["ids"]
+        time.sleep(2.2)  # as above
+        control(sandbox, "faults", faults="revoke-after=3")
+        with pytest.raises(Unauthorized):
+            run(loaded, "invoices")
+        control(sandbox, "faults", faults="")
+        control(sandbox, "delete", entity="invoices", ids=[touched[-1]])
+        said: list[str] = []
+        result = run(loaded, "invoices", say=said.append)["invoices"]
+        assert (result.rows, said) == (349, [])
+        assert result.requests <= 2 + 1  # the pages that are left, and one to count
 
 
 def test_records_without_an_id_do_not_make_a_window_be_read_twice(configure):

@@ -12,6 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
+from itertools import compress
 from typing import Any
 
 import msgspec
@@ -41,15 +42,25 @@ class _Slices:
     is_absent: bool = False
     """The server cannot be asked for this feed."""
     promised: int | None = None
-    """What the first page said that there is."""
+    """What the first page said that there is, as of `as_of`."""
+    as_of: datetime | None = None
     seen: Fingerprints = field(default_factory=Fingerprints)
     distinct: int = 0
+    seen_later: Fingerprints = field(default_factory=Fingerprints)
+    distinct_later: int = 0
+    """Those among the distinct ones that were met with a change of `as_of` or later."""
 
-    def count(self, records: Sequence[Payload]) -> None:
+    def expect(self, walk: Walk) -> None:
+        """Take what the feed's first walk was told for all that its window has."""
+        self.promised, self.as_of = walk.total, walk.as_of
+
+    def count(self, records: Sequence[Payload], times: Sequence[datetime | None]) -> None:
         """Count those among the records that were not met before; one without an id is itself."""
         keys = [key_of(self.work.entity, record) for record in records]
         marks = [key.encode() if key else record for key, record in zip(keys, records, strict=True)]
+        later = [bool(at and self.as_of and at >= self.as_of) for at in times]
         self.distinct += sum(self.seen.add(marks))
+        self.distinct_later += sum(self.seen_later.add(list(compress(marks, later))))
 
 
 async def walk_feed(work: Work, load: Load, feed: Feed) -> None:
@@ -59,12 +70,13 @@ async def walk_feed(work: Work, load: Load, feed: Feed) -> None:
         return
     is_counted = load.kind == CHANGE and load.window_start is not None and load.window_end is None
     if is_counted and slices.walks:
-        slices.promised = slices.walks[feed.name].total
+        slices.expect(slices.walks[feed.name])
         await asyncio.to_thread(_count_spooled, slices)
     await _read(slices, sorted(slices.walks) or [feed.name])
     if not is_counted or slices.promised is None:
         return
-    if slices.distinct < slices.promised:  # records moved while pages were counted off
+    # Records moved while pages were counted off, which only some servers do.
+    if slices.distinct < slices.promised and await _has_passed_over(slices):
         work.say(
             f"{work.entity.name}: the server promised {slices.promised} changes and gave "
             f"{slices.distinct}; reading them once more."
@@ -81,11 +93,25 @@ def _left_open(work: Work, load: Load, feed: Feed, name: str) -> _Slices:
     return _Slices(work, load, feed, {walk.feed: walk for walk in known})
 
 
+async def _has_passed_over(slices: _Slices) -> bool:
+    """Tell whether the server has more records that did not change since the first page than came.
+
+    What changed since then is in the next window, what was deleted is in none: neither is worth
+    the pages of the whole window.
+    """
+    work, load = slices.work, slices.load
+    params = _params(work.entity, slices.feed, load.window_start, slices.as_of) | {"limit": "1"}
+    async with aclosing(spelled_pages(work, slices.feed, params)) as pages:
+        page = await anext(pages, None)
+    came = slices.distinct - slices.distinct_later
+    return page is None or page.total is None or page.total > came
+
+
 def _count_spooled(slices: _Slices) -> None:
     for page in loads.pages_of(slices.work.ledger, slices.load.load_id):
         if page.feed in slices.walks:
-            records = slices.work.records(slices.load, page)
-            slices.count([received.payload for received in records])
+            records = [r.payload for r in slices.work.records(slices.load, page)]
+            slices.count(records, change_times(slices.feed.change_field, records))
 
 
 def feed_of(walk: Walk) -> str:
@@ -168,7 +194,7 @@ def _is_done(walk: Walk | None) -> bool:
 def _take(slices: _Slices, name: str, page: Page) -> None:
     """Keep a page of a slice, and split the slice where another walk would have room."""
     work, load = slices.work, slices.load
-    times = [at for at in change_times(slices.feed.change_field, page.records) if at]
+    times = change_times(slices.feed.change_field, page.records)
     walk = _advanced(slices.walks.get(name) or _begun(name, load, page), page, times)
     if walk.lower is None and walk.upper is None:
         work.totals[slices.feed.name] = page.total
@@ -176,8 +202,9 @@ def _take(slices: _Slices, name: str, page: Page) -> None:
     if walk.total is None:
         walk = replace(walk, total=page.total)
     if load.window_start is not None and load.window_end is None:
-        slices.promised = walk.total if slices.promised is None else slices.promised
-        slices.count(page.records)
+        if slices.promised is None:
+            slices.expect(walk)
+        slices.count(page.records, times)
     slices.walks[name] = walk
     work.keep(load, walk, page)
     if walk.is_done:
@@ -191,7 +218,7 @@ def _begun(name: str, load: Load, page: Page) -> Walk:
     return Walk(name, False, True, lower, upper, None, None, None, page.at, 0, 0, page.total)
 
 
-def _advanced(walk: Walk, page: Page, times: list[datetime]) -> Walk:
+def _advanced(walk: Walk, page: Page, times: Sequence[datetime | None]) -> Walk:
     ordered = [at for at in (walk.position, *times) if at]
     position = max(ordered, default=None)
     is_sorted = walk.is_sorted and ordered == sorted(ordered)
@@ -345,7 +372,7 @@ def _change_decoder(name: str) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(probe)
 
 
-def change_times(name: str, records: list[msgspec.Raw]) -> list[datetime | None]:
+def change_times(name: str, records: Sequence[Payload]) -> list[datetime | None]:
     """Return each record's time under that name, UTC; None where it has none that can be read."""
     decoder = _change_decoder(name)
     times: list[datetime | None] = []
