@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import sqlite3
 import statistics
 import sys
 import tempfile
@@ -23,6 +22,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from peers.processes import Pull, Run, sandbox, serving, table, verdict
+
+from blsync.ledger import Ledger, loads
 
 PEERS = Path(__file__).parent / "peers"
 NO_QUOTA = {"BLSYNC_QUOTA_PER_HOUR": "100000000", "BLSYNC_QUOTA_PER_SECOND": "1000000"}
@@ -212,15 +213,16 @@ def killed(folder: Path, invoices: int, rounds: int) -> None:
     verdict("more than what was left and one an open walk, requests", more, 0, "d", most=True)
 
 
-def unread(ledger: Path) -> tuple[int, int]:
+def unread(path: Path) -> tuple[int, int]:
     """Return how many pages the walks that a ledger tells of have left, and how many are open.
 
     What a slice that has no page yet is to read is still counted by the one it was split from.
     """
-    query = "select records, total from walks where not is_done"
-    with closing(sqlite3.connect(ledger)) as db:
-        walks = db.execute(query).fetchall()
-    return sum(-(-(total - records) // 100) for records, total in walks if total), len(walks)
+    with closing(Ledger(f"sqlite:///{path}")) as ledger:
+        walks = [w for load_id in loads.open_ids(ledger) for w in loads.walks_of(ledger, load_id)]
+    totals = loads.own_totals(walks)
+    left = [totals.get(w.feed, w.records) - w.records for w in walks if not w.is_done]
+    return sum(-(-records // 100) for records in left), len(left)
 
 
 def memory(folder: Path, sizes: Sequence[int]) -> None:
