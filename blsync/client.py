@@ -36,6 +36,7 @@ from blsync.errors import (
 )
 from blsync.oauth import TokenSource
 from blsync.quota import Pace, retry_after
+from blsync.redaction import holds_secret, redact
 from blsync.settings import Company, require_credentials
 
 # httpx logs addresses, and a look-up by email has personal data in its query.
@@ -347,7 +348,7 @@ class Client:
     def _read(
         self, what: str, response: httpx.Response, sent_id: str, *, has_cursor: bool
     ) -> Answer:
-        request_id = response.headers.get("x-request-id") or sent_id
+        request_id = redact(response.headers.get("x-request-id") or sent_id)
         try:
             envelope = _ENVELOPE.decode(response.content)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -416,6 +417,7 @@ def _error(
     has_cursor: bool,
 ) -> Exception:
     problem = (envelope.error if envelope else None) or _Problem()
+    problem.code, problem.message = redact(problem.code), redact(problem.message)
     status = response.status_code
     if response.is_success:
         status = _STATUS_OF_CODE.get(problem.code, 500)
@@ -496,6 +498,12 @@ def _page(path: str, answer: Answer) -> Page:
         raise ServerFault(
             f"GET {path}: the server says that there is more but gives no cursor to it. Tell the "
             f"vendor, quoting request {answer.request_id}.",
+            request_id=answer.request_id,
+        )
+    if pagination.next_cursor and holds_secret(pagination.next_cursor):
+        raise ServerFault(
+            f"GET {path}: the cursor that the server gave holds this program's credentials, so it "
+            f"is neither kept nor sent back. Tell the vendor, quoting request {answer.request_id}.",
             request_id=answer.request_id,
         )
     return Page(

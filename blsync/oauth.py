@@ -24,7 +24,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from blsync import __version__
+from blsync import __version__, redaction
 from blsync.errors import ApiError, BlsyncError, Unanswered, Unauthorized
 from blsync.ledger import Ledger, tokens
 from blsync.ledger.tokens import Kept
@@ -45,6 +45,10 @@ _TIMEOUT = httpx.Timeout(connect=5, read=15, write=5, pool=None)  # together wit
 class _Tokens(msgspec.Struct, frozen=True):
     access: str
     refresh: str
+
+    def __post_init__(self) -> None:
+        redaction.register(self.access)
+        redaction.register(self.refresh)
 
 
 class _Granted(msgspec.Struct):
