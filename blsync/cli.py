@@ -16,12 +16,13 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
-from blsync import __version__, doctor, marts, plan, settings, status
+from blsync import __version__, doctor, marts, permissions, plan, redaction, settings, status
 from blsync.cli_push import app as push_app
 from blsync.entities import select
 from blsync.errors import BlsyncError, ConfigError
 from blsync.progress import showing
 from blsync.screen import Json, err, out, print_json, print_table, say
+from blsync.unexpected import unexpected
 
 app = typer.Typer(
     name="blsync",
@@ -40,7 +41,9 @@ NoWait = Annotated[
 
 
 def main() -> NoReturn:
-    """Run the command; every error of ours is one clear message and its exit code."""
+    """Run the command; every error is one clear message and its exit code."""
+    permissions.keep_private()
+    redaction.guard_streams()
     try:
         app()
     except BlsyncError as error:
@@ -49,7 +52,18 @@ def main() -> NoReturn:
     except BrokenPipeError:  # `blsync query … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:
+        told = unexpected(error, _data_folder())
+        say(f"Error: {told}")
+        sys.exit(told.exit_code)
     sys.exit(0)
+
+
+def _data_folder() -> Path | None:
+    try:
+        return settings.load().data
+    except Exception:  # perhaps the very error that is to be told
+        return None
 
 
 @app.callback(invoke_without_command=True)
@@ -141,6 +155,7 @@ def sandbox(
             limits=limits,
             hour_window=hour_window,
         )
+        redaction.disclose(options.api_key)
         say(
             f"Sandbox at http://127.0.0.1:{port}/v1 (Swagger UI: http://127.0.0.1:{port}/docs), "
             f"company {options.company_id}, key {options.api_key}. Ctrl-C stops it."

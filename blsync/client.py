@@ -45,6 +45,7 @@ from blsync.exchange import (
 from blsync.oauth import TokenSource
 from blsync.quota import Pace, retry_after
 from blsync.records import UNTYPED, Fingerprints, Payload
+from blsync.redaction import holds_secret
 from blsync.settings import Company, require_credentials
 
 LATENCIES = 5
@@ -497,7 +498,7 @@ def _details(problem: _Problem) -> list[dict[str, Any]]:
 def _request_id(response: Response) -> str:
     """Return the server's own id of a request; empty where it is none to quote."""
     told = response.headers.get("x-request-id", "")
-    return told if re.fullmatch(r"[!-~]{1,128}", told) else ""
+    return said(told) if re.fullmatch(r"[!-~]{1,128}", told) else ""
 
 
 def _of_bounded_values(response: Response) -> Response:
@@ -543,6 +544,11 @@ def _page(path: str, answer: Answer) -> Page:
         raise fault("the server says that there is more but gives no cursor to it")
     if cursor is not None and (len(str(cursor)) > LONGEST_CURSOR or "\0" in str(cursor)):
         raise fault("the server gives a cursor that no address can hold")
+    if cursor is not None and holds_secret(str(cursor)):
+        raise fault(
+            "the cursor that the server gave holds this program's credentials, so it is neither "
+            "kept nor sent back"
+        )
     return Page(
         answer.body,
         records,

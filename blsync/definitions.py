@@ -6,7 +6,8 @@ Loading needs no credentials; a run without them fails with what is missing.
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import dagster_dbt.core.resource
 from dagster_dbt import (
     DagsterDbtTranslator,
     DbtCliInvocation,
@@ -24,7 +26,17 @@ from dagster_dbt import (
 from dagster_dbt.compat import DBT_PYTHON_VERSION
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
-from blsync import differences, marts, reconcile, report, settings, upkeep
+from blsync import (
+    differences,
+    marts,
+    permissions,
+    reconcile,
+    redaction,
+    report,
+    settings,
+    steps,
+    upkeep,
+)
 from blsync.abreast import INTERRUPTED, abreast
 from blsync.entities import ENTITIES
 from blsync.entity import Entity
@@ -33,13 +45,21 @@ from blsync.lake import storage
 from blsync.pull import Progress, Result, Window, pull, raise_failures, window_of
 from blsync.push_assets import GROUP, push_definitions
 from blsync.settings import ROOT
+from blsync.unexpected import unexpected_of
 
 OWNERS = ["team:finance-data"]
 MANY_DAYS = 31
 EVENT_SECONDS = 0.03
 """What Dagster takes to record one asset's day on SQLite."""
+
+# Dagster's processes load this module first of all that is ours.
+permissions.keep_private()
+redaction.guard_streams()
+steps.guard_databases()
 SETTINGS = settings.load()
 COMPANIES = SETTINGS.companies()
+with storage(SETTINGS.data):
+    permissions.close_data_folder(SETTINGS.data)
 
 os.environ.update(marts.dbt_environment(SETTINGS))
 
@@ -254,23 +274,19 @@ def inputs(
             )
 
 
-class _failing_clearly:  # noqa: N801 (reads as a statement)
-    """Fail a step with our message alone: a traceback of ours would add nothing."""
+@contextmanager
+def _failing_clearly(watch: Watch) -> Iterator[None]:
+    """Fail a step with one message, which the caller of the run hears too."""
 
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
+    def hear(error: BlsyncError) -> None:
+        watch.failure = error
 
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, KeyboardInterrupt | dg.DagsterExecutionInterruptedError):
-            self._watch.failure = BlsyncError(INTERRUPTED)
-        if isinstance(error, BlsyncError):
-            self._watch.failure = error
-            raise dg.Failure(
-                str(error), metadata={"exit_code": error.exit_code}, allow_retries=False
-            ) from None
+    try:
+        with steps.failing_clearly(SETTINGS.data, hear=hear):
+            yield
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+        watch.failure = BlsyncError(INTERRUPTED)
+        raise
 
 
 class Translator(DagsterDbtTranslator):
@@ -289,6 +305,27 @@ class Translator(DagsterDbtTranslator):
     def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
         """Return the owners of everything here."""
         return OWNERS
+
+
+class _Invocation(DbtCliInvocation):
+    """A dbt process that gets no credentials: dagster-dbt would hand down the whole environment."""
+
+    @classmethod
+    def run(
+        cls, args: Sequence[str], env: dict[str, str], *more: Any, **named: Any
+    ) -> DbtCliInvocation:
+        """Start dbt with what it needs of `env`."""
+        needed = {
+            name: value
+            for name, value in env.items()
+            if name in _DBT_VARIABLES or name.startswith(("DBT_", "PYTHON"))
+        }
+        return super().run(args, settings.environment_for_a_child(needed), *more, **named)
+
+
+_DBT_VARIABLES = {*marts.dbt_environment(SETTINGS), "DAGSTER_DBT_CLI"}
+# The one place from which dagster-dbt starts dbt; it has no setting for the environment.
+dagster_dbt.core.resource.DbtCliInvocation = _Invocation  # type: ignore[attr-defined]
 
 
 class Dbt(DbtCliResource):
@@ -508,13 +545,14 @@ def range_tags(company: str, first: str, last: str) -> dict[str, str]:
 @dg.schedule(job=nightly, cron_schedule="30 2 * * *", execution_timezone=SETTINGS.timezone)
 def nightly_sync(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
     """Ask for every missing day, in one run a company."""
-    at = context.scheduled_execution_time.astimezone(SETTINGS.zone)
-    for company in COMPANIES:
-        first, last = missing_days(context.instance, company.name, at.date().isoformat())
-        yield dg.RunRequest(
-            run_key=f"{company.name} {at:%Y-%m-%d}",
-            tags=range_tags(company.name, first, last),
-        )
+    with steps.ticking_clearly(SETTINGS.data):
+        at = context.scheduled_execution_time.astimezone(SETTINGS.zone)
+        for company in COMPANIES:
+            first, last = missing_days(context.instance, company.name, at.date().isoformat())
+            yield dg.RunRequest(
+                run_key=f"{company.name} {at:%Y-%m-%d}",
+                tags=range_tags(company.name, first, last),
+            )
 
 
 @dg.resource(description="How a run is followed from the process that started it, if any does.")
@@ -618,4 +656,18 @@ def run(
     if watch.failure:
         raise watch.failure
     if not result.success:
-        raise BuildError(f"The run {result.run_id} failed; its log is in Dagster's UI (`make ui`).")
+        raise _failure_of(result)
+
+
+def _failure_of(result: dg.ExecuteInProcessResult) -> BlsyncError:
+    """Return what failed a run outside our steps, the first thing that Dagster recorded of it."""
+    failed = (event.event_specific_data for event in result.all_events if event.is_failure)
+    error = next((e for data in failed if (e := getattr(data, "error", None))), None)
+    if error is None:
+        return unexpected_of("Dagster", f"run {result.run_id} failed", "", SETTINGS.data)
+    cause = error
+    while cause.cause:
+        cause = cause.cause
+    kind = (cause.cls_name or "error").rpartition(".")[2]
+    message = cause.message.removeprefix(cause.cls_name or "").lstrip(":. ")
+    return unexpected_of(kind, message, error.to_string(), SETTINGS.data)

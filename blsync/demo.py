@@ -117,7 +117,7 @@ def run(
     _stop_earlier(data)
     with storage(data):
         shutil.rmtree(data, ignore_errors=True)
-        data.mkdir(parents=True)
+        data.mkdir(mode=0o700, parents=True)
     say("Starting a local BigLedger …")
     with _sandbox(data, port or _free_port(), keep=keep) as base_url:
         report = DemoReport(data, base_url, keep)
@@ -208,7 +208,12 @@ def _sandbox(data: Path, port: int, *, keep: bool) -> Iterator[str]:
     command += ["--database", str(data / "sandbox.db")]
     with (data / "sandbox.log").open("wb") as log:
         server = subprocess.Popen(  # noqa: S603
-            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            command,
+            env=settings.environment_for_a_child({}),
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
     is_done = False
     try:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from blsync import settings
+from blsync import marts, permissions, settings
 from blsync.client import Client
 from blsync.entities import ENTITIES
 from blsync.errors import ApiError, BlsyncError, ConfigError
@@ -67,6 +67,7 @@ def examine() -> Report:
         report.failed("settings", error)
         return report
     report.checks.append(Check("settings", True, f"data in {current.data}"))
+    _files(report, current)
     _versions(report)
     try:
         Lake(current.data)
@@ -87,6 +88,19 @@ def examine() -> Report:
 def _versions(report: Report) -> None:
     found = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     report.checks.append(Check("versions", True, f"Python {platform.python_version()}, {found}"))
+
+
+def _files(report: Report, current: Settings) -> None:
+    """Look who else can read what is secret; what others can write was refused before."""
+    findings = []
+    if warning := permissions.readable_by_others(settings.env_file()):
+        findings.append(warning)
+    if is_open := permissions.open_to_others([current.data]):
+        findings.append(f"others can look into {is_open[0]}; close it: chmod 700 '{current.data}'")
+    if left := marts.left_behind(current):
+        findings.append(left)
+    text = "; ".join(findings) or "closed to others"
+    report.checks.append(Check("files", not findings, text))
 
 
 def _disk(report: Report, current: Settings) -> None:

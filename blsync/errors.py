@@ -12,21 +12,29 @@ BlsyncError                 exit 1
 ├── StorageError            exit 1  the data folder cannot be read or written
 ├── TooManyRejected         exit 1  so many records cannot be typed that none of them landed
 ├── BuildError              exit 1  the marts could not be built or published
+├── Unexpected              exit 1  an error that nobody foresaw; its details are in a file
 └── ApiError                exit 1  BigLedger answered with a failure, or not at all
     ├── Forbidden           the key lacks a scope (403); only that entity stops
     ├── CursorRefused       a cursor expired or was refused; the walk goes on without it
     ├── ServerFault         an answer that breaks the API's own contract
     └── Unanswered          no usable answer inside the retry bound
         └── NotSent         no connection came about, so nothing was sent
+
+What a server or another program said is part of many messages: secrets in it are replaced here.
 """
 
 from __future__ import annotations
+
+from blsync.redaction import redact, redact_all
 
 
 class BlsyncError(Exception):
     """Base of the tree; `exit_code` is what the command ends with (interface.md, Commands)."""
 
     exit_code = 1
+
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*map(redact_all, parts))
 
 
 class ConfigError(BlsyncError):
@@ -71,6 +79,10 @@ class BuildError(BlsyncError):
     """The marts could not be built, checked or published."""
 
 
+class Unexpected(BlsyncError):
+    """An error of another kind than these; `blsync.unexpected` makes it and keeps the details."""
+
+
 class ApiError(BlsyncError):
     """BigLedger answered with a failure.
 
@@ -89,9 +101,9 @@ class ApiError(BlsyncError):
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.code = code
-        self.details = details or []
-        self.request_id = request_id
+        self.code = redact(code)
+        self.details: list[dict[str, object]] = redact_all(details or [])
+        self.request_id = redact(request_id)
 
 
 class Forbidden(ApiError):

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from blsync import __version__
+from blsync.redaction import redact
 
 # httpx logs addresses, and a look-up by email has personal data in its query.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -174,8 +175,10 @@ async def _inflated(raw: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 def said(text: str, most: int = MOST_SAID) -> str:
     r"""Return a text that the server said as it can be shown and kept.
 
-    Control characters are written out (`\x1b`) rather than sent on, and what is too long is cut.
+    Secrets are replaced, control characters are written out (`\x1b`) rather than sent on, and what
+    is too long is cut.
     """
+    text = redact(text)  # before it is cut: half a secret is found by nobody
     shown = text if len(text) <= most else f"{text[:most]}…"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
 

@@ -32,6 +32,7 @@ import pyarrow.parquet as pq
 
 from blsync.entity import Entity
 from blsync.errors import InputFileError, StorageError
+from blsync.permissions import close_data_folder
 from blsync.records import KEY_SEPARATOR, Fingerprints, Versions, as_bytes, fingerprint, key_of
 
 # Arrow's own pool keeps what was freed: a pull of a million invoices then takes a quarter more.
@@ -137,10 +138,11 @@ class Lake:
     """The files under `BLSYNC_DATA`."""
 
     def __init__(self, data: Path) -> None:
-        """Raises StorageError where the folder cannot be written."""
+        """Raises StorageError where the folder cannot be written, ConfigError where others can."""
         self.data = data
         with storage(data):
-            data.mkdir(parents=True, exist_ok=True)
+            data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            close_data_folder(data)
             with tempfile.TemporaryFile(dir=data):
                 pass
 

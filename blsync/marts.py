@@ -30,11 +30,13 @@ from blsync.entities import ENTITIES
 from blsync.errors import BuildError, ConfigError, StorageError
 from blsync.lake import BATCH, Lake, alone_blocking, appearing, storage
 from blsync.ledger import Ledger, loads, plans
+from blsync.permissions import make_published_folder
 from blsync.reconcile import COMPANIES, FIGURES, LIST_TOTALS, Facts, marked, totals
 from blsync.settings import ROOT, Company, Settings
 from blsync.spreadsheet import write_table
 
 PROJECT = ROOT / "warehouse"
+MARTS, MARTS_BEFORE = "blsync.duckdb", "blsync.previous.duckdb"
 SCHEMAS = ("finance", "history", "proposals")
 STORAGE_VERSION = "v1.0.0"
 """Of the build, and so of the published copy: DuckDB 1.0 and later open it."""
@@ -101,7 +103,7 @@ ADDRESS = re.compile(r"([^\s@'\"<>()`:,;])[^\s@'\"<>()`:,;]*@(?=[\w-]+\.)")
 
 def published_file(settings: Settings) -> Path:
     """Return where analysts find the marts."""
-    return settings.data / "blsync.duckdb"
+    return settings.publish_to / MARTS
 
 
 _OF_A_LOAD = re.compile(r"00000000-schema\.parquet|\d{8}T\d+Z-[0-9a-f]{8}(--.*)?\.parquet")
@@ -109,7 +111,10 @@ _OF_A_LOAD = re.compile(r"00000000-schema\.parquet|\d{8}T\d+Z-[0-9a-f]{8}(--.*)?
 
 
 def dbt_environment(settings: Settings) -> dict[str, str]:
-    """Return the variables that the dbt project reads; its paths have to be absolute."""
+    """Return the variables that the dbt project reads; its paths have to be absolute.
+
+    No other setting reaches dbt (`settings.environment_for_a_child`).
+    """
     return {
         "BLSYNC_DATA": str(settings.data),
         "BLSYNC_SEEDS": str(settings.seeds),
@@ -379,6 +384,7 @@ def publish(settings: Settings, say: Callable[[str], None] = lambda _: None) -> 
     """
     target = published_file(settings)
     with _build_lock(settings, say), storage(target):
+        make_published_folder(settings.publish_to, settings.publish_mode)
         if not _whole_marker(settings).exists():
             raise BuildError(
                 "The latest build did not come to its end, so it is not published; the marts stay "
@@ -387,10 +393,24 @@ def publish(settings: Settings, say: Callable[[str], None] = lambda _: None) -> 
         try:
             with appearing(target) as draft:
                 rows = _copy(settings.data / "build.duckdb", draft)
-                _keep_previous(target)
+                _keep_previous(target, settings.publish_mode)
+                draft.chmod(settings.publish_mode)
         except duckdb.Error as error:
             raise BuildError(f"The marts could not be copied for publishing: {error}") from None
+    if left := left_behind(settings):
+        say(left)
     return rows
+
+
+def left_behind(settings: Settings) -> str | None:
+    """Return what to say of marts that were published before BLSYNC_PUBLISH_TO named a folder."""
+    left = settings.data / MARTS
+    if left == published_file(settings) or not left.exists():
+        return None
+    return (
+        f"{left} is from before BLSYNC_PUBLISH_TO was set and no longer changes. Point whoever "
+        f"reads it to {published_file(settings)}, then delete it and {MARTS_BEFORE} beside it."
+    )
 
 
 def _copy(build: Path, draft: Path) -> dict[str, int]:
@@ -438,14 +458,15 @@ def _make_tables_of_views(db: duckdb.DuckDBPyConnection) -> None:
             db.execute(f"comment on column {full_name}.\"{column}\" is '{text}'")
 
 
-def _keep_previous(target: Path) -> None:
+def _keep_previous(target: Path, mode: int) -> None:
     if not target.exists():
         return
-    with appearing(target.with_name("blsync.previous.duckdb")) as draft:
+    with appearing(target.with_name(MARTS_BEFORE)) as draft:
         try:
             os.link(target, draft)
         except OSError:  # a file system without hard links
             shutil.copy2(target, draft)
+        draft.chmod(mode)
 
 
 def open_published(settings: Settings) -> duckdb.DuckDBPyConnection:

@@ -22,6 +22,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from blsync import redaction
 from blsync.errors import ApiError, BlsyncError, Unanswered, Unauthorized
 from blsync.exchange import NoResponse, Response, exchange, opened
 from blsync.ledger import Ledger, tokens
@@ -44,6 +45,10 @@ _UNUSABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 class _Tokens(msgspec.Struct, frozen=True):
     access: str
     refresh: str
+
+    def __post_init__(self) -> None:
+        redaction.register(self.access)
+        redaction.register(self.refresh)
 
 
 class _Granted(msgspec.Struct):

@@ -27,6 +27,7 @@ from blsync import push
 from blsync.errors import BlsyncError, BuildError, ConfigError, SafetyLimit
 from blsync.lake import storage
 from blsync.marts import published_file
+from blsync.permissions import refuse_writable
 from blsync.push.endpoints import ENDPOINTS
 from blsync.push.outbox import VALID_FOR
 from blsync.push.report import PlanReport
@@ -62,6 +63,7 @@ def load(settings: Settings) -> list[Policy]:
     path = settings.push_policies
     if path is None:
         return []
+    refuse_writable(path, "BLSYNC_PUSH_POLICIES")
     try:
         tables = tomllib.loads(path.read_text("utf-8-sig"), parse_float=Decimal)
     except OSError as error:

@@ -20,6 +20,7 @@ import pyarrow.json as pj
 from msgspec.structs import astuple
 
 from blsync.entity import LOAD_COLUMNS, NOTHING, PRECISION, Entity, Record
+from blsync.redaction import redact
 
 UNTYPED = (msgspec.MsgspecError, UnicodeDecodeError, OverflowError, RecursionError)
 """Raised by a record that cannot be typed."""
@@ -440,7 +441,7 @@ def _json_text(value: msgspec.Raw | None) -> str | None:
 def _reject(load_id: str, received: Received, reason: str) -> dict[str, Any]:
     return {
         "_payload": as_text(received.payload),
-        "_reason": reason,
+        "_reason": redact(reason),
         "_load_id": load_id,
         "_request_id": received.request_id,
         "_pulled_at": received.pulled_at,

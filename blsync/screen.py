@@ -11,12 +11,24 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-out = Console()
-err = Console(stderr=True, highlight=False)
+from blsync.redaction import redact
+
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+class _Screen(Console):
+    """Redacts each text before colours are put into it and a narrow column takes it apart."""
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        return super().render_str(redact(text), **how)
+
+
+out = _Screen()
+err = _Screen(stderr=True, highlight=False)
 
 
 def say(text: str) -> None:

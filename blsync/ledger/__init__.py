@@ -21,10 +21,16 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from blsync.errors import ConfigError, StorageError
 from blsync.ledger.versions import bring_up_to_date
+from blsync.permissions import close
 
 LONGEST_WAIT = 60
 """Seconds for which a transaction waits for another's lock, and for which one may lie idle before
 PostgreSQL ends it: a machine that lost its power holds a key no longer."""
+
+
+EXACT = "blsync_exact"
+"""Execution option of the ledger's engine: what it is given is written as it is."""
+_OWN = {EXACT: True}
 
 
 class Ledger:
@@ -93,7 +99,7 @@ def _engine(url: URL) -> Engine:
 
 
 def _postgresql(url: URL) -> Engine:
-    engine = create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, pool_pre_ping=True, execution_options=_OWN)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:
@@ -107,8 +113,10 @@ def _postgresql(url: URL) -> Engine:
 
 def _sqlite(url: URL) -> Engine:
     if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": LONGEST_WAIT})
+        Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for suffix in ("", "-wal", "-shm", ".lock"):  # of an earlier version, perhaps
+            close(Path(f"{url.database}{suffix}"))
+    engine = create_engine(url, connect_args={"timeout": LONGEST_WAIT}, execution_options=_OWN)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, record: ConnectionPoolEntry) -> None:

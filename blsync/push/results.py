@@ -13,6 +13,7 @@ from blsync.ledger.plans import Operation, Outcome, Problem
 from blsync.push.compare import from_text
 from blsync.push.endpoint import Endpoint, Json
 from blsync.push.validate import problem
+from blsync.redaction import redact_all
 
 _TAKEN = re.compile(r"already (exists|in use|taken)", re.IGNORECASE)
 _TAKEN_CODES = ("DUPLICATE_VALUE", "CONFLICT")
@@ -87,7 +88,7 @@ def _outcome(endpoint: Endpoint, row: Operation, results: list[Json]) -> Outcome
 
 def _problem(endpoint: Endpoint, row: Operation, error: Any) -> Problem:
     """Take over the server's words: its first detail where it has one, as that names the field."""
-    told = error if isinstance(error, dict) else {}
+    told = redact_all(error) if isinstance(error, dict) else {}
     details = told.get("details")
     detail = (
         next((d for d in details if isinstance(d, dict)), {}) if isinstance(details, list) else {}
