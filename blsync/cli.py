@@ -120,9 +120,9 @@ def sandbox(
     part, late-write, reject-rows, missing-results, double-results, stray-results,
     shuffle-results, poison, poison-status; forbid, revoke-after; no-quota-headers, reset-past,
     retry-after, other-program; max-limit, clamp, no-total, unsorted, offset-cursors,
-    expire-cursors, repeat-cursor, lose-cursor, empty-pages, twins, churn, late-commit;
-    odd-records, extra-fields, null-fields, text-numbers. While it runs,
-    `POST /sandbox/faults {"faults": "LIST"}` sets others.
+    expire-cursors, repeat-cursor, lose-cursor, empty-pages, twins, churn, late-commit,
+    hide; odd-records, extra-fields, null-fields, text-numbers. While it runs, `POST
+    /sandbox/faults {"faults": "LIST"}` sets others.
     """
     from blsync.sandbox import Options, fault_table, serve
 
