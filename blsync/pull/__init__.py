@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
+from blsync.binding import open_ledger
 from blsync.client import Client
 from blsync.entity import Entity
 from blsync.errors import (
@@ -130,7 +131,7 @@ def _opened(
 ) -> Iterator[_Pulling]:
     require_credentials(company)
     lake = Lake(settings.data)
-    ledger = Ledger(settings.ledger_url)
+    ledger = open_ledger(settings)
     # The collector would look through all that was ever imported, for every few pages once.
     gc.freeze()
     try:

@@ -178,6 +178,8 @@ def _facts(work: Work, load: Load, outcome: Outcome) -> dict[str, Any]:
     return {
         "load_id": load.load_id,
         "company_id": load.company_id,
+        "base_url": work.company.base_url,
+        "lake_id": work.ledger.lake_id,
         "entity": load.entity,
         "kind": load.kind,
         "feeds": sorted(feed.name for feed in work.entity.feeds),
