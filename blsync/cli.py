@@ -39,6 +39,15 @@ NoWait = Annotated[
     bool, typer.Option("--no-wait", help="End with exit 3 where the hour's quota is used up.")
 ]
 
+Allow = Annotated[
+    bool,
+    typer.Option(
+        "--allow",
+        help="Let through once what a safety bound held back: deletes above BLSYNC_DELETE_SHARE, "
+        "a collapsed reconciliation.",
+    ),
+]
+
 
 def main() -> NoReturn:
     """Run the command; every error is one clear message and its exit code."""
@@ -134,9 +143,9 @@ def sandbox(
     part, late-write, reject-rows, missing-results, double-results, stray-results,
     shuffle-results, poison, poison-status; forbid, revoke-after; no-quota-headers, reset-past,
     retry-after, other-program; max-limit, clamp, no-total, unsorted, offset-cursors,
-    expire-cursors, repeat-cursor, lose-cursor, empty-pages, twins, churn, late-commit;
-    odd-records, extra-fields, null-fields, text-numbers. While it runs,
-    `POST /sandbox/faults {"faults": "LIST"}` sets others.
+    expire-cursors, repeat-cursor, lose-cursor, empty-pages, twins, churn, late-commit,
+    hide; odd-records, extra-fields, null-fields, text-numbers. While it runs, `POST
+    /sandbox/faults {"faults": "LIST"}` sets others.
     """
     from blsync.sandbox import Options, fault_table, serve
 
@@ -232,12 +241,13 @@ def sync(
     last: Annotated[str | None, typer.Option("--to", help="… to this day, included.")] = None,
     no_build: Annotated[bool, typer.Option("--no-build", help="Only pull.")] = False,
     no_wait: NoWait = False,
+    allow: Allow = False,
     as_json: Json = False,
 ) -> None:
     """Pull what is missing up to now, then build, check and publish the marts.
 
     Examples: `blsync sync`, `blsync sync invoices customers --no-build`,
-    `blsync sync --from 2026-03-01 --to 2026-03-31`
+    `blsync sync --from 2026-03-01 --to 2026-03-31`, `blsync sync customers --allow`
     """
     from blsync import nightly
 
@@ -249,6 +259,7 @@ def sync(
             entities=entity or [],
             days=days,
             has_build=not no_build,
+            allow=allow,
             wait=not no_wait,
             progress=progress,
             say=say,
@@ -285,18 +296,19 @@ def build(
     is_full: Annotated[
         bool, typer.Option("--full", help="From the landing alone, not from the build before.")
     ] = False,
+    allow: Allow = False,
 ) -> None:
     """Build, check and publish the marts from what has landed; asks BigLedger nothing.
 
     What an earlier build brought into the history stays, and only new loads are read; --full reads
     all of them again.
 
-    Examples: `blsync build`, `blsync build --full`
+    Examples: `blsync build`, `blsync build --full`, `blsync build --allow`
     """
     from blsync import nightly
 
     current = settings.load()
-    nightly.build(current, say, is_full=is_full)
+    nightly.build(current, say, is_full=is_full, allow=allow)
     out.print(f"Published {marts.published_file(current)}", soft_wrap=True)
 
 
@@ -348,17 +360,26 @@ def replay(
 
 
 @app.command()
-def repair(as_json: Json = False) -> None:
+def repair(
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over",
+            help="Bind a ledger to this data folder whose own folder is gone for good.",
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Rebuild the ledger's loads from the lake, after one of them was lost or damaged.
 
     A load whose rows are gone is pulled again by the next sync.
 
-    Example: `blsync repair`
+    Examples: `blsync repair`, `blsync repair --take-over`
     """
     from blsync import upkeep
 
     current = settings.load()
-    done = upkeep.repair(current, current.companies(), select(), say=say)
+    done = upkeep.repair(current, current.companies(), select(), is_taken_over=take_over, say=say)
     if as_json:
         print_json(done)
         return
@@ -385,6 +406,8 @@ def status_command(as_json: Json = False) -> None:
         _print_findings(company["entities"])
         _print_reconciliation(company["reconciliation"])
     out.print(f"Published: {report['published_at'] or 'nothing yet'}")
+    if report["problem"]:
+        out.print(report["problem"], markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_reconciliation(compared: dict[str, Any] | None) -> None:

@@ -78,6 +78,8 @@ class Watch:
     """What a caller in the same process hears of a run, and what the run found."""
 
     wait: bool = True
+    allow: bool = False
+    """Whether what a safety bound holds back is let through, this once."""
     progress: Any = None
     say: Any = None
     results: dict[str, dict[str, Result]] = field(default_factory=dict)
@@ -91,7 +93,15 @@ class Watch:
 _WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 
-class PullConfig(dg.Config):
+class AllowConfig(dg.Config):
+    """`allow`: let through, in this run alone, what a safety bound holds back: deletes above
+    BLSYNC_DELETE_SHARE, a collapsed reconciliation.
+    """
+
+    allow: bool = False
+
+
+class PullConfig(AllowConfig):
     """`again`: pull the partitions' windows again, even where they are covered.
 
     Where it is not given, the job `nightly` pulls what is missing and every other run pulls again.
@@ -135,7 +145,8 @@ def raw(
             for name, names in _days_by_company(context).items()
         }
         say = watch.say or context.log.info
-        pulled, failed = _pull_companies(watch, selected, windows, again, say)
+        allow = watch.allow or config.allow
+        pulled, failed = _pull_companies(watch, selected, windows, again, say, allow=allow)
         watch.results |= pulled
         for entity in selected if not failed else []:
             results = [of_company[entity.name] for of_company in pulled.values()]
@@ -161,6 +172,8 @@ def _pull_companies(
     windows: Mapping[str, Window],
     again: bool,
     say: Callable[[str], None],
+    *,
+    allow: bool,
 ) -> tuple[dict[str, dict[str, Result]], dict[str, BlsyncError]]:
     """Pull the companies side by side; return what each brought, and which failed as a whole."""
 
@@ -175,6 +188,7 @@ def _pull_companies(
             entities,
             windows[name],
             again=again,
+            allow=allow,
             wait=watch.wait,
             progress=progress,
             say=say,
@@ -250,7 +264,7 @@ _INPUTS = {
     ],
 )
 def inputs(
-    context: dg.AssetExecutionContext, watch: dg.ResourceParam[Watch]
+    context: dg.AssetExecutionContext, config: AllowConfig, watch: dg.ResourceParam[Watch]
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Ask BigLedger's reports and write what a build reads beside the landing."""
     with _failing_clearly(watch):
@@ -259,7 +273,10 @@ def inputs(
         say = watch.say or context.log.warning
         for company in COMPANIES:
             try:
-                facts, read = differences.ask(SETTINGS, company, wait=watch.wait, say=say)
+                allow = watch.allow or config.allow
+                facts, read = differences.ask(
+                    SETTINGS, company, allow=allow, wait=watch.wait, say=say
+                )
                 asked.append((company, facts))
                 watch.other_requests += facts.requests + read.requests
                 watch.other_throttled_ms += facts.throttled_ms + read.throttled_ms
@@ -420,11 +437,12 @@ def _table_metadata(tables: Mapping[str, marts.Table], key: dg.AssetKey) -> Mapp
     ],
 )
 def published(
-    context: dg.AssetExecutionContext, watch: dg.ResourceParam[Watch]
+    context: dg.AssetExecutionContext, config: AllowConfig, watch: dg.ResourceParam[Watch]
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Publish the build, and show what of it does not tie out."""
     with _failing_clearly(watch):
-        rows = marts.publish(SETTINGS, watch.say or context.log.info)
+        allow = watch.allow or config.allow
+        rows = marts.publish(SETTINGS, watch.say or context.log.info, allow=allow)
         off = marts.tie_out(SETTINGS)
         compared = differences.summary(SETTINGS)
     yield dg.MaterializeResult(
@@ -605,7 +623,8 @@ def pull_ahead(
     windows = {name: _window(list(days_range)) if days_range else Window() for name in companies}
     chosen = [ENTITIES[name] for name in entities]
     say = watch.say or (lambda _: None)
-    pulled, failed = _pull_companies(watch, chosen, windows, days_range is not None, say)
+    is_again = days_range is not None
+    pulled, failed = _pull_companies(watch, chosen, windows, is_again, say, allow=watch.allow)
     watch.pulled = {**pulled, **failed}
 
 

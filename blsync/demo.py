@@ -23,7 +23,7 @@ from typing import Any
 
 import httpx
 
-from blsync import marts, nightly, push, settings
+from blsync import binding, marts, nightly, push, settings
 from blsync.errors import BlsyncError, ConfigError
 from blsync.lake import storage
 from blsync.nightly import SyncReport
@@ -144,6 +144,7 @@ def ui(current: Settings, port: int, say: Callable[[str], None]) -> int:
     chosen = wanted if nightly.is_free(wanted) else _free_port()
     with _sandbox(data, chosen, keep=False) as base_url:
         _enter(data, base_url, current)
+        binding.bind_anew(settings.load())  # the same books, perhaps at another port
         say(f"Sandbox at {base_url}; Dagster's UI at http://127.0.0.1:{port}. Ctrl-C stops both.")
         return nightly.open_ui(settings.load(), port)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from blsync import marts, permissions, settings
+from blsync import binding, marts, permissions, settings
 from blsync.client import Client
 from blsync.entities import ENTITIES
 from blsync.errors import ApiError, BlsyncError, ConfigError
@@ -71,11 +71,13 @@ def examine() -> Report:
     _versions(report)
     try:
         Lake(current.data)
-        ledger = Ledger(current.ledger_url)
+        ledger, problem = binding.inspect(current)
     except BlsyncError as error:
         report.failed("disk", error)
         return report
     _disk(report, current)
+    told = problem or "folder, ledger and settings belong together"
+    report.checks.append(Check("binding", problem is None, told, ConfigError.exit_code))
     for company in companies:
         try:
             asyncio.run(_company(report, current, ledger, company))

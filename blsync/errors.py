@@ -7,7 +7,8 @@ BlsyncError                 exit 1
 │   ├── Unauthorized        exit 2  the key was refused (401) or may not see the company
 │   └── InputFileError      exit 2  a file that cannot be used at all
 ├── PartlyFailed            exit 3  some entities, companies or rows failed; the others are done
-│   └── QuotaSpent          exit 3  the hour's requests are used up and waiting was not wanted
+│   ├── QuotaSpent          exit 3  the hour's requests are used up and waiting was not wanted
+│   └── DeletesHeldBack     exit 3  so much of an entity seems deleted that nothing of it landed
 ├── SafetyLimit             exit 4  a cap refused to let a change through
 ├── StorageError            exit 1  the data folder cannot be read or written
 ├── TooManyRejected         exit 1  so many records cannot be typed that none of them landed
@@ -59,6 +60,10 @@ class PartlyFailed(BlsyncError):
 
 class QuotaSpent(PartlyFailed):
     """The key's hour is used up and the caller asked not to wait."""
+
+
+class DeletesHeldBack(PartlyFailed):
+    """A larger share of an entity seems deleted than lands without being allowed."""
 
 
 class SafetyLimit(BlsyncError):

@@ -26,10 +26,12 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from blsync import collapse
+from blsync.binding import open_ledger
 from blsync.entities import ENTITIES
 from blsync.errors import BuildError, ConfigError, StorageError
 from blsync.lake import BATCH, Lake, alone_blocking, appearing, storage
-from blsync.ledger import Ledger, loads, plans
+from blsync.ledger import loads, plans
 from blsync.permissions import make_published_folder
 from blsync.reconcile import COMPANIES, FIGURES, LIST_TOTALS, Facts, marked, totals
 from blsync.settings import ROOT, Company, Settings
@@ -171,7 +173,7 @@ def _write_inputs(
         row["timezone"] = settings.timezone
         row["today"] = built_at.astimezone(settings.zone).date()
         row["built_at"] = built_at
-    ledger = Ledger(settings.ledger_url)
+    ledger = open_ledger(settings)
     try:
         done = loads.history(ledger)
         figures = [row for row in figures if row["report"] != LIST_TOTALS]
@@ -241,9 +243,11 @@ def building(settings: Settings, say: Callable[[str], None]) -> Iterator[Path]:
     """Hold `build.duckdb` for one build; yields a folder for dbt's artifacts.
 
     The build counts as whole only when the block ends without an error: `publish` takes no other.
+    Raises ConfigError where the folder holds what the settings do not say (`blsync.binding`).
     Where the models changed, or `ask_for_full_build` was called, it begins with an empty file.
     """
     with _build_lock(settings, say):
+        open_ledger(settings).close()
         whole = _whole_marker(settings)
         artifacts = settings.data / "dbt"
         with storage(artifacts):
@@ -376,11 +380,14 @@ def _roles_to_decide(build: Path) -> str:
     )
 
 
-def publish(settings: Settings, say: Callable[[str], None] = lambda _: None) -> dict[str, int]:
+def publish(
+    settings: Settings, say: Callable[[str], None] = lambda _: None, *, allow: bool = False
+) -> dict[str, int]:
     """Publish the latest whole build by one rename; returns the rows of each table.
 
     The file is in a storage version that DuckDB 1.0 and later open. Raises BuildError where the
-    latest build is not whole; what is published then stays.
+    latest build is not whole, and without `allow` SafetyLimit where its reconciliation collapsed;
+    what is published then stays.
     """
     target = published_file(settings)
     with _build_lock(settings, say), storage(target):
@@ -391,6 +398,8 @@ def publish(settings: Settings, say: Callable[[str], None] = lambda _: None) -> 
                 "as they were. Mend what it said, then run `blsync build`."
             )
         try:
+            if not allow:
+                collapse.check(settings.data / "build.duckdb", target)
             with appearing(target) as draft:
                 rows = _copy(settings.data / "build.duckdb", draft)
                 _keep_previous(target, settings.publish_mode)

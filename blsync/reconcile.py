@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
+from blsync.binding import open_ledger
 from blsync.client import Answer, Client
 from blsync.entities import ENTITIES
 from blsync.entity import PRECISION
@@ -89,7 +90,7 @@ def ask(
     Raises Unauthorized, QuotaSpent.
     """
     known = kept(settings, company)
-    ledger = Ledger(settings.ledger_url)
+    ledger = open_ledger(settings)
     try:
         days = _days_due(settings, company, ledger, known, again)
         if days is None:

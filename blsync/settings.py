@@ -124,6 +124,7 @@ class Settings(BaseSettings):
     quota_reserve: Annotated[float, Field(alias="BLSYNC_QUOTA_RESERVE", ge=0, lt=1)] = 0.1
     drift_hours: Annotated[float, Field(alias="BLSYNC_DRIFT_HOURS", ge=0, allow_inf_nan=False)] = 24
     quarantine_share: Annotated[float, Field(alias="BLSYNC_QUARANTINE_SHARE", ge=0, le=1)] = 0.05
+    delete_share: Annotated[float, Field(alias="BLSYNC_DELETE_SHARE", ge=0, le=1)] = 0.2
     seeds: Annotated[Path, Field(alias="BLSYNC_SEEDS")] = ROOT / "warehouse" / "seeds"
     push_settle_seconds: Annotated[float, Field(alias="BLSYNC_PUSH_SETTLE_SECONDS", ge=0)] = 900
     push_max_reject_rate: Annotated[

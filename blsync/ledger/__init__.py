@@ -1,8 +1,8 @@
 """What was done: loads and their coverage, the quota, plans and every attempt to apply them.
 
-One database for all processes: a SQLite file, or PostgreSQL where several machines share it. Every
-transaction takes SQLite's write lock when it begins, so that a decision made on what was read still
-holds when it is written; on PostgreSQL whoever decides locks the rows that it decides on.
+One database for all processes on one data folder: a SQLite file, or PostgreSQL. Every transaction
+takes SQLite's write lock when it begins, so that a decision made on what was read still holds when
+it is written; on PostgreSQL whoever decides locks the rows that it decides on.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class Ledger:
         where a newer version of the program has made it.
         """
         self._url = _address(url)
+        self.lake_id: str | None = None
+        """The lake that it belongs to, where `blsync.binding` has opened it."""
         try:
             self._engine = _engine(self._url)
             self._durable = self._engine.execution_options(durable=True)
@@ -69,6 +71,11 @@ class Ledger:
                 yield connection
         except (DBAPIError, sqlite3.Error) as error:
             raise StorageError(_explain(self._url, error)) from None
+
+    @property
+    def address(self) -> str:
+        """Where it is, for messages: without its password."""
+        return self._url.set(query={}).render_as_string(hide_password=True)
 
     def close(self) -> None:
         """Give the connections back."""
