@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -44,7 +45,7 @@ from blsync.exchange import (
 )
 from blsync.oauth import TokenSource
 from blsync.quota import Pace, retry_after
-from blsync.records import UNTYPED, Fingerprints, Payload
+from blsync.records import MOST_NESTING, UNTYPED, Fingerprints, Payload, is_too_deep
 from blsync.redaction import holds_secret
 from blsync.settings import Company, require_credentials
 
@@ -73,7 +74,7 @@ _NOT_JSON = "a body that is not the API's JSON"
 _LONGEST_CODE = 100
 _LONGEST_DETAILS = 2**20
 """Bytes of an error's details; more of them are left out."""
-_UNUSABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
+_UNUSABLE = (msgspec.MsgspecError, RecursionError, ValueError, ArithmeticError)
 """Raised by JSON that is none, nested too deep, or has numbers that nobody can mean."""
 
 # A 200 whose body says `success: false` is a failure of the status that its code belongs to.
@@ -130,6 +131,7 @@ class _Identified(msgspec.Struct):
 
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope, strict=False)
+_EXACT = msgspec.json.Decoder(float_hook=Decimal)
 _LIST = msgspec.json.Decoder(_ListEnvelope)
 _IDENTIFIED = msgspec.json.Decoder(_Identified)
 
@@ -148,6 +150,10 @@ class Answer:
     pagination: _Pagination | None
     made_at: datetime | None = None
 
+    def read(self) -> Any:
+        """Return the data as Python has it, fractions exact. Raises ServerFault."""
+        return read(self.data, self.request_id)
+
 
 @dataclass(frozen=True)
 class Page:
@@ -165,6 +171,24 @@ class Page:
 def records_of(body: bytes) -> list[msgspec.Raw]:
     """Return the records of a list answer, each as the bytes that came."""
     return _LIST.decode(body).data
+
+
+def read(text: msgspec.Raw, request_id: str) -> Any:
+    """Return JSON that a request brought as Python has it, fractions exact.
+
+    Raises ServerFault where it is nested too deep, or has a number that cannot be read.
+    """
+    try:
+        if is_too_deep(text):
+            raise RecursionError
+        return _EXACT.decode(text)
+    except _UNUSABLE as error:
+        what = f"nested more than {MOST_NESTING} deep"
+        what = what if isinstance(error, RecursionError) else f"JSON that cannot be read ({error})"
+        raise ServerFault(
+            f"Request {request_id} brought data {what}. Tell the vendor, quoting the request.",
+            request_id=request_id,
+        ) from None
 
 
 class Client:

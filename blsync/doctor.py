@@ -10,12 +10,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-import msgspec
-
 from blsync import binding, marts, permissions, settings
 from blsync.client import Client
 from blsync.entities import ENTITIES
 from blsync.errors import ApiError, BlsyncError, ConfigError
+from blsync.exchange import said
 from blsync.lake import Lake
 from blsync.ledger import Ledger
 from blsync.quota import pace_for
@@ -119,10 +118,10 @@ async def _company(report: Report, current: Settings, ledger: Ledger, company: C
     async with Client(company, pace) as client:
         verified = await client.get("/auth/verify")
         now = datetime.now(UTC)
-        facts = _object(msgspec.json.decode(verified.data))
+        facts = _object(verified.read())
         about = _object(facts.get("company"))
         name = f"{company.name}: "
-        told = f"{about.get('name') or 'a company without a name'} at {company.base_url}"
+        told = f"{_name(about) or 'a company without a name'} at {company.base_url}"
         report.checks.append(Check(f"{name}access", True, told))
         _permissions(report, name, facts.get("permissions"))
         skew = (now - verified.at).total_seconds()
@@ -144,6 +143,11 @@ async def _company(report: Report, current: Settings, ledger: Ledger, company: C
 
 def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _name(about: dict[str, Any]) -> str:
+    name = about.get("name")
+    return said(name) if isinstance(name, str) else ""
 
 
 def _permissions(report: Report, name: str, granted: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -18,14 +19,15 @@ from typing import Any
 import msgspec
 
 from blsync.errors import InputFileError
+from blsync.intake import MOST_CELLS, MOST_COLUMNS, Intake, check_size, too_large
 from blsync.lake import read_parquet
+from blsync.push.compare import from_text
 from blsync.push.documents import gather, tidy
 from blsync.push.sheet import CLEAR, Cells, Sheet, SheetRow, Table
 from blsync.spreadsheet import read_worksheet
 
 __all__ = ["CLEAR", "Sheet", "SheetRow", "plain", "read", "sheet_of"]
 
-_DECODER = msgspec.json.Decoder(float_hook=Decimal)
 _DELIMITERS = {",": "','", ";": "';'", "\t": "a tab"}
 
 
@@ -50,6 +52,10 @@ def read(path: Path, *, lines: str | None = None, key: str = "") -> Sheet:
         table = reader(path)
     except FileNotFoundError:
         raise InputFileError(f"{path} does not exist; check the file's name.") from None
+    except RecursionError:
+        raise InputFileError(
+            f"{path.name} has values nested too deep to be read; a record has a few levels."
+        ) from None
     except OSError as error:
         raise InputFileError(f"{path} cannot be read: {error.strerror or error}.") from None
     if not table.rows:
@@ -64,6 +70,7 @@ def sheet_of(path: Path, table: Table, *, lines: str | None, key: str) -> Sheet:
 
 
 def _text(path: Path) -> str:
+    check_size(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -77,6 +84,14 @@ def _text(path: Path) -> str:
     return text
 
 
+def _json_text(path: Path) -> str:
+    """Return the text of a file of JSON that has no more values than can be read."""
+    text = _text(path)
+    if sum(map(text.count, (",", "[", "{"))) > 3 * MOST_CELLS:
+        raise too_large(path, f"more than {MOST_CELLS:,} values")
+    return text
+
+
 def _empty(path: Path) -> InputFileError:
     return InputFileError(f"{path.name} is empty; the first line must name the fields.")
 
@@ -87,7 +102,7 @@ def _read_csv(path: Path) -> Table:
     records = _records(path, text, delimiter)
     header = next((cells for cells in records if any(map(str.strip, cells))), [])
     header = _header(path, header)
-    rows = []
+    intake, rows = Intake(path), []
     for number, cells in enumerate(records, start=1):
         cells = [cell.strip() for cell in cells]
         if not any(cells):
@@ -99,7 +114,9 @@ def _read_csv(path: Path) -> Table:
                 f"{len(header)}; put cells that hold {_DELIMITERS[delimiter]} into double quotes."
             )
         given = zip(header, cells, strict=False)
-        rows.append((number, {name: cell for name, cell in given if cell}))
+        row = {name: cell for name, cell in given if cell}
+        intake.take(rows=1, cells=len(row))
+        rows.append((number, row))
     return Table(header, rows, delimiter, is_flat=True)
 
 
@@ -128,7 +145,9 @@ def _header(path: Path, cells: list[str]) -> list[str]:
         raise InputFileError(
             f"{path.name}: column {header.index('') + 1} of the header has no name."
         )
-    twice = sorted({name for name in header if header.count(name) > 1})
+    if len(header) > MOST_COLUMNS:
+        raise too_large(path, f"more than {MOST_COLUMNS:,} columns")
+    twice = sorted(name for name, count in Counter(header).items() if count > 1)
     if twice:
         raise InputFileError(
             f"{path.name} has the column {twice[0]!r} more than once; keep one of them."
@@ -161,8 +180,8 @@ def _read_xlsx(path: Path) -> Table:
 
 def _read_json(path: Path) -> Table:
     try:
-        records = _DECODER.decode(_text(path))
-    except (msgspec.MsgspecError, RecursionError) as error:
+        records = from_text(_json_text(path))
+    except msgspec.MsgspecError as error:
         raise InputFileError(f"{path.name} is not well-formed JSON: {error}.") from None
     if not isinstance(records, list):
         raise InputFileError(f"{path.name} must hold a list of objects, one for each record.")
@@ -171,12 +190,12 @@ def _read_json(path: Path) -> Table:
 
 def _read_jsonl(path: Path) -> Table:
     records = []
-    for number, line in enumerate(_text(path).split("\n"), start=1):
+    for number, line in enumerate(_json_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            records.append((number, _DECODER.decode(line)))
-        except (msgspec.MsgspecError, RecursionError) as error:
+            records.append((number, from_text(line)))
+        except msgspec.MsgspecError as error:
             raise InputFileError(
                 f"{path.name} line {number} is not well-formed JSON: {error}."
             ) from None
@@ -184,11 +203,13 @@ def _read_jsonl(path: Path) -> Table:
 
 
 def _table(path: Path, records: Iterator[tuple[int, Any]]) -> Table:
-    rows = []
+    intake, rows = Intake(path), []
     for number, record in records:
         if not isinstance(record, dict):
             raise InputFileError(f"{path.name} row {number} is not an object of field names.")
-        rows.append((number, dict(_flat(tidy(record)))))
+        row = dict(_flat(tidy(record)))
+        intake.take(rows=1, cells=len(row))
+        rows.append((number, row))
     return Table(_columns(rows), rows)
 
 
