@@ -16,10 +16,10 @@ import tempfile
 import time
 import uuid
 from array import array
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
@@ -66,6 +66,10 @@ NAMELESS = "?"
 """Begins what stands for the key of a record in quarantine that has none."""
 LOCK_POLL = 0.2
 """Seconds between looks at a lock that another process holds."""
+SAY_AGAIN = 300.0
+"""Seconds after which who waits for a lock says so again."""
+LONGEST_COMMAND = 200
+"""Characters of a command that a lock file tells."""
 STALE_SECONDS = 3600
 """Age of a draft that no process is writing any more."""
 FOOTER = b"blsync"
@@ -450,40 +454,87 @@ def _filtered_by(entity: Entity) -> list[str]:
 
 
 @asynccontextmanager
-async def alone(path: Path, say: Callable[[str], None], busy: str) -> AsyncIterator[None]:
-    """Hold the lock file for this process; says `busy` once where another has to be waited for.
+async def alone(
+    path: Path,
+    say: Callable[[str], None],
+    busy: str,
+    *,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> AsyncIterator[None]:
+    """Hold the lock file for this process.
 
-    The lock ends with the process, however it ends. Raises StorageError.
+    Where another one holds it, says `busy`, which process that is, and every SAY_AGAIN how long it
+    has been waited for. The lock ends with the process, however it ends. Raises StorageError.
     """
     with _lock_file(path) as file:
         for pause in _until_locked(file, say, busy):
-            await asyncio.sleep(pause)
-        yield
+            await sleep(pause)
+        with _named(file):
+            yield
 
 
 @contextmanager
-def alone_blocking(path: Path, say: Callable[[str], None], busy: str) -> Iterator[None]:
+def alone_blocking(
+    path: Path,
+    say: Callable[[str], None],
+    busy: str,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[None]:
     """As `alone`, where no event loop runs."""
     with _lock_file(path) as file:
         for pause in _until_locked(file, say, busy):
-            time.sleep(pause)
-        yield
+            sleep(pause)
+        with _named(file):
+            yield
 
 
 def _lock_file(path: Path) -> IO[str]:
     with storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("w")
+        return path.open("a+")  # what it says is its holder's
 
 
 def _until_locked(file: IO[str], say: Callable[[str], None], busy: str) -> Iterator[float]:
     """Lock the file; yield seconds to wait as long as another process holds it."""
-    has_said = False
+    waited, said_at = 0.0, -SAY_AGAIN
     while not _is_locked(file):
-        if not has_said:
-            say(busy)
-        has_said = True
+        if waited - said_at >= SAY_AGAIN:
+            so_far = f" Waited {round(waited / 60)} minutes so far." if waited else ""
+            say(f"{busy}{_holder_of(file)}{so_far}")
+            said_at = waited
+        waited += LOCK_POLL
         yield LOCK_POLL
+
+
+@contextmanager
+def _named(file: IO[str]) -> Iterator[None]:
+    """Have a lock file say who holds it, for whoever waits."""
+    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    holder = {"pid": os.getpid(), "since": time.time(), "command": command[:LONGEST_COMMAND]}
+    # A courtesy, which a full disk must not turn into a failure.
+    with suppress(OSError):
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), json.dumps(holder).encode())
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.ftruncate(file.fileno(), 0)
+
+
+def _holder_of(file: IO[str]) -> str:
+    """Word who holds a lock file; empty where it does not say (yet)."""
+    try:
+        file.seek(0)
+        holder = json.loads(file.read())
+        since = datetime.fromtimestamp(holder["since"], UTC)
+        return (
+            f" It is process {int(holder['pid'])} ({holder['command']}), at it since "
+            f"{since:%Y-%m-%d %H:%M:%S} UTC."
+        )
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return ""
 
 
 def _is_locked(file: IO[str]) -> bool:

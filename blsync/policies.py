@@ -70,6 +70,8 @@ def load(settings: Settings) -> list[Policy]:
         raise _unusable(path, f"it cannot be read: {error.strerror}") from None
     except ValueError as error:  # not UTF-8, or not TOML
         raise _unusable(path, str(error)) from None
+    except (RecursionError, ArithmeticError):
+        raise _unusable(path, "it has values nested too deep, or a number too long") from None
     found = [_policy(path, view, table) for view, table in tables.items()]
     for policy in found:
         companies_of(settings, policy)

@@ -490,6 +490,8 @@ def _companies_of(path: Path, settings: Settings) -> list[Company]:
         raise ConfigError(f"BLSYNC_COMPANIES: {path}: {_explain(error)}") from None
     except (ValueError, AttributeError) as error:
         raise ConfigError(f"BLSYNC_COMPANIES: {path}: {error}.") from None
+    except RecursionError:
+        raise ConfigError(f"BLSYNC_COMPANIES: {path} has values nested too deep.") from None
     ids = [table.company_id for table in listed.values()]
     if twice := sorted({company_id for company_id in ids if ids.count(company_id) > 1}):
         raise ConfigError(

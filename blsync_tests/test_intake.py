@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import Reply
 
-from blsync.errors import InputFileError
+from blsync import policies
+from blsync.errors import ConfigError, InputFileError
 from blsync.intake import MOST_FILE, MOST_ROWS
+from blsync.push.endpoints import endpoint_named
 from blsync.push.read import read
+from blsync.push.validate import validate
 
 READING = """
 import sys
 from pathlib import Path
-from blsync.errors import InputFileError
+from blsync import policies
+from blsync.errors import ConfigError, InputFileError
+from blsync.push.endpoints import endpoint_named
 from blsync.push.read import read
+from blsync.push.validate import validate
 try:
     print(len(read(Path(sys.argv[1])).rows), "rows")
 except InputFileError as error:
@@ -235,3 +244,44 @@ def test_parquet_nested_beyond_use_is_one_clear_line(tmp_path):
     pq.write_table(pa.table({"name": pa.array([value], kind)}), tmp_path / "f.parquet")
     said, _ = read_apart(tmp_path / "f.parquet")
     assert "nested" in said or "rows" in said
+
+
+@pytest.mark.parametrize("name", ["f.csv", "f.json", "f.parquet"])
+def test_a_nul_character_is_a_problem_of_its_row_alone(tmp_path, name):
+    rows = [
+        {"email": "a\0@example.com", "name": "A"},
+        {"email": "b@example.com", "name": "B"},
+        {"email": "c@example.com", "name": "C", "notes": "x\0"},
+    ]
+    if name == "f.parquet":
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / name)
+    elif name == "f.json":
+        (tmp_path / name).write_text(json.dumps(rows))
+    else:
+        lines = [",".join([r["email"], r["name"], r.get("notes", "")]) for r in rows]
+        (tmp_path / name).write_text("\n".join(["email,name,_notes", *lines]))
+    found = validate(endpoint_named("customers"), without_notes(read(tmp_path / name)))
+    told = [[p["message"] for p in row.problems] for row in found]
+    assert "row 1: 'email' holds a NUL character" in told[0][-1]
+    assert told[1] == []
+    assert "holds a NUL character" in told[2][-1]
+    assert "\0" not in repr(found).replace("\\x00", "\0")
+
+
+def without_notes(sheet):
+    """Take a column away that customers do not have."""
+    return replace(sheet, columns=[c for c in sheet.columns if c != "notes"])
+
+
+@pytest.mark.parametrize(
+    "content", ["x = " + "[" * 3000 + "]" * 3000, "x = 1e99999999999999999999"]
+)
+def test_settings_nested_beyond_use_are_one_clear_line(configure, tiny_server, tmp_path, content):
+    path = tmp_path / "f.toml"
+    path.write_text(content)
+    loaded = configure(tiny_server(lambda _: Reply()), BLSYNC_PUSH_POLICIES=str(path))
+    with pytest.raises(ConfigError):
+        policies.load(loaded)
+    loaded = configure(tiny_server(lambda _: Reply()), BLSYNC_COMPANIES=str(path))
+    with pytest.raises(ConfigError):
+        loaded.companies()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import os
+import re
 import socket
 import subprocess
 import sys
@@ -15,15 +17,22 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from conftest import Asked, Reply, Server, failure, listed
 
+from blsync import reconcile
 from blsync.client import LONGEST_PAGE, PAGES_BEYOND, STALE_PAGES, TRIES, Answer, Client
+from blsync.entities import select
 from blsync.errors import ApiError, NotSent, ServerFault, Unanswered
 from blsync.exchange import MOST_BYTES, MOST_SAID
+from blsync.lake import SAY_AGAIN, alone, alone_blocking
 from blsync.ledger import Ledger
+from blsync.pull import pull
 from blsync.quota import pace_for
+from blsync.upkeep import replay
 
 OK = b'{"success":true,"data":{"id":"1"}}'
 PEAK = "next(l for l in open('/proc/self/status') if l.startswith('VmHWM')).split()[1]"
@@ -33,8 +42,11 @@ import asyncio
 from blsync import settings
 from blsync.client import Client
 from blsync.errors import BlsyncError
+from blsync.lake import SAY_AGAIN, alone, alone_blocking
 from blsync.ledger import Ledger
+from blsync.pull import pull
 from blsync.quota import pace_for
+from blsync.upkeep import replay
 
 loaded = settings.load()
 company = loaded.companies()[0]
@@ -445,3 +457,140 @@ def test_what_the_server_says_is_shown_and_not_sent_to_the_terminal(use, tiny_se
         assert len(text) < MOST_SAID + 500
     assert r"no\x1b]0;title\x07\n\u202exxx" in str(error)
     assert detail["more"] == 1
+
+
+HOLDING = """
+import sys
+from pathlib import Path
+from blsync.lake import alone_blocking
+with alone_blocking(Path(sys.argv[1]), print, "busy"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def held_elsewhere(lock: Path) -> Iterator[subprocess.Popen[str]]:
+    """Hold a lock file in another process."""
+    command = [sys.executable, "-c", HOLDING, str(lock)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as holder:
+        assert holder.stdout.readline() == "held\n"
+        yield holder
+        holder.stdin.close()
+
+
+def test_who_waits_says_for_which_process_and_how_long(tmp_path):
+    lock, said, slept = tmp_path / "x.lock", [], []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if sum(slept) > 2 * SAY_AGAIN + 60:
+            holder.kill()
+            holder.wait()
+
+    async def wait() -> None:
+        async with alone(lock, said.append, "Another sync is at it.", sleep=sleep):
+            assert json.loads(lock.read_text())["pid"] == os.getpid()
+
+    with held_elsewhere(lock) as holder:
+        asyncio.run(wait())
+    first, second, third = said
+    told = rf"Another sync is at it\. It is process {holder.pid} \(-c {lock}\), at it since 20"
+    assert re.match(told, first)
+    assert second.startswith(first)
+    assert second.endswith("Waited 5 minutes so far.")
+    assert third.endswith("Waited 10 minutes so far.")
+    assert lock.read_text() == ""
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", '{"pid": 1}', '{"pid":1,"since":1e99,"command":""}', "[]"]
+)
+def test_a_lock_file_that_does_not_name_its_holder_is_waited_for_all_the_same(tmp_path, content):
+    lock, said = tmp_path / "x.lock", []
+
+    def sleep(_: float) -> None:
+        holder.stdin.close()
+        holder.wait()
+
+    with held_elsewhere(lock) as holder:
+        lock.write_text(content)  # as an earlier version leaves it, or a full disk
+        with alone_blocking(lock, said.append, "Another sync is at it.", sleep=sleep):
+            pass
+    assert said == ["Another sync is at it."]
+
+
+DEEP = "[" * 850 + "]" * 850
+TIMES = '"createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-02T00:00:00Z"'
+ODD = {
+    "c1": r'{"id":"c1","name":"nul\u0000here",%s}' % TIMES,
+    "c\x002": r'{"id":"c\u00002","name":"x","tags":["a\u0000b"],"odd\u0000":1,%s}' % TIMES,
+    "deep": f'{{"id":"deep","unknown":{DEEP},{TIMES}}}',
+    "free": f'{{"id":"free","customFields":{DEEP},{TIMES}}}',
+    "strings": f'{{"id":"strings","name":"{"[{" * 200}",{TIMES}}}',
+    "long": f'{{"id":"long","creditLimit":1e99999999999999999999,{TIMES}}}',
+}
+
+
+def test_records_of_nul_and_of_hundreds_of_levels_land_or_say_why_not(configure, tiny_server):
+    server = tiny_server(lambda _: listed(list(ODD.values()), total=len(ODD)))
+    loaded = configure(server, BLSYNC_QUARANTINE_SHARE="1")
+    company, entities = loaded.companies()[0], select(["customers"])
+    first = pull(loaded, company, entities)["customers"]
+    again = pull(loaded, company, entities)["customers"]
+    assert (first.error, first.rows, first.quarantined) == (None, 3, 3)
+    assert (again.error, again.rows, again.quarantined, again.drift) == (None, 0, 0, 0)
+    files = {
+        name: list((loaded.data / name).rglob("*.parquet")) for name in ("landing", "quarantine")
+    }
+    landed = [row for f in files["landing"] for row in pq.ParquetFile(f).read().to_pylist()]
+    assert {row["id"]: row["_payload"] for row in landed} == {
+        key: ODD[key] for key in ("c1", "c\x002", "strings")
+    }
+    odd = [row for f in files["quarantine"] for row in pq.ParquetFile(f).read().to_pylist()]
+    reasons = {json.loads(row["_payload"])["id"]: row["_reason"] for row in odd}
+    assert reasons["deep"] == reasons["free"] == "nested more than 100 deep"
+    (replayed,) = replay(loaded, [company], entities[0])
+    assert (replayed.rows, replayed.quarantined, replayed.recovered) == (3, 0, 0)
+
+
+def test_a_total_beyond_what_a_ledger_keeps_stops_no_entity(configure, tiny_server):
+    server = tiny_server(lambda _: listed([ODD["c1"]], total=2**63))
+    loaded = configure(server)
+    result = pull(loaded, loaded.companies()[0], select(["customers"]))["customers"]
+    assert (result.error, result.rows, result.drift) == (None, 1, None)
+
+
+@pytest.mark.parametrize(
+    "about",
+    [b'"' + b"x" * 10_000 + b'"', rb'"A\u0000\u001b[31m"', b"{}", DEEP.encode(), b"1e99999999999999999999"],
+    ids=["long", "control characters", "an object", "deep", "a number"],
+)  # fmt: skip
+def test_what_a_company_says_of_itself_is_shown_as_text_or_not_at_all(
+    configure, tiny_server, about
+):
+    def answer(asked: Asked) -> Reply:
+        if asked.path != "/company":
+            return failure(404, "NOT_FOUND")
+        return Reply(b'{"success":true,"data":{"name":%b,"currency":%b}}' % (about, about))
+
+    loaded = configure(tiny_server(answer))
+    said: list[str] = []
+    facts = reconcile.ask(loaded, loaded.companies()[0], say=said.append)
+    for text in (facts.name, facts.currency):
+        assert text is None or (text.isprintable() and len(text) <= MOST_SAID + 1)
+
+
+def test_a_report_that_is_nested_beyond_use_cannot_be_compared(configure, tiny_server):
+    data = b'{"success":true,"data":{"accounts":%b},"meta":{"generatedAt":"%b"}}'
+    bodies = [data % (DEEP.encode(), b"2026"), data % (b"[]", b"9999-12-31T23:59:59-14:00")]
+
+    def answer(asked: Asked) -> Reply:
+        return Reply(bodies["trial" in asked.path])
+
+    loaded = configure(tiny_server(answer))
+    said: list[str] = []
+    facts = reconcile.ask(loaded, loaded.companies()[0], say=said.append)
+    assert {row["report"] for row in facts.figures} == {"trial_balance"}
+    assert any("nested more than 100 deep" in text for text in said)

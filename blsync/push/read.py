@@ -10,6 +10,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from math import isfinite
@@ -28,6 +29,8 @@ from blsync.spreadsheet import read_worksheet
 
 __all__ = ["CLEAR", "Sheet", "SheetRow", "plain", "read", "sheet_of"]
 
+NUL = "\u2400"
+"""Stands for a NUL character where one is shown."""
 _DELIMITERS = {",": "','", ";": "';'", "\t": "a tab"}
 
 
@@ -65,8 +68,34 @@ def read(path: Path, *, lines: str | None = None, key: str = "") -> Sheet:
 
 def sheet_of(path: Path, table: Table, *, lines: str | None, key: str) -> Sheet:
     """Gather a table's rows to records, as `read` does."""
-    rows = gather(path.name, table, lines, key)
+    rows = [_without_nul(row) for row in gather(path.name, table, lines, key)]
     return Sheet(path, table.columns, rows, table.delimiter, table.note)
+
+
+def _without_nul(row: SheetRow) -> SheetRow:
+    """Return a row that holds NUL, which no database takes in a text, as one with a problem."""
+    odd = [name for name, value in row.cells.items() if _has_nul(value) or "\0" in name]
+    if not odd:
+        return row
+    told = f"row {row.number}: {odd[0]!r} holds a NUL character; delete it and plan the row again"
+    cells = {name.replace("\0", NUL): _shown(value) for name, value in row.cells.items()}
+    return replace(row, cells=cells, problems=(*row.problems, told))
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(map(_has_nul, value)) or any(map(_has_nul, value.values()))
+    return isinstance(value, list) and any(map(_has_nul, value))
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", NUL)
+    if isinstance(value, dict):
+        return {_shown(name): _shown(inner) for name, inner in value.items()}
+    return [_shown(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _text(path: Path) -> str:
