@@ -524,8 +524,8 @@ def test_a_lock_file_that_does_not_name_its_holder_is_waited_for_all_the_same(tm
 DEEP = "[" * 850 + "]" * 850
 TIMES = '"createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-02T00:00:00Z"'
 ODD = {
-    "c1": r'{"id":"c1","name":"nul\u0000here",%s}' % TIMES,
-    "c\x002": r'{"id":"c\u00002","name":"x","tags":["a\u0000b"],"odd\u0000":1,%s}' % TIMES,
+    "c1": rf'{{"id":"c1","name":"nul\u0000here",{TIMES}}}',
+    "c\x002": rf'{{"id":"c\u00002","tags":["a\u0000b"],"odd\u0000":1,{TIMES}}}',
     "deep": f'{{"id":"deep","unknown":{DEEP},{TIMES}}}',
     "free": f'{{"id":"free","customFields":{DEEP},{TIMES}}}',
     "strings": f'{{"id":"strings","name":"{"[{" * 200}",{TIMES}}}',
@@ -564,7 +564,10 @@ def test_a_total_beyond_what_a_ledger_keeps_stops_no_entity(configure, tiny_serv
 
 @pytest.mark.parametrize(
     "about",
-    [b'"' + b"x" * 10_000 + b'"', rb'"A\u0000\u001b[31m"', b"{}", DEEP.encode(), b"1e99999999999999999999"],
+    [
+        *(b'"' + b"x" * 10_000 + b'"', rb'"A\u0000\u001b[31m"', b"{}", DEEP.encode()),
+        b"1e99999999999999999999",
+    ],
     ids=["long", "control characters", "an object", "deep", "a number"],
 )  # fmt: skip
 def test_what_a_company_says_of_itself_is_shown_as_text_or_not_at_all(
