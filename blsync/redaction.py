@@ -136,6 +136,7 @@ def guard_streams() -> None:
             errors=stream.errors,
             newline="",
             line_buffering=stream.line_buffering,
+            write_through=stream.write_through,
         )
         setattr(sys, name, guarded)
         _point_handlers(stream, guarded)
@@ -296,7 +297,7 @@ _URL_SAFE = str.maketrans("+/", "-_")
 
 
 def _folded_base64(core: str) -> str:
-    """Match a core with its neighbours, which hold the secret's first and last bits."""
+    """Match a core with the character on each side: both hold some of the secret's bits."""
     written = {"+": r"(?:\+|%2[bB]|\\+u002[bB])", "/": r"(?:\\*/|%2[fF]|\\+u002[fF])"}
     folded = _BETWEEN.join(written.get(c, re.escape(c)) for c in core)
-    return rf"[A-Za-z0-9+/_-]{{0,3}}{folded}[A-Za-z0-9+/_-]{{0,3}}={{0,2}}"
+    return rf"[A-Za-z0-9+/_-]?{folded}[A-Za-z0-9+/_-]?={{0,2}}"
