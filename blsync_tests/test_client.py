@@ -12,7 +12,7 @@ import pytest
 from conftest import Asked, Reply, Server, failure, listed
 from pydantic import SecretStr
 
-from blsync.client import STALE_PAGES, REFUSALS, TRIES, Client
+from blsync.client import REFUSALS, STALE_PAGES, TRIES, Client
 from blsync.errors import (
     ApiError,
     ConfigError,

@@ -301,10 +301,10 @@ def test_no_secret_is_in_what_they_leave_on_the_disk(story):
 CRASH = """
 import httpx
 
-async def request(self, method, url, *, content=None, headers=None):
-    raise RuntimeError(f"nobody foresaw {headers}\\nin two lines")
+async def send(self, request, **more):
+    raise RuntimeError(f"nobody foresaw {dict(request.headers)}\\nin two lines")
 
-httpx.AsyncClient.request = request
+httpx.AsyncClient.send = send
 """
 
 
