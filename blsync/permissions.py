@@ -21,8 +21,8 @@ _OURS = (
     *("sandbox.db", "sandbox.db-wal", "sandbox.db-shm", "sandbox.log", "sandbox.json"),
     *("credit limits.csv", "no.env", "lake.json", "dropping.json"),
 )
-"""What versions that left folders open put into them, the demo's included. This one makes everything
-closed from the first write on, so that what it adds needs no mention.
+"""What versions that left folders open put into them, the demo's included. This one makes
+everything closed from the first write on, so that what it adds needs no mention.
 """
 _warned: set[str] = set()
 

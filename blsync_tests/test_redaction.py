@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from conftest import Asked, Reply, TinyServer, listed, serving
+from conftest import Asked, Reply, TinyServer, listed, serving, spied, spy_on_children
 from test_cli import blsync, environment
 
 from blsync import redaction
@@ -219,6 +219,8 @@ class Story:
     told: list[Told]
     data: Path
     asked: list[Asked]
+    of_dbt: list[dict[str, str]]
+    """The environments of the dbt processes that ran."""
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +228,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     data = tmp_path_factory.mktemp("echo")
     told: list[Told] = []
     start = str(datetime.now(UTC).date())
+    spy = spy_on_children(data.parent / "spy", "dbt")
 
     def run(server: TinyServer, *arguments: str, **more: str) -> Told:
         env = environment(
@@ -236,6 +239,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
             BLSYNC_START=start,
             COLUMNS="60",
         )
+        env |= spy | {"ANOTHER_PROGRAMS_PASSWORD": "never-mind-0123456789", "A_COPY": KEY}
         done = blsync(*arguments, env=env | more)
         told.append(Told(" ".join(arguments), done.returncode, done.stdout, done.stderr))
         return told[-1]
@@ -265,7 +269,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     with serving(granting) as server:
         granted = oauth | {"BIGLEDGER_TOKEN_URL": f"{server.base_url}/oauth/token"}
         run(server, "doctor", **granted)
-        yield Story(told, data, asked + server.asked)
+        yield Story(told, data, asked + server.asked, spied(data.parent / "spy"))
 
 
 def test_each_command_came_to_where_the_server_repeats_credentials(story):
@@ -296,6 +300,19 @@ def test_no_secret_is_in_what_they_leave_on_the_disk(story):
     assert sum(b"[secret]" in content for content in contents.values()) >= 3
     found = {str(path): leaks(content) for path, content in contents.items()}
     assert {path: ways for path, ways in found.items() if ways} == {}
+
+
+def test_dbt_is_given_what_it_needs_and_no_credentials(story):
+    assert story.of_dbt
+    for environment_of_dbt in story.of_dbt:
+        assert environment_of_dbt["BLSYNC_DATA"] == str(story.data)
+        assert leaks(json.dumps(environment_of_dbt).encode()) == []
+        given = {
+            name
+            for name in environment_of_dbt
+            if name.startswith(("BIGLEDGER_", "BLSYNC_")) or "PASSWORD" in name
+        }
+        assert given == {"BLSYNC_DATA", "BLSYNC_SEEDS", "BLSYNC_BUILD_MEMORY"}
 
 
 CRASH = """
