@@ -40,6 +40,7 @@ def close_data_folder(data: Path) -> None:
     What belongs to another user is told once on stderr. Raises ConfigError where others can write
     into a folder that is not blsync's alone; OSError where it cannot be looked at.
     """
+    data = data.resolve()
     if not data.exists() or not _mode(data) & OTHERS:
         return
     found = [path for path in data.iterdir() if not _is_passing(path.name)]

@@ -244,6 +244,22 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         told.append(Told(" ".join(arguments), done.returncode, done.stdout, done.stderr))
         return told[-1]
 
+    def dagster_run(server: TinyServer) -> None:
+        """Materialize assets by Dagster's own command, without ours."""
+        env = environment(
+            data,
+            server.base_url,
+            BIGLEDGER_API_KEY=KEY,
+            BIGLEDGER_COMPANY_ID="co_echo",
+            BLSYNC_START=start,
+            DAGSTER_HOME=str(data / "dagster"),
+        )
+        command = [sys.executable, "-m", "dagster", "asset", "materialize"]
+        command += ["-m", "blsync.definitions", "--select", "key:raw/invoices"]
+        command += ["--partition", f"co_echo|{start}"]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+        told.append(Told("dagster", done.returncode, done.stdout, done.stderr))
+
     changes = data.parent / "changes.csv"
     changes.write_text("email,name\none@new.example,One\ntwo@new.example,Two\n")
     with serving(echoing) as server:
@@ -253,6 +269,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         run(server, "sync", "customers")
         run(server, "status", "--json")
         run(server, "query", f"select '{KEY}' as known, 1 as one")
+        dagster_run(server)
         planned = run(server, "push", "plan", "customers", str(changes), "--json")
         plan_id = json.loads(planned.stdout)["plan_id"]
         run(server, "push", "apply", plan_id, "--yes")
@@ -274,7 +291,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
 
 def test_each_command_came_to_where_the_server_repeats_credentials(story):
     codes = [told.code for told in story.told]
-    assert codes == [1, 3, 3, 0, 0, 0, 0, 3, 0, 2, 1]
+    assert codes == [1, 3, 3, 0, 0, 0, 1, 0, 3, 0, 2, 1]
     assert {"/stock", "/invoices", "/customers/bulk", "/oauth/token"} <= {
         asked.path for asked in story.asked
     }
@@ -355,6 +372,30 @@ def test_an_unexpected_error_is_one_line_that_names_a_file_with_the_details(
     assert str(file) in line
     assert (file.stat().st_mode & 0o777, errors.stat().st_mode & 0o777) == (0o600, 0o700)
     assert "Traceback" in file.read_text()
+    everything = [path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()]
+    assert leaks(b"\n".join([done.stdout.encode(), done.stderr.encode(), *everything])) == []
+
+
+CRASH_BETWEEN = f"""
+import dagster._core.execution.plan.execute_plan as plan
+
+def execute(step_context):
+    raise RuntimeError("nobody foresaw {KEY}")
+    yield
+
+plan.dagster_event_sequence_for_step = execute
+"""
+
+
+def test_a_run_that_fails_outside_our_steps_says_why_too(crashing, tmp_path):
+    (tmp_path / "fault" / "sitecustomize.py").write_text(CRASH_BETWEEN)
+    done = blsync("sync", "invoices", "--no-build", env=crashing)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert "RuntimeError: nobody foresaw [secret]" in line
+    (file,) = (tmp_path / "data" / "errors").iterdir()
+    assert str(file) in line
     everything = [path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()]
     assert leaks(b"\n".join([done.stdout.encode(), done.stderr.encode(), *everything])) == []
 
