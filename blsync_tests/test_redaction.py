@@ -291,7 +291,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
 
 def test_each_command_came_to_where_the_server_repeats_credentials(story):
     codes = [told.code for told in story.told]
-    assert codes == [1, 3, 3, 0, 0, 0, 1, 0, 3, 0, 2, 1]
+    assert codes == [1, 3, 3, 0, 0, 0, 1, 0, 3, 0, 2, 2]
     assert {"/stock", "/invoices", "/customers/bulk", "/oauth/token"} <= {
         asked.path for asked in story.asked
     }
@@ -416,3 +416,33 @@ def test_an_unexpected_error_is_told_where_its_details_cannot_be_kept(tmp_path):
     (tmp_path / "errors").write_text("a file in the folder's place")
     assert "could not be kept" in str(unexpected(KeyError("x"), tmp_path))
     assert "ValueError: of settings" in str(unexpected(ValueError("of settings"), None))
+
+
+def test_dagsters_databases_are_redacted_and_the_ledger_stays_exact(tmp_path):
+    """In a process of its own: what listens there listens for good."""
+    program = """
+import sys
+import sqlalchemy as sa
+from blsync import redaction, steps
+from blsync.ledger import Ledger
+
+key, folder = sys.argv[1:]
+redaction.register(key)
+steps.guard_databases()
+Ledger(f"sqlite:///{folder}/ledger.db")
+for engine in (Ledger(f"sqlite:///{folder}/ledger.db")._engine, sa.create_engine("sqlite://")):
+    with engine.begin() as db:
+        db.execute(sa.text("create table kept (what text)"))
+        rows = [{"what": f"with {key}"}, {"what": None}]
+        db.execute(sa.text("insert into kept values (:what)"), rows)
+        print(db.execute(sa.text("select what from kept")).scalars().all())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, KEY, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.splitlines() == [f"['with {KEY}', None]", "['with [secret]', None]"], (
+        done.stderr
+    )
