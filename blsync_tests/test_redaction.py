@@ -69,12 +69,12 @@ def cores(secret: str) -> set[str]:
     return found
 
 
-def leaks(content: bytes) -> list[str]:
+def leaks(content: bytes, secrets: dict[str, str] = SECRETS) -> list[str]:
     """Name the ways in which a text holds one of the secrets, read line by line or as a whole."""
     text = content.decode("utf-8", "replace")
     squeezed = "".join(text.split())
     found = []
-    for name, secret in SECRETS.items():
+    for name, secret in secrets.items():
         forms = {how: encode(secret) for how, encode in ENCODERS.items()}
         forms |= {f"base64 {core}": core for core in cores(secret)}
         for how, form in forms.items():
@@ -429,7 +429,6 @@ from blsync.ledger import Ledger
 key, folder = sys.argv[1:]
 redaction.register(key)
 steps.guard_databases()
-Ledger(f"sqlite:///{folder}/ledger.db")
 for engine in (Ledger(f"sqlite:///{folder}/ledger.db")._engine, sa.create_engine("sqlite://")):
     with engine.begin() as db:
         db.execute(sa.text("create table kept (what text)"))
