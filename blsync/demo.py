@@ -97,7 +97,7 @@ class DemoReport:
             "Try next:",
             f"  BLSYNC_DATA={_short(self.data)} .venv/bin/blsync query {DEBTORS!r}",
             "  make ui-demo            then click a backfill of raw/invoices",
-            "  cp .env.example .env    put your key in, then: .venv/bin/blsync doctor",
+            "  install -m 600 .env.example .env   put your key in, then: .venv/bin/blsync doctor",
         ]
         if self.is_kept:
             steps.append(f"The sandbox stays at {self.base_url}.")

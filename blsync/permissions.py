@@ -19,10 +19,10 @@ _OURS = (
     *("blsync.duckdb", "blsync.previous.duckdb", "build.duckdb", "build.duckdb.wal"),
     *("build.duckdb.tmp", "build.lock", "build.full", "build.whole", "build.models"),
     *("sandbox.db", "sandbox.db-wal", "sandbox.db-shm", "sandbox.log", "sandbox.json"),
-    *("credit limits.csv", "no.env"),
+    *("credit limits.csv", "no.env", "lake.json", "dropping.json"),
 )
-"""What versions before 0.2 put into a data folder, the demo's included; later ones make everything
-closed from the first write on, so that nothing needs to be added here.
+"""What versions that left folders open put into them, the demo's included. This one makes
+everything closed from the first write on, so that what it adds needs no mention.
 """
 _warned: set[str] = set()
 
@@ -40,6 +40,7 @@ def close_data_folder(data: Path) -> None:
     What belongs to another user is told once on stderr. Raises ConfigError where others can write
     into a folder that is not blsync's alone; OSError where it cannot be looked at.
     """
+    data = data.resolve()
     if not data.exists() or not _mode(data) & OTHERS:
         return
     found = [path for path in data.iterdir() if not _is_passing(path.name)]

@@ -59,21 +59,28 @@ class _Secrets:
         self.public: frozenset[str] = frozenset()
         self.traces: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
         """Texts of which one is in any squeezed text with a secret: in small letters, and exact."""
-        self.pattern: re.Pattern[str] | None = None
+        self._pattern: re.Pattern[str] | None = None
 
     def add(self, secret: str) -> None:
         if len(secret) < SHORTEST or secret in self._known:
             return
         with self._lock:
             self._known.add(secret)
-            # The longest first: one secret may be the beginning of another.
-            ordered = sorted(self._known, key=len, reverse=True)
-            spelt = [way for s in ordered for way in (s, s.replace(" ", "+"), s.encode().hex())]
-            exact = [core for s in ordered for core in _base64_cores(s)]
-            pattern = re.compile("|".join(map(_pattern_of, ordered)))
+            spelt = [way for s in self._known for way in (s, s.replace(" ", "+"), s.encode().hex())]
+            exact = [core for s in self._known for core in _base64_cores(s)]
             small = dict.fromkeys("".join(way.lower().split()) for way in spelt)
             self.traces = (tuple(small), tuple(exact))
-            self.pattern = pattern
+            self._pattern = None
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """What finds them all; made when a text may hold one, which few processes ever see."""
+        with self._lock:
+            if self._pattern is None:
+                # The longest first: one secret may be the beginning of another.
+                ordered = sorted(self._known, key=len, reverse=True)
+                self._pattern = re.compile("|".join(map(_pattern_of, ordered)))
+            return self._pattern
 
     def disclose(self, text: str) -> None:
         with self._lock:
@@ -97,9 +104,8 @@ def redact(text: str) -> str:
     """Return the text with each secret replaced; what was replaced already stays as it is."""
     if REPLACEMENT in text:
         return REPLACEMENT.join(map(redact, text.split(REPLACEMENT)))
-    pattern = _SECRETS.pattern
-    if pattern and _may_hold_secret(text):
-        text = pattern.sub(REPLACEMENT, text)
+    if _may_hold_secret(text):
+        text = _SECRETS.pattern.sub(REPLACEMENT, text)
     return _SHAPES.sub(_replaced_shape, text)
 
 
@@ -136,6 +142,7 @@ def guard_streams() -> None:
             errors=stream.errors,
             newline="",
             line_buffering=stream.line_buffering,
+            write_through=stream.write_through,
         )
         setattr(sys, name, guarded)
         _point_handlers(stream, guarded)
@@ -296,7 +303,7 @@ _URL_SAFE = str.maketrans("+/", "-_")
 
 
 def _folded_base64(core: str) -> str:
-    """Match a core with its neighbours, which hold the secret's first and last bits."""
+    """Match a core with the character on each side: both hold some of the secret's bits."""
     written = {"+": r"(?:\+|%2[bB]|\\+u002[bB])", "/": r"(?:\\*/|%2[fF]|\\+u002[fF])"}
     folded = _BETWEEN.join(written.get(c, re.escape(c)) for c in core)
-    return rf"[A-Za-z0-9+/_-]{{0,3}}{folded}[A-Za-z0-9+/_-]{{0,3}}={{0,2}}"
+    return rf"[A-Za-z0-9+/_-]?{folded}[A-Za-z0-9+/_-]?={{0,2}}"

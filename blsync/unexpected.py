@@ -24,11 +24,14 @@ def unexpected(error: BaseException, data: Path | None) -> Unexpected:
     Its one line names the file. Where the file cannot be written, or `data` is None because the
     settings could not be read, the line says so and names the place in the program instead.
     """
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f"{Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else ""
     # The values of variables are left out: records of the books are among them.
     details = "".join(traceback.format_exception(error))
-    return unexpected_of(type(error).__name__, str(error), details, data, place)
+    first = error
+    while isinstance(first, BaseExceptionGroup):  # of tasks that ran side by side
+        first = first.exceptions[0]
+    frames = traceback.extract_tb(first.__traceback__)
+    place = f"{Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else ""
+    return unexpected_of(type(first).__name__, str(first), details, data, place)
 
 
 def unexpected_of(
