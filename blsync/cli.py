@@ -1,6 +1,6 @@
 """The `blsync` command: arguments in, tables or JSON out, exit codes. No logic of its own.
 
-The commands of `blsync push` are in `cli_push`.
+The commands of `blsync push` and `blsync company` are in `cli_push` and `cli_company`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 
 from blsync import __version__, doctor, marts, plan, settings, status
+from blsync.cli_company import app as company_app
 from blsync.cli_push import app as push_app
 from blsync.entities import select
 from blsync.errors import BlsyncError, ConfigError
@@ -33,6 +34,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(push_app, name="push")
+app.add_typer(company_app, name="company")
 
 NoWait = Annotated[
     bool, typer.Option("--no-wait", help="End with exit 3 where the hour's quota is used up.")
