@@ -470,7 +470,8 @@ def query(
 ) -> None:
     """Query the published marts, while a build runs too.
 
-    Example: `blsync query "select * from finance.trial_balance limit 5" --format csv`
+    Example: `blsync query "from finance.trial_balance where company_id = 'acme' limit 5"
+    --format csv`
     """
     current = settings.load()
     if output:

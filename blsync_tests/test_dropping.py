@@ -215,8 +215,6 @@ def held_in(path: Path) -> set[str]:
         return {
             row[0]
             for schema, table in tables
-            for row in db.execute(
-                f'select distinct company_id from "{schema}"."{table}"'
-            ).fetchall()
+            for row in db.sql(f'select distinct company_id from "{schema}"."{table}"').fetchall()
             if row[0]
         }
