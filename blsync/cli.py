@@ -1,6 +1,6 @@
 """The `blsync` command: arguments in, tables or JSON out, exit codes. No logic of its own.
 
-The commands of `blsync push` are in `cli_push`.
+The commands of `blsync push` and `blsync company` are in `cli_push` and `cli_company`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 
 from blsync import __version__, doctor, marts, permissions, plan, redaction, settings, status
+from blsync.cli_company import app as company_app
 from blsync.cli_push import app as push_app
 from blsync.entities import select
 from blsync.errors import BlsyncError, ConfigError
@@ -34,6 +35,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(push_app, name="push")
+app.add_typer(company_app, name="company")
 
 NoWait = Annotated[
     bool, typer.Option("--no-wait", help="End with exit 3 where the hour's quota is used up.")
@@ -483,7 +485,8 @@ def query(
 ) -> None:
     """Query the published marts, while a build runs too.
 
-    Example: `blsync query "select * from finance.trial_balance limit 5" --format csv`
+    Example: `blsync query "from finance.trial_balance where company_id = 'acme' limit 5"
+    --format csv`
     """
     current = settings.load()
     if output:

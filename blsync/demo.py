@@ -32,8 +32,10 @@ from blsync.settings import ROOT, Settings
 
 BOOKS = ("--invoices", "3000", "--customers", "250", "--items", "120")
 START_SECONDS = 60
-DEBTORS = "from finance.ar_aging order by total_outstanding desc limit 5"
 KEY, COMPANY = "blg_test_sk_sandbox", "company_sandbox"
+DEBTORS = (
+    f"from finance.ar_aging where company_id = '{COMPANY}' order by total_outstanding desc limit 5"
+)
 
 _Table = tuple[str, tuple[str, ...], list[tuple[Any, ...]]]
 
@@ -95,7 +97,7 @@ class DemoReport:
         steps = [
             "",
             "Try next:",
-            f"  BLSYNC_DATA={_short(self.data)} .venv/bin/blsync query {DEBTORS!r}",
+            f'  BLSYNC_DATA={_short(self.data)} .venv/bin/blsync query "{DEBTORS}"',
             "  make ui-demo            then click a backfill of raw/invoices",
             "  install -m 600 .env.example .env   put your key in, then: .venv/bin/blsync doctor",
         ]

@@ -226,8 +226,8 @@ def _refusal(what: str, oauth: OAuth, response: Response) -> str:
     if code.lower() == "invalid_grant":
         cure = (
             "The refresh token was used up, revoked or has expired: sign in to BigLedger again and "
-            f"put the new refresh token into {refresh_token}. Machines that use the same one need "
-            "one ledger (BLSYNC_LEDGER_URL)."
+            f"put the new refresh token into {refresh_token}. Where several machines pull, each "
+            "needs a sign-in of its own."
         )
     elif response.status == 401 or code.lower() in ("invalid_client", "unauthorized_client"):
         cure = f"Check {client_id} and {client_secret}."
