@@ -40,6 +40,7 @@ import pytest
 from push_desk import Desk, opened, rows_of, server, set_up
 
 from blsync import push
+from blsync.binding import bind_anew
 from blsync.errors import ConfigError, Forbidden, InputFileError, SafetyLimit, Unauthorized
 from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import Operation
@@ -540,5 +541,8 @@ def test_what_is_not_there_is_told_with_what_is(
         desk.plan(new_customers(1), mode="merge")
     plan_id = desk.plan(new_customers(1)).plan.plan_id
     monkeypatch.setenv("BIGLEDGER_BASE_URL", "https://api.bigledger.com/v1")
+    with pytest.raises(ConfigError, match="Records of two servers"):
+        desk.apply(plan_id)
+    bind_anew(desk.settings)
     with pytest.raises(ConfigError, match="was compared with"):
         desk.apply(plan_id)

@@ -372,8 +372,19 @@ def test_a_compaction_killed_at_random_moments_leaves_every_row_once(site):
     assert left_over(site) == []
 
 
-def test_a_reader_never_sees_rows_twice_or_missing(site):
+def test_a_reader_never_sees_rows_twice_or_missing(environment, tmp_path):
+    from blsync import settings
+
     companies = [company(f"c{number}") for number in range(6)]
+    listed = tmp_path / "companies.toml"
+    listed.write_text(
+        "".join(
+            f'[companies.{one.name}]\ncompany_id = "{one.company_id}"\napi_key_env = "KEY"\n'
+            for one in companies
+        )
+    )
+    environment.setenv("BLSYNC_COMPANIES", str(listed))
+    site = settings.load()
     for one in companies:
         nights(site, 9, one.company_id)
     expected = len(rows(site))
