@@ -374,7 +374,9 @@ def repair(
 ) -> None:
     """Rebuild the ledger's loads from the lake, after one of them was lost or damaged.
 
-    A load whose rows are gone is pulled again by the next sync.
+    A load whose rows are gone is pulled again by the next sync. What a clock that ran ahead has
+    dated is dated anew, and what it covered of the time to come is pulled again; it asks BigLedger
+    for the time then, and for nothing else. Waits that hold a key back are cleared.
 
     Examples: `blsync repair`, `blsync repair --take-over`
     """
@@ -390,6 +392,15 @@ def repair(
         f"it, {len(done.spools)} left-over spool folders removed.",
         soft_wrap=True,
     )
+    if done.dated_anew or done.comparisons:
+        out.print(
+            f"{len(done.dated_anew)} loads that were dated ahead are dated anew, "
+            f"{len(done.uncovered)} of them to be pulled again; {len(done.comparisons)} "
+            "comparisons with BigLedger's totals dropped.",
+            soft_wrap=True,
+        )
+    if done.unblocked:
+        out.print(f"Cleared what held back the key of {', '.join(done.unblocked)}.", markup=False)
 
 
 @app.command("status")

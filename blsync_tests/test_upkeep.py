@@ -92,6 +92,7 @@ def night(number: int, company_id: str = "c1", **more: Any) -> dict[str, Any]:
         "started_at": at.isoformat(),
         "requests": 1,
         "throttled_ms": 0,
+        "committed_at": (at + timedelta(minutes=2)).isoformat(),
         "rows": 0,
         "deleted": 0,
         "quarantined": 0,
@@ -754,7 +755,8 @@ def test_the_commands_tell_what_they_did(site, monkeypatch, capsys):
     assert code == 0
     assert "12 loads entered into the ledger" in " ".join(out.split())
     code, out, _ = call(monkeypatch, capsys, "repair", "--json")
-    assert json.loads(out) == {"adopted": [], "forgotten": [], "spools": []}
+    assert not any(json.loads(out).values())
+    assert list(json.loads(out))[:3] == ["adopted", "forgotten", "spools"]
     code, _, err = call(monkeypatch, capsys, "replay", "nonsense")
     assert code == 2
     assert "Unknown entity 'nonsense'" in err
