@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from typing import IO
 GRACE_SECONDS = 15
 """How long a child and what it started may take to end when they are asked to."""
 _KEEP = b"keep"
+_LOOK_SECONDS = 0.1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -88,22 +89,22 @@ def keep(command: Sequence[str]) -> int:
 
     Returns its exit code, as a shell would.
     """
-    is_over = threading.Event()
+    signals: list[int] = []
     for number in _SIGNALS:
-        signal.signal(number, lambda *_: is_over.set())
+        signal.signal(number, lambda number, _: signals.append(number))
     child = subprocess.Popen(  # noqa: S603
         command, stdin=subprocess.DEVNULL, start_new_session=True
     )
-    threading.Thread(target=_watch_parent, args=(is_over,), daemon=True).start()
-    while child.poll() is None and not is_over.wait(0.1):
-        pass
+    is_tied = True
+    while child.poll() is None and not signals:
+        if not is_tied:
+            time.sleep(_LOOK_SECONDS)
+        elif select.select([sys.stdin], [], [], _LOOK_SECONDS)[0]:
+            if os.read(sys.stdin.fileno(), len(_KEEP)) != _KEEP:
+                break
+            is_tied = False
     _end_group(child)
     return child.returncode if child.returncode >= 0 else 128 - child.returncode
-
-
-def _watch_parent(is_over: threading.Event) -> None:
-    if sys.stdin.buffer.read() != _KEEP:
-        is_over.set()
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:
@@ -112,7 +113,7 @@ def _end_group(child: subprocess.Popen[bytes]) -> None:
     is_left = _signal_group(child.pid, signal.SIGTERM)
     while is_left and time.monotonic() < deadline:
         child.poll()  # reaps it, or it would count as one that is left
-        time.sleep(0.05)
+        time.sleep(_LOOK_SECONDS)
         is_left = _signal_group(child.pid, 0)
     if is_left:
         _signal_group(child.pid, signal.SIGKILL)

@@ -29,13 +29,13 @@ def check_confirmed(settings: Settings, plan: Plan, given: str | None) -> None:
     here = f"`blsync push apply {plan.plan_id}` on the terminal sends it all the same"
     if not settings.push_from_ui:
         raise SafetyLimit(
-            f"Plan {plan.plan_id} is not sent from Dagster: BLSYNC_PUSH_FROM_UI is off. Nothing was "
-            f"sent. Set it to true to allow it; {here}."
+            f"Plan {plan.plan_id} is not sent from Dagster: BLSYNC_PUSH_FROM_UI is off. Nothing "
+            f"was sent. Set it to true to allow it; {here}."
         )
     if not plan.confirmation_code:
         raise SafetyLimit(
-            f"Plan {plan.plan_id} has no confirmation code: an earlier version made it. Nothing was "
-            f"sent. Plan the same file again; {here}."
+            f"Plan {plan.plan_id} has no confirmation code: an earlier version made it. Nothing "
+            f"was sent. Plan the same file again; {here}."
         )
     wanted = plan.confirmation_code.encode()
     if not hmac.compare_digest((given or "").strip().lower().encode(), wanted):

@@ -7,6 +7,7 @@ of the machine. Dagster's web server answers both, and runs a mutation even on a
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
@@ -20,6 +21,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"([a-z0-9][a-z0-9._-]*|\[[0-9a-f:]+\])(?::([0-9]{1,5}))?")
 _OWN_SITE = ("same-origin", "none")
 """What Sec-Fetch-Site says of a request by our own page, and of an address that somebody typed."""
 
@@ -222,14 +224,13 @@ def _own_origin(visit: Visit, known: Door) -> str:
 
 def _origin_of(host: str) -> str:
     """Return the origin of a host name with its port. Raises ValueError for what is none."""
-    parts = urlsplit(f"//{host.lower()}")
-    name, port = parts.hostname, parts.port
-    if not name or parts.netloc != host.lower() or "@" in host:
+    named = _HOST.fullmatch(host.lower())
+    if not named:
         raise ValueError(f"{host!r} is no host name with a port")
-    name = f"[{name}]" if ":" in name else name
+    name, port = named[1], int(named[2] or 0)
     scheme = "http" if name in LOOPBACK else "https"
-    is_told = port not in (None, _DEFAULT_PORTS[scheme])
-    return f"{scheme}://{name}:{port}" if is_told else f"{scheme}://{name}"
+    has_port = port not in (0, _DEFAULT_PORTS[scheme])
+    return f"{scheme}://{name}:{port}" if has_port else f"{scheme}://{name}"
 
 
 def _host_of(origin: str) -> str:
