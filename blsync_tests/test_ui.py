@@ -308,6 +308,17 @@ def test_nothing_is_told_to_whoever_has_no_token(
     assert not tiny.came
 
 
+def test_the_icon_alone_needs_no_token(tiny: Guarded) -> None:
+    assert tiny.ask("GET /favicon-run-success.svg") == 200
+    assert tiny.came == [f"GET {PATH}/favicon-run-success.svg"]
+    assert tiny.ask("GET /favicon.svg", f"{SITE}cross-site") == 403
+    for path in ("/favicon/../graphql", "/favicon.svg/x", "/x/favicon.svg", "/favicon.html"):
+        assert tiny.ask(f"GET {path}") == 401
+    assert tiny.ask("POST /favicon.svg", JSON, body="{}") == 401
+    assert tiny.ask("GET /favicon.svg", *UPGRADE) == 403
+    assert len(tiny.came) == 1
+
+
 def test_a_websocket_needs_the_token(tiny: Guarded) -> None:
     assert tiny.ask(f"GET {PATH}/graphql", tiny.origin, *UPGRADE) == 403
     assert not tiny.came

@@ -22,6 +22,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"([a-z0-9][a-z0-9._-]*|\[[0-9a-f:]+\])(?::([0-9]{1,5}))?")
+_ICON = re.compile(r"/favicon[a-z-]*\.(?:ico|png|svg)")
 _OWN_SITE = ("same-origin", "none")
 """What Sec-Fetch-Site says of a request by our own page, and of an address that somebody typed."""
 
@@ -75,6 +76,14 @@ class Visit:
     def is_entry(self) -> bool:
         """Whether it is the address that is told, where a browser gets its cookie."""
         return not self.is_websocket and self.method == "GET" and self.path == "/"
+
+    @property
+    def is_icon(self) -> bool:
+        """Whether it is the picture beside the page's title, the one thing that needs no token:
+        Dagster asks for it outside of the path to which the cookie is bound.
+        """
+        is_read = not self.is_websocket and self.method in ("GET", "HEAD")
+        return is_read and bool(_ICON.fullmatch(self.path))
 
     @property
     def is_navigation(self) -> bool:
@@ -165,6 +174,8 @@ def _query_is_posted(visit: Visit, _: Door) -> None:
 
 
 def _token_is_right(visit: Visit, known: Door) -> None:
+    if visit.is_icon:
+        return
     authorization = visit.header("authorization")
     if authorization is not None:
         scheme, _, given = authorization.partition(" ")
