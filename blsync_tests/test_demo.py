@@ -12,9 +12,8 @@ import time
 from contextlib import suppress
 
 import pytest
-from ui_process import descendants
-
 from conftest import spied, spy_on_children
+from ui_process import descendants
 
 from blsync.marts import CHECKS
 
