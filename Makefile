@@ -31,7 +31,7 @@ demo: install ## the whole job against a local BigLedger, about two minutes
 test: install ## every test, against the sandbox over real sockets
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-ui: install ## Dagster's UI on loopback (PORT=3000)
+ui: install ## Dagster's UI on loopback (PORT=3000); prints the address
 	$(BIN)/python -m blsync.cli ui --port $(PORT)
 
 ui-demo: install ## Dagster's UI on the demo's data, with its sandbox running

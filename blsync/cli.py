@@ -563,16 +563,34 @@ def ui(
         int, typer.Option(min=1, max=65535, help="Where to listen, on loopback.")
     ] = 3000,
     on_demo: Annotated[bool, typer.Option("--demo", help="On the demo's data.")] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:PORT]",
+            help="A name under which browsers reach it: an https reverse proxy's, or a tunnel's "
+            "near end, such as localhost:8080.",
+        ),
+    ] = None,
 ) -> None:
-    """Open Dagster's UI on loopback.
+    """Open Dagster's UI on loopback, and run its schedules until it is stopped.
 
-    Example: `blsync ui --port 3000`
+    Prints the address to open; the token in it opens the UI in that browser, and nobody else's.
+
+    Examples: `blsync ui --port 3000`, `blsync ui --allow-host dagster.example.com`
     """
     from blsync import demo as room
-    from blsync import nightly
+    from blsync.ui import open_ui
 
-    current = settings.load()
-    raise typer.Exit(room.ui(current, port, say) if on_demo else nightly.open_ui(current, port))
+    current, hosts = settings.load(), allow_host or []
+    if on_demo:
+        room.ui(current, port, hosts=hosts, say=say, show_address=_show_address)
+    else:
+        open_ui(current, port, hosts=hosts, say=say, show_address=_show_address)
+
+
+def _show_address(address: str) -> None:
+    sys.stdout.write(f"Dagster's UI: {address}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

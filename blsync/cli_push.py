@@ -66,7 +66,7 @@ def plan_command(
         rejects=rejects,
         say=say,
     )
-    _print_plan(report, as_json)
+    _print_plan(report, as_json, has_code=True)
 
 
 @app.command("apply")
@@ -106,7 +106,8 @@ def show_command(plan: Plan, rejects: Rejects = None, as_json: Json = False) -> 
 
     Examples: `blsync push show 3f2a --json`, `blsync push show 3f2a --rejects mend.csv`
     """
-    _print_plan(push.show(settings.load(), plan, rejects=rejects), as_json)
+    report = push.show(settings.load(), plan, rejects=rejects)
+    _print_plan(report, as_json, has_code=True)
 
 
 @app.command("list")
@@ -161,11 +162,13 @@ def retry_command(plan: Plan, as_json: Json = False) -> None:
 
     Example: `blsync push retry 3f2a`
     """
-    _print_plan(push.retry(settings.load(), plan, say=say), as_json)
+    _print_plan(push.retry(settings.load(), plan, say=say), as_json, has_code=True)
 
 
-def _print_plan(report: push.PlanReport, as_json: bool) -> None:
+def _print_plan(report: push.PlanReport, as_json: bool, *, has_code: bool = False) -> None:
     document = report.to_json()
+    if has_code:
+        document["confirmation_code"] = report.plan.confirmation_code
     if as_json:
         print_json(document)
         return
@@ -190,6 +193,9 @@ def _print_plan(report: push.PlanReport, as_json: bool) -> None:
         out.print(f"{part}: {told or 'none'}", markup=False)
     if report.money:
         out.print(f"money: {report.money:,.2f}", highlight=False)
+    if document.get("confirmation_code"):
+        code = document["confirmation_code"]
+        out.print(f"confirmation code, to send it from Dagster: {code}", highlight=False)
 
 
 def _changed(name: str, now: Any, wanted: Any) -> str:

@@ -12,10 +12,9 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,12 +22,14 @@ from typing import Any
 
 import httpx
 
-from blsync import binding, marts, nightly, push, settings
+from blsync import binding, lifeline, marts, nightly, push, settings
 from blsync.errors import BlsyncError, ConfigError
 from blsync.lake import storage
+from blsync.lifeline import Child
 from blsync.nightly import SyncReport
 from blsync.pull import Progress
 from blsync.settings import ROOT, Settings
+from blsync.ui import is_free, open_ui
 
 BOOKS = ("--invoices", "3000", "--customers", "250", "--items", "120")
 START_SECONDS = 60
@@ -136,19 +137,26 @@ def run(
     return report
 
 
-def ui(current: Settings, port: int, say: Callable[[str], None]) -> int:
-    """Open Dagster's UI on the demo's data, with its sandbox running. Returns the exit code."""
+def ui(
+    current: Settings,
+    port: int,
+    *,
+    hosts: Iterable[str],
+    say: Callable[[str], None],
+    show_address: Callable[[str], None],
+) -> None:
+    """Open Dagster's UI on the demo's data, with its sandbox running, as `open_ui` does."""
     data = current.data / "demo"
     if not (data / "sandbox.json").exists():
         raise ConfigError("There is no demo yet. Run `make demo` first.")
     _stop_earlier(data)
     wanted = int(json.loads((data / "sandbox.json").read_text())["port"])
-    chosen = wanted if nightly.is_free(wanted) else _free_port()
+    chosen = wanted if is_free(wanted) else _free_port()
     with _sandbox(data, chosen, keep=False) as base_url:
         _enter(data, base_url, current)
         binding.bind_anew(settings.load())  # the same books, perhaps at another port
-        say(f"Sandbox at {base_url}; Dagster's UI at http://127.0.0.1:{port}. Ctrl-C stops both.")
-        return nightly.open_ui(settings.load(), port)
+        say(f"Sandbox at {base_url}. Ctrl-C stops it with the UI.")
+        open_ui(settings.load(), port, hosts=hosts, say=say, show_address=show_address)
 
 
 def _sync(
@@ -203,21 +211,14 @@ def _enter(data: Path, base_url: str, current: Settings) -> None:
 
 @contextlib.contextmanager
 def _sandbox(data: Path, port: int, *, keep: bool) -> Iterator[str]:
-    if not nightly.is_free(port):
+    if not is_free(port):
         raise ConfigError(
             f"Port {port} on 127.0.0.1 is taken. Choose another with --port, or leave --port out."
         )
     command = [sys.executable, "-m", "blsync.cli", "sandbox", "--port", str(port), *BOOKS]
     command += ["--database", str(data / "sandbox.db")]
     with (data / "sandbox.log").open("wb") as log:
-        server = subprocess.Popen(  # noqa: S603
-            command,
-            env=settings.environment_for_a_child({}),
-            stdout=log,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        server = lifeline.start(command, output=log, env=settings.environment_for_a_child({}))
     is_done = False
     try:
         base_url = f"http://127.0.0.1:{port}/v1"
@@ -226,15 +227,16 @@ def _sandbox(data: Path, port: int, *, keep: bool) -> Iterator[str]:
         yield base_url
         is_done = True
     finally:
-        if not (keep and is_done):
-            server.terminate()
-            server.wait(timeout=10)
+        if keep and is_done:
+            server.release()
+        else:
+            server.end()
 
 
-def _await(server: subprocess.Popen[bytes], base_url: str, log: Path) -> None:
+def _await(server: Child, base_url: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        if server.poll() is not None:
+        if server.exit_code is not None:
             lines = log.read_text(errors="replace").strip().splitlines()
             raise BlsyncError(f"The sandbox did not start: {lines[-1] if lines else 'no word'}")
         with contextlib.suppress(BlsyncError):
@@ -262,7 +264,7 @@ def _stop_earlier(data: Path) -> None:
             _control(f"http://127.0.0.1:{left['port']}/v1", "stats")
             os.kill(left["pid"], signal.SIGTERM)
             for _ in range(50):
-                if nightly.is_free(left["port"]):
+                if is_free(left["port"]):
                     break
                 time.sleep(0.1)
 

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -19,15 +14,8 @@ from blsync.abreast import INTERRUPTED
 from blsync.binding import open_ledger
 from blsync.entities import select
 from blsync.errors import BlsyncError, ConfigError, PartlyFailed, SafetyLimit
-from blsync.lake import Lake
 from blsync.pull import Progress, Result
-from blsync.settings import (
-    ROOT,
-    Company,
-    Settings,
-    paths_in_environment,
-    require_credentials,
-)
+from blsync.settings import Company, Settings, require_credentials
 
 
 @dataclass
@@ -179,48 +167,6 @@ def build(
     definitions = _definitions()
     with contextlib.redirect_stdout(io.StringIO()):
         definitions.run(None, definitions.Watch(say=say, allow=allow), has_inputs=False)
-
-
-def is_free(port: int) -> bool:
-    """Tell whether a server may listen on a loopback port."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def open_ui(settings: Settings, port: int) -> int:
-    """Serve Dagster's UI on loopback until it is stopped; returns its exit code.
-
-    Raises ConfigError where the port is taken.
-    """
-    if not is_free(port):
-        raise ConfigError(
-            f"Port {port} on 127.0.0.1 cannot be used: it is taken, or not allowed. "
-            f"Choose another: make ui PORT={port + 1}"
-        )
-    Lake(settings.data)
-    home = _definitions().instance_home()
-    command = [sys.executable, "-m", "dagster", "dev", "-w", str(ROOT / "workspace.yaml")]
-    command += ["-h", "127.0.0.1", "-p", str(port)]
-    environment = {**os.environ, **paths_in_environment(settings), "DAGSTER_HOME": str(home)}
-    # Dagster stops its own processes on SIGINT alone, which a script's `&` has it ignore.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    # In its home, or Dagster warns of the dagster.yaml that it finds here and does not use.
-    process = subprocess.Popen(command, env=environment, cwd=home)  # noqa: S603
-    try:
-        return process.wait()
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        process.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=30)
-        process.kill()
 
 
 def _definitions() -> Any:

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from blsync import policies, push
 from blsync.errors import BlsyncError, ConfigError, PartlyFailed
+from blsync.ledger.plans import Plan
 from blsync.push import overview
 from blsync.push.due import due
 from blsync.push.endpoints import ENDPOINTS
@@ -41,8 +42,11 @@ class PlanConfig(dg.Config):
 class ApplyConfig(dg.Config):
     """Which plan is sent, and whether it is."""
 
-    plan: str = Field(description="The plan's id, or the beginning of it.")
+    plan: str = Field(description="The plan's whole id.")
     dry_run: bool = Field(True, description="Send nothing: say what would be sent.")
+    confirmation: str | None = Field(
+        None, description="To send it: the code that `blsync push show` prints on the terminal."
+    )
 
 
 def push_definitions(
@@ -104,7 +108,7 @@ def _plan_asset(
                 source_of(settings, company, endpoint, file, config.view),
                 mode=config.mode,
                 on_conflict=config.on_conflict,
-                say=_say(context.log.info),
+                say=lambda text: context.log.info(overview.noted(text)),
             )
             yield dg.MaterializeResult(
                 metadata=_planned(report),
@@ -124,7 +128,8 @@ def _apply_asset(settings: Settings, endpoint: str, owners: Sequence[str]) -> dg
         owners=owners,
         kinds={"python"},
         description=f"What was sent to BigLedger of a plan of {endpoint}, and what became of it. "
-        "The run's config names the plan; without dry_run: false nothing is sent.",
+        "The run's config names the plan; without dry_run: false, the plan's confirmation code and "
+        "BLSYNC_PUSH_FROM_UI nothing is sent.",
         check_specs=[
             dg.AssetCheckSpec(
                 APPLIED, asset=key, description="No row that was sent is rejected, held or left."
@@ -135,9 +140,12 @@ def _apply_asset(settings: Settings, endpoint: str, owners: Sequence[str]) -> dg
         context: dg.AssetExecutionContext, config: ApplyConfig
     ) -> Iterator[dg.MaterializeResult[Any]]:
         with failing_clearly(settings.data, overview.told):
-            _check_endpoint(push.show(settings, config.plan), endpoint)
+            plan = push.show_in_full(settings, config.plan).plan
+            _check_endpoint(plan, endpoint)
+            if not config.dry_run:
+                push.check_confirmed(settings, plan, config.confirmation)
             report = push.apply(
-                settings, config.plan, dry_run=config.dry_run, say=_say(context.log.info)
+                settings, plan.plan_id, dry_run=config.dry_run, say=_say(context.log.info)
             )
             yield dg.MaterializeResult(
                 metadata=_sent(report) | {"dry_run": config.dry_run},
@@ -223,8 +231,7 @@ def _sensor(settings: Settings, job: dg.JobDefinition) -> dg.SensorDefinition:
     return push_settle
 
 
-def _check_endpoint(report: PlanReport, endpoint: str) -> None:
-    plan = report.plan
+def _check_endpoint(plan: Plan, endpoint: str) -> None:
     if plan.endpoint != endpoint:
         asset = key_of(plan.endpoint, "apply").to_user_string()
         raise ConfigError(f"Plan {plan.plan_id} is of {plan.endpoint}; materialise {asset}.")

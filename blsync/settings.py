@@ -137,6 +137,7 @@ class Settings(BaseSettings):
     ] = None
     push_reference_token: Annotated[bool, Field(alias="BLSYNC_PUSH_REFERENCE_TOKEN")] = True
     push_policies: Annotated[Path | None, Field(alias="BLSYNC_PUSH_POLICIES")] = None
+    push_from_ui: Annotated[bool, Field(alias="BLSYNC_PUSH_FROM_UI")] = False
     publish_to_given: Annotated[Path | None, Field(alias="BLSYNC_PUBLISH_TO")] = None
     publish_mode: Annotated[int, Field(alias="BLSYNC_PUBLISH_MODE")] = 0o600
     """Permission bits of what is published."""

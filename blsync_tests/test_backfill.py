@@ -5,14 +5,9 @@ All of them run once, in the module's fixture; its tests look at what became of 
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from math import ceil
@@ -25,6 +20,7 @@ import pyarrow.dataset
 import pytest
 from conftest import Asked, Reply, Server, failure, serving
 from test_redaction import ENCODERS, leaks
+from ui_process import serving_ui
 
 from blsync.entities import ENTITIES
 from blsync.sandbox import Handle, Options, running
@@ -103,12 +99,14 @@ class Dagster:
     """Dagster's server, asked as its pages ask it."""
 
     url: str
+    token: str
     home: Path
 
     def ask(self, query: str, **variables: Any) -> Any:
         """Return the one field that a query asks for."""
         asked = {"query": query, "variables": variables}
-        answer = httpx.post(f"{self.url}/graphql", json=asked, timeout=60).json()
+        headers = {"Authorization": f"Bearer {self.token}"}
+        answer = httpx.post(f"{self.url}/graphql", json=asked, headers=headers, timeout=60).json()
         assert "errors" not in answer, answer["errors"]
         (value,) = answer["data"].values()
         return value
@@ -151,35 +149,12 @@ class Story:
 
 
 @contextmanager
-def dagster_ui(environment: dict[str, str], data: Path) -> Iterator[Dagster]:
-    """Run `blsync ui` on a free port; it and all that it started is gone afterwards."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "blsync.cli", "ui", "--port", str(port)]
-    log = data.parent / LOG
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, env=environment, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        dagster = Dagster(f"http://127.0.0.1:{port}", data / "dagster")
-        _await(lambda: _answers(dagster, process, log), "Dagster's server", 180)
+def dagster_ui(environment: dict[str, str], folder: Path) -> Iterator[Dagster]:
+    """Run `blsync ui` until its code location is loaded."""
+    with serving_ui(folder, environment) as ui:
+        dagster = Dagster(ui.url, ui.token, ui.data / "dagster")
+        _await(lambda: bool(dagster.ask(LOADED).get("nodes")), "the code location", 120)
         yield dagster
-    finally:
-        process.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=20)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _answers(dagster: Dagster, process: subprocess.Popen[bytes], log: Path) -> bool:
-    assert process.poll() is None, log.read_text()[-2000:]
-    with suppress(httpx.TransportError):
-        return bool(dagster.ask(LOADED).get("nodes"))
-    return False
 
 
 def _await(is_so: Callable[[], bool], what: str, seconds: float) -> None:
@@ -189,9 +164,7 @@ def _await(is_so: Callable[[], bool], what: str, seconds: float) -> None:
         time.sleep(0.3)
 
 
-def _environment(
-    tmp_path: Path, data: Path, books: Mapping[str, Server], start: date
-) -> dict[str, str]:
+def _environment(tmp_path: Path, books: Mapping[str, Server], start: date) -> dict[str, str]:
     file = tmp_path / "companies.toml"
     file.write_text(
         "".join(
@@ -202,16 +175,12 @@ def _environment(
     )
     (tmp_path / "haste").mkdir()
     (tmp_path / "haste" / "sitecustomize.py").write_text(HASTE)
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("BIGLEDGER_", "BLSYNC_"))}
-    return env | {
+    return {
         "PYTHONPATH": str(tmp_path / "haste"),
-        "BLSYNC_ENV_FILE": str(tmp_path / "no.env"),
         "BLSYNC_COMPANIES": str(file),
-        "BLSYNC_DATA": str(data),
         "BLSYNC_START": str(start),
         "BLSYNC_QUOTA_PER_HOUR": "100000",
         "BLSYNC_QUOTA_PER_SECOND": "1000",
-        "DAGSTER_HOME": "",
         "BACKFILL_KEY": KEY,
     }
 
@@ -268,8 +237,8 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         days = [str(start + timedelta(days=n)) for n in range(YEAR)]
         week = days[-WEEK:]
         echo = stack.enter_context(serving(_repeating))
-        environment = _environment(tmp_path, data, {**books, ECHO: echo}, start)
-        dagster = stack.enter_context(dagster_ui(environment, data))
+        environment = _environment(tmp_path, {**books, ECHO: echo}, start)
+        dagster = stack.enter_context(dagster_ui(environment, tmp_path))
         first = {
             "year": dagster.launch(["invoices"], {"yearly": days}),
             "week": dagster.launch(list(ENTITIES), dict.fromkeys(WEEKLY, week)),

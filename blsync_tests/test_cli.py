@@ -466,15 +466,21 @@ def test_a_spreadsheet_of_good_bad_and_unchanged_rows_goes_through_the_commands(
         "noop": 1,
         "reject": 1,
     }
+    code = plan["confirmation_code"]
+    assert code in call("push", "show", plan["plan_id"], env=env).stdout
     refused = call("push", "apply", plan["plan_id"], env=env)
     assert refused.returncode == 2
     assert "--yes" in said_once(refused)
     done = call("push", "apply", plan["plan_id"], "--yes", "--json", env=env)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["outcomes"]["applied"] == 2
+    assert code not in done.stdout
     shown = json.loads(call("push", "show", plan["plan_id"][:6], "--json", env=env).stdout)
     assert [o["action"] for o in shown["operations"]] == ["update", "noop", "create", "reject"]
-    assert plan["plan_id"] in call("push", "list", "--json", env=env).stdout
+    assert shown["confirmation_code"] == code
+    listed = call("push", "list", "--json", env=env).stdout
+    assert plan["plan_id"] in listed
+    assert code not in listed
 
 
 def test_a_csv_with_an_unknown_column_ends_with_exit_2_and_names_it(call, env, tmp_path):

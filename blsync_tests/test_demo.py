@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
 
+import pytest
 from conftest import spied, spy_on_children
+from ui_process import descendants
 
 from blsync.marts import CHECKS
 
@@ -40,3 +46,42 @@ def test_the_demo_ties_out_before_and_after_a_night_and_pushes_a_change(tmp_path
     assert len(children) >= 3
     assert "blg_" not in str(children)
     assert "blg_live_sk_real" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_whatever_ends_the_demo_ends_its_sandbox_too(tmp_path, number):
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("BIGLEDGER_", "BLSYNC_"))}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "blsync.cli", "demo", "--keep", "--port", str(port)],
+        env=env | {"BLSYNC_DATA": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert _await(lambda: (tmp_path / "demo" / "sandbox.json").exists(), 60)
+        assert _listens(port)
+        process.send_signal(number)
+        assert process.wait(timeout=60) != 0
+        assert _await(lambda: not _listens(port), 30)
+    finally:
+        for pid in (*descendants(process.pid), process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
+
+
+def _listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _await(is_so, seconds):
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True

@@ -274,6 +274,7 @@ def test_an_earlier_ledger_gets_what_it_lacks_and_keeps_what_it_has(url, opened)
             "alter table loads drop column findings",
             "alter table loads drop column throttled_ms",
             "alter table operations drop column is_verified",
+            "alter table plans drop column confirmation_code",
             "drop index attempts_by_batch",
             "drop table pages",
             "drop table meta",
@@ -284,6 +285,7 @@ def test_an_earlier_ledger_gets_what_it_lacks_and_keeps_what_it_has(url, opened)
     land(after, load("second", NOON), NOON + timedelta(days=1))
     plans.put(after, plan(), [operation(1)])
     assert not plans.operations_of(after, "abc")[0].is_verified
+    assert plans.find(after, "abc")[0].confirmation_code is None
     with after.begin() as db:
         assert db.execute(select(meta.c.version)).scalars().all() == [VERSION]
 

@@ -18,10 +18,12 @@ import dagster as dg
 import duckdb
 import httpx
 import pytest
+from openpyxl import Workbook
+from sqlalchemy import update
 
 from blsync import policies, push, settings
 from blsync.errors import ConfigError, SafetyLimit
-from blsync.ledger import Ledger, plans
+from blsync.ledger import Ledger, plans, tables
 from blsync.push.due import due
 from blsync.push.endpoints import ENDPOINTS
 from blsync.push_assets import key_of, push_definitions
@@ -67,6 +69,17 @@ class Desk:
             raise_on_error=False,
         )
         return Run(result, self.instance)
+
+    def send(self, plan_id: str, endpoint: str = "customers", **config: Any) -> Run:
+        """Apply a plan as a person does who has seen it on the terminal, where that is allowed."""
+        self.patch.setenv("BLSYNC_PUSH_FROM_UI", "true")
+        config = {"dry_run": False, "confirmation": self.code(plan_id), **config}
+        return self.materialise("apply", endpoint, plan=plan_id, **config)
+
+    def code(self, plan_id: str) -> str:
+        code = push.show(self.settings, plan_id).plan.confirmation_code
+        assert code
+        return code
 
     def job(self, name: str) -> Run:
         job = self.defs.resolve_job_def(name)
@@ -212,7 +225,8 @@ def test_a_plan_shows_what_would_change_and_sends_nothing(desk: Desk) -> None:
     assert shown["counts"] | {"create": 2, "reject": 1} == shown["counts"]
     assert "| 1 | create | pending | email, name, creditLimit" in shown["changes"]
     assert "| 3 | reject | not_sent | INVALID_EMAIL_FORMAT | email must be" in shown["troubles"]
-    assert f"plan: {shown['plan_id']} and dry_run: false" in shown["next"]
+    assert f"`blsync push apply {shown['plan_id']}`" in shown["next"]
+    assert f"plan: {shown['plan_id']}, dry_run: false and the confirmation" in shown["next"]
     assert run.checks == {"all_rows_accepted": False}
     assert desk.writes() == 0
 
@@ -243,7 +257,7 @@ def test_apply_sends_nothing_unless_told_so_and_then_shows_what_became_of_it(des
     assert "Would send 2 rows" in dry.log
     assert dry.checks == {"all_rows_applied": True}
     assert desk.writes() == 0
-    run = desk.materialise("apply", plan=plan_id, dry_run=False)
+    run = desk.send(plan_id)
     assert run.metadata["outcomes"]["verified"] == 2
     assert len(run.metadata["request_ids"]) == 1
     assert run.metadata["next"] == "Nothing is left to do."
@@ -252,7 +266,7 @@ def test_apply_sends_nothing_unless_told_so_and_then_shows_what_became_of_it(des
 
 def test_rows_that_bigledger_rejects_are_a_warning(desk: Desk) -> None:
     text = new(1, "warn", currency="MYR") + "two@warn.example,Kedai,XXX\n"
-    run = desk.materialise("apply", plan=desk.plan_id(text), dry_run=False)
+    run = desk.send(desk.plan_id(text))
     assert run.metadata["outcomes"] | {"applied": 1, "rejected": 1} == run.metadata["outcomes"]
     assert "| 2 | create | rejected |" in run.metadata["troubles"]
     assert run.checks == {"all_rows_applied": False}
@@ -261,7 +275,7 @@ def test_rows_that_bigledger_rejects_are_a_warning(desk: Desk) -> None:
 def test_rows_without_an_answer_are_a_warning_and_stay_held(desk: Desk) -> None:
     plan_id = desk.plan_id(new(1, "held"))
     desk.faults("only=writes,drop-after=1")
-    run = desk.materialise("apply", plan=plan_id, dry_run=False)
+    run = desk.send(plan_id)
     assert run.metadata["outcomes"]["held"] == 1
     assert "| 1 | create | held | UNANSWERED |" in run.metadata["troubles"]
     assert "push_settle" in run.metadata["next"]
@@ -272,7 +286,7 @@ def test_rows_without_an_answer_are_a_warning_and_stay_held(desk: Desk) -> None:
 def test_a_superseded_plan_fails_the_run_with_its_message(desk: Desk, dry_run: bool) -> None:
     old = desk.plan_id(new(1, "old"))
     desk.plan_id(new(1, "old", paymentTerms="30"))
-    run = desk.materialise("apply", plan=old, dry_run=dry_run)
+    run = desk.send(old, dry_run=dry_run)
     message, exit_code = run.failure
     assert "is superseded" in message
     assert exit_code == 4
@@ -280,7 +294,7 @@ def test_a_superseded_plan_fails_the_run_with_its_message(desk: Desk, dry_run: b
 
 
 def test_a_plan_of_another_endpoint_is_refused_with_the_asset_to_use(desk: Desk) -> None:
-    run = desk.materialise("apply", "payments", plan=desk.plan_id(new(1, "other")), dry_run=False)
+    run = desk.send(desk.plan_id(new(1, "other")), "payments")
     assert "materialise push/customers/apply" in run.failure[0]
     assert desk.writes() == 0
 
@@ -307,6 +321,134 @@ def test_a_view_is_planned_as_a_file_is(desk: Desk) -> None:
     run = desk.materialise("plan", view=VIEW, mode="update")
     assert run.metadata["counts"]["update"] == 1
     assert run.metadata["source"] == f"proposals.{VIEW}"
+
+
+# Sending from the UI
+
+
+def test_nothing_is_sent_from_dagster_unless_a_setting_allows_it(desk: Desk) -> None:
+    plan_id = desk.plan_id(new(1, "setting"))
+    told = {"plan": plan_id, "dry_run": False, "confirmation": desk.code(plan_id)}
+    message, exit_code = desk.materialise("apply", **told).failure
+    assert "BLSYNC_PUSH_FROM_UI is off" in message
+    assert f"`blsync push apply {plan_id}`" in message
+    assert exit_code == 4
+    assert desk.writes() == 0
+    desk.patch.setenv("BLSYNC_PUSH_FROM_UI", "true")
+    assert desk.materialise("apply", **told).metadata["outcomes"]["applied"] == 1
+
+
+def test_a_plan_is_sent_from_dagster_with_its_own_code_alone(desk: Desk) -> None:
+    other = desk.code(desk.plan_id(new(1, "code-other")))
+    plan_id = desk.plan_id(new(1, "code"))
+    for code in (None, "", "wrong-codes", "\u00fc", other):
+        message, exit_code = desk.send(plan_id, confirmation=code).failure
+        assert f"`blsync push show {plan_id}` on the terminal" in message
+        assert desk.code(plan_id) not in message
+        assert exit_code == 4
+    assert desk.writes() == 0
+    sent = desk.send(plan_id, confirmation=f" {desk.code(plan_id).upper()} ")
+    assert sent.metadata["outcomes"]["applied"] == 1
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_the_beginning_of_a_plans_id_names_no_plan_in_dagster(desk: Desk, dry_run: bool) -> None:
+    plan_id = desk.plan_id(new(1, "whole"))
+    for beginning in (plan_id[:1], plan_id[:-1], "", "%", plan_id.upper()):
+        run = desk.materialise("apply", plan=beginning, dry_run=dry_run)
+        message, exit_code = run.failure
+        assert "named by its whole id" in message
+        assert exit_code == 2
+    assert push.show(desk.settings, plan_id[:-1]).plan.plan_id == plan_id
+    assert desk.writes() == 0
+
+
+def test_a_plan_of_a_version_without_codes_has_to_be_planned_again(desk: Desk) -> None:
+    text = new(1, "codeless")
+    plan_id = desk.plan_id(text)
+    ledger = Ledger(desk.settings.ledger_url)
+    with ledger.begin() as db:
+        db.execute(update(tables.plans).values(confirmation_code=None))
+    ledger.close()
+    desk.patch.setenv("BLSYNC_PUSH_FROM_UI", "true")
+    for code in (None, "", "None"):
+        run = desk.materialise("apply", plan=plan_id, dry_run=False, confirmation=code)
+        assert "Plan the same file again" in run.failure[0]
+    assert desk.writes() == 0
+    assert desk.plan_id(text) == plan_id
+    assert desk.send(plan_id).metadata["outcomes"]["applied"] == 1
+
+
+def test_a_plan_that_is_made_again_keeps_its_code_and_no_two_have_the_same(desk: Desk) -> None:
+    text = new(1, "again")
+    plan_id = desk.plan_id(text)
+    code = desk.code(plan_id)
+    assert desk.plan_id(text) == plan_id
+    assert desk.code(plan_id) == code
+    assert desk.code(desk.plan_id(new(1, "again-other"))) != code
+    assert code not in repr(push.show(desk.settings, plan_id))
+
+
+def test_a_code_is_in_nothing_that_dagster_shows_or_keeps_nor_in_the_marts_inputs(
+    desk: Desk,
+) -> None:
+    plan_id = desk.plan_id(new(1, "secret"))
+    code = desk.code(plan_id)
+    desk.materialise("apply", plan=plan_id)
+    desk.send(plan_id, confirmation="wrong-codes")
+    push.apply(desk.settings, plan_id)
+    desk.plan_id(new(1, "secret"))
+    files = [path for path in (desk.folder / "dagster").rglob("*") if path.is_file()]
+    assert any(plan_id.encode() in path.read_bytes() for path in files)
+    assert not [path for path in files if code.encode() in path.read_bytes()]
+    ledger = Ledger(desk.settings.ledger_url)
+    assert code not in str(plans.history(ledger))
+    ledger.close()
+    assert code not in str(push.list_plans(desk.settings))
+
+
+QUILL = "Quillfeather"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("a.csv", f"{QUILL},{QUILL}\n1,2\n", "more than once"),
+        ("a.csv", f"{QUILL}1,{QUILL}2\n1,2\n", "is unknown"),
+        ("a.csv", f'"{QUILL}1,2\n', "not well-formed csv"),
+        ("a.csv", f"email,name\na,b,{QUILL},c\n", "has 4 cells"),
+        ("a.json", f'{{"{QUILL}": 1}}', "a list of objects"),
+        ("a.json", f'["{QUILL}"]', "is not an object"),
+        ("a.json", f'[{{"email": "a", "{QUILL}": "{QUILL}"}}]', "is unknown"),
+        ("a.json", f'[{{"{QUILL}": {QUILL}}}]', "not well-formed JSON"),
+        ("a.jsonl", f'{{"{QUILL}": 1}}\n{QUILL}\n', "line 2 is not well-formed"),
+        ("a.parquet", QUILL * 100, "not a Parquet file"),
+        ("a.xlsx", QUILL * 100, "is not a workbook"),
+        ("invoices.csv", f"items.{QUILL},items.0.{QUILL}\n1,2\n", "in two ways"),
+    ],
+)
+def test_a_file_that_cannot_be_used_tells_dagster_nothing_of_its_content(
+    desk: Desk, name: str, text: str, told: str
+) -> None:
+    endpoint = "invoices" if name.startswith("invoices") else "customers"
+    run = desk.materialise("plan", endpoint, file=desk.file(text, name))
+    assert told in run.failure[0]
+    files = [path for path in (desk.folder / "dagster").rglob("*") if path.is_file()]
+    kept = [*(path.read_bytes() for path in files), run.log.encode(), run.failure[0].encode()]
+    assert not [content for content in kept if QUILL.encode() in content]
+
+
+def test_the_names_of_a_workbooks_other_sheets_are_not_told_to_dagster(desk: Desk) -> None:
+    book = Workbook()
+    book.active.title = f"{QUILL} one"
+    for line in (["email", "name"], ["sheets@sheets.example", "Kedai"]):
+        book.active.append(line)
+    book.create_sheet(f"{QUILL}'s two").append(["x"])
+    book.save(desk.folder / "a.xlsx")
+    run = desk.materialise("plan", file=str(desk.folder / "a.xlsx"))
+    assert run.metadata["counts"]["create"] == 1
+    assert "only the first worksheet" in run.log
+    assert QUILL not in run.log
 
 
 # Personal data
@@ -354,7 +496,7 @@ def test_nothing_personal_is_in_metadata_logs_or_any_file_of_dagster(desk: Desk)
     }
     plan_id = run.metadata["plan_id"]
     desk.materialise("apply", plan=plan_id)
-    sent = desk.materialise("apply", plan=plan_id, dry_run=False)
+    sent = desk.send(plan_id)
     assert sent.metadata["outcomes"] | {"applied": 2, "rejected": 1} == sent.metadata["outcomes"]
     headerless = f"{row},durian\n{row},durian\n".replace("zebedee", "d.zebedee")
     assert "'…' is unknown" in desk.materialise("plan", file=desk.file(headerless)).failure[0]
@@ -366,7 +508,7 @@ def test_nothing_personal_is_in_metadata_logs_or_any_file_of_dagster(desk: Desk)
     run = desk.materialise("plan", "invoices", file=desk.file(text))
     assert run.metadata["counts"] | {"create": 1, "reject": 1} == run.metadata["counts"]
     plan_id = run.metadata["plan_id"]
-    assert desk.materialise("apply", "invoices", plan=plan_id, dry_run=False).result.success
+    assert desk.send(plan_id, "invoices").result.success
     entries = [
         dg.serialize_value(entry)
         for record in desk.instance.get_run_records()
@@ -538,7 +680,7 @@ def test_the_sensor_has_held_rows_settled_and_asks_no_more_then(desk: Desk) -> N
     assert not tick().run_requests
     plan_id = desk.plan_id(new(2, "settle"))
     desk.faults("only=writes,drop-after=1")
-    assert desk.materialise("apply", plan=plan_id, dry_run=False).metadata["outcomes"]["held"] == 2
+    assert desk.send(plan_id).metadata["outcomes"]["held"] == 2
     desk.faults()
     [asked] = tick().run_requests
     assert [request.run_key for request in tick().run_requests] == [asked.run_key]

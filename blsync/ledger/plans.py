@@ -28,7 +28,11 @@ Problem = dict[str, str | None]
 
 @dataclass(frozen=True)
 class Plan:
-    """A stored plan; `base_url` is the BigLedger that it was compared with."""
+    """A stored plan; `base_url` is the BigLedger that it was compared with.
+
+    `confirmation_code` is what a person who looked at the plan sends it from Dagster's UI with. It
+    is no part of how a plan is written in a log or a traceback.
+    """
 
     plan_id: str
     company: str
@@ -41,6 +45,7 @@ class Plan:
     created_at: datetime
     applied_at: datetime | None = None
     on_conflict: str = "abort"
+    confirmation_code: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,10 @@ class Keys:
 
 
 def put(ledger: Ledger, plan: Plan, rows: Sequence[Operation]) -> None:
-    """Store a plan, or take note that one that was never applied has been made anew."""
+    """Store a plan, or take note that one that was never applied has been made anew.
+
+    A plan keeps the confirmation code that it has.
+    """
     with ledger.begin(durable=True) as db:
         known = db.execute(select(plans.c.state).where(plans.c.plan_id == plan.plan_id)).scalar()
         if known is None:
@@ -136,6 +144,9 @@ def put(ledger: Ledger, plan: Plan, rows: Sequence[Operation]) -> None:
                     created_at=plan.created_at,
                     source=plan.source,
                     on_conflict=plan.on_conflict,
+                    confirmation_code=func.coalesce(
+                        plans.c.confirmation_code, plan.confirmation_code
+                    ),
                 )
             )
 

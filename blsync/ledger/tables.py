@@ -177,6 +177,7 @@ plans = Table(
     Column("on_conflict", String(16), nullable=False, default="abort"),
     Column("created_at", Instant, nullable=False),
     Column("applied_at", Instant),
+    Column("confirmation_code", String(16)),  # null: planned by a version that made none
 )
 
 operations = Table(

@@ -7,12 +7,13 @@ from typing import Any
 
 from blsync.binding import open_ledger
 from blsync.ledger import plans
+from blsync.push.confirmation import check_confirmed
 from blsync.push.endpoints import ENDPOINTS, endpoint_named
 from blsync.push.outbox import apply, settle_all
 from blsync.push.planning import MODES, ON_CONFLICT, plan, retry
 from blsync.push.rejects import check_target, write_rejects
 from blsync.push.report import PlanReport, report_of, sheet_of
-from blsync.push.work import plan_named
+from blsync.push.work import plan_in_full, plan_named
 from blsync.settings import Settings
 
 __all__ = [
@@ -21,12 +22,14 @@ __all__ = [
     "ON_CONFLICT",
     "PlanReport",
     "apply",
+    "check_confirmed",
     "endpoint_named",
     "list_plans",
     "plan",
     "retry",
     "settle_all",
     "show",
+    "show_in_full",
 ]
 
 
@@ -45,6 +48,15 @@ def show(settings: Settings, plan_id: str, *, rejects: Path | None = None) -> Pl
         check_target(rejects, Path(report.plan.source))
         write_rejects(rejects, sheet_of(report.plan, report.operations), report.operations)
     return report
+
+
+def show_in_full(settings: Settings, plan_id: str) -> PlanReport:
+    """Return the plan of that id, which is whole. Raises ConfigError, StorageError."""
+    ledger = open_ledger(settings)
+    try:
+        return report_of(ledger, plan_in_full(ledger, plan_id).plan_id)
+    finally:
+        ledger.close()
 
 
 def list_plans(settings: Settings) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ REFUSED = ("reject", "conflict", "blocked")
 
 _MAIL = re.compile(r"[^\s'\"(]*@[^\s'\")]*")
 _QUOTED = re.compile(r"""(?<!\w)(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""")
-_COLUMN = re.compile(rf"(?<=\bcolumn ){_QUOTED.pattern}")
+_COLUMN = re.compile(rf"(?:(?<=\bcolumn )|(?<=\band as )){_QUOTED.pattern}")
 _FIGURE = re.compile(r"[-+0-9.,:]+")
 
 
@@ -46,6 +46,11 @@ def told(error: BlsyncError) -> str:
     }
     known = fields | {name.partition(".")[0] for name in fields}
     return masked(_unquoted(str(error), _COLUMN, known.__contains__))
+
+
+def noted(text: str) -> str:
+    """Word what is noted of a file while it is read: names of its worksheets are its content."""
+    return masked(_unquoted(text, _QUOTED, lambda _: False))
 
 
 def changes(report: PlanReport) -> str:
@@ -109,8 +114,9 @@ def next_step(report: PlanReport) -> str:
     if open_rows["pending"]:
         name = f"push/{report.plan.endpoint.replace('-', '_')}/apply"
         steps.append(
-            f"{open_rows['pending']} rows are to be sent: materialise {name} with plan: {plan_id} "
-            f"and dry_run: false, or run `blsync push apply {plan_id}`."
+            f"{open_rows['pending']} rows are to be sent: run `blsync push apply {plan_id}`, or, "
+            f"where BLSYNC_PUSH_FROM_UI allows it, materialise {name} with plan: {plan_id}, "
+            f"dry_run: false and the confirmation that `blsync push show {plan_id}` prints."
         )
     if open_rows["rejected"] or not is_accepted(report):
         steps.append(

@@ -15,6 +15,7 @@ from blsync.errors import ConfigError
 from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import SENDS, Operation, Plan
 from blsync.push.compare import to_text
+from blsync.push.confirmation import new_code
 from blsync.push.decide import Decision
 from blsync.push.endpoints import endpoint_named
 from blsync.push.lookup import Known, look_up
@@ -206,6 +207,7 @@ def _store(
         mode=decision.mode,
         created_at=at,
         on_conflict=decision.on_conflict,
+        confirmation_code=new_code(),
     )
     plans.put(ledger, stored, operations)
     return plan_id

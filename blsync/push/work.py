@@ -69,6 +69,17 @@ def plan_named(ledger: Ledger, beginning: str) -> Plan:
     return found[0]
 
 
+def plan_in_full(ledger: Ledger, plan_id: str) -> Plan:
+    """Return the plan of that id, which is whole. Raises ConfigError for the beginning of one."""
+    found = [plan for plan in plans.find(ledger, plan_id) if plan.plan_id == plan_id]
+    if not found:
+        raise ConfigError(
+            f"There is no plan {plan_id!r}. Here a plan is named by its whole id, as `blsync push "
+            "list` and the plan's asset show it; the beginning of one is not enough."
+        )
+    return found[0]
+
+
 def company_of(settings: Settings, plan: Plan) -> Company:
     """Return the plan's company. Raises ConfigError where it is not the one that was planned for:
     what was compared with a sandbox is never sent to production.

@@ -1,0 +1,75 @@
+"""The token that opens the UI: one for each Dagster home, the same over restarts."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from blsync.lake import appearing, storage
+
+FILE = "ui_token"
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+def token_of(home: Path, say: Callable[[str], None]) -> str:
+    """Return the token kept in a Dagster home; made where there is none that can be trusted.
+
+    One that others could read or write is replaced, which is said. Raises StorageError.
+    """
+    file = home / FILE
+    with storage(file):
+        token, is_private = _read(file)
+        if token and is_private:
+            return token
+        if token:
+            say(
+                f"Others could read or change {file}: a new token takes its place. Bookmarks and "
+                "scripts need the new address."
+            )
+        return _make(file, has_to_replace=file.exists())
+
+
+def secret_path(token: str) -> str:
+    """Return the path below which the UI is served.
+
+    A browser sends a cookie to every port of a host. Bound to a path that nobody can guess, the
+    cookie never reaches a server that another user of the machine runs on another port.
+    """
+    digest = hmac.new(token.encode(), b"path of the UI", hashlib.sha256).hexdigest()
+    return f"/ui-{digest[:24]}"
+
+
+def _read(file: Path) -> tuple[str, bool]:
+    """Return the token that a file holds (empty: none), and whether it is ours alone."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return "", False
+    with os.fdopen(descriptor, encoding="ascii", errors="replace") as opened:
+        facts = os.fstat(opened.fileno())
+        token = opened.read(100).strip()
+    is_private = facts.st_uid == os.geteuid() and not stat.S_IMODE(facts.st_mode) & 0o077
+    return (token if _TOKEN.fullmatch(token) else ""), is_private
+
+
+def _make(file: Path, *, has_to_replace: bool) -> str:
+    """Write a new token, or return the one that another process has just written."""
+    token = secrets.token_urlsafe(32)
+    with appearing(file) as draft:
+        draft.touch(mode=0o600, exist_ok=False)
+        draft.write_text(token, encoding="ascii")
+        if has_to_replace:
+            return token
+        try:
+            os.link(draft, file)
+        except FileExistsError:
+            draft.unlink()
+            return _read(file)[0]
+        draft.unlink()
+    return token
