@@ -26,13 +26,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from blsync import queries
 from blsync.entities import ENTITIES
 from blsync.errors import BuildError, ConfigError, StorageError
-from blsync.lake import BATCH, Lake, alone_blocking, appearing, storage
+from blsync.lake import Lake, alone_blocking, appearing, storage
 from blsync.ledger import Ledger, loads, plans
 from blsync.reconcile import COMPANIES, FIGURES, LIST_TOTALS, Facts, marked, totals
 from blsync.settings import ROOT, Company, Settings
-from blsync.spreadsheet import write_table
 
 PROJECT = ROOT / "warehouse"
 SCHEMAS = ("finance", "history", "proposals")
@@ -453,10 +453,23 @@ def open_published(settings: Settings) -> duckdb.DuckDBPyConnection:
     path = published_file(settings)
     if not path.exists():
         raise BuildError(f"Nothing is published at {path} yet. Run `blsync sync` first.")
-    try:
-        return duckdb.connect(str(path), read_only=True)
-    except duckdb.Error as error:
-        raise StorageError(f"{path} cannot be opened: {error}") from None
+    return queries.opened(path)
+
+
+@contextmanager
+def open_unpublished(
+    settings: Settings, say: Callable[[str], None] = lambda _: None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open what the latest build made, read-only, whether it was published or failed.
+
+    Builds wait meanwhile. Raises BuildError where nothing was ever built.
+    """
+    path = settings.data / "build.duckdb"
+    with _build_lock(settings, say):
+        if not path.exists():
+            raise BuildError(f"There is no build at {path} yet. Run `blsync build` first.")
+        with queries.opened(path) as db:
+            yield db
 
 
 def fetch_rows(settings: Settings, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
@@ -464,44 +477,10 @@ def fetch_rows(settings: Settings, sql: str) -> tuple[list[str], list[tuple[Any,
 
     Raises ConfigError where DuckDB refuses the statement.
     """
-    with open_published(settings) as db, _refusals():
+    with open_published(settings) as db, queries.refusals():
+        queries.check(db, sql)
         answer = db.execute(sql)
         return [column[0] for column in answer.description or []], answer.fetchall()
-
-
-def write_query(settings: Settings, sql: str, form: str, output: Path) -> int:
-    """Write a query's answer to a file (csv, json, parquet, xlsx); returns its rows.
-
-    Raises ConfigError where DuckDB refuses the statement, StorageError where the file cannot be
-    written.
-    """
-    with open_published(settings) as db, storage(output), _refusals():
-        if not output.parent.is_dir():
-            raise ConfigError(f"The folder {output.parent} does not exist.")
-        answer = db.sql(sql)
-        if answer is None:
-            raise ConfigError("The statement gives no rows; write a select.")
-        with appearing(output) as draft:
-            if form == "xlsx":
-                write_table(draft, "query", answer.columns, _rows_of(db, sql))
-            else:
-                more = {"csv": ", header true", "json": ", array true"}.get(form, "")
-                db.execute(f"copy answer to '{_quoted(draft)}' (format {form}{more})")
-        return len(answer)
-
-
-def _rows_of(db: duckdb.DuckDBPyConnection, sql: str) -> Iterator[tuple[Any, ...]]:
-    db.execute(sql)
-    while batch := db.fetchmany(BATCH):
-        yield from batch
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    try:
-        yield
-    except duckdb.Error as error:
-        raise ConfigError(f"The query was refused: {error}") from None
 
 
 def tie_out(settings: Settings) -> dict[str, Any]:
