@@ -342,7 +342,7 @@ def warehouse(
                 try:
                     events.extend(run.stream())
                 except DagsterDbtCliRuntimeError:
-                    raise BuildError(marts.failures_of(artifacts)) from None
+                    raise BuildError(marts.explain_failure(SETTINGS, artifacts)) from None
         except BuildError as error:
             failure = error  # what was built and checked until then is shown all the same
         # dagster-dbt would ask dbt's adapter table by table, which takes longer than the build.

@@ -11,10 +11,10 @@ it, everything is built from the landing.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -26,7 +26,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from blsync import queries
+from blsync import acceptance, failures, queries
 from blsync.entities import ENTITIES
 from blsync.errors import BuildError, ConfigError, StorageError
 from blsync.lake import Lake, alone_blocking, appearing, storage
@@ -53,7 +53,6 @@ USER_TABLES = {
     "period_close.csv": "company_id,period,closed_at",
     "fiscal_year.csv": "company_id,start_month",
 }
-ROLES_LAW = "every_needed_role_has_an_account"
 MOST_MEMORY = 3 * 2**30
 """Bytes: a build of a million invoices stays below 4 GB with it."""
 _INSTANT = pa.timestamp("us", "UTC")
@@ -229,6 +228,7 @@ def _check_user_tables(settings: Settings) -> None:
                 f"{path} is missing. Make it with the one line '{header}', or point BLSYNC_SEEDS "
                 "to the folder that has it."
             )
+    acceptance.read(settings.seeds)
 
 
 @contextmanager
@@ -236,7 +236,8 @@ def building(settings: Settings, say: Callable[[str], None]) -> Iterator[Path]:
     """Hold `build.duckdb` for one build; yields a folder for dbt's artifacts.
 
     The build counts as whole only when the block ends without an error: `publish` takes no other.
-    Where the models changed, or `ask_for_full_build` was called, it begins with an empty file.
+    What the user has accepted is read first, so that a change of it counts without a sync. Where
+    the models changed, or `ask_for_full_build` was called, it begins with an empty file.
     """
     with _build_lock(settings, say):
         whole = _whole_marker(settings)
@@ -244,6 +245,8 @@ def building(settings: Settings, say: Callable[[str], None]) -> Iterator[Path]:
         with storage(artifacts):
             whole.unlink(missing_ok=True)
             artifacts.mkdir(parents=True, exist_ok=True)
+            accepted = acceptance.read(settings.seeds)
+            Lake(settings.data).write_input("accepted_exceptions", accepted, acceptance.SCHEMA)
             _begin_anew_if_needed(settings, say)
         yield artifacts
         with storage(whole):
@@ -275,15 +278,20 @@ def _begin_anew_if_needed(settings: Settings, say: Callable[[str], None]) -> Non
 
 def _fingerprint_of_sources(settings: Settings) -> str:
     """Return what changes with any model or macro, with the user's own tables, with the companies,
-    and with any landed file that is not a load's.
+    with any landed file that is not a load's, and at New Year, when the plausible dates move.
 
     What an incremental build holds would differ from what a full one builds then.
     """
     files = [path for part in ("models", "macros") for path in (PROJECT / part).rglob("*.sql")]
-    files += [path for name in USER_TABLES if (path := settings.seeds / name).is_file()]
+    files += [
+        path
+        for name in (*USER_TABLES, acceptance.FILE)
+        if (path := settings.seeds / name).is_file()
+    ]
     parts = [(PROJECT / "dbt_project.yml").read_bytes(), *map(Path.read_bytes, sorted(files))]
     for row in Lake(settings.data).read_input("companies"):
         parts.append(f"{row['company_id']} {row['currency']} {row['timezone']}".encode())
+        parts.append(str(row["today"].year).encode())
     for path in sorted((settings.data / "landing").rglob("*.parquet")):
         if not _OF_A_LOAD.match(path.name):
             about = path.stat()
@@ -328,47 +336,21 @@ def _tables(db: duckdb.DuckDBPyConnection, database: str) -> dict[str, Table]:
     return found
 
 
-def failures_of(artifacts: Path) -> str:
-    """Return what went wrong in dbt's latest run, model by model and law by law."""
-    try:
-        results = json.loads((artifacts / "run_results.json").read_text())["results"]
-    except (OSError, ValueError, KeyError):
-        results = []
-    failed = {
-        result["unique_id"].split(".")[2]: " ".join(str(result["message"]).split())
-        for result in results
-        if result["status"] in ("error", "fail", "runtime error")
-    }
-    undecided = ROLES_LAW in failed and _roles_to_decide(artifacts.parent / "build.duckdb")
-    if undecided:
-        del failed[ROLES_LAW]
-    told = [*([undecided] if undecided else []), *map(": ".join, failed.items())]
-    return (
-        "dbt could not build the marts, so the published ones stay as they were. "
-        + ("; ".join(told) or "See the run's log in Dagster's UI (`make ui`)").rstrip(".")
-        + "."
-    )
+def explain_failure(settings: Settings, artifacts: Path) -> str:
+    """Return what stopped dbt's latest run, with the records that did.
 
-
-def _roles_to_decide(build: Path) -> str:
-    """Return which roles lack an account, the accounts in question, and what to write where."""
-    try:
-        with duckdb.connect(str(build), read_only=True) as db:
-            rows = db.execute(
-                "select company_id, account_role, any_value(needed_for), min(account_number), "
-                "string_agg(concat_ws(' ', account_number, account_name, "
-                "'(' || account_type || ')'), ', ' order by account_number) "
-                "from intermediate.int_missing_roles group by company_id, account_role order by all"
-            ).fetchall()
-    except duckdb.Error:
-        return ""
-    return " ".join(
-        f"{company} has no account of the role {role}, which {needed_for} stands on, and neither "
-        f"items nor names tell which it is. In question: {accounts}. Decide in account_roles.csv "
-        f"(in BLSYNC_SEEDS), for example with the line {company},{number},{role} - or give the "
-        "accounts in question any other role, where none of them is meant."
-        for company, role, needed_for, number, accounts in rows
-    )
+    Where it was records, `exceptions` is built all the same, for whoever asks the build which; what
+    comes after a broken law would else not be there. To be called while the build is held.
+    """
+    build = settings.data / "build.duckdb"
+    message = failures.told(artifacts, build)
+    if failures.breaks_a_law_of_records(artifacts):
+        command = [dbt_executable(), "--quiet", "--no-use-colors", "run", "--select", "+exceptions"]
+        places = {"project-dir": PROJECT, "profiles-dir": PROJECT, "target-path": artifacts}
+        command += [f"--{name}={path}" for name, path in places.items()]
+        environment = {**os.environ, **dbt_environment(settings)}
+        subprocess.run(command, env=environment, capture_output=True, check=False)  # noqa: S603
+    return message
 
 
 def publish(settings: Settings, say: Callable[[str], None] = lambda _: None) -> dict[str, int]:

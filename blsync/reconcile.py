@@ -21,7 +21,6 @@ import pyarrow as pa
 
 from blsync.client import Answer, Client
 from blsync.entities import ENTITIES
-from blsync.entity import PRECISION
 from blsync.errors import ApiError, Unauthorized
 from blsync.lake import Lake
 from blsync.ledger import Ledger, loads
@@ -29,8 +28,8 @@ from blsync.quota import pace_for
 from blsync.records import exact
 from blsync.settings import Company, Settings
 
-VALUE = pa.decimal128(PRECISION, 4)
-"""Type of a figure, money or a quantity."""
+VALUE = pa.decimal128(38, 4)
+"""Type of a figure, money or a quantity: wider than a record's, because a report adds them up."""
 FIGURES = pa.schema(
     [
         ("company_id", pa.string()),
