@@ -367,6 +367,8 @@ def status_command(as_json: Json = False) -> None:
         print_table(title, *_status_table(company["entities"]))
         _print_findings(company["entities"])
         _print_reconciliation(company["reconciliation"])
+        if company["accepted_exceptions"]:
+            tell(f"Accepted exceptions in the marts: {company['accepted_exceptions']}")
     tell(f"Published: {report['published_at'] or 'nothing yet'}")
 
 

@@ -394,6 +394,7 @@ def published(
         metadata={
             "path": dg.MetadataValue.path(str(marts.published_file(SETTINGS))),
             "dagster/row_count": sum(rows.values()),
+            "accepted_exceptions": sum(marts.accepted_exceptions(SETTINGS).values()),
             "tie_out": {name: str(value) for name, value in off.items()},
         },
         check_results=[_reconciliation_check(compared)],

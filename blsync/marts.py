@@ -372,7 +372,27 @@ def publish(settings: Settings, say: Callable[[str], None] = lambda _: None) -> 
                 _keep_previous(target)
         except duckdb.Error as error:
             raise BuildError(f"The marts could not be copied for publishing: {error}") from None
+    if accepted := sum(accepted_exceptions(settings).values()):
+        say(
+            f"{accepted} exception{'s are' if accepted > 1 else ' is'} in the marts because "
+            f"{acceptance.FILE} accepts {'them' if accepted > 1 else 'it'}."
+        )
     return rows
+
+
+def accepted_exceptions(settings: Settings) -> dict[str, int]:
+    """Return, by company id, how many exceptions of the published marts are accepted.
+
+    Empty where nothing is published, or by an earlier version.
+    """
+    try:
+        _, rows = fetch_rows(
+            settings,
+            "select company_id, count(*) from finance.exceptions where is_accepted group by all",
+        )
+    except (BuildError, ConfigError, StorageError):
+        return {}
+    return dict(rows)
 
 
 def _copy(build: Path, draft: Path) -> dict[str, int]:
