@@ -28,7 +28,7 @@ from blsync.quota import pace_for
 from blsync.records import exact
 from blsync.settings import Company, Settings
 
-VALUE = pa.decimal128(38, 4)
+VALUE = pa.decimal128(36, 4)
 """Type of a figure, money or a quantity: wider than a record's, because a report adds them up."""
 FIGURES = pa.schema(
     [

@@ -217,7 +217,7 @@ MUTATIONS = [
              "dated.known_before > credit_limits.known_from",
              "dated.known_before >= credit_limits.known_from", "ar_aging"),
     Mutation("the least tax bears the rounding", f"{RECEIVABLES}/tax_summary.sql",
-             "abs(listed.tax_amount) desc", "abs(listed.tax_amount)", "tax_summary"),
+             "abs(totalled.tax_amount) desc", "abs(totalled.tax_amount)", "tax_summary"),
     Mutation("what ties out is itemised", f"{STEPS}/int_receivable_items.sql",
              "having sum(ledger_amount) <> sum(document_amount)", "",
              "receivable_control_itemises_the_whole_difference"),

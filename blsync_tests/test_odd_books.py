@@ -6,7 +6,7 @@ One build holds a company of each kind; every law holds in it, and the figures a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ from blsync.marts import publish
 __all__ = ["dbt"]
 
 YEAR_206, YEAR_9999 = date(206, 3, 1), date(9999, 12, 31)
+YEAR_1 = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=8)))
+"""In UTC it lies in the year 0, which Python's calendar does not have."""
 BEFORE, AFTER = date(1975, 12, 1), date(2037, 1, 1)
 MOST = "9999999999999999.99"
 """The most that an amount of a record can be."""
@@ -58,8 +60,8 @@ def mistyped() -> dict[str, list[Row]]:
         "journal_entries": [
             journal("alpha", "je_1", (date(2026, 1, 15), sale), reference="INV_1"),
             journal("alpha", "je_2", (date(2026, 2, 15), sale), reference="INV_2"),
-            journal("alpha", "je_206", (YEAR_206, early), reference="INV_206", createdAt=EARLIER,
-                    postedAt=EARLIER),
+            journal("alpha", "je_206", (YEAR_206, early), reference="INV_206", createdAt=YEAR_1,
+                    postedAt=YEAR_1),
             journal("alpha", "je_9999", (YEAR_9999, late), createdAt=EARLIER, postedAt=EARLIER),
             {**nowhere, "date": None},
         ],

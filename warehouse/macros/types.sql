@@ -1,6 +1,7 @@
 {# Types of the public tables in one place. What BigLedger says itself has 18 digits (`money`,
-   `quantity`); what is added up of it, or only taken from one another, has 38, because two amounts
-   that fit may have a sum that does not. Division leaves decimals, so every quotient goes through one
+   `quantity`); what is added up of it, or only taken from one another, has 36, because two amounts
+   that fit may have a sum that does not. Not 38: beside each other in a list or a union, money of 38
+   digits and a quantity of 38 would leave the quantity two decimals. Division leaves decimals, so every quotient goes through one
    of these. A product stays as wide as its wider factor and stops the build where it does not fit, so
    every product has a factor of 38 digits. #}
 
@@ -8,9 +9,9 @@
 
 {% macro quantity(expression) -%} cast({{ expression }} as decimal(18, 4)) {%- endmacro %}
 
-{% macro sum_of_money(expression) -%} cast({{ expression }} as decimal(38, 2)) {%- endmacro %}
+{% macro sum_of_money(expression) -%} cast({{ expression }} as decimal(36, 2)) {%- endmacro %}
 
-{% macro sum_of_quantity(expression) -%} cast({{ expression }} as decimal(38, 4)) {%- endmacro %}
+{% macro sum_of_quantity(expression) -%} cast({{ expression }} as decimal(36, 4)) {%- endmacro %}
 
 {% macro unit_cost(expression) -%} cast({{ expression }} as decimal(18, 6)) {%- endmacro %}
 

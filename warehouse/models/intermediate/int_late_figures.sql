@@ -58,7 +58,7 @@ statements as (
         as_of_date,
         period_from,
         cast(null as varchar) as entity_key,
-        cast(null as decimal(38, 4)) as late_value,
+        cast(null as decimal(36, 4)) as late_value,
     from late_entries
     where report <> 'trial_balance'
 ),
@@ -87,7 +87,7 @@ late_records as (
         reports.as_of_date,
         reports.period_from,
         records.entity_key,
-        cast(null as decimal(38, 4)) as late_value,
+        cast(null as decimal(36, 4)) as late_value,
     from reports
     inner join records
         on records.company_id = reports.company_id
