@@ -1,6 +1,6 @@
 """The `blsync` command: arguments in, tables or JSON out, exit codes. No logic of its own.
 
-The commands of `blsync push` are in `cli_push`.
+The commands of `blsync push` and `blsync company` are in `cli_push` and `cli_company`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
-from blsync import __version__, doctor, marts, plan, settings, status
+from blsync import __version__, doctor, marts, permissions, plan, redaction, settings, status
+from blsync.cli_company import app as company_app
 from blsync.cli_push import app as push_app
 from blsync.entities import select
 from blsync.errors import BlsyncError, ConfigError
 from blsync.progress import showing
 from blsync.screen import Json, err, print_json, print_table, say, stdout, tell
+from blsync.unexpected import unexpected
 
 app = typer.Typer(
     name="blsync",
@@ -32,14 +34,26 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(push_app, name="push")
+app.add_typer(company_app, name="company")
 
 NoWait = Annotated[
     bool, typer.Option("--no-wait", help="End with exit 3 where the hour's quota is used up.")
 ]
 
+Allow = Annotated[
+    bool,
+    typer.Option(
+        "--allow",
+        help="Let through once what a safety bound held back: deletes above BLSYNC_DELETE_SHARE, "
+        "a collapsed reconciliation.",
+    ),
+]
+
 
 def main() -> NoReturn:
-    """Run the command; every error of ours is one clear message and its exit code."""
+    """Run the command; every error is one clear message and its exit code."""
+    permissions.keep_private()
+    redaction.guard_streams()
     try:
         app()
     except BlsyncError as error:
@@ -48,7 +62,18 @@ def main() -> NoReturn:
     except BrokenPipeError:  # `blsync query … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:
+        told = unexpected(error, _data_folder())
+        say(f"Error: {told}")
+        sys.exit(told.exit_code)
     sys.exit(0)
+
+
+def _data_folder() -> Path | None:
+    try:
+        return settings.load().data
+    except Exception:  # perhaps the very error that is to be told
+        return None
 
 
 @app.callback(invoke_without_command=True)
@@ -119,9 +144,9 @@ def sandbox(
     part, late-write, reject-rows, missing-results, double-results, stray-results,
     shuffle-results, poison, poison-status; forbid, revoke-after; no-quota-headers, reset-past,
     retry-after, other-program; max-limit, clamp, no-total, unsorted, offset-cursors,
-    expire-cursors, repeat-cursor, lose-cursor, empty-pages, twins, churn, late-commit;
-    odd-records, extra-fields, null-fields, text-numbers. While it runs,
-    `POST /sandbox/faults {"faults": "LIST"}` sets others.
+    expire-cursors, repeat-cursor, lose-cursor, empty-pages, twins, churn, late-commit,
+    hide; odd-records, extra-fields, null-fields, text-numbers. While it runs, `POST
+    /sandbox/faults {"faults": "LIST"}` sets others.
     """
     from blsync.sandbox import Options, fault_table, serve
 
@@ -140,6 +165,7 @@ def sandbox(
             limits=limits,
             hour_window=hour_window,
         )
+        redaction.disclose(options.api_key)
         say(
             f"Sandbox at http://127.0.0.1:{port}/v1 (Swagger UI: http://127.0.0.1:{port}/docs), "
             f"company {options.company_id}, key {options.api_key}. Ctrl-C stops it."
@@ -216,12 +242,13 @@ def sync(
     last: Annotated[str | None, typer.Option("--to", help="… to this day, included.")] = None,
     no_build: Annotated[bool, typer.Option("--no-build", help="Only pull.")] = False,
     no_wait: NoWait = False,
+    allow: Allow = False,
     as_json: Json = False,
 ) -> None:
     """Pull what is missing up to now, then build, check and publish the marts.
 
     Examples: `blsync sync`, `blsync sync invoices customers --no-build`,
-    `blsync sync --from 2026-03-01 --to 2026-03-31`
+    `blsync sync --from 2026-03-01 --to 2026-03-31`, `blsync sync customers --allow`
     """
     from blsync import nightly
 
@@ -233,6 +260,7 @@ def sync(
             entities=entity or [],
             days=days,
             has_build=not no_build,
+            allow=allow,
             wait=not no_wait,
             progress=progress,
             say=say,
@@ -269,18 +297,19 @@ def build(
     is_full: Annotated[
         bool, typer.Option("--full", help="From the landing alone, not from the build before.")
     ] = False,
+    allow: Allow = False,
 ) -> None:
     """Build, check and publish the marts from what has landed; asks BigLedger nothing.
 
     What an earlier build brought into the history stays, and only new loads are read; --full reads
     all of them again.
 
-    Examples: `blsync build`, `blsync build --full`
+    Examples: `blsync build`, `blsync build --full`, `blsync build --allow`
     """
     from blsync import nightly
 
     current = settings.load()
-    nightly.build(current, say, is_full=is_full)
+    nightly.build(current, say, is_full=is_full, allow=allow)
     tell(f"Published {marts.published_file(current)}")
 
 
@@ -332,17 +361,26 @@ def replay(
 
 
 @app.command()
-def repair(as_json: Json = False) -> None:
+def repair(
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over",
+            help="Bind a ledger to this data folder whose own folder is gone for good.",
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Rebuild the ledger's loads from the lake, after one of them was lost or damaged.
 
     A load whose rows are gone is pulled again by the next sync.
 
-    Example: `blsync repair`
+    Examples: `blsync repair`, `blsync repair --take-over`
     """
     from blsync import upkeep
 
     current = settings.load()
-    done = upkeep.repair(current, current.companies(), select(), say=say)
+    done = upkeep.repair(current, current.companies(), select(), is_taken_over=take_over, say=say)
     if as_json:
         print_json(done)
         return
@@ -370,6 +408,8 @@ def status_command(as_json: Json = False) -> None:
         if company["accepted_exceptions"]:
             tell(f"Accepted exceptions in the marts: {company['accepted_exceptions']}")
     tell(f"Published: {report['published_at'] or 'nothing yet'}")
+    if report["problem"]:
+        tell(report["problem"])
 
 
 def _print_reconciliation(compared: dict[str, Any] | None) -> None:
@@ -446,8 +486,8 @@ def query(
 ) -> None:
     """Query the published marts, while a build runs too: one select, on their own tables alone.
 
-    Examples: `blsync query "select * from finance.trial_balance limit 5" --format csv`,
-    `blsync query --unpublished "from finance.exceptions where severity = 'error'"`
+    Examples: `blsync query "from finance.trial_balance where company_id = 'acme' limit 5"
+    --format csv`, `blsync query --unpublished "from finance.exceptions where severity = 'error'"`
     """
     from blsync import queries
 

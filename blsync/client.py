@@ -7,24 +7,22 @@ write is sent once, and what becomes of one that was not answered is for `push` 
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import re
 import time
 import uuid
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
-import httpx
 import msgspec
 
-from blsync import __version__
 from blsync.errors import (
     ApiError,
     CursorRefused,
@@ -34,12 +32,22 @@ from blsync.errors import (
     Unanswered,
     Unauthorized,
 )
+from blsync.exchange import (
+    DEADLINE,
+    MOST_NUMBER,
+    NoResponse,
+    Response,
+    exchange,
+    http_date,
+    opened,
+    said,
+    utc,
+)
 from blsync.oauth import TokenSource
 from blsync.quota import Pace, retry_after
+from blsync.records import MOST_NESTING, UNTYPED, Fingerprints, Payload, is_too_deep
+from blsync.redaction import holds_secret
 from blsync.settings import Company, require_credentials
-
-# httpx logs addresses, and a look-up by email has personal data in its query.
-logging.getLogger("httpx").setLevel(logging.WARNING)
 
 LATENCIES = 5
 """Answers that the latency is taken from."""
@@ -50,9 +58,24 @@ LONGEST_PAUSE = 60.0
 """Seconds; a 503 that asks for a longer wait is asked again after this."""
 SMALLER_LIMITS = (100, 50, 20, 10, 1)
 """Page sizes to try where a refusal does not name the largest."""
-EMPTY_PAGES = 20
-"""Empty pages in a row, each promising more, before the server is called broken."""
-_TIMEOUT = httpx.Timeout(connect=10, read=60, write=30, pool=None)
+STALE_PAGES = 20
+"""Pages in a row that bring nothing new and promise more, before the server is called broken."""
+MOST_OF_TOTAL = 2
+"""How often the total a walk may bring: all of it may change once while it is read."""
+PAGES_BEYOND = 2
+"""Pages that a walk may bring besides, of records that came to be meanwhile."""
+LONGEST_PAGE = 10_000
+"""Records of one answer; 100 to 200 are asked for."""
+MOST_VALUES = 2_000_000
+"""JSON values of one answer: each takes up to some hundred bytes of memory once it is read."""
+LONGEST_CURSOR = 4_096
+"""Characters; a longer one finds no room in an address."""
+_NOT_JSON = "a body that is not the API's JSON"
+_LONGEST_CODE = 100
+_LONGEST_DETAILS = 2**20
+"""Bytes of an error's details; more of them are left out."""
+_UNUSABLE = (msgspec.MsgspecError, RecursionError, ValueError, ArithmeticError)
+"""Raised by JSON that is none, nested too deep, or has numbers that nobody can mean."""
 
 # A 200 whose body says `success: false` is a failure of the status that its code belongs to.
 _STATUS_OF_CODE = {
@@ -69,25 +92,30 @@ _STATUS_OF_CODE = {
 }
 
 
+_NULL = msgspec.Raw(b"null")
+
+
 class _Problem(msgspec.Struct):
     code: str = ""
     message: str = ""
-    details: Any = None
+    details: msgspec.Raw = _NULL
 
 
 class _Pagination(msgspec.Struct, rename="camel"):
-    has_more: bool = False
-    next_cursor: str | None = None
-    limit: int | None = None
-    total: int | None = None
+    """Each part as it came: one that cannot be used must not spoil the page."""
+
+    has_more: msgspec.Raw = msgspec.Raw(b"false")
+    next_cursor: msgspec.Raw = _NULL
+    limit: msgspec.Raw = _NULL
+    total: msgspec.Raw = _NULL
 
 
 class _Envelope(msgspec.Struct):
     success: bool | None = None
-    data: msgspec.Raw = msgspec.Raw(b"null")
+    data: msgspec.Raw = _NULL
     pagination: _Pagination | None = None
     error: _Problem | None = None
-    meta: msgspec.Raw = msgspec.Raw(b"null")
+    meta: msgspec.Raw = _NULL
 
 
 class _Meta(msgspec.Struct):
@@ -98,8 +126,14 @@ class _ListEnvelope(msgspec.Struct):
     data: list[msgspec.Raw]
 
 
+class _Identified(msgspec.Struct):
+    id: str
+
+
 _ENVELOPE = msgspec.json.Decoder(_Envelope, strict=False)
+_EXACT = msgspec.json.Decoder(float_hook=Decimal)
 _LIST = msgspec.json.Decoder(_ListEnvelope)
+_IDENTIFIED = msgspec.json.Decoder(_Identified)
 
 
 @dataclass(frozen=True)
@@ -115,6 +149,10 @@ class Answer:
     at: datetime
     pagination: _Pagination | None
     made_at: datetime | None = None
+
+    def read(self) -> Any:
+        """Return the data as Python has it, fractions exact. Raises ServerFault."""
+        return read(self.data, self.request_id)
 
 
 @dataclass(frozen=True)
@@ -135,6 +173,24 @@ def records_of(body: bytes) -> list[msgspec.Raw]:
     return _LIST.decode(body).data
 
 
+def read(text: msgspec.Raw, request_id: str) -> Any:
+    """Return JSON that a request brought as Python has it, fractions exact.
+
+    Raises ServerFault where it is nested too deep, or has a number that cannot be read.
+    """
+    try:
+        if is_too_deep(text):
+            raise RecursionError
+        return _EXACT.decode(text)
+    except _UNUSABLE as error:
+        what = f"nested more than {MOST_NESTING} deep"
+        what = what if isinstance(error, RecursionError) else f"JSON that cannot be read ({error})"
+        raise ServerFault(
+            f"Request {request_id} brought data {what}. Tell the vendor, quoting the request.",
+            request_id=request_id,
+        ) from None
+
+
 class Client:
     """One company's API; an async context manager. `requests` counts all that were sent."""
 
@@ -145,8 +201,12 @@ class Client:
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
+        deadline: float = DEADLINE,
     ) -> None:
-        """Raises ConfigError where the company has no credentials."""
+        """`deadline` bounds each request as a whole, in seconds.
+
+        Raises ConfigError where the company has no credentials.
+        """
         require_credentials(company)
         self.company = company
         self.pace = pace
@@ -156,6 +216,7 @@ class Client:
         self._latencies: deque[float] = deque(maxlen=LATENCIES)
         self._sleep = sleep
         self._jitter = jitter
+        self._deadline = deadline
         self._tokens = (
             TokenSource(
                 company.oauth,
@@ -168,18 +229,9 @@ class Client:
             if company.oauth and not company.api_key
             else None
         )
-        loopback = urlsplit(company.base_url).scheme == "http"
-        self._http = httpx.AsyncClient(
-            timeout=_TIMEOUT,
-            trust_env=not loopback,  # no proxy between us and ourselves
-            verify=not loopback,  # http has no certificate; loading the authorities takes time
-            headers={
-                "X-Company-Id": company.company_id,
-                "X-API-Version": "2024-01-15",
-                "User-Agent": f"blsync/{__version__}",
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip, deflate",
-            },
+        self._http = opened(
+            company.base_url,
+            {"X-Company-Id": company.company_id, "X-API-Version": "2024-01-15"},
         )
 
     async def __aenter__(self) -> Self:
@@ -229,33 +281,20 @@ class Client:
     ) -> AsyncGenerator[Page]:
         """Walk a list from `cursor` on (contract, section 3), in the largest pages it gives.
 
-        A server that refuses `limit` is asked for smaller pages, now and from then on. Raises
-        CursorRefused where the server no longer takes the cursor, and ServerFault where it breaks
-        its own paging: a cursor given twice, `hasMore` without one, or page after page that is
-        empty.
+        A server that refuses `limit`, or whose page is too large, is asked for smaller pages, now
+        and from then on. Raises CursorRefused where the server no longer takes the cursor, and
+        ServerFault where it breaks its own paging: a cursor given twice, `hasMore` without one, or
+        a list that does not end (`_Walked`).
         """
-        used = {cursor} - {None}
-        empty = 0
+        walked = _Walked(path, {cursor} - {None})
         while True:
             page = await self._page(path, params, cursor)
-            if page.next_cursor in used:
-                raise ServerFault(
-                    f"GET {path}: the server gave the same cursor twice, so the list cannot be "
-                    f"read to its end. Tell the vendor, quoting request {page.request_id}.",
-                    request_id=page.request_id,
-                )
+            walked.check_cursor(page)
             yield page
             cursor = page.next_cursor
             if cursor is None:
                 return
-            used.add(cursor)
-            empty = 0 if page.records else empty + 1
-            if empty >= EMPTY_PAGES:
-                raise ServerFault(
-                    f"GET {path}: {empty} empty pages in a row, each promising more. Tell the "
-                    f"vendor, quoting request {page.request_id}.",
-                    request_id=page.request_id,
-                )
+            walked.check_end(page, int(params.get("limit", 0)))
 
     async def _page(self, path: str, params: Mapping[str, str], cursor: str | None) -> Page:
         asked = {**params, **({"cursor": cursor} if cursor else {})}
@@ -301,17 +340,14 @@ class Client:
             self.requests += 1
             sent_at = time.monotonic()
             try:
-                response = await self._http.request(method, url, content=content, headers=headers)
+                response = await exchange(
+                    self._http, method, url, headers, content, deadline=self._deadline
+                )
                 self._latencies.append(time.monotonic() - sent_at)
-            except (httpx.TransportError, httpx.DecodingError) as error:
+            except NoResponse as error:
                 self.pace.answered(slot, 0, {})
-                # A protocol error of our own quotes the header that it dislikes: perhaps the key.
-                is_ours = isinstance(error, httpx.LocalProtocolError)
-                details = "a header cannot be sent" if is_ours else str(error) or "no details"
-                was_sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-                raise (Unanswered if was_sent else NotSent)(
-                    f"{what}: no answer from {self.company.base_url} "
-                    f"({type(error).__name__}: {details}).",
+                raise (Unanswered if error.was_sent else NotSent)(
+                    f"{what}: no answer from {self.company.base_url} ({error}).",
                     request_id=request_id,
                 ) from None
             except BaseException:
@@ -325,15 +361,15 @@ class Client:
                 self.pace.answered(slot, 429, response.headers)
                 continue
             except _TokenRefused:  # nothing was done, so a write may be sent again too
-                self.pace.answered(slot, response.status_code, response.headers)
+                self.pace.answered(slot, response.status, response.headers)
                 if refused or self._tokens is None:
                     raise
                 refused = token
                 continue
             except BaseException:
-                self.pace.answered(slot, response.status_code, response.headers)
+                self.pace.answered(slot, response.status, response.headers)
                 raise
-            self.pace.answered(slot, response.status_code, response.headers)
+            self.pace.answered(slot, response.status, response.headers)
             return answer
         raise ApiError(
             f"{what}: 429 {REFUSALS} times in a row, request {request_id}, though each wait was "
@@ -344,17 +380,16 @@ class Client:
             request_id=request_id,
         )
 
-    def _read(
-        self, what: str, response: httpx.Response, sent_id: str, *, has_cursor: bool
-    ) -> Answer:
-        request_id = response.headers.get("x-request-id") or sent_id
-        try:
-            envelope = _ENVELOPE.decode(response.content)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            envelope = None
+    def _read(self, what: str, response: Response, sent_id: str, *, has_cursor: bool) -> Answer:
+        request_id = _request_id(response) or sent_id
+        response = _of_bounded_values(response)
+        envelope = None
+        if not response.flaw:
+            with suppress(*_UNUSABLE):
+                envelope = _ENVELOPE.decode(response.body)
         if response.is_success and envelope is not None and envelope.success is not False:
             return Answer(
-                response.content,
+                response.body,
                 envelope.data,
                 request_id,
                 _server_time(response, envelope.meta),
@@ -381,14 +416,18 @@ class Client:
 
 
 def _smaller_limit(error: ApiError, asked: int) -> int | None:
-    """Return the page size to try next where the server refused `limit`; None: it did not."""
+    """Return the page size to try next where the server refused `limit`, or gave a page that is
+    too large; None: it did neither.
+    """
+    usual = max((n for n in SMALLER_LIMITS if n < asked), default=None)
+    if isinstance(error, _TooLarge):
+        return usual
     if error.status not in (400, 422):
         return None
     texts = [str(error), *(str(value) for d in error.details for value in d.values())]
     if not any(re.search(r"\blimit\b", text, re.IGNORECASE) for text in texts):
         return None
     named = [int(n) for text in texts for n in re.findall(r"(?<![\w.-])\d{1,4}(?![\w-])", text)]
-    usual = max((n for n in SMALLER_LIMITS if n < asked), default=None)
     return max((n for n in named if 1 < n < asked), default=usual)
 
 
@@ -406,9 +445,13 @@ class _Later(Unanswered):
     after: float = 0
 
 
+class _TooLarge(ServerFault):
+    """An answer to a read that is too large to be kept; one to smaller pages may not be."""
+
+
 def _error(
     what: str,
-    response: httpx.Response,
+    response: Response,
     envelope: _Envelope | None,
     request_id: str,
     company: Company,
@@ -416,24 +459,18 @@ def _error(
     has_cursor: bool,
 ) -> Exception:
     problem = (envelope.error if envelope else None) or _Problem()
-    status = response.status_code
+    code, details = said(problem.code, _LONGEST_CODE), _details(problem)
+    status = response.status
     if response.is_success:
-        status = _STATUS_OF_CODE.get(problem.code, 500)
-    details = (
-        [d for d in problem.details if isinstance(d, dict)]
-        if isinstance(problem.details, list)
-        else [problem.details]
-        if isinstance(problem.details, dict)
-        else []
-    )
-    came = f"{response.status_code} {problem.code}".strip()
+        status = _STATUS_OF_CODE.get(code, 500)
+    came = f"{response.status} {code}".strip()
     if envelope is None:
-        came += " with a body that is not the API's JSON"
-    said = f" ({problem.message})" if problem.message else ""
-    message = f"{what}: {came}{said}, request {request_id}."
+        came += f" with {response.flaw or _NOT_JSON}"
+    told = f" ({said(problem.message)})" if problem.message else ""
+    message = f"{what}: {came}{told}, request {request_id}."
     given: dict[str, Any] = {
         "status": status,
-        "code": problem.code,
+        "code": code,
         "details": details,
         "request_id": request_id,
     }
@@ -441,7 +478,7 @@ def _error(
         return _TooMany()
     if status == 401:
         return _TokenRefused(f"BigLedger refused the credentials: {message} {_cure(company)}")
-    if problem.code == "INVALID_COMPANY":
+    if code == "INVALID_COMPANY":
         return Unauthorized(
             f"The key may not see this company: {message} Check BIGLEDGER_COMPANY_ID, or the "
             "company_id in the file of companies."
@@ -454,15 +491,47 @@ def _error(
         return CursorRefused(message, **given)
     if status == 503:
         later = _Later(message, **given)
-        now = _server_time(response, msgspec.Raw(b"null")).timestamp()
-        told = retry_after(response.headers.get("retry-after"), now)
-        later.after = min(told or 0, LONGEST_PAUSE)
+        now = _server_time(response, _NULL).timestamp()
+        pause = retry_after(response.headers.get("retry-after"), now)
+        later.after = min(pause or 0, LONGEST_PAUSE)
         return later
+    if response.is_success and response.is_too_large and what.startswith("GET "):
+        return _TooLarge(f"{message} Tell the vendor, quoting the request.", **given)
     if status >= 500:
         return Unanswered(message, **given)
     if response.is_redirect:
         message += " Redirects are not followed; check BIGLEDGER_BASE_URL."
     return ApiError(message, **given)
+
+
+def _details(problem: _Problem) -> list[dict[str, Any]]:
+    """Return what the server says of single fields, its texts as they can be shown."""
+    if len(bytes(problem.details)) > _LONGEST_DETAILS:
+        return []
+    try:
+        told = msgspec.json.decode(problem.details)
+    except _UNUSABLE:
+        return []
+    return [
+        {said(k): said(v) if isinstance(v, str) else v for k, v in detail.items()}
+        for detail in (told if isinstance(told, list) else [told])
+        if isinstance(detail, dict)
+    ]
+
+
+def _request_id(response: Response) -> str:
+    """Return the server's own id of a request; empty where it is none to quote."""
+    told = response.headers.get("x-request-id", "")
+    return said(told) if re.fullmatch(r"[!-~]{1,128}", told) else ""
+
+
+def _of_bounded_values(response: Response) -> Response:
+    """Return the response, without its body where that has more values than can be read."""
+    body = response.body
+    if len(body) <= MOST_VALUES or sum(map(body.count, (b",", b"[", b"{"))) <= MOST_VALUES:
+        return response
+    flaw = f"a body of more than {MOST_VALUES:,} values"
+    return Response(response.status, response.headers, flaw=flaw, is_too_large=True)
 
 
 def _cure(company: Company) -> str:
@@ -478,65 +547,128 @@ def _cure(company: Company) -> str:
 
 
 def _page(path: str, answer: Answer) -> Page:
-    try:
-        records = records_of(answer.body)
-    except msgspec.MsgspecError:
-        raise ServerFault(
-            f"GET {path}: the answer's data is not a list, request {answer.request_id}.",
-            request_id=answer.request_id,
-        ) from None
-    pagination = answer.pagination
-    if pagination is None:
-        raise ServerFault(
-            f"GET {path}: the list does not say whether there is more. Tell the vendor, quoting "
-            f"request {answer.request_id}.",
+    def fault(what: str) -> ServerFault:
+        return ServerFault(
+            f"GET {path}: {what}. Tell the vendor, quoting request {answer.request_id}.",
             request_id=answer.request_id,
         )
-    if pagination.has_more and not pagination.next_cursor:
-        raise ServerFault(
-            f"GET {path}: the server says that there is more but gives no cursor to it. Tell the "
-            f"vendor, quoting request {answer.request_id}.",
-            request_id=answer.request_id,
+
+    try:
+        records = records_of(answer.body)
+    except _UNUSABLE:
+        raise fault("the answer's data is not a list") from None
+    if len(records) > LONGEST_PAGE:
+        raise fault(f"one answer has {len(records):,} records, more than {LONGEST_PAGE:,}")
+    told = answer.pagination
+    has_more = None if told is None else _told(told.has_more, bool)
+    if told is None or has_more is None:
+        raise fault("the list does not say whether there is more")
+    cursor = _told(told.next_cursor, str | int) if has_more else None
+    if has_more and cursor in (None, ""):
+        raise fault("the server says that there is more but gives no cursor to it")
+    if cursor is not None and (len(str(cursor)) > LONGEST_CURSOR or "\0" in str(cursor)):
+        raise fault("the server gives a cursor that no address can hold")
+    if cursor is not None and holds_secret(str(cursor)):
+        raise fault(
+            "the cursor that the server gave holds this program's credentials, so it is neither "
+            "kept nor sent back"
         )
     return Page(
         answer.body,
         records,
-        pagination.next_cursor if pagination.has_more else None,
-        pagination.limit,
-        pagination.total,
+        None if cursor is None else str(cursor),
+        _count(told.limit),
+        _count(told.total),
         answer.request_id,
         answer.at,
     )
 
 
-def _made_at(response: httpx.Response) -> datetime | None:
+def _told(raw: msgspec.Raw, kind: Any) -> Any:
+    """Return what the server told, of that kind, be it written as text; None where it is not."""
+    try:
+        return msgspec.json.decode(raw, type=kind, strict=False)
+    except _UNUSABLE:
+        return None
+
+
+def _count(raw: msgspec.Raw) -> int | None:
+    """Return a count that the server told; None where it cannot be one."""
+    count = _told(raw, int)
+    return count if count is not None and 0 <= count <= MOST_NUMBER else None
+
+
+@dataclass
+class _Walked:
+    """What a walk has brought, and when that is more than its list can have.
+
+    A list that does not end would take every request that the key has. It is the server's fault
+    where a cursor comes twice; where page after page brings nothing new; and where more came than
+    the total says, beyond what can have changed while it was read.
+    """
+
+    path: str
+    cursors: set[str | None]
+    records: int = 0
+    new: int = 0
+    stale: int = 0
+    _seen: Fingerprints = field(default_factory=Fingerprints)
+
+    def check_cursor(self, page: Page) -> None:
+        """Raise ServerFault where a page's cursor was there before."""
+        if page.next_cursor is not None and page.next_cursor in self.cursors:
+            raise self._fault("the server gave the same cursor twice", page)
+        self.cursors.add(page.next_cursor)
+
+    def check_end(self, page: Page, limit: int) -> None:
+        """Count a page that promises more. Raises ServerFault where there can be no more."""
+        # Without a total only what is another record counts, not another version of one.
+        marks: list[Payload] = [*page.records]
+        if page.total is None:
+            marks = [_mark(record) for record in page.records]
+        new = sum(self._seen.add(marks)) if marks else 0
+        self.records += len(page.records)
+        self.new += new
+        self.stale = 0 if new else self.stale + 1
+        if self.stale >= STALE_PAGES:
+            raise self._fault(f"{self.stale} pages in a row brought nothing new", page)
+        beyond = PAGES_BEYOND * max(limit, len(page.records))
+        if page.total is not None and self.new > MOST_OF_TOTAL * page.total + beyond:
+            raise self._fault(f"the list has {page.total:,} records as its total says", page)
+
+    def _fault(self, what: str, page: Page) -> ServerFault:
+        return ServerFault(
+            f"GET {self.path}: {what}, but more is promised after {self.records:,} records "
+            f"({self.new:,} of them different), so the list cannot be read to its end. Tell the "
+            f"vendor, quoting request {page.request_id}.",
+            request_id=page.request_id,
+        )
+
+
+def _mark(record: Payload) -> Payload:
+    try:
+        return _IDENTIFIED.decode(record).id.encode()
+    except UNTYPED:
+        return record
+
+
+def _made_at(response: Response) -> datetime | None:
     """Return when an answer was made, where `Age` or `Last-Modified` says so."""
     age = response.headers.get("age", "")
     if age.isdecimal() and len(age) < 9:
-        return _server_time(response, msgspec.Raw(b"null")) - timedelta(seconds=int(age))
-    try:
-        at: datetime = parsedate_to_datetime(response.headers.get("last-modified", ""))
-    except ValueError:
-        return None
-    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        with suppress(OverflowError):  # older than time itself
+            return _server_time(response, _NULL) - timedelta(seconds=int(age))
+    return http_date(response.headers.get("last-modified"))
 
 
-def _server_time(response: httpx.Response, meta: msgspec.Raw) -> datetime:
-    """Return the earliest that the server says it is: a gateway's clock may not be the API's.
+def _server_time(response: Response, meta: msgspec.Raw) -> datetime:
+    """Return the earliest that the server says it is, UTC: a gateway's clock may not be the API's.
 
     A `meta.timestamp` of another day is no clock and does not count.
     """
-    try:
-        at: datetime = parsedate_to_datetime(response.headers.get("date", ""))
-        at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    except ValueError:
-        at = datetime.now(UTC)
-    try:
+    at = http_date(response.headers.get("date")) or datetime.now(UTC)
+    told = None
+    with suppress(*_UNUSABLE):
         told = msgspec.json.decode(meta, type=_Meta).timestamp
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        told = None
-    if told:
-        told = told if told.tzinfo else told.replace(tzinfo=UTC)
-        if abs(at - told) < timedelta(days=1):
-            at = min(at, told)
-    return at.astimezone(UTC)
+    told = told and utc(told)
+    return min(at, told) if told and abs(at - told) < timedelta(days=1) else at

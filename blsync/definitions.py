@@ -6,7 +6,8 @@ Loading needs no credentials; a run without them fails with what is missing.
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import dagster_dbt.core.resource
 from dagster_dbt import (
     DagsterDbtTranslator,
     DbtCliInvocation,
@@ -24,7 +26,17 @@ from dagster_dbt import (
 from dagster_dbt.compat import DBT_PYTHON_VERSION
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
-from blsync import differences, marts, reconcile, report, settings, upkeep
+from blsync import (
+    differences,
+    marts,
+    permissions,
+    reconcile,
+    redaction,
+    report,
+    settings,
+    steps,
+    upkeep,
+)
 from blsync.abreast import INTERRUPTED, abreast
 from blsync.entities import ENTITIES
 from blsync.entity import Entity
@@ -33,13 +45,21 @@ from blsync.lake import storage
 from blsync.pull import Progress, Result, Window, pull, raise_failures, window_of
 from blsync.push_assets import GROUP, push_definitions
 from blsync.settings import ROOT
+from blsync.unexpected import unexpected_of
 
 OWNERS = ["team:finance-data"]
 MANY_DAYS = 31
 EVENT_SECONDS = 0.03
 """What Dagster takes to record one asset's day on SQLite."""
+
+# Dagster's processes load this module first of all that is ours.
+permissions.keep_private()
+redaction.guard_streams()
+steps.guard_databases()
 SETTINGS = settings.load()
 COMPANIES = SETTINGS.companies()
+with storage(SETTINGS.data):
+    permissions.close_data_folder(SETTINGS.data)
 
 os.environ.update(marts.dbt_environment(SETTINGS))
 
@@ -58,6 +78,8 @@ class Watch:
     """What a caller in the same process hears of a run, and what the run found."""
 
     wait: bool = True
+    allow: bool = False
+    """Whether what a safety bound holds back is let through, this once."""
     progress: Any = None
     say: Any = None
     results: dict[str, dict[str, Result]] = field(default_factory=dict)
@@ -71,7 +93,15 @@ class Watch:
 _WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 
-class PullConfig(dg.Config):
+class AllowConfig(dg.Config):
+    """`allow`: let through, in this run alone, what a safety bound holds back: deletes above
+    BLSYNC_DELETE_SHARE, a collapsed reconciliation.
+    """
+
+    allow: bool = False
+
+
+class PullConfig(AllowConfig):
     """`again`: pull the partitions' windows again, even where they are covered.
 
     Where it is not given, the job `nightly` pulls what is missing and every other run pulls again.
@@ -115,7 +145,8 @@ def raw(
             for name, names in _days_by_company(context).items()
         }
         say = watch.say or context.log.info
-        pulled, failed = _pull_companies(watch, selected, windows, again, say)
+        allow = watch.allow or config.allow
+        pulled, failed = _pull_companies(watch, selected, windows, again, say, allow=allow)
         watch.results |= pulled
         for entity in selected if not failed else []:
             results = [of_company[entity.name] for of_company in pulled.values()]
@@ -141,6 +172,8 @@ def _pull_companies(
     windows: Mapping[str, Window],
     again: bool,
     say: Callable[[str], None],
+    *,
+    allow: bool,
 ) -> tuple[dict[str, dict[str, Result]], dict[str, BlsyncError]]:
     """Pull the companies side by side; return what each brought, and which failed as a whole."""
 
@@ -155,6 +188,7 @@ def _pull_companies(
             entities,
             windows[name],
             again=again,
+            allow=allow,
             wait=watch.wait,
             progress=progress,
             say=say,
@@ -230,7 +264,7 @@ _INPUTS = {
     ],
 )
 def inputs(
-    context: dg.AssetExecutionContext, watch: dg.ResourceParam[Watch]
+    context: dg.AssetExecutionContext, config: AllowConfig, watch: dg.ResourceParam[Watch]
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Ask BigLedger's reports and write what a build reads beside the landing."""
     with _failing_clearly(watch):
@@ -239,7 +273,10 @@ def inputs(
         say = watch.say or context.log.warning
         for company in COMPANIES:
             try:
-                facts, read = differences.ask(SETTINGS, company, wait=watch.wait, say=say)
+                allow = watch.allow or config.allow
+                facts, read = differences.ask(
+                    SETTINGS, company, allow=allow, wait=watch.wait, say=say
+                )
                 asked.append((company, facts))
                 watch.other_requests += facts.requests + read.requests
                 watch.other_throttled_ms += facts.throttled_ms + read.throttled_ms
@@ -254,23 +291,19 @@ def inputs(
             )
 
 
-class _failing_clearly:  # noqa: N801 (reads as a statement)
-    """Fail a step with our message alone: a traceback of ours would add nothing."""
+@contextmanager
+def _failing_clearly(watch: Watch) -> Iterator[None]:
+    """Fail a step with one message, which the caller of the run hears too."""
 
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
+    def hear(error: BlsyncError) -> None:
+        watch.failure = error
 
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, KeyboardInterrupt | dg.DagsterExecutionInterruptedError):
-            self._watch.failure = BlsyncError(INTERRUPTED)
-        if isinstance(error, BlsyncError):
-            self._watch.failure = error
-            raise dg.Failure(
-                str(error), metadata={"exit_code": error.exit_code}, allow_retries=False
-            ) from None
+    try:
+        with steps.failing_clearly(SETTINGS.data, hear=hear):
+            yield
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+        watch.failure = BlsyncError(INTERRUPTED)
+        raise
 
 
 class Translator(DagsterDbtTranslator):
@@ -289,6 +322,27 @@ class Translator(DagsterDbtTranslator):
     def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
         """Return the owners of everything here."""
         return OWNERS
+
+
+class _Invocation(DbtCliInvocation):
+    """A dbt process that gets no credentials: dagster-dbt would hand down the whole environment."""
+
+    @classmethod
+    def run(
+        cls, args: Sequence[str], env: dict[str, str], *more: Any, **named: Any
+    ) -> DbtCliInvocation:
+        """Start dbt with what it needs of `env`."""
+        needed = {
+            name: value
+            for name, value in env.items()
+            if name in _DBT_VARIABLES or name.startswith(("DBT_", "PYTHON"))
+        }
+        return super().run(args, settings.environment_for_a_child(needed), *more, **named)
+
+
+_DBT_VARIABLES = {*marts.dbt_environment(SETTINGS), "DAGSTER_DBT_CLI"}
+# The one place from which dagster-dbt starts dbt; it has no setting for the environment.
+dagster_dbt.core.resource.DbtCliInvocation = _Invocation  # type: ignore[attr-defined]
 
 
 class Dbt(DbtCliResource):
@@ -383,11 +437,12 @@ def _table_metadata(tables: Mapping[str, marts.Table], key: dg.AssetKey) -> Mapp
     ],
 )
 def published(
-    context: dg.AssetExecutionContext, watch: dg.ResourceParam[Watch]
+    context: dg.AssetExecutionContext, config: AllowConfig, watch: dg.ResourceParam[Watch]
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Publish the build, and show what of it does not tie out."""
     with _failing_clearly(watch):
-        rows = marts.publish(SETTINGS, watch.say or context.log.info)
+        allow = watch.allow or config.allow
+        rows = marts.publish(SETTINGS, watch.say or context.log.info, allow=allow)
         off = marts.tie_out(SETTINGS)
         compared = differences.summary(SETTINGS)
     yield dg.MaterializeResult(
@@ -509,13 +564,14 @@ def range_tags(company: str, first: str, last: str) -> dict[str, str]:
 @dg.schedule(job=nightly, cron_schedule="30 2 * * *", execution_timezone=SETTINGS.timezone)
 def nightly_sync(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
     """Ask for every missing day, in one run a company."""
-    at = context.scheduled_execution_time.astimezone(SETTINGS.zone)
-    for company in COMPANIES:
-        first, last = missing_days(context.instance, company.name, at.date().isoformat())
-        yield dg.RunRequest(
-            run_key=f"{company.name} {at:%Y-%m-%d}",
-            tags=range_tags(company.name, first, last),
-        )
+    with steps.ticking_clearly(SETTINGS.data):
+        at = context.scheduled_execution_time.astimezone(SETTINGS.zone)
+        for company in COMPANIES:
+            first, last = missing_days(context.instance, company.name, at.date().isoformat())
+            yield dg.RunRequest(
+                run_key=f"{company.name} {at:%Y-%m-%d}",
+                tags=range_tags(company.name, first, last),
+            )
 
 
 @dg.resource(description="How a run is followed from the process that started it, if any does.")
@@ -568,7 +624,8 @@ def pull_ahead(
     windows = {name: _window(list(days_range)) if days_range else Window() for name in companies}
     chosen = [ENTITIES[name] for name in entities]
     say = watch.say or (lambda _: None)
-    pulled, failed = _pull_companies(watch, chosen, windows, days_range is not None, say)
+    is_again = days_range is not None
+    pulled, failed = _pull_companies(watch, chosen, windows, is_again, say, allow=watch.allow)
     watch.pulled = {**pulled, **failed}
 
 
@@ -619,4 +676,18 @@ def run(
     if watch.failure:
         raise watch.failure
     if not result.success:
-        raise BuildError(f"The run {result.run_id} failed; its log is in Dagster's UI (`make ui`).")
+        raise _failure_of(result)
+
+
+def _failure_of(result: dg.ExecuteInProcessResult) -> BlsyncError:
+    """Return what failed a run outside our steps, the first thing that Dagster recorded of it."""
+    failed = (event.event_specific_data for event in result.all_events if event.is_failure)
+    error = next((e for data in failed if (e := getattr(data, "error", None))), None)
+    if error is None:
+        return unexpected_of("Dagster", f"run {result.run_id} failed", "", SETTINGS.data)
+    cause = error
+    while cause.cause:
+        cause = cause.cause
+    kind = (cause.cls_name or "error").rpartition(".")[2]
+    message = cause.message.removeprefix(cause.cls_name or "").lstrip(":. ")
+    return unexpected_of(kind, message, error.to_string(), SETTINGS.data)

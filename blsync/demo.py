@@ -23,7 +23,7 @@ from typing import Any
 
 import httpx
 
-from blsync import marts, nightly, push, settings
+from blsync import binding, marts, nightly, push, settings
 from blsync.errors import BlsyncError, ConfigError
 from blsync.lake import storage
 from blsync.nightly import SyncReport
@@ -32,8 +32,10 @@ from blsync.settings import ROOT, Settings
 
 BOOKS = ("--invoices", "3000", "--customers", "250", "--items", "120")
 START_SECONDS = 60
-DEBTORS = "from finance.ar_aging order by total_outstanding desc limit 5"
 KEY, COMPANY = "blg_test_sk_sandbox", "company_sandbox"
+DEBTORS = (
+    f"from finance.ar_aging where company_id = '{COMPANY}' order by total_outstanding desc limit 5"
+)
 
 _Table = tuple[str, tuple[str, ...], list[tuple[Any, ...]]]
 
@@ -95,9 +97,9 @@ class DemoReport:
         steps = [
             "",
             "Try next:",
-            f"  BLSYNC_DATA={_short(self.data)} .venv/bin/blsync query {DEBTORS!r}",
+            f'  BLSYNC_DATA={_short(self.data)} .venv/bin/blsync query "{DEBTORS}"',
             "  make ui-demo            then click a backfill of raw/invoices",
-            "  cp .env.example .env    put your key in, then: .venv/bin/blsync doctor",
+            "  install -m 600 .env.example .env   put your key in, then: .venv/bin/blsync doctor",
         ]
         if self.is_kept:
             steps.append(f"The sandbox stays at {self.base_url}.")
@@ -117,7 +119,7 @@ def run(
     _stop_earlier(data)
     with storage(data):
         shutil.rmtree(data, ignore_errors=True)
-        data.mkdir(parents=True)
+        data.mkdir(mode=0o700, parents=True)
     say("Starting a local BigLedger …")
     with _sandbox(data, port or _free_port(), keep=keep) as base_url:
         report = DemoReport(data, base_url, keep)
@@ -144,6 +146,7 @@ def ui(current: Settings, port: int, say: Callable[[str], None]) -> int:
     chosen = wanted if nightly.is_free(wanted) else _free_port()
     with _sandbox(data, chosen, keep=False) as base_url:
         _enter(data, base_url, current)
+        binding.bind_anew(settings.load())  # the same books, perhaps at another port
         say(f"Sandbox at {base_url}; Dagster's UI at http://127.0.0.1:{port}. Ctrl-C stops both.")
         return nightly.open_ui(settings.load(), port)
 
@@ -208,7 +211,12 @@ def _sandbox(data: Path, port: int, *, keep: bool) -> Iterator[str]:
     command += ["--database", str(data / "sandbox.db")]
     with (data / "sandbox.log").open("wb") as log:
         server = subprocess.Popen(  # noqa: S603
-            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            command,
+            env=settings.environment_for_a_child({}),
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
     is_done = False
     try:

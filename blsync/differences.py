@@ -81,13 +81,14 @@ def ask(
     settings: Settings,
     company: Company,
     *,
+    allow: bool = False,
     wait: bool = True,
     say: Callable[[str], None] = lambda _: None,
 ) -> tuple[Facts, Result]:
     """Read again what may mend a trial balance, then return the reports' facts and what was read.
 
     What did not tie out at the last build is asked for again. Raises Unauthorized, QuotaSpent,
-    StorageError.
+    StorageError, and DeletesHeldBack without `allow`.
     """
     read = Result()
     for first, last in dates_to_reread(settings, company.company_id):
@@ -96,7 +97,7 @@ def ask(
             f"entries dated {first} to {last} again."
         )
         try:
-            found = reread(settings, company, JOURNAL, first, last, wait=wait, say=say)
+            found = reread(settings, company, JOURNAL, first, last, allow=allow, wait=wait, say=say)
         except (ApiError, TooManyRejected) as error:
             say(f"{company.name}: they could not be read: {error}")
             continue

@@ -10,12 +10,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-import msgspec
-
-from blsync import settings
+from blsync import binding, marts, permissions, settings
 from blsync.client import Client
 from blsync.entities import ENTITIES
 from blsync.errors import ApiError, BlsyncError, ConfigError
+from blsync.exchange import said
 from blsync.lake import Lake
 from blsync.ledger import Ledger
 from blsync.quota import pace_for
@@ -67,14 +66,17 @@ def examine() -> Report:
         report.failed("settings", error)
         return report
     report.checks.append(Check("settings", True, f"data in {current.data}"))
+    _files(report, current)
     _versions(report)
     try:
         Lake(current.data)
-        ledger = Ledger(current.ledger_url)
+        ledger, problem = binding.inspect(current)
     except BlsyncError as error:
         report.failed("disk", error)
         return report
     _disk(report, current)
+    told = problem or "folder, ledger and settings belong together"
+    report.checks.append(Check("binding", problem is None, told, ConfigError.exit_code))
     for company in companies:
         try:
             asyncio.run(_company(report, current, ledger, company))
@@ -87,6 +89,19 @@ def examine() -> Report:
 def _versions(report: Report) -> None:
     found = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     report.checks.append(Check("versions", True, f"Python {platform.python_version()}, {found}"))
+
+
+def _files(report: Report, current: Settings) -> None:
+    """Look who else can read what is secret; what others can write was refused before."""
+    findings = []
+    if warning := permissions.readable_by_others(settings.env_file()):
+        findings.append(warning)
+    if is_open := permissions.open_to_others([current.data]):
+        findings.append(f"others can look into {is_open[0]}; close it: chmod 700 '{current.data}'")
+    if left := marts.left_behind(current):
+        findings.append(left)
+    text = "; ".join(findings) or "closed to others"
+    report.checks.append(Check("files", not findings, text))
 
 
 def _disk(report: Report, current: Settings) -> None:
@@ -103,10 +118,10 @@ async def _company(report: Report, current: Settings, ledger: Ledger, company: C
     async with Client(company, pace) as client:
         verified = await client.get("/auth/verify")
         now = datetime.now(UTC)
-        facts = _object(msgspec.json.decode(verified.data))
+        facts = _object(verified.read())
         about = _object(facts.get("company"))
         name = f"{company.name}: "
-        told = f"{about.get('name') or 'a company without a name'} at {company.base_url}"
+        told = f"{_name(about) or 'a company without a name'} at {company.base_url}"
         report.checks.append(Check(f"{name}access", True, told))
         _permissions(report, name, facts.get("permissions"))
         skew = (now - verified.at).total_seconds()
@@ -128,6 +143,11 @@ async def _company(report: Report, current: Settings, ledger: Ledger, company: C
 
 def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _name(about: dict[str, Any]) -> str:
+    name = about.get("name")
+    return said(name) if isinstance(name, str) else ""
 
 
 def _permissions(report: Report, name: str, granted: Any) -> None:

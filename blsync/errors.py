@@ -7,26 +7,35 @@ BlsyncError                 exit 1
 │   ├── Unauthorized        exit 2  the key was refused (401) or may not see the company
 │   └── InputFileError      exit 2  a file that cannot be used at all
 ├── PartlyFailed            exit 3  some entities, companies or rows failed; the others are done
-│   └── QuotaSpent          exit 3  the hour's requests are used up and waiting was not wanted
+│   ├── QuotaSpent          exit 3  the hour's requests are used up and waiting was not wanted
+│   └── DeletesHeldBack     exit 3  so much of an entity seems deleted that nothing of it landed
 ├── SafetyLimit             exit 4  a cap refused to let a change through
 ├── StorageError            exit 1  the data folder cannot be read or written
 ├── TooManyRejected         exit 1  so many records cannot be typed that none of them landed
 ├── BuildError              exit 1  the marts could not be built or published
+├── Unexpected              exit 1  an error that nobody foresaw; its details are in a file
 └── ApiError                exit 1  BigLedger answered with a failure, or not at all
     ├── Forbidden           the key lacks a scope (403); only that entity stops
     ├── CursorRefused       a cursor expired or was refused; the walk goes on without it
     ├── ServerFault         an answer that breaks the API's own contract
     └── Unanswered          no usable answer inside the retry bound
         └── NotSent         no connection came about, so nothing was sent
+
+What a server or another program said is part of many messages: secrets in it are replaced here.
 """
 
 from __future__ import annotations
+
+from blsync.redaction import redact, redact_all
 
 
 class BlsyncError(Exception):
     """Base of the tree; `exit_code` is what the command ends with (interface.md, Commands)."""
 
     exit_code = 1
+
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*map(redact_all, parts))
 
 
 class ConfigError(BlsyncError):
@@ -53,6 +62,10 @@ class QuotaSpent(PartlyFailed):
     """The key's hour is used up and the caller asked not to wait."""
 
 
+class DeletesHeldBack(PartlyFailed):
+    """A larger share of an entity seems deleted than lands without being allowed."""
+
+
 class SafetyLimit(BlsyncError):
     """A cap from the settings refused the change."""
 
@@ -69,6 +82,10 @@ class TooManyRejected(BlsyncError):
 
 class BuildError(BlsyncError):
     """The marts could not be built, checked or published."""
+
+
+class Unexpected(BlsyncError):
+    """An error of another kind than these; `blsync.unexpected` makes it and keeps the details."""
 
 
 class ApiError(BlsyncError):
@@ -89,9 +106,9 @@ class ApiError(BlsyncError):
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.code = code
-        self.details = details or []
-        self.request_id = request_id
+        self.code = redact(code)
+        self.details: list[dict[str, object]] = redact_all(details or [])
+        self.request_id = redact(request_id)
 
 
 class Forbidden(ApiError):

@@ -16,10 +16,10 @@ import tempfile
 import time
 import uuid
 from array import array
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
@@ -32,6 +32,8 @@ import pyarrow.parquet as pq
 
 from blsync.entity import Entity
 from blsync.errors import InputFileError, StorageError
+from blsync.intake import MOST_TEXT, Intake, check_size
+from blsync.permissions import close_data_folder
 from blsync.records import KEY_SEPARATOR, Fingerprints, Versions, as_bytes, fingerprint, key_of
 
 # Arrow's own pool keeps what was freed: a pull of a million invoices then takes a quarter more.
@@ -64,6 +66,10 @@ NAMELESS = "?"
 """Begins what stands for the key of a record in quarantine that has none."""
 LOCK_POLL = 0.2
 """Seconds between looks at a lock that another process holds."""
+SAY_AGAIN = 300.0
+"""Seconds after which who waits for a lock says so again."""
+LONGEST_COMMAND = 200
+"""Characters of a command that a lock file tells."""
 STALE_SECONDS = 3600
 """Age of a draft that no process is writing any more."""
 FOOTER = b"blsync"
@@ -137,10 +143,11 @@ class Lake:
     """The files under `BLSYNC_DATA`."""
 
     def __init__(self, data: Path) -> None:
-        """Raises StorageError where the folder cannot be written."""
+        """Raises StorageError where the folder cannot be written, ConfigError where others can."""
         self.data = data
         with storage(data):
-            data.mkdir(parents=True, exist_ok=True)
+            data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            close_data_folder(data)
             with tempfile.TemporaryFile(dir=data):
                 pass
 
@@ -157,7 +164,7 @@ class Lake:
         """Tell whether a page is in the spool, whole; a power cut may have left half of one."""
         try:
             msgspec.json.decode(self.spool(load_id, feed, number).read_bytes(), type=msgspec.Raw)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, msgspec.MsgspecError, RecursionError):
             return False
         return True
 
@@ -397,16 +404,47 @@ class Lake:
 def read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
     """Return the columns and rows of any Parquet file, structs and maps as dicts.
 
-    Raises InputFileError where it is none; OSError as it comes.
+    Raises InputFileError where it is none, or holds more than a file of changes may; OSError as it
+    comes.
     """
+    check_size(path)
+    intake, rows = Intake(path), []
     try:
         with pq.ParquetFile(path) as file:
-            table = file.read()
-        rows: list[dict[str, Any]] = table.to_pylist(maps_as_pydicts="strict")
+            names: list[str] = file.schema_arrow.names
+            for batch in file.iter_batches(_rows_at_once(file.metadata, intake)):
+                records = batch.to_pylist(maps_as_pydicts="strict")
+                intake.take(rows=len(records), text=_length_of(records))
+                rows += records
     except pa.ArrowException as error:
         message = f"{path.name} is not a Parquet file that can be read: {error}."
         raise InputFileError(message) from None
-    return table.column_names, rows
+    return names, rows
+
+
+def _length_of(value: Any) -> int:
+    """Return how long all texts in a value are together."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_length_of, value.values()))
+    return sum(map(_length_of, value)) if isinstance(value, list) else 0
+
+
+def _rows_at_once(about: pq.FileMetaData, intake: Intake) -> int:
+    """Return how many rows may be read together, going by what the file says of itself.
+
+    A text that is kept once may stand in every row. Raises InputFileError.
+    """
+    groups = [about.row_group(number) for number in range(about.num_row_groups)]
+    columns = [group.column(n) for group in groups for n in range(group.num_columns)]
+    asked = replace(intake)
+    asked.take(
+        rows=about.num_rows,
+        cells=sum(column.num_values for column in columns),
+        text=max((column.total_uncompressed_size for column in columns), default=0),
+    )
+    return max(1, min(BATCH, MOST_TEXT // max(asked.text, 1)))
 
 
 def _filtered_by(entity: Entity) -> list[str]:
@@ -416,40 +454,87 @@ def _filtered_by(entity: Entity) -> list[str]:
 
 
 @asynccontextmanager
-async def alone(path: Path, say: Callable[[str], None], busy: str) -> AsyncIterator[None]:
-    """Hold the lock file for this process; says `busy` once where another has to be waited for.
+async def alone(
+    path: Path,
+    say: Callable[[str], None],
+    busy: str,
+    *,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> AsyncIterator[None]:
+    """Hold the lock file for this process.
 
-    The lock ends with the process, however it ends. Raises StorageError.
+    Where another one holds it, says `busy`, which process that is, and every SAY_AGAIN how long it
+    has been waited for. The lock ends with the process, however it ends. Raises StorageError.
     """
     with _lock_file(path) as file:
         for pause in _until_locked(file, say, busy):
-            await asyncio.sleep(pause)
-        yield
+            await sleep(pause)
+        with _named(file):
+            yield
 
 
 @contextmanager
-def alone_blocking(path: Path, say: Callable[[str], None], busy: str) -> Iterator[None]:
+def alone_blocking(
+    path: Path,
+    say: Callable[[str], None],
+    busy: str,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[None]:
     """As `alone`, where no event loop runs."""
     with _lock_file(path) as file:
         for pause in _until_locked(file, say, busy):
-            time.sleep(pause)
-        yield
+            sleep(pause)
+        with _named(file):
+            yield
 
 
 def _lock_file(path: Path) -> IO[str]:
     with storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("w")
+        return path.open("a+")  # what it says is its holder's
 
 
 def _until_locked(file: IO[str], say: Callable[[str], None], busy: str) -> Iterator[float]:
     """Lock the file; yield seconds to wait as long as another process holds it."""
-    has_said = False
+    waited, said_at = 0.0, -SAY_AGAIN
     while not _is_locked(file):
-        if not has_said:
-            say(busy)
-        has_said = True
+        if waited - said_at >= SAY_AGAIN:
+            so_far = f" Waited {round(waited / 60)} minutes so far." if waited else ""
+            say(f"{busy}{_holder_of(file)}{so_far}")
+            said_at = waited
+        waited += LOCK_POLL
         yield LOCK_POLL
+
+
+@contextmanager
+def _named(file: IO[str]) -> Iterator[None]:
+    """Have a lock file say who holds it, for whoever waits."""
+    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    holder = {"pid": os.getpid(), "since": time.time(), "command": command[:LONGEST_COMMAND]}
+    # A courtesy, which a full disk must not turn into a failure.
+    with suppress(OSError):
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), json.dumps(holder).encode())
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.ftruncate(file.fileno(), 0)
+
+
+def _holder_of(file: IO[str]) -> str:
+    """Word who holds a lock file; empty where it does not say (yet)."""
+    try:
+        file.seek(0)
+        holder = json.loads(file.read())
+        since = datetime.fromtimestamp(holder["since"], UTC)
+        return (
+            f" It is process {int(holder['pid'])} ({holder['command']}), at it since "
+            f"{since:%Y-%m-%d %H:%M:%S} UTC."
+        )
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return ""
 
 
 def _is_locked(file: IO[str]) -> bool:

@@ -26,15 +26,18 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from blsync import acceptance, failures, queries
+from blsync import acceptance, collapse, failures, queries
+from blsync.binding import open_ledger
 from blsync.entities import ENTITIES
 from blsync.errors import BuildError, ConfigError, StorageError
 from blsync.lake import Lake, alone_blocking, appearing, storage
-from blsync.ledger import Ledger, loads, plans
+from blsync.ledger import loads, plans
+from blsync.permissions import make_published_folder
 from blsync.reconcile import COMPANIES, FIGURES, LIST_TOTALS, Facts, marked, totals
-from blsync.settings import ROOT, Company, Settings
+from blsync.settings import ROOT, Company, Settings, environment_for_a_child
 
 PROJECT = ROOT / "warehouse"
+MARTS, MARTS_BEFORE = "blsync.duckdb", "blsync.previous.duckdb"
 SCHEMAS = ("finance", "history", "proposals")
 STORAGE_VERSION = "v1.0.0"
 """Of the build, and so of the published copy: DuckDB 1.0 and later open it."""
@@ -100,7 +103,7 @@ ADDRESS = re.compile(r"([^\s@'\"<>()`:,;])[^\s@'\"<>()`:,;]*@(?=[\w-]+\.)")
 
 def published_file(settings: Settings) -> Path:
     """Return where analysts find the marts."""
-    return settings.data / "blsync.duckdb"
+    return settings.publish_to / MARTS
 
 
 _OF_A_LOAD = re.compile(r"00000000-schema\.parquet|\d{8}T\d+Z-[0-9a-f]{8}(--.*)?\.parquet")
@@ -108,7 +111,10 @@ _OF_A_LOAD = re.compile(r"00000000-schema\.parquet|\d{8}T\d+Z-[0-9a-f]{8}(--.*)?
 
 
 def dbt_environment(settings: Settings) -> dict[str, str]:
-    """Return the variables that the dbt project reads; its paths have to be absolute."""
+    """Return the variables that the dbt project reads; its paths have to be absolute.
+
+    No other setting reaches dbt (`settings.environment_for_a_child`).
+    """
     return {
         "BLSYNC_DATA": str(settings.data),
         "BLSYNC_SEEDS": str(settings.seeds),
@@ -165,7 +171,7 @@ def _write_inputs(
         row["timezone"] = settings.timezone
         row["today"] = built_at.astimezone(settings.zone).date()
         row["built_at"] = built_at
-    ledger = Ledger(settings.ledger_url)
+    ledger = open_ledger(settings)
     try:
         done = loads.history(ledger)
         figures = [row for row in figures if row["report"] != LIST_TOTALS]
@@ -236,10 +242,13 @@ def building(settings: Settings, say: Callable[[str], None]) -> Iterator[Path]:
     """Hold `build.duckdb` for one build; yields a folder for dbt's artifacts.
 
     The build counts as whole only when the block ends without an error: `publish` takes no other.
-    What the user has accepted is read first, so that a change of it counts without a sync. Where
-    the models changed, or `ask_for_full_build` was called, it begins with an empty file.
+    What the user has accepted is read first, so that a change of it counts without a sync. Raises
+    ConfigError where that cannot be read, or the folder holds what the settings do not say
+    (`blsync.binding`). Where the models changed, or `ask_for_full_build` was called, it begins with
+    an empty file.
     """
     with _build_lock(settings, say):
+        open_ledger(settings).close()
         whole = _whole_marker(settings)
         artifacts = settings.data / "dbt"
         with storage(artifacts):
@@ -348,30 +357,39 @@ def explain_failure(settings: Settings, artifacts: Path) -> str:
         command = [dbt_executable(), "--quiet", "--no-use-colors", "run", "--select", "+exceptions"]
         places = {"project-dir": PROJECT, "profiles-dir": PROJECT, "target-path": artifacts}
         command += [f"--{name}={path}" for name, path in places.items()]
-        environment = {**os.environ, **dbt_environment(settings)}
+        environment = environment_for_a_child(dbt_environment(settings))
         subprocess.run(command, env=environment, capture_output=True, check=False)  # noqa: S603
     return message
 
 
-def publish(settings: Settings, say: Callable[[str], None] = lambda _: None) -> dict[str, int]:
+def publish(
+    settings: Settings, say: Callable[[str], None] = lambda _: None, *, allow: bool = False
+) -> dict[str, int]:
     """Publish the latest whole build by one rename; returns the rows of each table.
 
     The file is in a storage version that DuckDB 1.0 and later open. Raises BuildError where the
-    latest build is not whole; what is published then stays.
+    latest build is not whole, and without `allow` SafetyLimit where its reconciliation collapsed;
+    what is published then stays.
     """
     target = published_file(settings)
     with _build_lock(settings, say), storage(target):
+        make_published_folder(settings.publish_to, settings.publish_mode)
         if not _whole_marker(settings).exists():
             raise BuildError(
                 "The latest build did not come to its end, so it is not published; the marts stay "
                 "as they were. Mend what it said, then run `blsync build`."
             )
         try:
+            if not allow:
+                collapse.check(settings.data / "build.duckdb", target)
             with appearing(target) as draft:
                 rows = _copy(settings.data / "build.duckdb", draft)
-                _keep_previous(target)
+                _keep_previous(target, settings.publish_mode)
+                draft.chmod(settings.publish_mode)
         except duckdb.Error as error:
             raise BuildError(f"The marts could not be copied for publishing: {error}") from None
+    if left := left_behind(settings):
+        say(left)
     if accepted := sum(accepted_exceptions(settings).values()):
         say(
             f"{accepted} exception{'s are' if accepted > 1 else ' is'} in the marts because "
@@ -393,6 +411,17 @@ def accepted_exceptions(settings: Settings) -> dict[str, int]:
     except (BuildError, ConfigError, StorageError):
         return {}
     return dict(rows)
+
+
+def left_behind(settings: Settings) -> str | None:
+    """Return what to say of marts that were published before BLSYNC_PUBLISH_TO named a folder."""
+    left = settings.data / MARTS
+    if left == published_file(settings) or not left.exists():
+        return None
+    return (
+        f"{left} is from before BLSYNC_PUBLISH_TO was set and no longer changes. Point whoever "
+        f"reads it to {published_file(settings)}, then delete it and {MARTS_BEFORE} beside it."
+    )
 
 
 def _copy(build: Path, draft: Path) -> dict[str, int]:
@@ -440,14 +469,15 @@ def _make_tables_of_views(db: duckdb.DuckDBPyConnection) -> None:
             db.execute(f"comment on column {full_name}.\"{column}\" is '{text}'")
 
 
-def _keep_previous(target: Path) -> None:
+def _keep_previous(target: Path, mode: int) -> None:
     if not target.exists():
         return
-    with appearing(target.with_name("blsync.previous.duckdb")) as draft:
+    with appearing(target.with_name(MARTS_BEFORE)) as draft:
         try:
             os.link(target, draft)
         except OSError:  # a file system without hard links
             shutil.copy2(target, draft)
+        draft.chmod(mode)
 
 
 def open_published(settings: Settings) -> duckdb.DuckDBPyConnection:

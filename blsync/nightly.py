@@ -16,8 +16,9 @@ from typing import Any
 
 from blsync import marts
 from blsync.abreast import INTERRUPTED
+from blsync.binding import open_ledger
 from blsync.entities import select
-from blsync.errors import BlsyncError, ConfigError, PartlyFailed
+from blsync.errors import BlsyncError, ConfigError, PartlyFailed, SafetyLimit
 from blsync.lake import Lake
 from blsync.pull import Progress, Result
 from blsync.settings import (
@@ -45,6 +46,8 @@ class SyncReport:
         """What the command ends with; one of several companies failing is a part (exit 3)."""
         if len(self.companies) == 1 or not self.failed:
             return next(iter(self.failed.values()), None)
+        if isinstance(error := self.failed.get("build"), SafetyLimit) and len(self.failed) == 1:
+            return error
         return PartlyFailed(" ".join(f"{name}: {error}" for name, error in self.failed.items()))
 
     def to_json(self) -> dict[str, Any]:
@@ -104,21 +107,25 @@ def sync(
     entities: Iterable[str] = (),
     days: tuple[date | None, date | None] = (None, None),
     has_build: bool = True,
+    allow: bool = False,
     wait: bool = True,
     progress: Progress = lambda *_: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> SyncReport:
     """Pull what is missing (or `days` again, both included), then build and publish.
 
-    Raises ConfigError before anything is asked; what fails later is in the report.
+    With `allow` what a safety bound holds back is let through, this once: deletes above
+    BLSYNC_DELETE_SHARE, a collapsed reconciliation. Raises ConfigError before anything is asked;
+    what fails later is in the report.
     """
     names = [entity.name for entity in select(list(entities))]
     chosen = [settings.company(name) for name in companies] or settings.companies()
     for company in chosen:
         require_credentials(company)
+    open_ledger(settings).close()  # refuses before Dagster records a run
     chosen_days = days_range(settings, chosen, days)
     definitions = _definitions()
-    watch = definitions.Watch(wait=wait, progress=progress, say=say)
+    watch = definitions.Watch(wait=wait, allow=allow, progress=progress, say=say)
     report = SyncReport([company.name for company in chosen], watch.results)
     # One company is one run, pull to publishing; several are pulled side by side, recorded in a run
     # each, and built once.
@@ -154,18 +161,24 @@ def sync(
 
 
 def build(
-    settings: Settings, say: Callable[[str], None] = lambda _: None, *, is_full: bool = False
+    settings: Settings,
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    is_full: bool = False,
+    allow: bool = False,
 ) -> None:
-    """Build, check and publish from what has landed, where `is_full` from that alone.
+    """Build, check and publish from what has landed, where `is_full` from that alone; with `allow`
+    also where the reconciliation collapsed.
 
-    Raises BuildError and others.
+    Raises BuildError, SafetyLimit and others.
     """
+    open_ledger(settings).close()
     marts.refresh_inputs(settings)
     if is_full:
         marts.ask_for_full_build(settings)
     definitions = _definitions()
     with contextlib.redirect_stdout(io.StringIO()):
-        definitions.run(None, definitions.Watch(say=say), has_inputs=False)
+        definitions.run(None, definitions.Watch(say=say, allow=allow), has_inputs=False)
 
 
 def is_free(port: int) -> bool:

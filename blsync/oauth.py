@@ -16,16 +16,15 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-import httpx
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from blsync import __version__
+from blsync import redaction
 from blsync.errors import ApiError, BlsyncError, Unanswered, Unauthorized
+from blsync.exchange import NoResponse, Response, exchange, opened
 from blsync.ledger import Ledger, tokens
 from blsync.ledger.tokens import Kept
 from blsync.settings import OAuth
@@ -39,12 +38,17 @@ LEASE = 30.0
 TRIES = 5
 POLL = 0.2
 """Seconds between looks while another process renews."""
-_TIMEOUT = httpx.Timeout(connect=5, read=15, write=5, pool=None)  # together within the lease
+_DEADLINE = 25.0  # within the lease
+_UNUSABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class _Tokens(msgspec.Struct, frozen=True):
     access: str
     refresh: str
+
+    def __post_init__(self) -> None:
+        redaction.register(self.access)
+        redaction.register(self.refresh)
 
 
 class _Granted(msgspec.Struct):
@@ -179,54 +183,53 @@ def _seal(oauth: OAuth) -> Fernet:
 def _ask(oauth: OAuth, refresh: str) -> _Granted:
     """Ask for new tokens. Raises Unauthorized, or Unanswered where it may be tried again."""
     what = f"POST {oauth.token_url}"
-    is_loopback = urlsplit(oauth.token_url).scheme == "http"
-    body = {
-        "grant_type": "refresh_token",
-        "client_id": oauth.client_id.get_secret_value(),
-        "client_secret": oauth.client_secret.get_secret_value(),
-        "refresh_token": refresh,
-    }
     try:
-        response = httpx.post(
-            oauth.token_url,
-            json=body,
-            headers={"Accept": "application/json", "User-Agent": f"blsync/{__version__}"},
-            timeout=_TIMEOUT,
-            trust_env=not is_loopback,
-            verify=not is_loopback,
-        )
-    except (httpx.TransportError, httpx.DecodingError) as error:
-        raise Unanswered(f"{what}: no answer ({type(error).__name__}: {error}).") from None
-    status = response.status_code
+        response = asyncio.run(_posted(oauth, refresh))
+    except NoResponse as error:
+        raise Unanswered(f"{what}: no answer ({error}).") from None
+    status = response.status
     if status in (408, 429) or status >= 500:
         raise Unanswered(f"{what}: {status}.", status=status)
     if not response.is_success:
         raise Unauthorized(_refusal(what, oauth, response))
     try:
-        granted = msgspec.json.decode(response.content, type=_Granted, strict=False)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        granted = msgspec.json.decode(response.body, type=_Granted, strict=False)
+    except _UNUSABLE:
         granted = None
     if granted is None or not re.fullmatch(r"[!-~]+", granted.access_token):
         raise Unanswered(f"{what}: {status} with a body that holds no access token.", status=status)
     return granted
 
 
-def _refusal(what: str, oauth: OAuth, response: httpx.Response) -> str:
+async def _posted(oauth: OAuth, refresh: str) -> Response:
+    body = {
+        "grant_type": "refresh_token",
+        "client_id": oauth.client_id.get_secret_value(),
+        "client_secret": oauth.client_secret.get_secret_value(),
+        "refresh_token": refresh,
+    }
+    headers = {"Content-Type": "application/json"}
+    async with opened(oauth.token_url, {}) as http:
+        content = msgspec.json.encode(body)
+        return await exchange(http, "POST", oauth.token_url, headers, content, deadline=_DEADLINE)
+
+
+def _refusal(what: str, oauth: OAuth, response: Response) -> str:
     try:
-        error = msgspec.json.decode(response.content, type=_Refusal).error
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        error = msgspec.json.decode(response.body, type=_Refusal).error
+    except _UNUSABLE:
         error = None
     told = error.get("code") if isinstance(error, dict) else error
     code = told if isinstance(told, str) and re.fullmatch(r"[A-Za-z_]{1,40}", told) else ""
-    came = f"{response.status_code} {code}".strip()
+    came = f"{response.status} {code}".strip()
     client_id, client_secret, refresh_token = oauth.names
     if code.lower() == "invalid_grant":
         cure = (
             "The refresh token was used up, revoked or has expired: sign in to BigLedger again and "
-            f"put the new refresh token into {refresh_token}. Machines that use the same one need "
-            "one ledger (BLSYNC_LEDGER_URL)."
+            f"put the new refresh token into {refresh_token}. Where several machines pull, each "
+            "needs a sign-in of its own."
         )
-    elif response.status_code == 401 or code.lower() in ("invalid_client", "unauthorized_client"):
+    elif response.status == 401 or code.lower() in ("invalid_client", "unauthorized_client"):
         cure = f"Check {client_id} and {client_secret}."
     else:
         cure = f"Check BIGLEDGER_TOKEN_URL, {client_id} and {client_secret}."

@@ -10,6 +10,7 @@ from datetime import date
 from typing import Any
 
 from blsync import differences, nightly
+from blsync.binding import open_ledger
 from blsync.client import Client
 from blsync.entities import select
 from blsync.entity import Entity
@@ -114,7 +115,7 @@ def plan(
     names = nightly.days_range(settings, chosen, days)
     window = window_of(settings, *map(date.fromisoformat, names)) if names else UP_TO_NOW
     lake = Lake(settings.data)
-    ledger = Ledger(settings.ledger_url)
+    ledger = open_ledger(settings)
     try:
         return Plan(asyncio.run(_companies(settings, ledger, lake, chosen, wanted, window)))
     finally:

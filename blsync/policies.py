@@ -27,6 +27,7 @@ from blsync import push
 from blsync.errors import BlsyncError, BuildError, ConfigError, SafetyLimit
 from blsync.lake import storage
 from blsync.marts import published_file
+from blsync.permissions import refuse_writable
 from blsync.push.endpoints import ENDPOINTS
 from blsync.push.outbox import VALID_FOR
 from blsync.push.report import PlanReport
@@ -62,12 +63,15 @@ def load(settings: Settings) -> list[Policy]:
     path = settings.push_policies
     if path is None:
         return []
+    refuse_writable(path, "BLSYNC_PUSH_POLICIES")
     try:
         tables = tomllib.loads(path.read_text("utf-8-sig"), parse_float=Decimal)
     except OSError as error:
         raise _unusable(path, f"it cannot be read: {error.strerror}") from None
     except ValueError as error:  # not UTF-8, or not TOML
         raise _unusable(path, str(error)) from None
+    except (RecursionError, ArithmeticError):
+        raise _unusable(path, "it has values nested too deep, or a number too long") from None
     found = [_policy(path, view, table) for view, table in tables.items()]
     for policy in found:
         companies_of(settings, policy)

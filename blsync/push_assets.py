@@ -5,7 +5,6 @@ with a copy of the settings must not begin to send by itself.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from blsync.push.endpoints import ENDPOINTS
 from blsync.push.report import PlanReport
 from blsync.push.views import source_of
 from blsync.settings import Settings
+from blsync.steps import failing_clearly, ticking_clearly
 
 GROUP = "push"
 ACCEPTED, APPLIED = "all_rows_accepted", "all_rows_applied"
@@ -94,7 +94,7 @@ def _plan_asset(
     def plan(
         context: dg.AssetExecutionContext, config: PlanConfig
     ) -> Iterator[dg.MaterializeResult[Any]]:
-        with _failing_clearly():
+        with failing_clearly(settings.data, overview.told):
             company = settings.chosen(config.company)
             file = Path(config.file) if config.file else None
             report = push.plan(
@@ -134,7 +134,7 @@ def _apply_asset(settings: Settings, endpoint: str, owners: Sequence[str]) -> dg
     def apply(
         context: dg.AssetExecutionContext, config: ApplyConfig
     ) -> Iterator[dg.MaterializeResult[Any]]:
-        with _failing_clearly():
+        with failing_clearly(settings.data, overview.told):
             _check_endpoint(push.show(settings, config.plan), endpoint)
             report = push.apply(
                 settings, config.plan, dry_run=config.dry_run, say=_say(context.log.info)
@@ -153,7 +153,7 @@ def _policies_job(settings: Settings) -> dg.JobDefinition:
         out=_NO_OUTPUT,
     )
     def push_by_policy(context: dg.OpExecutionContext) -> Iterator[Any]:
-        with _failing_clearly():
+        with failing_clearly(settings.data, overview.told):
             reports, failed = policies.run_all(settings, _say(context.log.info))
             for report in reports:
                 yield from _plan_events(report)
@@ -178,7 +178,7 @@ def _settle_job(settings: Settings) -> dg.JobDefinition:
         description="Look up what became of rows that were sent and not answered.", out=_NO_OUTPUT
     )
     def settle_held(context: dg.OpExecutionContext) -> Iterator[Any]:
-        with _failing_clearly():
+        with failing_clearly(settings.data, overview.told):
             for report in push.settle_all(settings, say=_say(context.log.info)):
                 yield from _apply_events(report)
 
@@ -198,7 +198,9 @@ def _schedule(settings: Settings, job: dg.JobDefinition) -> dg.ScheduleDefinitio
         description="After the night's sync; does nothing without policies.",
     )
     def nightly_push(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        if not policies.load(settings):
+        with ticking_clearly(settings.data):
+            has_policies = bool(policies.load(settings))
+        if not has_policies:
             return dg.SkipReason("BLSYNC_PUSH_POLICIES allows no view to be pushed by a schedule.")
         at = context.scheduled_execution_time.astimezone(settings.zone)
         return dg.RunRequest(run_key=f"{at:%Y-%m-%d}")
@@ -214,7 +216,8 @@ def _sensor(settings: Settings, job: dg.JobDefinition) -> dg.SensorDefinition:
         description="Has held rows looked up once their settle time is over.",
     )
     def push_settle() -> dg.RunRequest | dg.SkipReason:
-        state = due(settings)
+        with ticking_clearly(settings.data):
+            state = due(settings)
         return dg.RunRequest(run_key=state) if state else dg.SkipReason("Nothing is due.")
 
     return push_settle
@@ -285,14 +288,3 @@ def _apply_events(report: PlanReport) -> Iterator[Any]:
 
 def _say(log: Callable[[str], None]) -> Callable[[str], None]:
     return lambda text: log(overview.masked(text))
-
-
-@contextmanager
-def _failing_clearly() -> Iterator[None]:
-    """Fail a step with our message alone, less what is personal in it."""
-    try:
-        yield
-    except BlsyncError as error:
-        raise dg.Failure(
-            overview.told(error), metadata={"exit_code": error.exit_code}, allow_retries=False
-        ) from None

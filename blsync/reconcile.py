@@ -19,9 +19,11 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from blsync.client import Answer, Client
+from blsync.binding import open_ledger
+from blsync.client import Answer, Client, read
 from blsync.entities import ENTITIES
 from blsync.errors import ApiError, Unauthorized
+from blsync.exchange import said, utc
 from blsync.lake import Lake
 from blsync.ledger import Ledger, loads
 from blsync.quota import pace_for
@@ -59,7 +61,6 @@ COMPANIES = pa.schema(
 )
 
 _VALUATION = ("/reports/stock-valuation", "/inventory/reports/valuation")
-_JSON = msgspec.json.Decoder(float_hook=Decimal)
 _Figure = tuple[str, str, Any]  # entity_key, measure, value
 
 
@@ -88,7 +89,7 @@ def ask(
     Raises Unauthorized, QuotaSpent.
     """
     known = kept(settings, company)
-    ledger = Ledger(settings.ledger_url)
+    ledger = open_ledger(settings)
     try:
         days = _days_due(settings, company, ledger, known, again)
         if days is None:
@@ -231,11 +232,17 @@ async def _ask(
 
 async def _about(client: Client, known: Facts, say: Callable[[str], None]) -> Facts:
     try:
-        about = _JSON.decode((await client.get("/company")).data)
-        return Facts(about.get("name") or known.name, about.get("currency") or known.currency)
+        about = (await client.get("/company")).read()
+        return Facts(
+            _text(about.get("name")) or known.name, _text(about.get("currency")) or known.currency
+        )
     except (ApiError, AttributeError) as error:
         say(f"The company's name and currency stay what they were: {error}")
         return Facts(known.name, known.currency)
+
+
+def _text(value: Any) -> str | None:
+    return said(value) if isinstance(value, str) else None
 
 
 @dataclass(frozen=True)
@@ -282,7 +289,7 @@ async def _figures(
         }
         figures = [
             {**asked, "entity_key": key, "measure": measure, "value": _figure(value)}
-            for key, measure, value in question.read(_JSON.decode(answer.data))
+            for key, measure, value in question.read(answer.read())
         ]
         # A row of its own says that the report came, even where it lists nothing.
         return [{**asked, "entity_key": None, "measure": None, "value": Decimal(0)}, *figures]
@@ -311,14 +318,13 @@ def _made_at(answer: Answer) -> datetime | None:
 
     Where a report has its time is documented nowhere.
     """
-    body = _JSON.decode(answer.body)
-    told = [answer.made_at] if answer.made_at else []
+    body = read(msgspec.Raw(answer.body), answer.request_id)
+    told = [answer.made_at]
     for part in (body.get("meta"), body.get("data")):
         for name in _MADE if isinstance(part, dict) else ():
             with contextlib.suppress(msgspec.ValidationError):
-                at = msgspec.convert(part.get(name), datetime)
-                told.append(at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC))
-    return min(told, default=None)
+                told.append(utc(msgspec.convert(part.get(name), datetime)))
+    return min(filter(None, told), default=None)
 
 
 async def _answer(client: Client, question: _Question) -> Answer:

@@ -20,7 +20,11 @@ import pyarrow.json as pj
 from msgspec.structs import astuple
 
 from blsync.entity import LOAD_COLUMNS, NOTHING, Entity, Record
+from blsync.redaction import redact
 
+MOST_NESTING = 100
+"""How deep a record may be nested; the API's own are nested four deep. Programs that read JSON give
+up, or break down, at some thousand."""
 UNTYPED = (msgspec.MsgspecError, UnicodeDecodeError, OverflowError, RecursionError)
 """Raised by a record that cannot be typed."""
 KEY_SEPARATOR = "\x1f"
@@ -44,6 +48,8 @@ _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _PARTS = msgspec.json.Decoder(list[msgspec.Raw])
 _NO_TEXT = re.compile("[\udc80-\udcff]")
 _BYTE = re.compile(rb"\\uef([89a-f][\da-f])")
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _RECENT = 65_536
 _LARGEST_BLOCK = 2**30
 """Bytes that Arrow reads at a time, at most: it counts them in 31 bits."""
@@ -146,6 +152,16 @@ def as_bytes(text: str) -> bytes:
     return _BYTE.sub(lambda byte: bytes.fromhex(byte[1].decode()), text.encode())
 
 
+def is_too_deep(payload: Payload) -> bool:
+    """Tell whether JSON is nested deeper than MOST_NESTING."""
+    text = bytes(payload)
+    if text.count(b"[") + text.count(b"{") <= MOST_NESTING:
+        return False
+    brackets = _STRINGS.sub(b"", text).translate(None, _NO_BRACKETS)
+    opens = np.frombuffer(brackets, np.uint8) & 2  # a bit that [ and { have, and ] and } have not
+    return int(np.cumsum(opens.astype(np.int64) - 1).max(initial=0)) > MOST_NESTING
+
+
 def key_of(entity: Entity, payload: Payload) -> str | None:
     """Return a record's key as one text; None where a part of it is missing or no text."""
     try:
@@ -169,6 +185,11 @@ def type_records(
     Those that cannot be typed are added to `rejects`, as rows of the quarantine; the names of
     fields that the model does not know to `unknown` (`items[].weight` for a nested one).
     """
+    deep = [is_too_deep(received.payload) for received in batch]
+    if any(deep):
+        reason = f"nested more than {MOST_NESTING} deep"
+        rejects += [_reject(load_id, received, reason) for received in compress(batch, deep)]
+        batch = [received for received, is_deep in zip(batch, deep, strict=True) if not is_deep]
     try:
         return _read_together(entity, company_id, load_id, batch, unknown)
     except (*UNTYPED, *_UNFIT):  # something is odd: one by one, then
@@ -441,7 +462,7 @@ def _json_text(value: msgspec.Raw | None) -> str | None:
 def _reject(load_id: str, received: Received, reason: str) -> dict[str, Any]:
     return {
         "_payload": as_text(received.payload),
-        "_reason": reason,
+        "_reason": redact(reason),
         "_load_id": load_id,
         "_request_id": received.request_id,
         "_pulled_at": received.pulled_at,

@@ -15,9 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-# What is printed is what is stored: no word in it is markup, an emoji's name or worth a colour.
-out = Console(markup=False, emoji=False, highlight=False)
-err = Console(stderr=True, markup=False, emoji=False, highlight=False)
+from blsync.redaction import redact
+
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -43,14 +42,35 @@ def shown(text: str, keep: str = "") -> str:
     )
 
 
+class _Screen(Console):
+    """Prints what is stored: no word in it is markup, an emoji's name or worth a colour.
+
+    Each text is redacted before a narrow column takes it apart.
+    """
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **how)
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        return super().render_str(redact(text), **how)
+
+
+out = _Screen()
+err = _Screen(stderr=True)
+
+
+def _text(text: str, keep: str = "", style: str = "") -> Text:
+    return Text(shown(redact(text), keep), style=style)
+
+
 def say(text: str) -> None:
     """Print a line for people on stderr, where it never mixes with the answer."""
-    err.print(Text(shown(text, keep="\n")), soft_wrap=True)
+    err.print(_text(text, keep="\n"), soft_wrap=True)
 
 
 def tell(text: str) -> None:
     """Print a line for people on stdout."""
-    out.print(Text(shown(text, keep="\n")), soft_wrap=True)
+    out.print(_text(text, keep="\n"), soft_wrap=True)
 
 
 def print_json(document: object) -> None:
@@ -76,17 +96,15 @@ class _Shown(io.TextIOBase):
 def print_table(title: str | None, headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print a table on stdout; columns of numbers are aligned to the right."""
     if title:
-        out.print(Text(f"\n{shown(title)}", style="bold"), soft_wrap=True)
+        out.print(_text(f"\n{title}", keep="\n", style="bold"), soft_wrap=True)
     table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, header in enumerate(headers):
         is_number = any(
             isinstance(row[index], int | float) or _is_decimal(row[index]) for row in rows
         )
-        table.add_column(
-            Text(shown(header)), justify="right" if is_number else "left", overflow="fold"
-        )
+        table.add_column(_text(header), justify="right" if is_number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text("" if value is None else shown(str(value))) for value in row))
+        table.add_row(*(_text("" if value is None else str(value)) for value in row))
     out.print(table)
 
 

@@ -17,7 +17,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
@@ -32,6 +32,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from blsync import permissions, redaction
 from blsync.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,6 +56,10 @@ class OAuth(BaseModel, frozen=True):
     names: tuple[str, str, str] = _OAUTH_NAMES
     """The variables that hold the three, for messages."""
 
+    def model_post_init(self, _: Any) -> None:
+        """Keep the secrets out of all that is said."""
+        _register(self.client_secret, self.refresh_token)
+
 
 class Company(BaseModel, frozen=True):
     """One company's books: where they are and with what they are read.
@@ -73,6 +78,10 @@ class Company(BaseModel, frozen=True):
     """Used where there is no key."""
     oauth_unset: tuple[str, ...] = ()
     """The variables that are not set of those that OAuth needs, where some are."""
+
+    def model_post_init(self, _: Any) -> None:
+        """Keep the key out of all that is said."""
+        _register(self.api_key)
 
     @property
     def key_id(self) -> str:
@@ -115,6 +124,7 @@ class Settings(BaseSettings):
     quota_reserve: Annotated[float, Field(alias="BLSYNC_QUOTA_RESERVE", ge=0, lt=1)] = 0.1
     drift_hours: Annotated[float, Field(alias="BLSYNC_DRIFT_HOURS", ge=0, allow_inf_nan=False)] = 24
     quarantine_share: Annotated[float, Field(alias="BLSYNC_QUARANTINE_SHARE", ge=0, le=1)] = 0.05
+    delete_share: Annotated[float, Field(alias="BLSYNC_DELETE_SHARE", ge=0, le=1)] = 0.2
     seeds: Annotated[Path, Field(alias="BLSYNC_SEEDS")] = ROOT / "warehouse" / "seeds"
     push_settle_seconds: Annotated[float, Field(alias="BLSYNC_PUSH_SETTLE_SECONDS", ge=0)] = 900
     push_max_reject_rate: Annotated[
@@ -127,6 +137,15 @@ class Settings(BaseSettings):
     ] = None
     push_reference_token: Annotated[bool, Field(alias="BLSYNC_PUSH_REFERENCE_TOKEN")] = True
     push_policies: Annotated[Path | None, Field(alias="BLSYNC_PUSH_POLICIES")] = None
+    publish_to_given: Annotated[Path | None, Field(alias="BLSYNC_PUBLISH_TO")] = None
+    publish_mode: Annotated[int, Field(alias="BLSYNC_PUBLISH_MODE")] = 0o600
+    """Permission bits of what is published."""
+
+    def model_post_init(self, _: Any) -> None:
+        """Keep the secrets out of all that is said."""
+        _register(self.api_key, self.client_secret, self.refresh_token)
+        if self.ledger_url_given:
+            _register_passwords(self.ledger_url_given.get_secret_value())
 
     @field_validator("base_url")
     @classmethod
@@ -154,7 +173,34 @@ class Settings(BaseSettings):
             ) from None
         return value
 
-    @field_validator("data", "seeds", "companies_file", "push_policies")
+    @field_validator("publish_mode", mode="before")
+    @classmethod
+    def _known_mode(cls, value: object) -> object:
+        modes = {"600": 0o600, "640": 0o640}
+        bits = modes.get(str(value).strip().removeprefix("0o").lstrip("0"))
+        if bits is None and value not in modes.values():
+            raise ValueError(
+                f"{value!r} must be 0600 (this user alone reads what is published) or 0640 (the "
+                "folder's group does too)"
+            )
+        return value if bits is None else bits
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.publish_to != self.data and self.publish_to.is_relative_to(self.data):
+            raise ValueError(
+                f"BLSYNC_PUBLISH_TO {self.publish_to} lies inside BLSYNC_DATA, which is closed to "
+                "others and holds files of blsync's own; name a folder outside it"
+            )
+        if self.publish_mode != 0o600 and self.publish_to == self.data:
+            raise ValueError(
+                "BLSYNC_PUBLISH_MODE lets a group read what is published, but it is published in "
+                f"{self.data}, which is closed to everybody else; set BLSYNC_PUBLISH_TO to a "
+                "folder outside it"
+            )
+        return self
+
+    @field_validator("data", "seeds", "companies_file", "push_policies", "publish_to_given")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().absolute() if value else None
@@ -170,6 +216,11 @@ class Settings(BaseSettings):
         if self.ledger_url_given:
             return self.ledger_url_given.get_secret_value()
         return f"sqlite:///{self.data / 'ledger.db'}"
+
+    @property
+    def publish_to(self) -> Path:
+        """The folder of what analysts read: the marts' file and the report."""
+        return self.publish_to_given or self.data
 
     def companies(self) -> list[Company]:
         """All companies, with the credentials found for each. Raises ConfigError.
@@ -227,14 +278,21 @@ def load() -> Settings:
     path = env_file()
     _check_env_file(path)
     try:
-        return Settings(_env_file=path, _env_file_encoding=_ENCODING)
+        settings = Settings(_env_file=path, _env_file_encoding=_ENCODING)
     except ValidationError as error:
         raise ConfigError(_explain(error)) from None
+    if settings.publish_to_given:
+        permissions.check_published_folder(settings.publish_to)
+    return settings
 
 
 def env_file() -> Path:
     """Return the file that holds settings beside the environment; it need not exist."""
     return Path(os.environ.get("BLSYNC_ENV_FILE") or ROOT / ".env")
+
+
+def _is_env_file_named() -> bool:
+    return bool(os.environ.get("BLSYNC_ENV_FILE"))
 
 
 def paths_in_environment(settings: Settings) -> dict[str, str]:
@@ -245,8 +303,32 @@ def paths_in_environment(settings: Settings) -> dict[str, str]:
         "BLSYNC_DATA": settings.data,
         "BLSYNC_SEEDS": settings.seeds,
         "BLSYNC_PUSH_POLICIES": settings.push_policies,
+        "BLSYNC_PUBLISH_TO": settings.publish_to_given,
     }
     return {name: str(path.absolute()) for name, path in paths.items() if path}
+
+
+_FOR_ANY_PROGRAM = (
+    *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP"),
+    *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV", "TERM", "NO_COLOR"),
+)
+_FOR_PYTHON_AND_DBT = ("LC_", "PYTHON", "DBT_")
+"""Beginnings of names."""
+
+
+def environment_for_a_child(more: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for a program that needs no credentials: dbt, the local sandbox.
+
+    It holds what any program needs and `more`, and nothing else of this process's environment: it
+    may hold credentials under names that only the file of companies knows, or other programs'.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _FOR_ANY_PROGRAM or name.startswith(_FOR_PYTHON_AND_DBT)
+        if not redaction.holds_secret(value)
+    }
+    return kept | dict(more)
 
 
 def require_credentials(company: Company) -> None:
@@ -264,7 +346,25 @@ def require_credentials(company: Company) -> None:
         )
 
 
+def _register(*secrets: SecretStr | None) -> None:
+    for secret in secrets:
+        if secret:
+            redaction.register(secret.get_secret_value())
+
+
+def _register_passwords(url: str) -> None:
+    """Register the password in a database's URL, as it is written there and as it is meant."""
+    found = re.findall(r"^[\w+]+://[^:/]*:(.*)@|[?&](?:ssl)?password=([^&]*)", url)
+    for written in (text for pair in found for text in pair if text):
+        redaction.register(written)
+        redaction.register(unquote_plus(written))
+        redaction.register(unquote(written))
+
+
 def _check_env_file(path: Path) -> None:
+    permissions.refuse_writable(path, "BLSYNC_ENV_FILE" if _is_env_file_named() else ".env")
+    if warning := permissions.readable_by_others(path):
+        permissions.warn_once(warning)
     try:
         text = path.read_text(encoding=_ENCODING)
     except FileNotFoundError:
@@ -376,6 +476,7 @@ class _CompanyTable(BaseModel, extra="forbid"):
 
 
 def _companies_of(path: Path, settings: Settings) -> list[Company]:
+    permissions.refuse_writable(path, "BLSYNC_COMPANIES")
     try:
         tables: Mapping[str, Any] = tomllib.loads(path.read_text(encoding=_ENCODING))["companies"]
         if not tables:
@@ -389,6 +490,8 @@ def _companies_of(path: Path, settings: Settings) -> list[Company]:
         raise ConfigError(f"BLSYNC_COMPANIES: {path}: {_explain(error)}") from None
     except (ValueError, AttributeError) as error:
         raise ConfigError(f"BLSYNC_COMPANIES: {path}: {error}.") from None
+    except RecursionError:
+        raise ConfigError(f"BLSYNC_COMPANIES: {path} has values nested too deep.") from None
     ids = [table.company_id for table in listed.values()]
     if twice := sorted({company_id for company_id in ids if ids.count(company_id) > 1}):
         raise ConfigError(

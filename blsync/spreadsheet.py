@@ -22,6 +22,7 @@ from openpyxl.xml.constants import SHEET_MAIN_NS
 from openpyxl.xml.functions import iterparse
 
 from blsync.errors import ConfigError, InputFileError
+from blsync.intake import MOST_CELLS, Intake, check_size, too_large
 
 MOST_ROWS = 1_048_576
 """Rows that a worksheet has room for, the header among them."""
@@ -29,6 +30,22 @@ MOST_TEXT = 32_767
 """Characters that a cell has room for."""
 DIGITS = 15
 """Significant digits that a spreadsheet keeps of a number, and shows at most."""
+MOST_INFLATED = 128 * 2**20
+"""Bytes of all parts of a workbook, inflated."""
+MOST_MARKS = 4_000_000
+"""Elements and attributes of the cells or texts of a workbook: some seven for each cell."""
+MOST_OTHER_MARKS = 300_000
+"""Those of any other part, and of what a worksheet has beside its cells: each is read to an object
+of a kilobyte or so."""
+MOST_WIDTH = 20_000_000
+"""Places of all rows up to their last cell: one cell far to the right is as wide as all before."""
+_PIECE = 2**20
+_LARGE = re.compile(r"xl/worksheets/[^/]+\.xml|xl/[sS]haredStrings\.xml")
+"""Parts that hold the cells."""
+_OF_CELLS = re.compile(rb"</?(?:\w+:)?(?:row|c|v|f|is|si|t|r|rPr|b|i|sz|color|rFont|family)[ />\s]")
+_FAR_OUT = re.compile(rb"""\sr\s*=\s*["']\s*(?:[A-Za-z]{4}|[A-Za-z]{0,3}\d{8})""")
+"""Names a cell or row beyond all that a worksheet has."""
+_AS_CSV = "save the sheet as csv, in several files where it is long"
 _COMPOUND_FILE = b"\xd0\xcf\x11\xe0"
 """Begins files of the old kind, and new ones that are locked by a password."""
 _LOCKED = "EncryptedPackage".encode("utf-16-le")
@@ -77,11 +94,13 @@ def read_worksheet(path: Path) -> Worksheet:
     Raises InputFileError, in one line, where the file is no workbook that can be read, or holds
     formulas without their values; OSError as it comes.
     """
+    check_size(path)
     with path.open("rb") as file:
         start = file.read(8)
         if start.startswith(_COMPOUND_FILE):
             raise InputFileError(_why_compound(path.name, start + file.read()))
     try:
+        _check_parts(path)
         with warnings.catch_warnings(action="ignore"):  # about what only looks suffer from
             return _read(path)
     except (InputFileError, OSError):
@@ -109,23 +128,92 @@ def _read(path: Path) -> Worksheet:
         for each in shown:
             each.reset_dimensions()  # what a file says of its size is not always so
         _check_formulas(path, sheet)
-        rows = []
-        for number, cells in enumerate(sheet.iter_rows(), start=1):
-            values = [None if cell.value is None else _value(cell) for cell in cells]
-            if any(value not in (None, "") for value in values):
+        intake, rows = Intake(path), []
+        for number, cells in _rows(path, sheet):
+            values = [None if cell.value is None else _value(path, cell) for cell in cells]
+            while values and values[-1] in (None, ""):
+                values.pop()
+            if values:
+                text = sum(len(value) for value in values if isinstance(value, str))
+                intake.take(rows=1, cells=len(values), text=text)
                 rows.append((number, values))
-        return Worksheet(sheet.title, rows, [each.title for each in others if _holds_any(each)])
+        others = [each.title for each in others if _holds_any(path, each)]
+        return Worksheet(sheet.title, rows, others)
     finally:
         book.close()
 
 
-def _holds_any(sheet: Any) -> bool:
-    return any(value is not None for row in sheet.iter_rows(values_only=True) for value in row)
+def _check_parts(path: Path) -> None:
+    """Raise InputFileError where reading a workbook would take more memory than it is worth.
+
+    What the archive says of a part's size holds: no more than that is ever inflated.
+    """
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+        if sum(part.file_size for part in parts) > MOST_INFLATED:
+            raise too_large(
+                path, f"more than {MOST_INFLATED >> 20} MiB once it is inflated", _AS_CSV
+            )
+        for part in parts:
+            _check_part(path, archive, part)
 
 
-def _value(cell: Any) -> Any:
+def _check_part(path: Path, archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> None:
+    is_large = bool(_LARGE.fullmatch(part.filename))
+    marks = others = texts = 0
+    with archive.open(part) as source:
+        rest = b""
+        while piece := source.read(_PIECE):
+            text = rest + piece
+            # Its length keeps any name whole in one of two pieces, and counts little twice.
+            rest = text[-64:]
+            found = piece.count(b"<") + piece.count(b"=")
+            marks += found
+            # A part may be UTF-16, which Office reads as well.
+            if b"<!DOCTYPE" in text.replace(b"\0", b""):
+                raise InputFileError(
+                    f"{path.name} defines texts of its own ({part.filename}), which no spreadsheet "
+                    "program does; save it again from one."
+                )
+            if is_large:
+                texts += piece.count(b"<si")
+                others += piece.count(b"<") - len(_OF_CELLS.findall(piece))
+                if _FAR_OUT.search(text):
+                    raise InputFileError(
+                        f"{path.name} has a cell beyond the last row or column that a worksheet "
+                        "has; save it again from a spreadsheet program."
+                    )
+            else:
+                others = marks
+            if marks > MOST_MARKS or others > MOST_OTHER_MARKS or texts > MOST_CELLS:
+                what = f"more than can be read in the part {part.filename}"
+                raise too_large(path, what, _AS_CSV)
+
+
+def _rows(path: Path, sheet: Any) -> Iterator[tuple[int, Any]]:
+    """Yield a worksheet's rows with their numbers."""
+    width = 0
+    for number, cells in enumerate(sheet.iter_rows(), start=1):
+        width += len(cells)
+        if number > MOST_ROWS or width > MOST_WIDTH:
+            what = f"cells far below or to the right of the others (row {number:,})"
+            raise too_large(
+                path, what, "delete the rows or columns beyond the table, or save it as csv"
+            )
+        yield number, cells
+
+
+def _holds_any(path: Path, sheet: Any) -> bool:
+    return any(cell.value is not None for _, cells in _rows(path, sheet) for cell in cells)
+
+
+def _value(path: Path, cell: Any) -> Any:
     value = cell.value
     if isinstance(value, str):
+        if len(value) > MOST_TEXT:
+            raise too_large(
+                path, f"a cell of more than {MOST_TEXT:,} characters (cell {cell.coordinate})"
+            )
         return value.strip()
     if isinstance(value, bool):
         return value
@@ -158,7 +246,7 @@ def _check_formulas(path: Path, sheet: Any) -> None:
     """
     with zipfile.ZipFile(path) as archive:
         part = sheet._worksheet_path
-        if not re.search(rb"<(?:\w+:)?f[ >/]", archive.read(part)):
+        if not _mentions_formulas(archive, part):
             return
         with archive.open(part) as source:
             for _, element in iterparse(source):
@@ -172,6 +260,16 @@ def _check_formulas(path: Path, sheet: Any) -> None:
                         )
                 elif element.tag == f"{_TAG}row":
                     element.clear()
+
+
+def _mentions_formulas(archive: zipfile.ZipFile, part: str) -> bool:
+    rest = b""
+    with archive.open(part) as source:
+        while piece := source.read(_PIECE):
+            if re.search(rb"<(?:\w+:)?f[ >/]", rest + piece):
+                return True
+            rest = piece[-64:]
+    return False
 
 
 def write_table(

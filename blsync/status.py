@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from blsync import differences, marts
+from blsync import binding, differences, marts
 from blsync.entities import ENTITIES
 from blsync.lake import Lake
 from blsync.ledger import Ledger, loads
@@ -16,16 +16,17 @@ from blsync.settings import Company, Settings
 
 def report(settings: Settings) -> dict[str, Any]:
     """Return {companies: {NAME: {entities: {NAME: {covered_until, rows, …}}, quota_left,
-    reconciliation, accepted_exceptions}}, published_at}; instants are ISO 8601 in UTC.
+    reconciliation, accepted_exceptions}}, published_at, problem}; instants are ISO 8601 in UTC.
 
     `accepted_exceptions` are those of the published marts that accepted_exceptions.csv names;
     `reconciliation` is what `differences.summary` says, None where nothing is published.
 
+    `problem` says what of folder, ledger and settings does not fit together, None where all does.
     `rows` are versions landed, delete rows not among them; `drift` is BigLedger's total less the
     records held when they were last compared, None where they never were.
     """
     Lake(settings.data)
-    ledger = Ledger(settings.ledger_url)
+    ledger, problem = binding.inspect(settings)
     try:
         compared = differences.summary(settings)
         accepted = marts.accepted_exceptions(settings)
@@ -41,7 +42,8 @@ def report(settings: Settings) -> dict[str, Any]:
         ledger.close()
     published = marts.published_file(settings)
     at = datetime.fromtimestamp(published.stat().st_mtime, UTC) if published.exists() else None
-    return {"companies": companies, "published_at": at.isoformat() if at else None}
+    told_at = at.isoformat() if at else None
+    return {"companies": companies, "published_at": told_at, "problem": problem}
 
 
 def _company(settings: Settings, ledger: Ledger, company: Company) -> dict[str, Any]:

@@ -94,6 +94,30 @@ def failure(status: int, code: str, **more: Any) -> Reply:
     return Reply(json.dumps({"success": False, "error": error}).encode(), status)
 
 
+SPY = """
+import json, os, pathlib, sys
+
+argv = sys.orig_argv
+if any(word in argv or pathlib.Path(argv[1] if argv[1:] else "").name == word for word in WORDS):
+    about = {"argv": argv, "environ": dict(os.environ)}
+    pathlib.Path(__file__).with_name(f"{os.getpid()}.json").write_text(json.dumps(about))
+"""
+
+
+def spy_on_children(folder: Path, *words: str) -> dict[str, str]:
+    """Return variables by which each Python process whose command has one of the words leaves its
+    environment in the folder; `spied` reads them.
+    """
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(f"WORDS = {words!r}\n{SPY}")
+    return {"PYTHONPATH": str(folder)}
+
+
+def spied(folder: Path) -> list[dict[str, str]]:
+    """Return the environments that were left in a spy's folder."""
+    return [json.loads(path.read_text())["environ"] for path in folder.glob("*.json")]
+
+
 @contextmanager
 def serving(answer: Callable[[Asked], Reply]) -> Iterator[TinyServer]:
     """Serve `answer` on a free loopback port."""
@@ -108,7 +132,10 @@ def serving(answer: Callable[[Asked], Reply]) -> Iterator[TinyServer]:
             asked = Asked(url.path.removeprefix("/v1"), params, headers)
             tiny.asked.append(asked)
             reply = answer(asked)
-            self.send_response(reply.status)
+            if "Date" in reply.headers:
+                self.send_response_only(reply.status)  # without a date of its own
+            else:
+                self.send_response(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(reply.body)))

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -23,6 +23,8 @@ from zoneinfo import ZoneInfo
 import httpx
 import pyarrow.dataset
 import pytest
+from conftest import Asked, Reply, Server, failure, serving
+from test_redaction import ENCODERS, leaks
 
 from blsync.entities import ENTITIES
 from blsync.sandbox import Handle, Options, running
@@ -33,6 +35,8 @@ KEY = "blg_test_sk_backfills_0123456789"
 COMPANIES = {"yearly": 250, "whole": 60, "closed": 60}
 """Each company and how many invoices it has."""
 WEEKLY = ("whole", "closed")
+ECHO = "echo"
+"""A company whose server repeats the key it is sent."""
 PAGE = 100
 LOG = "ui.log"
 HASTE = """
@@ -186,7 +190,7 @@ def _await(is_so: Callable[[], bool], what: str, seconds: float) -> None:
 
 
 def _environment(
-    tmp_path: Path, data: Path, books: dict[str, Handle], start: date
+    tmp_path: Path, data: Path, books: Mapping[str, Server], start: date
 ) -> dict[str, str]:
     file = tmp_path / "companies.toml"
     file.write_text(
@@ -210,6 +214,12 @@ def _environment(
         "DAGSTER_HOME": "",
         "BACKFILL_KEY": KEY,
     }
+
+
+def _repeating(asked: Asked) -> Reply:
+    key = asked.headers["authorization"].removeprefix("Bearer ")
+    said = " ; ".join(encode(key) for encode in ENCODERS.values())
+    return failure(422, "BAD", message=said, details=[{"field": key, "message": said, "code": key}])
 
 
 def _sandbox(name: str, invoices: int) -> Options:
@@ -257,11 +267,13 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         start = datetime.now(ZONE).date() - timedelta(days=YEAR - 1)
         days = [str(start + timedelta(days=n)) for n in range(YEAR)]
         week = days[-WEEK:]
-        environment = _environment(tmp_path, data, books, start)
+        echo = stack.enter_context(serving(_repeating))
+        environment = _environment(tmp_path, data, {**books, ECHO: echo}, start)
         dagster = stack.enter_context(dagster_ui(environment, data))
         first = {
             "year": dagster.launch(["invoices"], {"yearly": days}),
             "week": dagster.launch(list(ENTITIES), dict.fromkeys(WEEKLY, week)),
+            ECHO: dagster.launch(["invoices"], {ECHO: week[-1:]}),
         }
         ended = _await_end(dagster, first)
         requests = {
@@ -379,10 +391,20 @@ def test_no_key_is_in_what_dagster_shows_or_keeps(story: Story) -> None:
     assert not any(KEY.encode() in content for content in kept)
 
 
+def test_no_key_that_a_server_repeats_is_in_what_dagster_shows_or_keeps(story: Story) -> None:
+    (run,) = story.backfills[ECHO]["runs"]
+    assert run["status"] == "FAILURE"
+    shown = str(story.dagster.events(run["id"]))
+    assert "[secret]" in shown
+    files = [path for path in story.data.rglob("*") if path.is_file()]
+    for content in (shown.encode(), *(path.read_bytes() for path in files)):
+        assert leaks(content, {"key": KEY}) == []
+
+
 def test_the_schedule_sees_what_the_backfills_have_done(story: Story) -> None:
     """A dry run of the next tick: one run a company, from the first day that an asset lacks."""
     tick = story.dagster.ask(NIGHT, at=time.time())
     requests = tick["evaluationResult"]["runRequests"]
-    assert len(requests) == len(COMPANIES)
+    assert len(requests) == len([*COMPANIES, ECHO])
     starts = {start for start, _ in _ranges({"runs": requests})}
-    assert starts == {f"{name}|{story.days[0]}" for name in COMPANIES}
+    assert starts == {f"{name}|{story.days[0]}" for name in [*COMPANIES, ECHO]}

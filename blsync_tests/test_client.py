@@ -12,7 +12,7 @@ import pytest
 from conftest import Asked, Reply, Server, failure, listed
 from pydantic import SecretStr
 
-from blsync.client import EMPTY_PAGES, REFUSALS, TRIES, Client
+from blsync.client import REFUSALS, STALE_PAGES, TRIES, Client
 from blsync.errors import (
     ApiError,
     ConfigError,
@@ -264,9 +264,9 @@ def test_a_list_that_breaks_its_own_paging_is_the_servers_fault(use, tiny_server
 def test_endless_empty_pages_are_the_servers_fault(use, tiny_server):
     numbers = iter(range(10_000))
     server = tiny_server(lambda _: listed([], str(next(numbers))))
-    with pytest.raises(ServerFault, match="empty pages"):
+    with pytest.raises(ServerFault, match="20 pages in a row brought nothing new"):
         use(server, all_pages)
-    assert len(server.asked) == EMPTY_PAGES
+    assert len(server.asked) == STALE_PAGES
 
 
 def test_a_refused_cursor_is_told_from_a_bad_request(use, tiny_server):

@@ -7,13 +7,17 @@ import os
 import subprocess
 import sys
 
+from conftest import spied, spy_on_children
+
 from blsync.marts import CHECKS
 
 
 def test_the_demo_ties_out_before_and_after_a_night_and_pushes_a_change(tmp_path):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("BIGLEDGER_", "BLSYNC_"))}
     # A real company's settings must not reach the demo, nor the demo its data.
-    env |= {"BLSYNC_DATA": str(tmp_path), "BIGLEDGER_API_KEY": "blg_live_sk_real"}
+    data = tmp_path / "data"
+    env |= {"BLSYNC_DATA": str(data), "BIGLEDGER_API_KEY": "blg_live_sk_real"}
+    env |= spy_on_children(tmp_path / "spy", "sandbox", "dbt")
     done = subprocess.run(
         [sys.executable, "-m", "blsync.cli", "demo", "--json"],
         env=env,
@@ -31,5 +35,8 @@ def test_the_demo_ties_out_before_and_after_a_night_and_pushes_a_change(tmp_path
     assert report["tie_out"] == report["syncs"][-1]["tie_out"]
     assert report["push"]["counts"]["reject"] == 2
     assert report["push"]["outcomes"]["verified"] == 10
-    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+    assert [path.name for path in data.iterdir()] == ["demo"]
+    children = spied(tmp_path / "spy")
+    assert len(children) >= 3
+    assert "blg_" not in str(children)
     assert "blg_live_sk_real" not in done.stdout + done.stderr

@@ -1,8 +1,8 @@
 """What was done: loads and their coverage, the quota, plans and every attempt to apply them.
 
-One database for all processes: a SQLite file, or PostgreSQL where several machines share it. Every
-transaction takes SQLite's write lock when it begins, so that a decision made on what was read still
-holds when it is written; on PostgreSQL whoever decides locks the rows that it decides on.
+One database for all processes on one data folder: a SQLite file, or PostgreSQL. Every transaction
+takes SQLite's write lock when it begins, so that a decision made on what was read still holds when
+it is written; on PostgreSQL whoever decides locks the rows that it decides on.
 """
 
 from __future__ import annotations
@@ -21,10 +21,16 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from blsync.errors import ConfigError, StorageError
 from blsync.ledger.versions import bring_up_to_date
+from blsync.permissions import close
 
 LONGEST_WAIT = 60
 """Seconds for which a transaction waits for another's lock, and for which one may lie idle before
 PostgreSQL ends it: a machine that lost its power holds a key no longer."""
+
+
+EXACT = "blsync_exact"
+"""Execution option of the ledger's engine: what it is given is written as it is."""
+_OWN = {EXACT: True}
 
 
 class Ledger:
@@ -37,6 +43,8 @@ class Ledger:
         where a newer version of the program has made it.
         """
         self._url = _address(url)
+        self.lake_id: str | None = None
+        """The lake that it belongs to, where `blsync.binding` has opened it."""
         try:
             self._engine = _engine(self._url)
             self._durable = self._engine.execution_options(durable=True)
@@ -63,6 +71,11 @@ class Ledger:
                 yield connection
         except (DBAPIError, sqlite3.Error) as error:
             raise StorageError(_explain(self._url, error)) from None
+
+    @property
+    def address(self) -> str:
+        """Where it is, for messages: without its password."""
+        return self._url.set(query={}).render_as_string(hide_password=True)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -93,7 +106,7 @@ def _engine(url: URL) -> Engine:
 
 
 def _postgresql(url: URL) -> Engine:
-    engine = create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, pool_pre_ping=True, execution_options=_OWN)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:
@@ -107,8 +120,10 @@ def _postgresql(url: URL) -> Engine:
 
 def _sqlite(url: URL) -> Engine:
     if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": LONGEST_WAIT})
+        Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for suffix in ("", "-wal", "-shm", ".lock"):  # of an earlier version, perhaps
+            close(Path(f"{url.database}{suffix}"))
+    engine = create_engine(url, connect_args={"timeout": LONGEST_WAIT}, execution_options=_OWN)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, record: ConnectionPoolEntry) -> None:

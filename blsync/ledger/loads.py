@@ -214,6 +214,18 @@ def restart(ledger: Ledger, load_id: str) -> None:
         db.execute(delete(walks).where(walks.c.load_id == load_id))
 
 
+def uncover(ledger: Ledger, load_ids: Iterable[str]) -> None:
+    """Have landed windows count as not covered; what landed stays. One without a beginning keeps
+    what it covers: before it nothing was held that could have been hidden.
+    """
+    with ledger.begin() as db:
+        db.execute(
+            update(loads)
+            .where(loads.c.load_id.in_(load_ids), loads.c.window_start.is_not(None))
+            .values(window_end=loads.c.window_start)
+        )
+
+
 def forget(ledger: Ledger, load_id: str) -> None:
     """Forget a load whose data is not in the lake: its window is not covered."""
     restart(ledger, load_id)

@@ -10,12 +10,13 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from blsync.ledger import Ledger
 from blsync.ledger.tables import attempts, operations, plans
+from blsync.redaction import redact_all
 
 SENDS = ("create", "update")
 """Actions that send something; the others only tell why nothing is sent."""
@@ -344,7 +345,7 @@ def history(ledger: Ledger) -> list[dict[str, Any]]:
 
 def _logged(row: dict[str, Any]) -> dict[str, Any]:
     sent, number = row.pop("attempts"), row.pop("number")
-    error = json.loads(row["error"]) if row["error"] and number >= sent else None
+    error = _error_of(row) if number >= sent else None
     row["attempt_no"] = number if sent else 0
     row["error"] = None
     if error:
@@ -499,4 +500,9 @@ def _columns(operation: Operation) -> dict[str, Any]:
 
 def _operation(row: Any) -> Operation:
     values = {name: row[name] for name in Operation.__annotations__}
-    return Operation(**{**values, "error": json.loads(row["error"]) if row["error"] else None})
+    return Operation(**{**values, "error": _error_of(row)})
+
+
+def _error_of(row: Any) -> Problem | None:
+    """Return an operation's error; one that an earlier version kept may hold secrets."""
+    return cast("Problem", redact_all(json.loads(row["error"]))) if row["error"] else None

@@ -43,7 +43,7 @@ class Instant(TypeDecorator[datetime]):
 
 metadata = MetaData()
 
-VERSION = 3
+VERSION = 4
 """The ledger's own version, kept in `meta`: raised with every release that changes the tables, so
 that an earlier program leaves the ledger alone. One without `meta` is of version 1."""
 
@@ -51,6 +51,21 @@ meta = Table(
     "meta",
     metadata,
     Column("version", Integer, primary_key=True, autoincrement=False),
+)
+
+lakes = Table(
+    "lakes",
+    metadata,
+    Column("place", Integer, primary_key=True, autoincrement=False),  # 1: there is one row alone
+    Column("lake_id", String(64), nullable=False),  # the data folder that the ledger belongs to
+)
+
+companies = Table(
+    "companies",
+    metadata,
+    Column("company_id", String(128), primary_key=True),
+    Column("name", String(128), nullable=False),  # in the settings
+    Column("base_url", Text, nullable=False),  # the server that its records come from
 )
 
 loads = Table(

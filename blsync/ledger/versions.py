@@ -15,13 +15,18 @@ _LOCK = 0x626C73796E63
 """PostgreSQL's advisory lock for whoever changes the tables; any number, the same for all."""
 
 
+def hold(db: Connection) -> None:
+    """Let one transaction at a time decide what the ledger is and belongs to, until it ends."""
+    if db.dialect.name == "postgresql":  # on SQLite every transaction is alone
+        db.execute(text(f"select pg_advisory_xact_lock({_LOCK})"))
+
+
 def bring_up_to_date(db: Connection) -> None:
     """Make the tables, columns and indexes that are missing. What there is stays as it is.
 
     Raises StorageError where a newer version of the program has made the ledger.
     """
-    if db.dialect.name == "postgresql":
-        db.execute(text(f"select pg_advisory_xact_lock({_LOCK})"))
+    hold(db)
     version = _version(db)
     if version > VERSION:
         raise StorageError(

@@ -14,9 +14,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
+from blsync.binding import open_ledger
 from blsync.client import Client
 from blsync.entity import Entity
-from blsync.errors import BlsyncError, PartlyFailed, QuotaSpent, TooManyRejected, Unauthorized
+from blsync.errors import (
+    BlsyncError,
+    DeletesHeldBack,
+    PartlyFailed,
+    TooManyRejected,
+    Unauthorized,
+)
 from blsync.lake import Lake, alone, storage
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import CHANGE, DRIFT, Load, Outcome
@@ -51,17 +58,20 @@ def pull(
     window: Window = UP_TO_NOW,
     *,
     again: bool = False,
+    allow: bool = False,
     wait: bool = True,
     progress: Progress = lambda *_: None,
     say: Callable[[str], None] = lambda _: None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> dict[str, Result]:
     """Pull the entities side by side; each lands on its own, and its error is in its result.
 
-    Pulls what `window` has that is not covered yet, or all of it where `again`. With `wait` off,
+    Pulls what `window` has that is not covered yet, or all of it where `again`. More deletes than
+    BLSYNC_DELETE_SHARE land only with `allow` (DeletesHeldBack in the results). With `wait` off,
     an hour that is used up ends it (QuotaSpent in the results). Raises ConfigError or Unauthorized
     where nothing can be read at all, StorageError where nothing can be kept.
     """
-    with _opened(settings, company, wait, progress, say) as pulling:
+    with _opened(settings, company, wait, progress, say, sleep, allow) as pulling:
         return asyncio.run(_pull_all(pulling, list(entities), window, again))
 
 
@@ -76,6 +86,8 @@ class _Pulling:
     wait: bool
     progress: Progress
     say: Callable[[str], None]
+    sleep: Callable[[float], Awaitable[None]]
+    allow: bool
     open_walks: OpenWalks = field(default_factory=OpenWalks)
 
     @asynccontextmanager
@@ -98,6 +110,8 @@ class _Pulling:
                     self.settings,
                     self.progress,
                     self.say,
+                    self.sleep,
+                    self.allow,
                     result,
                 )
             finally:
@@ -112,14 +126,16 @@ def _opened(
     wait: bool,
     progress: Progress,
     say: Callable[[str], None],
+    sleep: Callable[[float], Awaitable[None]],
+    allow: bool,
 ) -> Iterator[_Pulling]:
     require_credentials(company)
     lake = Lake(settings.data)
-    ledger = Ledger(settings.ledger_url)
+    ledger = open_ledger(settings)
     # The collector would look through all that was ever imported, for every few pages once.
     gc.freeze()
     try:
-        yield _Pulling(settings, company, ledger, lake, wait, progress, say)
+        yield _Pulling(settings, company, ledger, lake, wait, progress, say, sleep, allow)
     finally:
         gc.unfreeze()  # or libraries complain at exit of what they cannot take down
         ledger.close()
@@ -156,8 +172,10 @@ def reread(
     first: date,
     last: date,
     *,
+    allow: bool = False,
     wait: bool = True,
     say: Callable[[str], None] = lambda _: None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Result:
     """Read the records of these business dates again, both included; what differs from ours lands.
 
@@ -175,7 +193,7 @@ def reread(
             await _finish(work, load, partial(drift.read_dates, first=first, last=last))
         return result
 
-    with _opened(settings, company, wait, _unseen, say) as pulling:
+    with _opened(settings, company, wait, _unseen, say, sleep, allow) as pulling:
         return asyncio.run(read(pulling))
 
 
@@ -235,6 +253,9 @@ async def _finish_left_open(work: Work) -> bool:
         return False
     try:
         await _finish(work, load)
+    except DeletesHeldBack as error:  # what was killed then is looked at anew
+        work.say(f"{work.entity.name}: {error} Looking anew.")
+        return False
     except TooManyRejected as error:  # the second time: what was read then may be mended by now
         work.say(f"{error} Reading them anew.")
         loads.forget(work.ledger, load.load_id)
@@ -249,30 +270,59 @@ async def _finish(work: Work, load: Load, find: Find | None = None) -> None:
 
     `find` brings what a load of the kind drift is about, where that is no comparison of all ids.
     """
-    path = work.lake.file_of(work.entity, load.company_id, load.load_id)
-    if path.exists():  # killed between the lake and the ledger
-        outcome = outcome_of(work.lake.facts_of(path))
-    else:
-        spooled = loads.pages_of(work.ledger, load.load_id)
-        if not all(work.lake.is_spooled(load.load_id, p.feed, p.number) for p in spooled):
-            loads.restart(work.ledger, load.load_id)  # somebody emptied the spool
-        try:
-            if load.kind == CHANGE:
-                outcome = await land(work, load, partial(_read_changes, work, load))
-            else:
-                if find is None:
-                    drift.forget_counts(work, load)
-                outcome = await land(work, load, partial(_look, work, load, find or drift.find))
-        finally:
-            with work.ledger.begin() as db:
-                loads.add_cost(db, load.load_id, work.uncounted())
+    try:
+        outcome = await _outcome(work, load, find)
+    except DeletesHeldBack:
+        loads.forget(work.ledger, load.load_id)
+        work.lake.drop_spool(load.load_id)
+        work.uncover()
+        drift.forget_look(work)
+        raise
     loads.commit(work.ledger, load, outcome, datetime.now(UTC))
     work.lake.drop_spool(load.load_id)
     _add(work.result, outcome)
     if load.kind == CHANGE:
+        work.covered.append(load.load_id)
         work.result.window = (load.window_start, outcome.window_end)
     elif find is None:
         drift.settle(work, outcome)
+
+
+async def _outcome(work: Work, load: Load, find: Find | None) -> Outcome:
+    """Bring a load into the lake, if it is not there yet; return what it came to."""
+    path = work.lake.file_of(work.entity, load.company_id, load.load_id)
+    if path.exists():  # killed between the lake and the ledger
+        return outcome_of(work.lake.facts_of(path))
+    spooled = loads.pages_of(work.ledger, load.load_id)
+    if not all(work.lake.is_spooled(load.load_id, p.feed, p.number) for p in spooled):
+        loads.restart(work.ledger, load.load_id)  # somebody emptied the spool
+    try:
+        if load.kind == CHANGE:
+            return await _land_changes(work, load)
+        if find is None:
+            drift.forget_counts(work, load)
+        return await land(work, load, partial(_look, work, load, find or drift.find))
+    finally:
+        with work.ledger.begin() as db:
+            loads.add_cost(db, load.load_id, work.uncounted())
+
+
+class _Emptied(Exception):
+    """The lists say that they hold nothing, while records are held."""
+
+
+async def _land_changes(work: Work, load: Load) -> Outcome:
+    """Land a window; where the lists say that they are empty and were not, at the second look."""
+    read = partial(_read_changes, work, load)
+    try:
+        return await land(work, load, read)
+    except _Emptied:
+        # First forgotten: killed in the pause, the next run believes nothing of it either.
+        loads.restart(work.ledger, load.load_id)
+        work.has_looked_again = True
+    work.totals.clear()
+    await drift.pause(work)
+    return await land(work, load, read)
 
 
 async def _look(work: Work, load: Load, find: Find) -> tuple[datetime, Gone]:
@@ -288,6 +338,8 @@ async def _read_changes(work: Work, load: Load) -> tuple[datetime, Gone]:
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome
+    if not work.has_looked_again and await drift.is_emptied(work):
+        raise _Emptied
     names = {feed.name for feed in feeds}
     walks = loads.walks_of(work.ledger, load.load_id)
     as_of = [walk.as_of for walk in walks if feed_of(walk) in names]
@@ -305,11 +357,14 @@ def _add(result: Result, outcome: Outcome) -> None:
 def raise_failures(results: Mapping[str, Result]) -> None:
     """Raise one error that names the entities that failed, if any did.
 
-    It is PartlyFailed (exit 3) where others landed, or where only the quota stands in the way.
+    It is PartlyFailed (exit 3) where others landed, or where only the quota, or the bound on
+    deletes, stands in the way.
     """
     failed = {name: result.error for name, result in results.items() if result.error}
     if not failed:
         return
-    is_part = len(failed) < len(results) or all(isinstance(e, QuotaSpent) for e in failed.values())
+    is_part = len(failed) < len(results) or all(
+        isinstance(e, PartlyFailed) for e in failed.values()
+    )
     message = " ".join(f"{name} failed: {error}" for name, error in failed.items())
     raise (PartlyFailed if is_part else BlsyncError)(message) from next(iter(failed.values()))

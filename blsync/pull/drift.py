@@ -8,6 +8,7 @@ never saw lands.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from blsync.errors import ApiError
 from blsync.lake import NAMELESS
 from blsync.ledger import loads
 from blsync.ledger.loads import DRIFT, Drift, Load, Outcome
+from blsync.pull import bound
 from blsync.pull.land import Gone
 from blsync.pull.walk import iso, read_aside, spelled_pages, walk_feed
 from blsync.pull.work import Work
@@ -31,7 +33,10 @@ from blsync.settings import Settings
 IDS = "ids of"
 """Under names that begin so, whole lists are spooled."""
 ASKED_AGAIN = "missing, asked again"
+SAMPLE = "missing, a sample"
 EPOCH = datetime.fromtimestamp(0, UTC)
+LOOK_AGAIN = 5.0
+"""Seconds after which a list that says it is empty, and was not, is asked once more."""
 SLACK = timedelta(hours=1)
 """A nightly look comes a little early now and then, and must not wait for the next night."""
 
@@ -51,10 +56,17 @@ async def compare(work: Work) -> Load | None:
     if total is None:
         return None
     held = work.lake.held_count(work.entity, company_id)
+    is_emptied = total == 0 < held and not work.has_looked_again
     has_look = is_due(work.settings, walked_at, now)
-    if total != held and has_look:  # records may have come and gone while pages were read
+    if is_emptied:
+        work.has_looked_again = True
+        await pause(work, held)
+    if is_emptied or (total != held and has_look):  # records come and go while pages are read
         fresh = await _ask_total(work)
+        if is_emptied and fresh:
+            work.uncover()
         total = total if fresh is None else fresh
+    has_look = has_look or _is_new_loss(work.settings, before, total, held)
     work.result.drift = total - held
     found = Drift(now, total, held, walked_at, work.told_by)
     loads.put_drift(work.ledger, company_id, name, found)
@@ -67,6 +79,39 @@ async def compare(work: Work) -> Load | None:
         )
         return None
     return Load(loads.new_id(now), company_id, name, now, now, now, DRIFT)
+
+
+async def is_emptied(work: Work) -> bool:
+    """Tell whether the lists said, all of them, that they hold nothing, while records are held."""
+    if _told(work) != 0:
+        return False
+    held = await asyncio.to_thread(work.lake.held_count, work.entity, work.company.company_id)
+    return held > 0
+
+
+async def pause(work: Work, held: int | None = None) -> None:
+    """Wait before a list that says it is empty is asked once more."""
+    work.say(
+        f"{work.entity.name}: BigLedger lists none, and {held or 'some'} are held; asking once "
+        f"more in {LOOK_AGAIN:g} seconds."
+    )
+    await work.sleep(LOOK_AGAIN)
+
+
+def _is_new_loss(settings: Settings, before: Drift | None, total: int, held: int) -> bool:
+    """Tell whether the list alone says that more is gone than lands by itself, for the first time.
+
+    It is looked at at once: the windows of every sync until then would be in doubt.
+    """
+    was_lost = before and bound.is_above(settings, before.held - before.total, before.held)
+    return bound.is_above(settings, held - total, held) and not was_lost
+
+
+def forget_look(work: Work) -> None:
+    """Have the next sync look at the ids again, however long ago the last look was."""
+    company_id, name = work.company.company_id, work.entity.name
+    if before := loads.drift_of(work.ledger, company_id, name):
+        loads.put_drift(work.ledger, company_id, name, replace(before, walked_at=None))
 
 
 def forget_counts(work: Work, load: Load) -> None:
@@ -114,9 +159,9 @@ async def _gone(work: Work, load: Load, keys: pa.Array) -> Gone:
     if not missing:
         return []
     # A list that was read page by page is no proof: records may have moved meanwhile.
-    first_parts = sorted({key.split(KEY_SEPARATOR)[0] for key in missing})
     try:
-        await read_aside(work, load, ASKED_AGAIN, work.entity.key[0], first_parts)
+        await _check_sample(work, load, missing)
+        await _ask_again(work, load, ASKED_AGAIN, missing)
     except ApiError as error:
         if error.status != 400:
             raise
@@ -125,6 +170,29 @@ async def _gone(work: Work, load: Load, keys: pa.Array) -> Gone:
     request_id = loads.pages_of(work.ledger, load.load_id)[-1].request_id
     gone = _not_in_spool(work, load, pa.array(missing, pa.string())).to_pylist()
     return [(key, request_id) for key in gone]
+
+
+async def _ask_again(work: Work, load: Load, name: str, keys: list[str]) -> None:
+    """Ask for these by id; those that are there come into the spool, under that name."""
+    first_parts = sorted({key.split(KEY_SEPARATOR)[0] for key in keys})
+    await read_aside(work, load, name, work.entity.key[0], first_parts)
+
+
+async def _check_sample(work: Work, load: Load, missing: list[str]) -> None:
+    """Raise DeletesHeldBack where so many are missing that it would not land anyhow, and none of
+    the first page of them is found by id: to ask for each would cost as much as the whole list.
+    """
+    sample = missing[: work.entity.page_limit]
+    if len(sample) == len(missing):
+        return
+    held = await asyncio.to_thread(work.lake.held_count, work.entity, load.company_id)
+    if work.allow or not bound.is_above(work.settings, len(missing), held):
+        return
+    await _ask_again(work, load, SAMPLE, sample)
+    left = _not_in_spool(work, load, pa.array(sample, pa.string()))
+    if len(left) == len(sample):
+        pages = [p for p in loads.pages_of(work.ledger, load.load_id) if p.feed == SAMPLE]
+        bound.check(work, load, len(missing), len(sample), pages[-1].request_id)
 
 
 def settle(work: Work, outcome: Outcome) -> None:

@@ -21,6 +21,7 @@ from blsync.errors import TooManyRejected
 from blsync.lake import Landing
 from blsync.ledger import loads
 from blsync.ledger.loads import CHANGE, Load, Outcome, SpooledPage
+from blsync.pull import bound
 from blsync.pull.walk import read_aside
 from blsync.pull.work import Work
 from blsync.records import UNTYPED, Fingerprints, Received, tombstones, type_records
@@ -42,7 +43,8 @@ async def land(
     """Land what the load has in the spool and is not held yet, and what `read` brings there.
 
     `read` returns up to when the load covers, and what gets a delete row. Raises TooManyRejected
-    where too large a share cannot be typed, and what `read` raises.
+    where too large a share cannot be typed, DeletesHeldBack where too large a share of what is held
+    seems gone, and what `read` raises.
     """
     work.kept = asyncio.Queue()
     for page in loads.pages_of(work.ledger, load.load_id):
@@ -77,6 +79,8 @@ async def _land(work: Work, load: Load, reading: asyncio.Task[tuple[datetime, Go
         async for pages in _arriving(work.kept):
             await loop.run_in_executor(thread, typing.land, pages)
         window_end, gone = await reading
+        if gone:
+            bound.check(work, load, len(gone), len(gone), gone[-1][1])
         fetched = await _fetch_reversed(work, load, typing) if entity.reversal_field else []
         if fetched:  # what was reversed may be of any age
             held.include(await asyncio.to_thread(held_since, None))
@@ -174,6 +178,8 @@ def _facts(work: Work, load: Load, outcome: Outcome) -> dict[str, Any]:
     return {
         "load_id": load.load_id,
         "company_id": load.company_id,
+        "base_url": work.company.base_url,
+        "lake_id": work.ledger.lake_id,
         "entity": load.entity,
         "kind": load.kind,
         "feeds": sorted(feed.name for feed in work.entity.feeds),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -89,6 +89,9 @@ class Work:
     settings: Settings
     progress: Progress
     say: Callable[[str], None]
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    allow: bool = False
+    """Whether deletes above BLSYNC_DELETE_SHARE land this time."""
     result: Result = field(default_factory=Result)
     totals: dict[str, int | None] = field(default_factory=dict)
     """What the server said of all records of a feed, in this run."""
@@ -96,6 +99,10 @@ class Work:
     """The request that told the last of them."""
     ended: set[str] = field(default_factory=set)
     """Walks whose last page was read in this run."""
+    covered: list[str] = field(default_factory=list)
+    """Loads whose windows came to be covered in this run."""
+    has_looked_again: bool = False
+    """Whether a list that said it was empty was asked a second time in this run."""
     kept: asyncio.Queue[SpooledPage | None] = field(default_factory=asyncio.Queue)
     """The pages of the load that is read, as they come into the spool; None is its end."""
     _walks: dict[str, Walk] = field(default_factory=dict)
@@ -121,6 +128,13 @@ class Work:
         totals = loads.own_totals(self._walks.values()).values()
         read = sum(w.records for w in self._walks.values())
         self.progress(self.entity.name, read, sum(totals) if totals else None, self.pace)
+
+    def uncover(self) -> None:
+        """Have the next sync read again what this run covered: what the server said is in doubt.
+
+        A record that was hidden meanwhile may have changed, and would not show that it did.
+        """
+        loads.uncover(self.ledger, self.covered)
 
     def records(self, load: Load, page: SpooledPage) -> list[Received]:
         """Return the records of a page that lies in the spool. Raises StorageError."""

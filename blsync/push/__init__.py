@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from blsync.ledger import Ledger, plans
+from blsync.binding import open_ledger
+from blsync.ledger import plans
 from blsync.push.endpoints import ENDPOINTS, endpoint_named
 from blsync.push.outbox import apply, settle_all
 from blsync.push.planning import MODES, ON_CONFLICT, plan, retry
@@ -35,7 +36,7 @@ def show(settings: Settings, plan_id: str, *, rejects: Path | None = None) -> Pl
     `rejects` is written with the rows that were rejected, at planning or by BigLedger, to be mended
     and planned again. Raises ConfigError for an id that is none, StorageError.
     """
-    ledger = Ledger(settings.ledger_url)
+    ledger = open_ledger(settings)
     try:
         report = report_of(ledger, plan_named(ledger, plan_id).plan_id)
     finally:
@@ -48,7 +49,7 @@ def show(settings: Settings, plan_id: str, *, rejects: Path | None = None) -> Pl
 
 def list_plans(settings: Settings) -> list[dict[str, Any]]:
     """Return every plan with its rows by state, the newest first; times are UTC."""
-    ledger = Ledger(settings.ledger_url)
+    ledger = open_ledger(settings)
     try:
         return [
             {

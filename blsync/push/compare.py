@@ -11,6 +11,7 @@ import msgspec
 
 from blsync.push.endpoint import Endpoint, Json
 from blsync.push.token import unmarked
+from blsync.records import MOST_NESTING, is_too_deep
 
 Changes = dict[str, list[Any]]
 """Field, with dots for nesting → [now, wanted]."""
@@ -27,9 +28,15 @@ def to_text(value: object) -> str:
 def from_text(text: str | bytes | msgspec.Raw) -> Any:
     """Read JSON; a number with a fraction becomes a Decimal, from its text.
 
-    Raises msgspec.MsgspecError where it is not JSON.
+    Raises msgspec.MsgspecError where it is not JSON, or is nested too deep or has a number too long
+    to be read.
     """
-    return _DECODER.decode(text)
+    if is_too_deep(text.encode() if isinstance(text, str) else text):
+        raise msgspec.DecodeError(f"JSON nested more than {MOST_NESTING} deep")
+    try:
+        return _DECODER.decode(text)
+    except (ArithmeticError, RecursionError) as error:
+        raise msgspec.DecodeError(f"JSON that cannot be read ({type(error).__name__})") from None
 
 
 def changes(endpoint: Endpoint, now: Mapping[str, Any], wanted: Mapping[str, Any]) -> Changes:

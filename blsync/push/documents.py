@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from blsync.errors import InputFileError
+from blsync.push.compare import from_text
 from blsync.push.sheet import Cells, SheetRow, Table
 
 ERRORS = frozenset(
@@ -24,7 +24,6 @@ ERRORS = frozenset(
     )
 )
 """What a spreadsheet shows where a formula failed; it saves the same words as csv."""
-_DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
 
 @dataclass
@@ -119,8 +118,8 @@ def _from_json(value: Any, number: int, lines: str, problems: list[str]) -> Any:
     if not (isinstance(value, str) and value.startswith("[")):
         return value
     try:
-        return tidy(_DECODER.decode(value))
-    except (msgspec.MsgspecError, RecursionError) as error:
+        return tidy(from_text(value))
+    except msgspec.MsgspecError as error:
         problems.append(
             f"row {number}: {lines} begins with [ and is not well-formed JSON ({error}); write a "
             "list of objects, or a column for each field of a line"

@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from blsync.ledger import Ledger, plans
+from blsync.binding import open_ledger
+from blsync.ledger import plans
 from blsync.push.compare import to_text
 from blsync.push.settle import is_for_a_person
 from blsync.push.work import is_due
@@ -22,7 +23,7 @@ def due(
     the hour does: what could not be settled is worth another try an hour later, not every minute.
     """
     now = clock()
-    ledger = Ledger(settings.ledger_url)
+    ledger = open_ledger(settings)
     try:
         rows = [
             [plan.plan_id, held.operation.row, held.since, held.operation.looked_up_at]

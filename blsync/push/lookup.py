@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from blsync.client import Client
-from blsync.push.compare import from_text
+from blsync.client import Client, read
 from blsync.push.endpoint import Json, Listing
 
 QUERY_BYTES = 4000
@@ -46,14 +45,14 @@ async def look_up(
     if listing.is_sampled:
         for value in dict.fromkeys(values):
             answer = await client.get(listing.path, {name: value, "limit": "1"})
-            for sample in from_text(answer.data) or []:
+            for sample in answer.read() or []:
                 into.add(listing, sample)
         return
     for params in _filters(listing, name, values):
         pages = client.pages(listing.path, {**params, "limit": str(listing.page_limit)})
         async for page in pages:
             for raw in page.records:
-                record: Any = from_text(raw)
+                record: Any = read(raw, page.request_id)
                 if isinstance(record, dict):
                     into.add(listing, record)
 

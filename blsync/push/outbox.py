@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from blsync.binding import open_ledger
 from blsync.client import Client
 from blsync.errors import (
     ApiError,
@@ -69,7 +70,7 @@ def apply(
     SafetyLimit where the plan is too old, was made anew since, is larger than the settings allow,
     or too many rows are rejected; in each case the ledger knows every row's state.
     """
-    ledger = Ledger(settings.ledger_url)
+    ledger = open_ledger(settings)
     try:
         plan = plan_named(ledger, plan_id)
         endpoint = endpoint_named(plan.endpoint)
@@ -95,7 +96,7 @@ def settle_all(
     A row that was lost is sent once more where that can do no harm; nothing else is sent. A plan
     whose company is no longer in the settings is left as it is. Raises what `apply` raises.
     """
-    ledger = Ledger(settings.ledger_url)
+    ledger = open_ledger(settings)
     try:
         reports = []
         order = list(ENDPOINTS)  # what others refer to comes first

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from blsync.binding import open_ledger
 from blsync.client import Client
 from blsync.errors import ConfigError
 from blsync.ledger import Ledger, plans
@@ -72,7 +73,7 @@ def plan(
         say(sheet.note)
     rows = validate(kind, sheet)
     require_credentials(company)
-    ledger = Ledger(settings.ledger_url)
+    ledger = open_ledger(settings)
     try:
         pace = pace_for(settings, ledger, company.key_id)
         pace.wait_for_hour, pace.say = wait, say
@@ -112,7 +113,7 @@ def retry(
     the new plan adopts what it finds there. Rows whose settle time is not over stay held. Raises
     what `plan` raises, and ConfigError where there is nothing to retry.
     """
-    ledger = Ledger(settings.ledger_url)
+    ledger = open_ledger(settings)
     try:
         old = plan_named(ledger, plan_id)
         rows = plans.operations_of(ledger, old.plan_id)

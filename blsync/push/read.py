@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from math import isfinite
@@ -19,14 +21,17 @@ from typing import Any
 import msgspec
 
 from blsync.errors import InputFileError
+from blsync.intake import MOST_CELLS, MOST_COLUMNS, Intake, check_size, too_large
 from blsync.lake import read_parquet
+from blsync.push.compare import from_text
 from blsync.push.documents import gather, tidy
 from blsync.push.sheet import CLEAR, Cells, Sheet, SheetRow, Table
 from blsync.spreadsheet import read_worksheet, unguarded
 
 __all__ = ["CLEAR", "Sheet", "SheetRow", "plain", "read", "sheet_of"]
 
-_DECODER = msgspec.json.Decoder(float_hook=Decimal)
+NUL = "\u2400"
+"""Stands for a NUL character where one is shown."""
 _DELIMITERS = {",": "','", ";": "';'", "\t": "a tab"}
 
 
@@ -51,6 +56,10 @@ def read(path: Path, *, lines: str | None = None, key: str = "") -> Sheet:
         table = reader(path)
     except FileNotFoundError:
         raise InputFileError(f"{path} does not exist; check the file's name.") from None
+    except RecursionError:
+        raise InputFileError(
+            f"{path.name} has values nested too deep to be read; a record has a few levels."
+        ) from None
     except OSError as error:
         raise InputFileError(f"{path} cannot be read: {error.strerror or error}.") from None
     if not table.rows:
@@ -60,11 +69,38 @@ def read(path: Path, *, lines: str | None = None, key: str = "") -> Sheet:
 
 def sheet_of(path: Path, table: Table, *, lines: str | None, key: str) -> Sheet:
     """Gather a table's rows to records, as `read` does."""
-    rows = gather(path.name, table, lines, key)
+    rows = [_without_nul(row) for row in gather(path.name, table, lines, key)]
     return Sheet(path, table.columns, rows, table.delimiter, table.note)
 
 
+def _without_nul(row: SheetRow) -> SheetRow:
+    """Return a row that holds NUL, which no database takes in a text, as one with a problem."""
+    odd = [name for name, value in row.cells.items() if _has_nul(value) or "\0" in name]
+    if not odd:
+        return row
+    told = f"row {row.number}: {odd[0]!r} holds a NUL character; delete it and plan the row again"
+    cells = {name.replace("\0", NUL): _shown(value) for name, value in row.cells.items()}
+    return replace(row, cells=cells, problems=(*row.problems, told))
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(map(_has_nul, value)) or any(map(_has_nul, value.values()))
+    return isinstance(value, list) and any(map(_has_nul, value))
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", NUL)
+    if isinstance(value, dict):
+        return {_shown(name): _shown(inner) for name, inner in value.items()}
+    return [_shown(inner) for inner in value] if isinstance(value, list) else value
+
+
 def _text(path: Path) -> str:
+    check_size(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -78,6 +114,14 @@ def _text(path: Path) -> str:
     return text
 
 
+def _json_text(path: Path) -> str:
+    """Return the text of a file of JSON that has no more values than can be read."""
+    text = _text(path)
+    if sum(map(text.count, (",", "[", "{"))) > 3 * MOST_CELLS:
+        raise too_large(path, f"more than {MOST_CELLS:,} values")
+    return text
+
+
 def _empty(path: Path) -> InputFileError:
     return InputFileError(f"{path.name} is empty; the first line must name the fields.")
 
@@ -88,7 +132,7 @@ def _read_csv(path: Path) -> Table:
     records = _records(path, text, delimiter)
     header = next((cells for cells in records if any(map(str.strip, cells))), [])
     header = _header(path, header)
-    rows = []
+    intake, rows = Intake(path), []
     for number, cells in enumerate(records, start=1):
         cells = [unguarded(cell.strip()) for cell in cells]
         if not any(cells):
@@ -100,7 +144,9 @@ def _read_csv(path: Path) -> Table:
                 f"{len(header)}; put cells that hold {_DELIMITERS[delimiter]} into double quotes."
             )
         given = zip(header, cells, strict=False)
-        rows.append((number, {name: cell for name, cell in given if cell}))
+        row = {name: cell for name, cell in given if cell}
+        intake.take(rows=1, cells=len(row))
+        rows.append((number, row))
     return Table(header, rows, delimiter, is_flat=True)
 
 
@@ -129,7 +175,9 @@ def _header(path: Path, cells: list[str]) -> list[str]:
         raise InputFileError(
             f"{path.name}: column {header.index('') + 1} of the header has no name."
         )
-    twice = sorted({name for name in header if header.count(name) > 1})
+    if len(header) > MOST_COLUMNS:
+        raise too_large(path, f"more than {MOST_COLUMNS:,} columns")
+    twice = sorted(name for name, count in Counter(header).items() if count > 1)
     if twice:
         raise InputFileError(
             f"{path.name} has the column {twice[0]!r} more than once; keep one of them."
@@ -162,8 +210,8 @@ def _read_xlsx(path: Path) -> Table:
 
 def _read_json(path: Path) -> Table:
     try:
-        records = _DECODER.decode(_text(path))
-    except (msgspec.MsgspecError, RecursionError) as error:
+        records = from_text(_json_text(path))
+    except msgspec.MsgspecError as error:
         raise InputFileError(f"{path.name} is not well-formed JSON: {error}.") from None
     if not isinstance(records, list):
         raise InputFileError(f"{path.name} must hold a list of objects, one for each record.")
@@ -172,12 +220,12 @@ def _read_json(path: Path) -> Table:
 
 def _read_jsonl(path: Path) -> Table:
     records = []
-    for number, line in enumerate(_text(path).split("\n"), start=1):
+    for number, line in enumerate(_json_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            records.append((number, _DECODER.decode(line)))
-        except (msgspec.MsgspecError, RecursionError) as error:
+            records.append((number, from_text(line)))
+        except msgspec.MsgspecError as error:
             raise InputFileError(
                 f"{path.name} line {number} is not well-formed JSON: {error}."
             ) from None
@@ -185,11 +233,13 @@ def _read_jsonl(path: Path) -> Table:
 
 
 def _table(path: Path, records: Iterator[tuple[int, Any]]) -> Table:
-    rows = []
+    intake, rows = Intake(path), []
     for number, record in records:
         if not isinstance(record, dict):
             raise InputFileError(f"{path.name} row {number} is not an object of field names.")
-        rows.append((number, dict(_flat(tidy(record)))))
+        row = dict(_flat(tidy(record)))
+        intake.take(rows=1, cells=len(row))
+        rows.append((number, row))
     return Table(_columns(rows), rows)
 
 

@@ -9,11 +9,15 @@ from typing import Any
 import msgspec
 
 from blsync.errors import ApiError
+from blsync.exchange import said
 from blsync.ledger.plans import Operation, Outcome, Problem
 from blsync.push.compare import from_text
 from blsync.push.endpoint import Endpoint, Json
 from blsync.push.validate import problem
+from blsync.redaction import redact_all
 
+LONGEST_ID = 200
+"""Characters of a record's id; the API's have some twenty."""
 _TAKEN = re.compile(r"already (exists|in use|taken)", re.IGNORECASE)
 _TAKEN_CODES = ("DUPLICATE_VALUE", "CONFLICT")
 
@@ -78,16 +82,23 @@ def _outcome(endpoint: Endpoint, row: Operation, results: list[Json]) -> Outcome
             row.row, "rejected", "rejected", error=_problem(endpoint, row, result.get("error"))
         )
     record = result.get("data")
-    remote_id = record.get("id") if isinstance(record, dict) else None
+    remote_id = _id_of(record)
     is_ours = row.remote_id in (None, remote_id or row.remote_id)
     if result.get("success") is True and is_ours and (remote_id or row.remote_id):
         return Outcome(row.row, "applied", "applied", remote_id=str(remote_id or row.remote_id))
     return Outcome(row.row, "held", "held", error=held("the answer does not name the record"))
 
 
+def _id_of(record: Any) -> str | None:
+    """Return the id that an answer names; None where it is none that can be kept."""
+    told = record.get("id") if isinstance(record, dict) else None
+    text = str(told) if isinstance(told, str | int) else ""
+    return text if 0 < len(text) <= LONGEST_ID and text.isprintable() else None
+
+
 def _problem(endpoint: Endpoint, row: Operation, error: Any) -> Problem:
     """Take over the server's words: its first detail where it has one, as that names the field."""
-    told = error if isinstance(error, dict) else {}
+    told = redact_all(error) if isinstance(error, dict) else {}
     details = told.get("details")
     detail = (
         next((d for d in details if isinstance(d, dict)), {}) if isinstance(details, list) else {}
@@ -95,7 +106,8 @@ def _problem(endpoint: Endpoint, row: Operation, error: Any) -> Problem:
     code = detail.get("code") or told.get("code") or "REJECTED"
     message = detail.get("message") or told.get("message") or "BigLedger gave no reason"
     field = detail.get("field")
-    return problem(str(code), str(field) if field else None, _masked(endpoint, row, str(message)))
+    told_of = said(str(field)) if field else None
+    return problem(said(str(code), 100), told_of, said(_masked(endpoint, row, str(message))))
 
 
 def _masked(endpoint: Endpoint, row: Operation, message: str) -> str:

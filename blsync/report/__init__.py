@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -22,8 +21,9 @@ from markupsafe import Markup
 from blsync import __version__, marts
 from blsync.errors import BuildError, ConfigError
 from blsync.lake import Lake, appearing, storage
+from blsync.permissions import make_published_folder
 from blsync.report import figures
-from blsync.settings import Settings
+from blsync.settings import Settings, environment_for_a_child
 
 MINOR_DIGITS = dict.fromkeys(("CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF"), 0)
 """Of currencies without a hundredth (ISO 4217)."""
@@ -49,7 +49,7 @@ class Report:
 
 def report_file(settings: Settings) -> Path:
     """Return where the report is written unless another file is asked for."""
-    return settings.data / "report.html"
+    return settings.publish_to / "report.html"
 
 
 def write(settings: Settings, output: Path | None = None) -> Report:
@@ -93,8 +93,13 @@ def write(settings: Settings, output: Path | None = None) -> Report:
         written_at=datetime.now(UTC),
         version=__version__,
     )
-    with storage(path), appearing(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+    with storage(path):
+        if output is None:
+            make_published_folder(settings.publish_to, settings.publish_mode)
+        with appearing(path) as draft:
+            draft.write_text(text, encoding="utf-8")
+            if output is None:
+                draft.chmod(settings.publish_mode)
     told = {company.name: headlines(company, read) for company, read in found}
     return Report(path.absolute(), told, pictures)
 
@@ -193,9 +198,14 @@ def write_docs(settings: Settings, say: Callable[[str], None] = lambda _: None) 
         command = [marts.dbt_executable(), "--quiet", "--no-use-colors", "docs", "generate"]
         command += ["--static", "--project-dir", str(marts.PROJECT)]
         command += ["--profiles-dir", str(marts.PROJECT), "--target-path", str(data / "target")]
-        environment = {**os.environ, **marts.dbt_environment(settings), "BLSYNC_DATA": str(data)}
+        variables = marts.dbt_environment(settings) | {"BLSYNC_DATA": str(data)}
         done = subprocess.run(  # noqa: S603
-            command, env=environment, cwd=data, capture_output=True, text=True, check=False
+            command,
+            env=environment_for_a_child(variables),
+            cwd=data,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         page = data / "target" / "static_index.html"
         if done.returncode or not page.exists():

@@ -44,6 +44,7 @@ empty-pages=N       N empty pages with hasMore come before each page
 twins=0.05          that share of a page's records comes again on the next page
 churn=0.1           after that share of list answers one of the listed records changes
 late-commit=5s      lists and totals leave out what changed within the last so many seconds
+hide=0.5            lists, totals and look-ups by id leave out that share of records; 1: all
 records
 odd-records=N       N more customers that cannot be typed: bad date, text for a number, no id
 extra-fields        every record carries fields nobody documented, plain and nested ones
@@ -169,6 +170,7 @@ FAULTS: dict[str, tuple[Callable[[str], Any], Any]] = {
     "twins": (_share, 0.0),
     "churn": (_share, 0.0),
     "late-commit": (_seconds, 0.0),
+    "hide": (_share, 0.0),
     "odd-records": (_count, 0),
     "extra-fields": (_flag, False),
     "null-fields": (_names, frozenset()),

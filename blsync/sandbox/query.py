@@ -91,6 +91,8 @@ def read_listing(entity: Entity, query: Iterable[tuple[str, str]], faults: Fault
     listing.signature = hashlib.sha256(json.dumps(bound).encode()).hexdigest()[:12]
     if faults["late-commit"]:
         _hide_recent(listing, faults["late-commit"])
+    if faults["hide"]:
+        _hide_share(listing, faults["hide"])
     if own.get("cursor"):
         _read_place(listing, own["cursor"])
     return listing
@@ -118,6 +120,13 @@ def _hide_recent(listing: Listing, seconds: float) -> None:
     times = ("updatedAt",) if "updatedAt" in listing.entity.columns else ("createdAt", "postedAt")
     listing.conditions += [f"{column_name(name)} <= ?" for name in times]
     listing.parameters += [int((time.time() - seconds) * 1_000_000)] * len(times)
+
+
+def _hide_share(listing: Listing, share: float) -> None:
+    """Leave out that share of records, always the same ones: drawn by the end of their ids."""
+    mixed = " + ".join(f"unicode(substr(id, -{n}, 1)) * {31**n}" for n in (1, 2, 3))
+    listing.conditions.append(f"(({mixed}) % 1000) >= ?")
+    listing.parameters.append(share * 1000)
 
 
 def _add_filter(listing: Listing, parameter: str, value: str) -> None:

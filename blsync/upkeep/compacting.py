@@ -11,9 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from blsync.binding import open_ledger
 from blsync.entity import Entity
 from blsync.lake import Lake
-from blsync.ledger import Ledger
 from blsync.settings import Company, Settings
 from blsync.upkeep.files import About, about, batches_of, fitted, parquet_files, write
 from blsync.upkeep.site import Say, Site, site_of
@@ -60,7 +60,7 @@ def compact(
     Only loads that the ledger says are landed are merged. Killed at any moment, the folder is the
     old one or the new one. Raises StorageError.
     """
-    lake, ledger = Lake(settings.data), Ledger(settings.ledger_url)
+    lake, ledger = Lake(settings.data), open_ledger(settings)
     pairs = [(company, entity) for company in companies for entity in entities]
 
     async def all_of_them() -> list[Compacted]:

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+from blsync.binding import open_ledger, take_over
 from blsync.entity import Entity
 from blsync.errors import StorageError
 from blsync.lake import Lake, storage
@@ -34,14 +35,20 @@ def repair(
     companies: Collection[Company],
     entities: Collection[Entity],
     *,
+    is_taken_over: bool = False,
     say: Say = lambda _: None,
 ) -> Repaired:
     """Enter the lake's loads into the ledger, and take out what the lake has lost.
+
+    Where `is_taken_over`, the ledger belongs to this lake from now on, whatever lake it belonged
+    to; a load that landed nothing is then taken out too, because it was of the other lake.
 
     A load whose rows are in no file any more is taken out of the coverage: the next sync pulls its
     window again. What is right already stays as it is. Raises StorageError.
     """
     lake = Lake(settings.data)
+    if is_taken_over:
+        take_over(settings)
     ledger = _open(settings)
     pairs = [(company, entity) for company in companies for entity in entities]
     done = Repaired()
@@ -50,7 +57,7 @@ def repair(
         for company, entity in pairs:
             company_id = company.company_id
             async with site_of(lake, ledger, entity, company_id, say, lambda _: None) as site:
-                _mend(site, ledger, done)
+                _mend(site, ledger, done, is_taken_over)
 
     try:
         asyncio.run(all_of_them())
@@ -62,7 +69,7 @@ def repair(
 
 def _open(settings: Settings) -> Ledger:
     try:
-        return Ledger(settings.ledger_url)
+        return open_ledger(settings)
     except StorageError as error:
         raise StorageError(
             f"{error} Where the database itself is damaged, restore it from a backup, or move it "
@@ -70,7 +77,7 @@ def _open(settings: Settings) -> Ledger:
         ) from error
 
 
-def _mend(site: Site, ledger: Ledger, done: Repaired) -> None:
+def _mend(site: Site, ledger: Ledger, done: Repaired, is_taken_over: bool) -> None:
     in_landing: set[str] = set()
     known: dict[str, dict[str, Any]] = {}
     for layer in ("landing", "quarantine"):
@@ -90,9 +97,11 @@ def _mend(site: Site, ledger: Ledger, done: Repaired) -> None:
         if load_id not in site.landed and is_whole and loads.adopt(ledger, facts):
             done.adopted.append(load_id)
     for load_id, row in site.landed.items():
-        if _rows(row) and load_id not in in_landing:
-            loads.forget(ledger, load_id)
-            done.forgotten.append(load_id)
+        if load_id in in_landing or not (_rows(row) or is_taken_over):
+            continue
+        loads.forget(ledger, load_id)
+        done.forgotten.append(load_id)
+        if _rows(row):
             site.say(
                 f"{load_id}: its {_rows(row)} {site.entity.name} are in no file any more. The next "
                 "sync pulls its window again; older versions of these records are lost."

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
+from blsync.binding import open_ledger
 from blsync.entity import Entity
 from blsync.lake import QUARANTINE, Lake, appearing, storage
-from blsync.ledger import Ledger
 from blsync.records import Received, as_bytes, fingerprint, type_records
 from blsync.settings import Company, Settings
 from blsync.upkeep.files import (
@@ -72,7 +72,7 @@ def replay(
     does not goes to quarantine. Loads that the ledger does not say are landed are left alone.
     Killed at any moment, the next replay ends it. Raises StorageError.
     """
-    lake, ledger = Lake(settings.data), Ledger(settings.ledger_url)
+    lake, ledger = Lake(settings.data), open_ledger(settings)
 
     async def all_of_them() -> list[Replayed]:
         done = []
@@ -258,6 +258,6 @@ def _parts(site: Site, load_ids: set[str]) -> list[dict[str, Any]]:
             name: value.isoformat() if isinstance(value, datetime) else value
             for name, value in site.landed[load_id].items()
         }
-        | {"feeds": feeds, PART: "replayed"}
+        | {**site.origin, "feeds": feeds, PART: "replayed"}
         for load_id in sorted(load_ids)
     ]

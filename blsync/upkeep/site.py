@@ -16,7 +16,7 @@ from typing import Any
 from blsync.entity import Entity
 from blsync.errors import StorageError
 from blsync.lake import Lake, alone, storage, sync_folder
-from blsync.ledger import Ledger, loads
+from blsync.ledger import Ledger, lakes, loads
 
 _HERE = -100  # AT_FDCWD
 _EXCHANGE = 2  # RENAME_EXCHANGE on Linux, RENAME_SWAP on macOS
@@ -29,7 +29,8 @@ Contents = dict[str, tuple[int, int, int]]
 
 @dataclass(frozen=True)
 class Site:
-    """What upkeep works on; `landed` are the loads that the ledger says are landed, by id.
+    """What upkeep works on; `landed` are the loads that the ledger says are landed, by id, `origin`
+    is what footers say of the lake and the server.
 
     `on_step` hears of each step once it is done.
     """
@@ -38,6 +39,7 @@ class Site:
     entity: Entity
     company_id: str
     landed: dict[str, dict[str, Any]]
+    origin: dict[str, str]
     say: Say
     on_step: Say
 
@@ -115,7 +117,7 @@ async def site_of(
             for row in loads.history(ledger)
             if (row["company_id"], row["entity"]) == (company_id, entity.name)
         }
-        site = Site(lake, entity, company_id, landed, say, on_step)
+        site = Site(lake, entity, company_id, landed, _origin(ledger, company_id), say, on_step)
         shutil.rmtree(site.work, ignore_errors=True)  # of a killed process
         if site.folder("landing").exists():
             lake.ensure_schema(entity, company_id)
@@ -124,6 +126,13 @@ async def site_of(
                 yield site
         finally:
             shutil.rmtree(site.work, ignore_errors=True)
+
+
+def _origin(ledger: Ledger, company_id: str) -> dict[str, str]:
+    bound = lakes.find(ledger)
+    if bound is None or company_id not in bound.companies:
+        return {}
+    return {"base_url": bound.companies[company_id].base_url, "lake_id": bound.lake_id}
 
 
 def exchange(one: Path, other: Path) -> None:

@@ -1,0 +1,111 @@
+"""Whether a build's reconciliation collapsed beside the published one.
+
+A difference here and there stops nothing, it is shown. Where much of what tied out with BigLedger's
+own figures does so no more, or is not there any more, it is not the books that changed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from blsync.errors import SafetyLimit
+
+SHARE = 0.2
+"""Of the comparisons that tied out as published, so many may fail before nothing is published."""
+ENOUGH = 20
+"""Comparisons below which a share of them means nothing."""
+SHOWN = 5
+
+# The day of a comparison moves every night, so it is no part of what makes it the same one. A
+# report that was not fetched this time, and what cannot be compared, says nothing.
+_COMPARED = """
+with before as (
+    select company_id, check_name, entity_key
+    from published.finance.reconciliation
+    group by all
+    having bool_and(status = 'pass') filter (where status <> 'not_comparable')
+),
+
+after as (
+    select company_id, check_name, entity_key,
+        bool_or(status = 'fail') as has_failed,
+        bool_or(status = 'pass') as has_passed,
+    from build.finance.reconciliation
+    group by all
+),
+
+records as (
+    select distinct company_id, check_name, regexp_replace(entity_key, ':[^:]*$', '') as record
+    from after
+),
+
+asked as (
+    select distinct company_id, replace(report, 'profit_loss', 'profit_and_loss') as check_name
+    from build.intermediate.int_reports_fetched
+    union all
+    select company_id, unnest(['account_balance', 'customer_balance'])
+    from build.staging.stg_companies
+),
+
+judged as (
+    select before.*,
+        case
+            when after.entity_key is not null
+                then case when has_failed then 'fails' when has_passed then 'passes' end
+            -- One bucket or column of a record may well be empty today; the record is not gone.
+            when records.record is null then 'is gone'
+        end as verdict,
+    from before
+    inner join asked using (company_id, check_name)
+    left join after using (company_id, check_name, entity_key)
+    left join records
+        on records.company_id = before.company_id
+        and records.check_name = before.check_name
+        and records.record = regexp_replace(before.entity_key, ':[^:]*$', '')
+)
+
+select company_id, check_name, entity_key, verdict from judged
+where verdict is not null order by all
+"""
+
+
+def check(build: Path, published: Path) -> None:
+    """Raise SafetyLimit where a company's reconciliation collapsed since it was published.
+
+    Nothing is compared before the first publish, nor with one of an earlier version's columns.
+    """
+    if not published.exists():
+        return
+    with duckdb.connect() as db:
+        for path, name in ((build, "build"), (published, "published")):
+            place = str(path).replace("'", "''")
+            try:
+                db.execute(f"attach '{place}' as {name} (read_only)")
+            except duckdb.Error:
+                if name == "build":
+                    raise
+                return
+        try:
+            rows = db.execute(_COMPARED).fetchall()
+        except duckdb.Error:
+            return
+    for company_id in sorted({row[0] for row in rows}):
+        _check_company(company_id, [row[1:] for row in rows if row[0] == company_id])
+
+
+def _check_company(company_id: str, compared: list[tuple[str, str, str]]) -> None:
+    fallen = [row for row in compared if row[2] != "passes"]
+    if len(compared) < ENOUGH or len(fallen) <= SHARE * len(compared):
+        return
+    checks = sorted({check for check, _, _ in fallen})
+    by_check = ", ".join(f"{name} {sum(row[0] == name for row in fallen)}" for name in checks)
+    first = ", ".join(f"{name} {key} {verdict}" for name, key, verdict in fallen[:SHOWN])
+    raise SafetyLimit(
+        f"The marts are not published: of {len(compared)} figures of {company_id} that tied out "
+        f"with BigLedger when they were last published, {len(fallen)} do not any more ({by_check}; "
+        f"the first: {first}). The published marts stay. Where only some entities were pulled, "
+        "`blsync sync` pulls the others; see what is off with `blsync status`; if it is right as "
+        "it is, `blsync build --allow` publishes it once."
+    )
