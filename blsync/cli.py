@@ -5,7 +5,6 @@ The commands of `blsync push` and `blsync company` are in `cli_push` and `cli_co
 
 from __future__ import annotations
 
-import csv
 import os
 import sys
 import webbrowser
@@ -22,7 +21,7 @@ from blsync.cli_push import app as push_app
 from blsync.entities import select
 from blsync.errors import BlsyncError, ConfigError
 from blsync.progress import showing
-from blsync.screen import Json, err, out, print_json, print_table, say
+from blsync.screen import Json, err, print_json, print_table, say, stdout, tell
 from blsync.unexpected import unexpected
 
 app = typer.Typer(
@@ -109,7 +108,7 @@ def demo(
     else:
         for title, headers, rows in report.tables():
             print_table(title, headers, rows)
-        out.print(report.next_steps(), markup=False, highlight=False, soft_wrap=True)
+        tell(report.next_steps())
     raise typer.Exit(report.exit_code)
 
 
@@ -152,7 +151,7 @@ def sandbox(
     from blsync.sandbox import Options, fault_table, serve
 
     if faults == "help":
-        out.print(fault_table(), markup=False, highlight=False, soft_wrap=True)
+        tell(fault_table())
         return
     try:
         options = Options(
@@ -226,7 +225,7 @@ def _print_costs(document: dict[str, Any]) -> None:
     print_table(None, ("entity", "records", "requests"), rows)
     minutes = _or_unknown(document["minutes"])
     left = _or_unknown(document["quota_left"])
-    out.print(f"About {minutes} minutes; {left} requests are left this hour.", highlight=False)
+    tell(f"About {minutes} minutes; {left} requests are left this hour.")
 
 
 def _or_unknown(number: float | None) -> float | str:
@@ -277,9 +276,9 @@ def sync(
         headers = ("entity", "rows", "deleted", "quarantined", "requests", "error")
         print_table(None, headers, rows)
         _print_findings(document["entities"])
-        out.print(f"{document['requests']} requests, throttled {document['throttled_s']} s.")
+        tell(f"{document['requests']} requests, throttled {document['throttled_s']} s.")
         if report.published:
-            out.print(f"Published {marts.published_file(settings.load())}", soft_wrap=True)
+            tell(f"Published {marts.published_file(settings.load())}")
     if report.error:
         raise report.error
 
@@ -311,7 +310,7 @@ def build(
 
     current = settings.load()
     nightly.build(current, say, is_full=is_full, allow=allow)
-    out.print(f"Published {marts.published_file(current)}", soft_wrap=True)
+    tell(f"Published {marts.published_file(current)}")
 
 
 @app.command()
@@ -387,10 +386,9 @@ def repair(
     if as_json:
         print_json(done)
         return
-    out.print(
+    tell(
         f"{len(done.adopted)} loads entered into the ledger, {len(done.forgotten)} taken out of "
         f"it, {len(done.spools)} left-over spool folders removed.",
-        soft_wrap=True,
     )
     if done.dated_anew or done.comparisons:
         out.print(
@@ -418,9 +416,11 @@ def status_command(as_json: Json = False) -> None:
         print_table(title, *_status_table(company["entities"]))
         _print_findings(company["entities"])
         _print_reconciliation(company["reconciliation"])
-    out.print(f"Published: {report['published_at'] or 'nothing yet'}")
+        if company["accepted_exceptions"]:
+            tell(f"Accepted exceptions in the marts: {company['accepted_exceptions']}")
+    tell(f"Published: {report['published_at'] or 'nothing yet'}")
     if report["problem"]:
-        out.print(report["problem"], markup=False, highlight=False, soft_wrap=True)
+        tell(report["problem"])
 
 
 def _print_reconciliation(compared: dict[str, Any] | None) -> None:
@@ -428,12 +428,11 @@ def _print_reconciliation(compared: dict[str, Any] | None) -> None:
         return
     counts = ", ".join(f"{compared[name]} {name.replace('_', ' ')}" for name in _COUNTS)
     healed = f" ({compared['healed']} of them healed)" if compared["healed"] else ""
-    out.print(f"Compared with BigLedger's own figures: {counts}{healed}", soft_wrap=True)
+    tell(f"Compared with BigLedger's own figures: {counts}{healed}")
     for check, off in compared["failing"].items():
         figures = "figure" if off["rows"] == 1 else "figures"
-        out.print(
+        tell(
             f"{check}: {off['rows']} {figures} differ, by {off['difference']} in all",
-            soft_wrap=True,
         )
 
 
@@ -462,14 +461,12 @@ def _print_findings(entities: dict[str, Any]) -> None:
     for name, entity in entities.items():
         if entity["unknown_fields"]:
             fields = ", ".join(entity["unknown_fields"])
-            out.print(
+            tell(
                 f"{name}: fields that the model does not know: {fields}",
-                markup=False,
-                soft_wrap=True,
             )
         if entity["newly_null"]:
             fields = ", ".join(entity["newly_null"])
-            out.print(f"{name}: null for the first time: {fields}", markup=False, soft_wrap=True)
+            tell(f"{name}: null for the first time: {fields}")
 
 
 def _to_minute(instant: str | None) -> str:
@@ -493,32 +490,43 @@ def query(
         Format | None, typer.Option("--format", help="Default: table, or the file's suffix.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
+    unpublished: Annotated[
+        bool,
+        typer.Option("--unpublished", help="Query the latest build, also where a law stopped it."),
+    ] = False,
 ) -> None:
-    """Query the published marts, while a build runs too.
+    """Query the published marts, while a build runs too: one select, on their own tables alone.
 
-    Example: `blsync query "from finance.trial_balance where company_id = 'acme' limit 5"
-    --format csv`
+    Examples: `blsync query "from finance.trial_balance where company_id = 'acme' limit 5"
+    --format csv`, `blsync query --unpublished "from finance.exceptions where severity = 'error'"`
     """
+    from blsync import queries
+
     current = settings.load()
-    if output:
-        suffix = output.suffix.removeprefix(".").lower()
-        chosen = form or (Format(suffix) if suffix in Format else Format.csv)
-        if chosen is Format.table:
-            raise ConfigError("A table is for the screen; choose csv, json, parquet or xlsx.")
-        rows_written = marts.write_query(current, sql, chosen, output)
-        say(f"{rows_written} rows written to {output}")
-        return
-    if form in (Format.parquet, Format.xlsx):
-        raise ConfigError(f"--format {form} needs --output FILE.")
-    names, rows = marts.fetch_rows(current, sql)
-    if form is Format.json:
-        print_json([dict(zip(names, row, strict=True)) for row in rows])
-    elif form is Format.csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows(rows)
-    else:
-        print_table(None, names, rows)
+    chosen = _format_of(form, output)
+    opened = marts.open_unpublished(current, say) if unpublished else marts.open_published(current)
+    with opened as db, queries.asking(db, sql) as answer:
+        if output:
+            rows_written = queries.write(answer, chosen, output)
+            say(f"{rows_written} rows written to {output}")
+        elif chosen is Format.json:
+            queries.write_json(stdout(), answer.names, answer.rows())
+        elif chosen is Format.csv:
+            queries.write_csv(stdout(), answer.names, answer.rows())
+        else:
+            print_table(None, answer.names, list(answer.rows()))
+
+
+def _format_of(form: Format | None, output: Path | None) -> Format:
+    if output is None:
+        if form in (Format.parquet, Format.xlsx):
+            raise ConfigError(f"--format {form} needs --output FILE.")
+        return form or Format.table
+    suffix = output.suffix.removeprefix(".").lower()
+    chosen = form or (Format(suffix) if suffix in [*map(str, Format)] else Format.csv)
+    if chosen is Format.table:
+        raise ConfigError("A table is for the screen; choose csv, json, parquet or xlsx.")
+    return chosen
 
 
 Open = Annotated[bool, typer.Option("--open", help="Open it in the browser.")]

@@ -11,7 +11,7 @@ import typer
 from blsync import push, settings
 from blsync.errors import ConfigError
 from blsync.push.views import source_of
-from blsync.screen import Json, out, print_json, print_table, say
+from blsync.screen import Json, print_json, print_table, say, tell
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -123,7 +123,7 @@ def list_command(as_json: Json = False) -> None:
         headers = ("plan_id", "endpoint", "state", "created_at", "source")
         print_table(None, headers, [[plan[name] for name in headers] for plan in plans])
     else:
-        out.print("No plans yet. Make one: blsync push plan customers FILE")
+        tell("No plans yet. Make one: blsync push plan customers FILE")
 
 
 @app.command("settle")
@@ -149,7 +149,7 @@ def settle_command(as_json: Json = False) -> None:
         ]
         print_table(None, headers, rows)
     else:
-        out.print("Nothing is held.")
+        tell("Nothing is held.")
     raise typer.Exit(max((report.exit_code for report in reports), default=0))
 
 
@@ -187,15 +187,14 @@ def _print_plan(report: push.PlanReport, as_json: bool, *, has_code: bool = Fals
     print_table(title, ("row", "key", "action", "state", "changes", "error"), rows)
     if len(document["operations"]) > MOST_ROWS:
         left = len(document["operations"]) - MOST_ROWS
-        out.print(f"… and {left} more rows: blsync push show {document['plan_id']} --json")
+        tell(f"… and {left} more rows: blsync push show {document['plan_id']} --json")
     for part in ("counts", "outcomes"):
         told = ", ".join(f"{name} {n}" for name, n in document[part].items() if n)
-        out.print(f"{part}: {told or 'none'}", markup=False)
+        tell(f"{part}: {told or 'none'}")
     if report.money:
-        out.print(f"money: {report.money:,.2f}", highlight=False)
+        tell(f"money: {report.money:,.2f}")
     if document.get("confirmation_code"):
-        code = document["confirmation_code"]
-        out.print(f"confirmation code, to send it from Dagster: {code}", highlight=False)
+        tell(f"confirmation code, to send it from Dagster: {document['confirmation_code']}")
 
 
 def _changed(name: str, now: Any, wanted: Any) -> str:

@@ -396,7 +396,7 @@ def warehouse(
                 try:
                     events.extend(run.stream())
                 except DagsterDbtCliRuntimeError:
-                    raise BuildError(marts.failures_of(artifacts)) from None
+                    raise BuildError(marts.explain_failure(SETTINGS, artifacts)) from None
         except BuildError as error:
             failure = error  # what was built and checked until then is shown all the same
         # dagster-dbt would ask dbt's adapter table by table, which takes longer than the build.
@@ -449,6 +449,7 @@ def published(
         metadata={
             "path": dg.MetadataValue.path(str(marts.published_file(SETTINGS))),
             "dagster/row_count": sum(rows.values()),
+            "accepted_exceptions": sum(marts.accepted_exceptions(SETTINGS).values()),
             "tie_out": {name: str(value) for name, value in off.items()},
         },
         check_results=[_reconciliation_check(compared)],

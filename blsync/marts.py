@@ -11,10 +11,10 @@ it, everything is built from the landing.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -26,17 +26,16 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from blsync import collapse
+from blsync import acceptance, collapse, failures, queries
 from blsync.binding import open_ledger
 from blsync.clock import is_ahead
 from blsync.entities import ENTITIES
 from blsync.errors import BuildError, ConfigError, StorageError
-from blsync.lake import BATCH, Lake, alone_blocking, appearing, storage
+from blsync.lake import Lake, alone_blocking, appearing, storage
 from blsync.ledger import loads, plans
 from blsync.permissions import make_published_folder
 from blsync.reconcile import COMPANIES, FIGURES, LIST_TOTALS, Facts, marked, totals
-from blsync.settings import ROOT, Company, Settings
-from blsync.spreadsheet import write_table
+from blsync.settings import ROOT, Company, Settings, environment_for_a_child
 
 PROJECT = ROOT / "warehouse"
 MARTS, MARTS_BEFORE = "blsync.duckdb", "blsync.previous.duckdb"
@@ -58,7 +57,6 @@ USER_TABLES = {
     "period_close.csv": "company_id,period,closed_at",
     "fiscal_year.csv": "company_id,start_month",
 }
-ROLES_LAW = "every_needed_role_has_an_account"
 MOST_MEMORY = 3 * 2**30
 """Bytes: a build of a million invoices stays below 4 GB with it."""
 _INSTANT = pa.timestamp("us", "UTC")
@@ -241,6 +239,7 @@ def _check_user_tables(settings: Settings) -> None:
                 f"{path} is missing. Make it with the one line '{header}', or point BLSYNC_SEEDS "
                 "to the folder that has it."
             )
+    acceptance.read(settings.seeds)
 
 
 @contextmanager
@@ -248,8 +247,10 @@ def building(settings: Settings, say: Callable[[str], None]) -> Iterator[Path]:
     """Hold `build.duckdb` for one build; yields a folder for dbt's artifacts.
 
     The build counts as whole only when the block ends without an error: `publish` takes no other.
-    Raises ConfigError where the folder holds what the settings do not say (`blsync.binding`).
-    Where the models changed, or `ask_for_full_build` was called, it begins with an empty file.
+    What the user has accepted is read first, so that a change of it counts without a sync. Raises
+    ConfigError where that cannot be read, or the folder holds what the settings do not say
+    (`blsync.binding`). Where the models changed, or `ask_for_full_build` was called, it begins with
+    an empty file.
     """
     with _build_lock(settings, say):
         open_ledger(settings).close()
@@ -258,6 +259,8 @@ def building(settings: Settings, say: Callable[[str], None]) -> Iterator[Path]:
         with storage(artifacts):
             whole.unlink(missing_ok=True)
             artifacts.mkdir(parents=True, exist_ok=True)
+            accepted = acceptance.read(settings.seeds)
+            Lake(settings.data).write_input("accepted_exceptions", accepted, acceptance.SCHEMA)
             _begin_anew_if_needed(settings, say)
         yield artifacts
         with storage(whole):
@@ -289,15 +292,20 @@ def _begin_anew_if_needed(settings: Settings, say: Callable[[str], None]) -> Non
 
 def _fingerprint_of_sources(settings: Settings) -> str:
     """Return what changes with any model or macro, with the user's own tables, with the companies,
-    and with any landed file that is not a load's.
+    with any landed file that is not a load's, and at New Year, when the plausible dates move.
 
     What an incremental build holds would differ from what a full one builds then.
     """
     files = [path for part in ("models", "macros") for path in (PROJECT / part).rglob("*.sql")]
-    files += [path for name in USER_TABLES if (path := settings.seeds / name).is_file()]
+    files += [
+        path
+        for name in (*USER_TABLES, acceptance.FILE)
+        if (path := settings.seeds / name).is_file()
+    ]
     parts = [(PROJECT / "dbt_project.yml").read_bytes(), *map(Path.read_bytes, sorted(files))]
     for row in Lake(settings.data).read_input("companies"):
         parts.append(f"{row['company_id']} {row['currency']} {row['timezone']}".encode())
+        parts.append(str(row["today"].year).encode())
     for path in sorted((settings.data / "landing").rglob("*.parquet")):
         if not _OF_A_LOAD.match(path.name):
             about = path.stat()
@@ -342,47 +350,21 @@ def _tables(db: duckdb.DuckDBPyConnection, database: str) -> dict[str, Table]:
     return found
 
 
-def failures_of(artifacts: Path) -> str:
-    """Return what went wrong in dbt's latest run, model by model and law by law."""
-    try:
-        results = json.loads((artifacts / "run_results.json").read_text())["results"]
-    except (OSError, ValueError, KeyError):
-        results = []
-    failed = {
-        result["unique_id"].split(".")[2]: " ".join(str(result["message"]).split())
-        for result in results
-        if result["status"] in ("error", "fail", "runtime error")
-    }
-    undecided = ROLES_LAW in failed and _roles_to_decide(artifacts.parent / "build.duckdb")
-    if undecided:
-        del failed[ROLES_LAW]
-    told = [*([undecided] if undecided else []), *map(": ".join, failed.items())]
-    return (
-        "dbt could not build the marts, so the published ones stay as they were. "
-        + ("; ".join(told) or "See the run's log in Dagster's UI (`make ui`)").rstrip(".")
-        + "."
-    )
+def explain_failure(settings: Settings, artifacts: Path) -> str:
+    """Return what stopped dbt's latest run, with the records that did.
 
-
-def _roles_to_decide(build: Path) -> str:
-    """Return which roles lack an account, the accounts in question, and what to write where."""
-    try:
-        with duckdb.connect(str(build), read_only=True) as db:
-            rows = db.execute(
-                "select company_id, account_role, any_value(needed_for), min(account_number), "
-                "string_agg(concat_ws(' ', account_number, account_name, "
-                "'(' || account_type || ')'), ', ' order by account_number) "
-                "from intermediate.int_missing_roles group by company_id, account_role order by all"
-            ).fetchall()
-    except duckdb.Error:
-        return ""
-    return " ".join(
-        f"{company} has no account of the role {role}, which {needed_for} stands on, and neither "
-        f"items nor names tell which it is. In question: {accounts}. Decide in account_roles.csv "
-        f"(in BLSYNC_SEEDS), for example with the line {company},{number},{role} - or give the "
-        "accounts in question any other role, where none of them is meant."
-        for company, role, needed_for, number, accounts in rows
-    )
+    Where it was records, `exceptions` is built all the same, for whoever asks the build which; what
+    comes after a broken law would else not be there. To be called while the build is held.
+    """
+    build = settings.data / "build.duckdb"
+    message = failures.told(artifacts, build)
+    if failures.breaks_a_law_of_records(artifacts):
+        command = [dbt_executable(), "--quiet", "--no-use-colors", "run", "--select", "+exceptions"]
+        places = {"project-dir": PROJECT, "profiles-dir": PROJECT, "target-path": artifacts}
+        command += [f"--{name}={path}" for name, path in places.items()]
+        environment = environment_for_a_child(dbt_environment(settings))
+        subprocess.run(command, env=environment, capture_output=True, check=False)  # noqa: S603
+    return message
 
 
 def publish(
@@ -413,7 +395,27 @@ def publish(
             raise BuildError(f"The marts could not be copied for publishing: {error}") from None
     if left := left_behind(settings):
         say(left)
+    if accepted := sum(accepted_exceptions(settings).values()):
+        say(
+            f"{accepted} exception{'s are' if accepted > 1 else ' is'} in the marts because "
+            f"{acceptance.FILE} accepts {'them' if accepted > 1 else 'it'}."
+        )
     return rows
+
+
+def accepted_exceptions(settings: Settings) -> dict[str, int]:
+    """Return, by company id, how many exceptions of the published marts are accepted.
+
+    Empty where nothing is published, or by an earlier version.
+    """
+    try:
+        _, rows = fetch_rows(
+            settings,
+            "select company_id, count(*) from finance.exceptions where is_accepted group by all",
+        )
+    except (BuildError, ConfigError, StorageError):
+        return {}
+    return dict(rows)
 
 
 def left_behind(settings: Settings) -> str | None:
@@ -488,10 +490,23 @@ def open_published(settings: Settings) -> duckdb.DuckDBPyConnection:
     path = published_file(settings)
     if not path.exists():
         raise BuildError(f"Nothing is published at {path} yet. Run `blsync sync` first.")
-    try:
-        return duckdb.connect(str(path), read_only=True)
-    except duckdb.Error as error:
-        raise StorageError(f"{path} cannot be opened: {error}") from None
+    return queries.opened(path)
+
+
+@contextmanager
+def open_unpublished(
+    settings: Settings, say: Callable[[str], None] = lambda _: None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open what the latest build made, read-only, whether it was published or failed.
+
+    Builds wait meanwhile. Raises BuildError where nothing was ever built.
+    """
+    path = settings.data / "build.duckdb"
+    with _build_lock(settings, say):
+        if not path.exists():
+            raise BuildError(f"There is no build at {path} yet. Run `blsync build` first.")
+        with queries.opened(path) as db:
+            yield db
 
 
 def fetch_rows(settings: Settings, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
@@ -499,44 +514,10 @@ def fetch_rows(settings: Settings, sql: str) -> tuple[list[str], list[tuple[Any,
 
     Raises ConfigError where DuckDB refuses the statement.
     """
-    with open_published(settings) as db, _refusals():
+    with open_published(settings) as db, queries.refusals():
+        queries.check(db, sql)
         answer = db.execute(sql)
         return [column[0] for column in answer.description or []], answer.fetchall()
-
-
-def write_query(settings: Settings, sql: str, form: str, output: Path) -> int:
-    """Write a query's answer to a file (csv, json, parquet, xlsx); returns its rows.
-
-    Raises ConfigError where DuckDB refuses the statement, StorageError where the file cannot be
-    written.
-    """
-    with open_published(settings) as db, storage(output), _refusals():
-        if not output.parent.is_dir():
-            raise ConfigError(f"The folder {output.parent} does not exist.")
-        answer = db.sql(sql)
-        if answer is None:
-            raise ConfigError("The statement gives no rows; write a select.")
-        with appearing(output) as draft:
-            if form == "xlsx":
-                write_table(draft, "query", answer.columns, _rows_of(db, sql))
-            else:
-                more = {"csv": ", header true", "json": ", array true"}.get(form, "")
-                db.execute(f"copy answer to '{_quoted(draft)}' (format {form}{more})")
-        return len(answer)
-
-
-def _rows_of(db: duckdb.DuckDBPyConnection, sql: str) -> Iterator[tuple[Any, ...]]:
-    db.execute(sql)
-    while batch := db.fetchmany(BATCH):
-        yield from batch
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    try:
-        yield
-    except duckdb.Error as error:
-        raise ConfigError(f"The query was refused: {error}") from None
 
 
 def tie_out(settings: Settings) -> dict[str, Any]:

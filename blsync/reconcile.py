@@ -23,7 +23,6 @@ from blsync.binding import open_ledger
 from blsync.client import Answer, Client, read
 from blsync.clock import is_ahead
 from blsync.entities import ENTITIES
-from blsync.entity import PRECISION
 from blsync.errors import ApiError, Unauthorized
 from blsync.exchange import said, utc
 from blsync.lake import Lake
@@ -32,8 +31,8 @@ from blsync.quota import pace_for
 from blsync.records import exact
 from blsync.settings import Company, Settings
 
-VALUE = pa.decimal128(PRECISION, 4)
-"""Type of a figure, money or a quantity."""
+VALUE = pa.decimal128(36, 4)
+"""Type of a figure, money or a quantity: wider than a record's, because a report adds them up."""
 FIGURES = pa.schema(
     [
         ("company_id", pa.string()),

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 from msgspec.structs import astuple
 
-from blsync.entity import LOAD_COLUMNS, NOTHING, PRECISION, Entity, Record
+from blsync.entity import LOAD_COLUMNS, NOTHING, Entity, Record
 from blsync.redaction import redact
 
 MOST_NESTING = 100
@@ -41,7 +41,7 @@ _SPELLINGS = {
 _FAR_DECIMALS = r"[\d.][eE]-0*\d{1,10}[\s\",}\]]|\.\d{30}|\\u00(3\d|2[DEde]|[46]5)"
 """What a number looks like that may have more decimals than Arrow counts: it reads 1e-41 as 0, and
 some as what lies in memory beside its tables. The last is such a number as text, escaped."""
-_EXACT = Context(prec=PRECISION, traps=[Inexact, InvalidOperation])
+_TRAPS = [Inexact, InvalidOperation]
 _NO_FORM = (msgspec.Raw(b"[]"), NOTHING)
 """Free forms that Arrow may read, for it makes nothing of them."""
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -222,10 +222,11 @@ def exact(values: Iterable[Decimal | None], kind: pa.Decimal128Type) -> pa.Array
     Arrow itself loses decimals without a word where there are 39 more than the type has.
     """
     unit = Decimal((0, (1,), -kind.scale))
+    exactly = Context(prec=kind.precision, traps=_TRAPS)
     try:
-        same = [None if v is None else v.quantize(unit, context=_EXACT) for v in values]
+        same = [None if v is None else v.quantize(unit, context=exactly) for v in values]
     except DecimalException:
-        digits = PRECISION - kind.scale
+        digits = kind.precision - kind.scale
         message = f"not a number of at most {digits} digits and {kind.scale} decimals"
         raise pa.ArrowInvalid(message) from None
     return pa.array(same, kind)

@@ -16,8 +16,9 @@ from blsync.settings import Company, Settings
 
 def report(settings: Settings) -> dict[str, Any]:
     """Return {companies: {NAME: {entities: {NAME: {covered_until, rows, …}}, quota_left,
-    reconciliation}}, published_at, problem}; instants are ISO 8601 in UTC.
+    reconciliation, accepted_exceptions}}, published_at, problem}; instants are ISO 8601 in UTC.
 
+    `accepted_exceptions` are those of the published marts that accepted_exceptions.csv names;
     `reconciliation` is what `differences.summary` says, None where nothing is published.
 
     `problem` says what of folder, ledger and settings does not fit together, None where all does.
@@ -28,8 +29,13 @@ def report(settings: Settings) -> dict[str, Any]:
     ledger, problem = binding.inspect(settings)
     try:
         compared = differences.summary(settings)
+        accepted = marts.accepted_exceptions(settings)
         companies = {
-            c.name: _company(settings, ledger, c) | {"reconciliation": compared.get(c.company_id)}
+            c.name: _company(settings, ledger, c)
+            | {
+                "reconciliation": compared.get(c.company_id),
+                "accepted_exceptions": accepted.get(c.company_id, 0),
+            }
             for c in settings.companies()
         }
     finally:

@@ -20,12 +20,14 @@ from pathlib import Path
 import duckdb
 import httpx
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from blsync import cli
 from blsync.entities import ENTITIES
 from blsync.sandbox import Options, running
+from blsync.settings import ROOT
 
 CHECKS = {
     "account_balance",
@@ -313,6 +315,56 @@ def test_a_build_that_breaks_a_law_leaves_the_published_marts_as_they_were(
     assert done.returncode == 1
     assert "published ones stay" in said_once(done)
     assert (data / "blsync.duckdb").read_bytes() == before
+
+
+def test_a_record_that_stops_the_night_is_named_shown_and_accepted(first_sync, env, tmp_path):
+    data, seeds = tmp_path / "data", tmp_path / "seeds"
+    shutil.copytree(env["BLSYNC_DATA"], data)
+    shutil.copytree(ROOT / "warehouse" / "seeds", seeds)
+    (seeds / "accepted_exceptions.csv").unlink()  # a folder of an earlier version has none
+    folder = data / "landing" / "journal_entries" / "company_id=company_sandbox"
+    source = next(path for path in sorted(folder.iterdir()) if not path.name.startswith("0000"))
+    table = pq.read_table(source)
+    row = table.filter(pc.equal(table["status"], "posted")).slice(0, 1).to_pylist()[0]
+    row["id"], row["journalNumber"] = "je_broken", "JE-BROKEN"
+    row["lines"][0]["debit"] = (row["lines"][0]["debit"] or 0) + Decimal("0.01")
+    broken = pa.Table.from_pylist([row], table.schema)
+    pq.write_table(broken, folder / "99999999-broken.parquet")
+    here = {**env, "BLSYNC_DATA": str(data), "BLSYNC_SEEDS": str(seeds)}
+
+    stopped = blsync("build", env=here)
+    assert stopped.returncode == 1
+    told = said_once(stopped)
+    assert "journal_id je_broken journal_number JE-BROKEN imbalance 0.01" in told
+    assert "blsync query --unpublished" in told
+    sql = "select rule, is_accepted from finance.exceptions where record_id = 'je_broken'"
+    sql += " and rule = 'unbalanced_entry'"
+    shown = blsync("query", "--unpublished", sql, "--format", "csv", env=here)
+    assert shown.stdout.splitlines() == ["rule,is_accepted", "unbalanced_entry,false"]
+    assert blsync("query", sql, "--format", "csv", env=here).stdout.splitlines()[1:] == []
+
+    odd = "company_id;record_id;rule;reason;accepted_by\r\ncompany_sandbox;je_broken;unbalanced;x;y"
+    (seeds / "accepted_exceptions.csv").write_text(odd)
+    refused = blsync("build", env=here)
+    assert refused.returncode == 2
+    assert "accepted_exceptions.csv line 2: rule 'unbalanced' is none" in refused.stderr
+    kept = '\ufeff"company_id",record_id,rule,reason,accepted_by\r\n\r\n'
+    kept += 'company_sandbox,je_broken,unbalanced_entry,"rounding, to be mended",Mei\r\n'
+    (seeds / "accepted_exceptions.csv").write_text(kept, newline="")
+    passed = blsync("build", env=here)
+    assert passed.returncode == 0, passed.stderr
+    assert "1 exception is in the marts because accepted_exceptions.csv accepts it" in passed.stderr
+    sql = "select is_accepted, accepted_by, accepted_reason from finance.exceptions"
+    sql += " where record_id = 'je_broken' and rule = 'unbalanced_entry'"
+    listed = blsync("query", sql, "--format", "csv", env=here).stdout.splitlines()
+    assert listed[1] == 'true,Mei,"rounding, to be mended"'
+    status = json.loads(blsync("status", "--json", env=here).stdout)
+    assert [c["accepted_exceptions"] for c in status["companies"].values()] == [1]
+
+    (seeds / "accepted_exceptions.csv").write_text(kept.splitlines()[0] + "\n")
+    withdrawn = blsync("build", env=here)
+    assert withdrawn.returncode == 1
+    assert "je_broken" in withdrawn.stderr
 
 
 def test_one_forbidden_entity_ends_with_exit_3_while_the_others_land(tmp_path):

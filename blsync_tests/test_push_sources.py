@@ -637,6 +637,33 @@ def test_rejects_keep_the_delimiter_and_may_not_replace_the_file(tmp_path: Path)
         check_target(tmp_path / "mend.json", planned.path)
 
 
+FORMULAS = ["=1+1", "+60 12-345", "-x", "@x", "'=x", "''=x", "'Abdul", "-5.00", "+7", "plain"]
+
+
+def test_what_a_spreadsheet_would_work_out_is_guarded_in_rejects_and_read_again_as_it_was(
+    tmp_path: Path,
+) -> None:
+    records = [{"reference": f"R{n}", "notes": text} for n, text in enumerate(FORMULAS)]
+    planned = sheet(tmp_path, to_text(records), "f.json")
+    target = tmp_path / "mend.csv"
+    write_rejects(target, planned, rejected(*range(1, len(FORMULAS) + 1)))
+    rows = list(csv.reader(target.open(encoding="utf-8-sig", newline="")))[1:]
+    assert [row[1] for row in rows] == [
+        "'=1+1", "'+60 12-345", "'-x", "'@x", "''=x", "'''=x", "'Abdul", "-5.00", "+7", "plain",
+    ]  # fmt: skip
+    again = read(target, lines="items", key="reference").rows
+    assert [row.cells["notes"] for row in again] == FORMULAS
+
+
+def test_in_a_worksheet_of_rejects_such_texts_are_texts(tmp_path: Path) -> None:
+    records = [{"reference": f"R{n}", "notes": text} for n, text in enumerate(FORMULAS)]
+    planned = sheet(tmp_path, to_text(records), "f.json")
+    target = tmp_path / "mend.xlsx"
+    write_rejects(target, planned, rejected(*range(1, len(FORMULAS) + 1)))
+    again = read(target, lines="items", key="reference").rows
+    assert [str(row.cells["notes"]) for row in again] == FORMULAS
+
+
 # Views
 
 

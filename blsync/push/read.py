@@ -2,6 +2,7 @@
 
 csv (UTF-8, with commas, semicolons or tabs), xlsx (the first worksheet), json (a list of objects),
 jsonl (an object a line), parquet. A missing value leaves a field alone, `(clear)` empties it.
+In csv an apostrophe before = + - or @ at the start of a cell is the one that an export put there.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from blsync.lake import read_parquet
 from blsync.push.compare import from_text
 from blsync.push.documents import gather, tidy
 from blsync.push.sheet import CLEAR, Cells, Sheet, SheetRow, Table
-from blsync.spreadsheet import read_worksheet
+from blsync.spreadsheet import read_worksheet, unguarded
 
 __all__ = ["CLEAR", "Sheet", "SheetRow", "plain", "read", "sheet_of"]
 
@@ -133,7 +134,7 @@ def _read_csv(path: Path) -> Table:
     header = _header(path, header)
     intake, rows = Intake(path), []
     for number, cells in enumerate(records, start=1):
-        cells = [cell.strip() for cell in cells]
+        cells = [unguarded(cell.strip()) for cell in cells]
         if not any(cells):
             continue
         extra = cells[len(header) :]

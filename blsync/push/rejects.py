@@ -12,7 +12,7 @@ from blsync.lake import appearing, storage
 from blsync.ledger.plans import Operation
 from blsync.push.compare import to_text
 from blsync.push.sheet import Sheet
-from blsync.spreadsheet import write_table
+from blsync.spreadsheet import guarded, write_table
 
 NOTES = ("_row", "_reason")
 
@@ -33,8 +33,9 @@ def write_rejects(path: Path, sheet: Sheet, operations: Iterable[Operation]) -> 
 
     A document is written with all its rows; the reason stands in the first. A plan ignores columns
     whose name begins with an underscore, apart from `_row`, which keeps documents apart, so the
-    file can be mended and planned as it is. Raises StorageError, and ConfigError where an xlsx file
-    has no room for a cell's text.
+    file can be mended and planned as it is; in csv, what a spreadsheet would take for a formula has
+    an apostrophe before it, which reading takes off. Raises StorageError, and ConfigError where an
+    xlsx file has no room for a cell's text.
     """
     reasons = {
         o.row: (o.error or {}).get("message")
@@ -50,7 +51,7 @@ def write_rejects(path: Path, sheet: Sheet, operations: Iterable[Operation]) -> 
         with draft.open("w", encoding="utf-8-sig", newline="") as file:  # the BOM is for Excel
             writer = csv.writer(file, delimiter=sheet.delimiter)
             writer.writerow([*columns, *NOTES])
-            writer.writerows(["" if v is None else _text(v) for v in row] for row in rows)
+            writer.writerows(["" if v is None else guarded(_text(v)) for v in row] for row in rows)
 
 
 def _rows(sheet: Sheet, columns: list[str], reasons: dict[int, Any]) -> Iterator[list[Any]]:

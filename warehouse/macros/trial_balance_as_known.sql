@@ -22,7 +22,7 @@
     balances as (
         select
             company_id,
-            line."accountId" as account_id,
+            {{ account_of('line') }} as account_id,
             sum(coalesce(line.debit, 0) - coalesce(line.credit, 0)) as closing_balance,
         from known
         group by all
@@ -45,7 +45,7 @@
         balances.company_id,
         balances.account_id,
         coalesce(numbers.number_then, numbers.first_number) as account_number,
-        {{ money('balances.closing_balance') }} as closing_balance,
+        {{ sum_of_money('balances.closing_balance') }} as closing_balance,
     from balances
     left join numbers using (company_id, account_id)
 {% endmacro %}

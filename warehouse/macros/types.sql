@@ -1,10 +1,17 @@
-{# Types of the public tables in one place. Aggregates widen decimals and division leaves them,
-   so every sum and quotient goes through one of these. A product stays as wide as its wider factor
-   and stops the build where it does not fit, so every product has a factor of 38 digits. #}
+{# Types of the public tables in one place. What BigLedger says itself has 18 digits (`money`,
+   `quantity`); what is added up of it, or only taken from one another, has 36, because two amounts
+   that fit may have a sum that does not. Not 38: beside each other in a list or a union, money of 38
+   digits and a quantity of 38 would leave the quantity two decimals. Division leaves decimals, so every quotient goes through one
+   of these. A product stays as wide as its wider factor and stops the build where it does not fit, so
+   every product has a factor of 38 digits. #}
 
 {% macro money(expression) -%} cast({{ expression }} as decimal(18, 2)) {%- endmacro %}
 
 {% macro quantity(expression) -%} cast({{ expression }} as decimal(18, 4)) {%- endmacro %}
+
+{% macro sum_of_money(expression) -%} cast({{ expression }} as decimal(36, 2)) {%- endmacro %}
+
+{% macro sum_of_quantity(expression) -%} cast({{ expression }} as decimal(36, 4)) {%- endmacro %}
 
 {% macro unit_cost(expression) -%} cast({{ expression }} as decimal(18, 6)) {%- endmacro %}
 
@@ -40,18 +47,19 @@
 {# A document's amount in the company's currency; products of 38 digits are slow, and most rates are 1. #}
 {% macro in_company_currency(amount, exchange_rate) -%}
     case
-        when {{ exchange_rate }} = 1 then {{ money(amount) }}
-        else {{ money('round(cast(' ~ amount ~ ' as decimal(38, 2)) * ' ~ exchange_rate ~ ', 2)') }}
+        when {{ exchange_rate }} = 1 then {{ sum_of_money(amount) }}
+        else {{ sum_of_money('round(cast(' ~ amount ~ ' as decimal(38, 2)) * ' ~ exchange_rate ~ ', 2)') }}
     end
 {%- endmacro %}
 
-{# amount × part ÷ whole, rounded to the cent; null where the whole is nothing. #}
+{# amount × part ÷ whole, rounded to the cent; null where the whole is nothing, or the product beyond
+   what 38 digits hold. #}
 {% macro share(amount, part, whole) -%}
     {%- set cents = [] -%}
     {%- for factor in [amount, part, whole] -%}
         {%- do cents.append('cast(100 * cast(' ~ factor ~ ' as decimal(38, 2)) as hugeint)') -%}
     {%- endfor -%}
-    {{ divided(cents[0] ~ ' * ' ~ cents[1], cents[2]) }} * 0.01
+    try({{ divided(cents[0] ~ ' * ' ~ cents[1], cents[2]) }} * 0.01)
 {%- endmacro %}
 
 {# One whole number by another, halves away from zero; null where that is nothing. DuckDB's own

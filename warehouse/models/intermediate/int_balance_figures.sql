@@ -107,8 +107,8 @@ final as (
         balances.check_name,
         companies.today as as_of_date,
         balances.entity_key || ':balance' as entity_key,
-        {{ quantity('balances.mart_value') }} as mart_value,
-        {{ quantity('balances.source_value') }} as source_value,
+        {{ sum_of_quantity('balances.mart_value') }} as mart_value,
+        {{ sum_of_quantity('balances.source_value') }} as source_value,
         case
             when balances.record_currency <> companies.currency
                 then 'BigLedger keeps this balance in ' || balances.record_currency || '.'

@@ -13,7 +13,7 @@ account_lines as (
         accounts.account_number,
         accounts.account_name,
         false as is_computed,
-        {{ money(natural('trial_balance.closing_balance', 'accounts.normal_side')) }} as balance,
+        {{ sum_of_money(natural('trial_balance.closing_balance', 'accounts.normal_side')) }} as balance,
     from {{ ref('trial_balance') }} as trial_balance
     inner join {{ ref('accounts') }} as accounts using (company_id, account_id)
     where accounts.statement = 'balance_sheet'
@@ -39,7 +39,7 @@ computed_lines as (
         cast(null as varchar) as account_number,
         lines.account_name,
         true as is_computed,
-        {{ money("coalesce(
+        {{ sum_of_money("coalesce(
             case
                 when lines.account_name = 'Current year earnings' then earnings.current_year
                 else earnings.earlier_years

@@ -24,7 +24,7 @@ final as (
         reports.as_of_date,
         reports.period_from,
         account_days.account_id,
-        {{ money("sum(case
+        {{ sum_of_money("sum(case
             when reports.report = 'profit_loss' then account_days.amount_before_closing
             else account_days.amount
         end)") }} as amount,

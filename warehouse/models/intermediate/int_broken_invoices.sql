@@ -16,8 +16,8 @@ lines as (
     select
         company_id,
         invoice_id,
-        {{ money('sum(line_total)') }} as line_total,
-        {{ money('sum(tax_amount)') }} as tax_amount,
+        {{ sum_of_money('sum(line_total)') }} as line_total,
+        {{ sum_of_money('sum(tax_amount)') }} as tax_amount,
     from {{ ref('stg_invoice_lines') }}
     where {{ put_in(touched('invoices')) }}
     group by company_id, invoice_id
@@ -28,8 +28,8 @@ sums as (
         invoices.*,
         coalesce(lines.line_total, 0) as line_total,
         coalesce(lines.tax_amount, 0) as line_tax,
-        {{ money('invoices.subtotal + invoices.total_tax + invoices.shipping_cost') }} as sum_of_parts,
-        {{ money('invoices.total - invoices.amount_paid') }} as rest_to_pay,
+        {{ sum_of_money('invoices.subtotal + invoices.total_tax + invoices.shipping_cost') }} as sum_of_parts,
+        {{ sum_of_money('invoices.total - invoices.amount_paid') }} as rest_to_pay,
     from invoices
     left join lines using (company_id, invoice_id)
 ),

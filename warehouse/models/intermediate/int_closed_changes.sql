@@ -83,7 +83,7 @@ keyed as (
         known_from,
         side,
         journal_id || ':' || coalesce(line.id, cast(line_no as varchar)) as line_key,
-        line."accountId" as account_id,
+        {{ account_of('line') }} as account_id,
         coalesce(line.debit, 0) - coalesce(line.credit, 0) as amount,
     from listed
 ),
@@ -95,8 +95,8 @@ paired as (
         known_from,
         line_key,
         account_id,
-        {{ money("sum(amount) filter (where side = 'before')") }} as listed_before,
-        {{ money("sum(amount) filter (where side = 'after')") }} as listed_after,
+        {{ sum_of_money("sum(amount) filter (where side = 'before')") }} as listed_before,
+        {{ sum_of_money("sum(amount) filter (where side = 'after')") }} as listed_after,
     from keyed
     group by company_id, journal_id, known_from, line_key, account_id
 ),

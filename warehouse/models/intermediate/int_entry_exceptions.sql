@@ -1,5 +1,5 @@
 -- What is wrong with journal entries: sums, accounts, dates, voids. The first two are laws for entries
--- that count and stop the build there; drafts may break them and are listed.
+-- that count and stop the build there unless they are accepted; drafts may break them and are listed.
 with
 
 companies as (
@@ -36,11 +36,11 @@ unplaced_lines as (
         lines.company_id,
         lines.journal_id,
         count(*) as line_count,
-        min(coalesce(lines.account_id, 'none')) as account_id,
-        count(distinct coalesce(lines.account_id, 'none')) as account_count,
+        min(lines.account_id) as account_id,
+        count(distinct lines.account_id) as account_count,
     from {{ ref('stg_journal_lines') }} as lines
     left join {{ ref('accounts') }} as accounts using (company_id, account_id)
-    where accounts.section is null
+    where accounts.normal_side is null
     group by lines.company_id, lines.journal_id
 ),
 

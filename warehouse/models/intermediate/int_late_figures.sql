@@ -41,7 +41,7 @@ accounts as (
         late_entries.as_of_date,
         late_entries.period_from,
         lines.account_id as entity_key,
-        {{ quantity('sum(lines.amount) over from_the_end') }} as late_value,
+        {{ sum_of_quantity('sum(lines.amount) over from_the_end') }} as late_value,
     from late_entries
     inner join {{ ref('stg_journal_lines') }} as lines using (company_id, journal_id)
     where late_entries.report = 'trial_balance'
@@ -58,7 +58,7 @@ statements as (
         as_of_date,
         period_from,
         cast(null as varchar) as entity_key,
-        cast(null as decimal(18, 4)) as late_value,
+        cast(null as decimal(36, 4)) as late_value,
     from late_entries
     where report <> 'trial_balance'
 ),
@@ -87,7 +87,7 @@ late_records as (
         reports.as_of_date,
         reports.period_from,
         records.entity_key,
-        cast(null as decimal(18, 4)) as late_value,
+        cast(null as decimal(36, 4)) as late_value,
     from reports
     inner join records
         on records.company_id = reports.company_id

@@ -70,7 +70,7 @@ final as (
         period_from,
         entity_key,
         measure,
-        {{ quantity('value') }} as value,
+        {{ sum_of_quantity('value') }} as value,
     from figures
 )
 

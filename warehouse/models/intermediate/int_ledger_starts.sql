@@ -41,10 +41,10 @@ lines as (
 final as (
     select
         company_id,
-        line."accountId" as account_id,
+        {{ account_of('line') }} as account_id,
         min(coalesce(journal_date, date 'infinity')) as journal_date,
     from lines
-    group by company_id, line."accountId"
+    group by company_id, {{ account_of('line') }}
 )
 
 select * from final

@@ -32,7 +32,7 @@ final as (
         totals.period_from,
         totals.entity_key,
         'records' as measure,
-        {{ quantity('coalesce(held.value, 0)') }} as value,
+        {{ sum_of_quantity('coalesce(held.value, 0)') }} as value,
     from totals
     left join held using (company_id, entity_key)
 )

@@ -78,8 +78,8 @@ final as (
         number,
         item_type,
         item_id,
-        {{ money('sum(ledger_amount)') }} as ledger_amount,
-        {{ money('sum(document_amount)') }} as document_amount,
+        {{ sum_of_money('sum(ledger_amount)') }} as ledger_amount,
+        {{ sum_of_money('sum(document_amount)') }} as document_amount,
     from sides
     group by company_id, number, item_type, item_id
     having sum(ledger_amount) <> sum(document_amount)

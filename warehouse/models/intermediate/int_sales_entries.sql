@@ -40,9 +40,9 @@ final as (
         any_value(journal_date) as journal_date,
         any_value(period) as period,
         any_value(reference) as reference,
-        {{ money("sum(case when account_role = 'accounts_receivable' then amount else 0 end)") }}
+        {{ sum_of_money("sum(case when account_role = 'accounts_receivable' then amount else 0 end)") }}
             as receivable_amount,
-        {{ money("-sum(case when account_role = 'tax_payable' then amount else 0 end)") }} as tax_amount,
+        {{ sum_of_money("-sum(case when account_role = 'tax_payable' then amount else 0 end)") }} as tax_amount,
         coalesce(bool_or(account_role = 'accounts_receivable'), false) as is_on_receivables,
         coalesce(bool_or(account_role = 'cash'), false) as is_on_cash,
         coalesce(bool_or(account_type = 'revenue'), false) as is_on_revenue,

@@ -3,14 +3,20 @@
 -- revenue is another than before, and those that have begun since.
 with
 
+companies as (
+    select * from {{ ref('stg_companies') }}
+),
+
 {%- if not has_last_build() %}
 
 months as (
-    select company_id, cast(date_trunc('month', invoice_date) as date) as period
+    select company_id, {{ period_of('invoice_date', 'today') }} as period
     from {{ ref('hist_invoices') }}
+    inner join companies using (company_id)
     union
-    select company_id, cast(date_trunc('month', journal_date) as date)
+    select company_id, {{ period_of('journal_date', 'today') }}
     from {{ ref('hist_journal_entries') }}
+    inner join companies using (company_id)
 ),
 
 {%- else %}
@@ -21,12 +27,13 @@ versions as (
         invoice_id,
         known_from,
         load_id,
-        cast(date_trunc('month', invoice_date) as date) as period,
+        {{ period_of('invoice_date', 'today') }} as period,
         hash(
             is_deleted, status in ('draft', 'cancelled'), invoice_date, customer_id, items,
             invoice_currency, exchange_rate
         ) as revenue,
     from {{ ref('hist_invoices') }}
+    inner join companies using (company_id)
     where {{ touched('invoices') }}
 ),
 
@@ -46,8 +53,9 @@ months as (
     from changes
     where revenue is distinct from revenue_before and {{ is_news() }}
     union
-    select company_id, cast(date_trunc('month', journal_date) as date)
+    select company_id, {{ period_of('journal_date', 'today') }}
     from {{ ref('hist_journal_entries') }}
+    inner join companies using (company_id)
     where {{ touched('entries') }}
     union
     select
@@ -57,7 +65,7 @@ months as (
             cast(companies.today as timestamp),
             interval 1 month
         )) as date),
-    from {{ ref('stg_companies') }} as companies
+    from companies
     inner join last_build.companies as before using (company_id)
 ),
 

@@ -26,8 +26,8 @@ final as (
     select
         entries.company_id,
         entries.journal_id,
-        {{ money('coalesce(totals.debit, 0)') }} as debit,
-        {{ money('coalesce(totals.credit, 0)') }} as credit,
+        {{ sum_of_money('coalesce(totals.debit, 0)') }} as debit,
+        {{ sum_of_money('coalesce(totals.credit, 0)') }} as credit,
     from entries
     left join totals using (company_id, journal_id)
     where

@@ -42,8 +42,8 @@ final as (
     select
         company_id,
         period,
-        {{ money('-sum(earlier_years)') }} as earlier_years,
-        {{ money('-sum(closing_balance - earlier_years)') }} as current_year,
+        {{ sum_of_money('-sum(earlier_years)') }} as earlier_years,
+        {{ sum_of_money('-sum(closing_balance - earlier_years)') }} as current_year,
     from split
     group by company_id, period
 )

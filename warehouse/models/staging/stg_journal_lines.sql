@@ -29,13 +29,13 @@ final as (
         journal_id,
         cast(line_no as integer) as line_no,
         line.id as line_id,
-        line."accountId" as account_id,
+        {{ account_of('line') }} as account_id,
         line."accountNumber" as account_number,
         line."accountName" as account_name,
         line.description,
         {{ money('coalesce(line.debit, 0)') }} as debit,
         {{ money('coalesce(line.credit, 0)') }} as credit,
-        {{ money('coalesce(line.debit, 0) - coalesce(line.credit, 0)') }} as amount,
+        {{ sum_of_money('coalesce(line.debit, 0) - coalesce(line.credit, 0)') }} as amount,
         load_id,
     from numbered
 )

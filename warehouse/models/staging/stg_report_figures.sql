@@ -8,7 +8,7 @@ figures as (
         period_from,
         entity_key,
         measure,
-        {{ quantity('value') }} as value,
+        {{ sum_of_quantity('value') }} as value,
         request_id,
         {{ utc('fetched_at') }} as fetched_at,
         {{ utc('made_at') }} as made_at,

@@ -1,5 +1,22 @@
--- Assets = liabilities + equity, and every month of the calendar has its sheet.
+-- Assets = liabilities + equity, but for exactly what accepted entries do not balance by, and every month
+-- of the calendar has its sheet.
 with
+
+imbalances as (
+    {{ accepted_imbalances() }}
+),
+
+accepted as (
+    select
+        periods.company_id,
+        periods.period_end,
+        sum(imbalances.imbalance) as imbalance,
+    from {{ ref('periods') }} as periods
+    inner join imbalances
+        on imbalances.company_id = periods.company_id
+        and imbalances.journal_date <= periods.period_end
+    group by periods.company_id, periods.period_end
+),
 
 sections as (
     select
@@ -14,7 +31,10 @@ select
     periods.company_id,
     periods.period_end,
     sections.difference,
+    coalesce(accepted.imbalance, 0) as accepted,
 from {{ ref('periods') }} as periods
 left join sections
     on sections.company_id = periods.company_id and sections.as_of_date = periods.period_end
-where sections.difference is distinct from 0
+left join accepted
+    on accepted.company_id = periods.company_id and accepted.period_end = periods.period_end
+where sections.difference is distinct from coalesce(accepted.imbalance, 0)

@@ -1,5 +1,16 @@
--- The sections of every month sum to what the ledger says of cash, and the summary is its lines.
+-- The sections of every month sum to what the ledger says of cash, and the summary is its lines. What
+-- accepted entries do not balance by is the footing difference, and nothing else is.
 with
+
+accepted as (
+    select
+        company_id,
+        period,
+        -sum(imbalance) as imbalance,
+    from ({{ accepted_imbalances() }}) as imbalances
+    where not is_closing_entry
+    group by company_id, period
+),
 
 cash as (
     select
@@ -31,7 +42,8 @@ from {{ ref('periods') }} as periods
 left join {{ ref('cash_flow_summary') }} as summary using (company_id, period)
 left join cash using (company_id, period)
 left join statement using (company_id, period)
+left join accepted using (company_id, period)
 where
-    summary.footing_difference is distinct from 0
+    summary.footing_difference is distinct from coalesce(accepted.imbalance, 0)
     or coalesce(cash.change, 0) <> summary.ledger_cash_change
     or coalesce(statement.change, 0) <> summary.operating + summary.investing + summary.financing

@@ -1,4 +1,5 @@
--- A touched journal of a known company that counts has debits = credits = the totals of its header.
+-- A touched journal of a known company that counts has debits = credits = the totals of its header, or
+-- is accepted as it is.
 with
 
 entries as (
@@ -22,6 +23,8 @@ totals as (
 select
     entries.company_id,
     entries.journal_id,
+    entries.journal_number,
+    coalesce(totals.debit, 0) - coalesce(totals.credit, 0) as imbalance,
     entries.total_debit,
     entries.total_credit,
     totals.debit,
@@ -29,6 +32,9 @@ select
 from entries
 left join totals using (company_id, journal_id)
 where
-    coalesce(totals.debit, 0) <> coalesce(totals.credit, 0)
-    or coalesce(totals.debit, 0) <> coalesce(entries.total_debit, totals.debit, 0)
-    or coalesce(totals.credit, 0) <> coalesce(entries.total_credit, totals.credit, 0)
+    (
+        coalesce(totals.debit, 0) <> coalesce(totals.credit, 0)
+        or coalesce(totals.debit, 0) <> coalesce(entries.total_debit, totals.debit, 0)
+        or coalesce(totals.credit, 0) <> coalesce(entries.total_credit, totals.credit, 0)
+    )
+    and not {{ is_accepted('unbalanced_entry', 'entries.company_id', 'entries.journal_id') }}

@@ -1,4 +1,4 @@
--- No month is missing between the first and the last, and no entry lies outside.
+-- No month is missing between the first and the last, and no entry of a plausible date lies outside.
 with
 
 months as (
@@ -19,5 +19,6 @@ select distinct
     lines.company_id,
     lines.period,
 from {{ ref('general_ledger') }} as lines
+inner join {{ ref('stg_companies') }} as companies using (company_id)
 left join {{ ref('periods') }} as periods using (company_id, period)
-where periods.period_end is null
+where periods.period_end is null and {{ is_plausible('lines.journal_date', 'companies.today') }}

@@ -7,7 +7,10 @@ ledger as (
         period,
         -sum(amount) as net_profit,
     from {{ ref('general_ledger') }}
-    where account_type in ('revenue', 'expense') and not is_closing_entry
+    where
+        account_type in ('revenue', 'expense')
+        and not is_closing_entry
+        and (company_id, period) in (select (company_id, period) from {{ ref('periods') }})
     group by company_id, period
 )
 

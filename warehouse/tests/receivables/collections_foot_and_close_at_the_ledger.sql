@@ -1,23 +1,47 @@
 -- Opening + sales − collected + other movement = closing; opening = the month before's closing;
--- closing = the ledger's receivable accounts at the month's end.
+-- closing = the ledger's receivable accounts at the month's end. The first month opens with what the
+-- ledger has before all plausible months.
 with
 
-movements as (
+lines as (
     select
         lines.company_id,
         lines.period,
-        sum(lines.amount) as movement,
+        lines.amount,
+        {{ is_before_span('lines.journal_date', 'companies.today') }} as is_before,
     from {{ ref('general_ledger') }} as lines
     inner join {{ ref('accounts') }} as accounts using (company_id, account_id)
+    inner join {{ ref('stg_companies') }} as companies using (company_id)
     where accounts.account_role = 'accounts_receivable'
-    group by lines.company_id, lines.period
+),
+
+brought_forward as (
+    select
+        company_id,
+        sum(amount) as balance,
+    from lines
+    where is_before
+    group by company_id
+),
+
+movements as (
+    select
+        company_id,
+        period,
+        sum(amount) as movement,
+    from lines
+    where (company_id, period) in (select (company_id, period) from {{ ref('periods') }})
+    group by company_id, period
 ),
 
 months as (
     select
         *,
-        lag(closing_ar, 1, 0) over (partition by company_id order by period) as previous_closing,
+        coalesce(
+            lag(closing_ar) over (partition by company_id order by period), brought_forward.balance, 0
+        ) as previous_closing,
     from {{ ref('collections') }}
+    left join brought_forward using (company_id)
 )
 
 select

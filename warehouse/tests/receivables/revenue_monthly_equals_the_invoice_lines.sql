@@ -50,6 +50,7 @@ left join lines as earlier
     on earlier.company_id = months.company_id
     and earlier.period = cast(months.period - interval 12 months as date)
     and months.period <= companies.today
+    and not {{ is_before_span('earlier.period', 'companies.today') }}
 where
     months.quantity <> coalesce(lines.quantity, 0)
     or months.net_revenue <> coalesce(lines.net_revenue, 0)
@@ -73,6 +74,7 @@ where
         (lines.company_id, lines.period) not in (select (company_id, period) from months)
         or (
             cast(lines.period + interval 12 months as date) <= companies.today
+            and not {{ is_before_span('lines.period', 'companies.today') }}
             and (lines.company_id, cast(lines.period + interval 12 months as date))
             not in (select (company_id, period) from months)
         )

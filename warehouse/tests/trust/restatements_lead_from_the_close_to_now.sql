@@ -52,7 +52,7 @@ known as (
         period,
         first_moment,
         next_moment,
-        line."accountId" as account_id,
+        {{ account_of('line') }} as account_id,
         sum(coalesce(line.debit, 0) - coalesce(line.credit, 0)) as amount,
     from lines
     group by all

@@ -37,8 +37,8 @@ final as (
         lines.account_name,
         lines.is_computed,
         lines.balance,
-        {{ money('coalesce(lag(lines.balance, 1) over line_history, 0)') }} as previous_month_balance,
-        {{ money('coalesce(lag(lines.balance, 12) over line_history, 0)') }} as previous_year_balance,
+        {{ sum_of_money('coalesce(lag(lines.balance, 1) over line_history, 0)') }} as previous_month_balance,
+        {{ sum_of_money('coalesce(lag(lines.balance, 12) over line_history, 0)') }} as previous_year_balance,
         companies.currency,
         companies.built_at,
     from lines

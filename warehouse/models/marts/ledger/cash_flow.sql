@@ -27,7 +27,7 @@ movements as (
         lines.line_order,
         lines.line_name,
         months.account_id,
-        {{ money('case
+        {{ sum_of_money('case
             when lines.is_cash then months.closing_entries
             else months.closing_entries - months.net_movement
         end') }} as amount,

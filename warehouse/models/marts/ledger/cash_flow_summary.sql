@@ -31,11 +31,11 @@ months as (
     select
         periods.company_id,
         periods.period,
-        {{ money('coalesce(cash.closing_balance - cash.net_movement, 0)') }} as opening_cash,
-        {{ money('coalesce(sections.operating, 0)') }} as operating,
-        {{ money('coalesce(sections.investing, 0)') }} as investing,
-        {{ money('coalesce(sections.financing, 0)') }} as financing,
-        {{ money('coalesce(cash.closing_balance, 0)') }} as closing_cash,
+        {{ sum_of_money('coalesce(cash.closing_balance - cash.net_movement, 0)') }} as opening_cash,
+        {{ sum_of_money('coalesce(sections.operating, 0)') }} as operating,
+        {{ sum_of_money('coalesce(sections.investing, 0)') }} as investing,
+        {{ sum_of_money('coalesce(sections.financing, 0)') }} as financing,
+        {{ sum_of_money('coalesce(cash.closing_balance, 0)') }} as closing_cash,
         periods.currency,
         periods.built_at,
     from periods
@@ -52,8 +52,8 @@ final as (
         investing,
         financing,
         closing_cash,
-        {{ money('closing_cash - opening_cash') }} as ledger_cash_change,
-        {{ money('operating + investing + financing - (closing_cash - opening_cash)') }}
+        {{ sum_of_money('closing_cash - opening_cash') }} as ledger_cash_change,
+        {{ sum_of_money('operating + investing + financing - (closing_cash - opening_cash)') }}
             as footing_difference,
         currency,
         built_at,

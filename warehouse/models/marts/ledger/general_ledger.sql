@@ -36,6 +36,7 @@ headers as (
         entries.*,
         reversed.journal_id is not null as is_reversed,
         closings.journal_id is not null as is_closing_entry,
+        companies.today,
         companies.currency,
         companies.built_at,
         date_diff(
@@ -72,7 +73,7 @@ final as (
         headers.journal_number,
         lines.line_no,
         headers.journal_date,
-        cast(date_trunc('month', headers.journal_date) as date) as period,
+        {{ period_of("coalesce(headers.journal_date, date 'infinity')", 'headers.today') }} as period,
         lines.account_id,
         coalesce(accounts.account_number, lines.account_number) as account_number,
         coalesce(accounts.account_name, lines.account_name) as account_name,
@@ -84,8 +85,8 @@ final as (
         lines.debit,
         lines.credit,
         lines.amount,
-        {{ money(natural('lines.amount', 'accounts.normal_side')) }} as natural_amount,
-        {{ money('sum(lines.amount) over account_history'
+        {{ sum_of_money(natural('lines.amount', 'accounts.normal_side')) }} as natural_amount,
+        {{ sum_of_money('sum(lines.amount) over account_history'
             ~ (' + coalesce(brought_forward.balance, 0)' if is_incremental() else '')) }}
             as running_balance,
         headers.status,

@@ -18,7 +18,7 @@ amounts as (
         accounts.section_order,
         accounts.account_number,
         accounts.account_name,
-        {{ money(natural(
+        {{ sum_of_money(natural(
             'account_months.net_movement - account_months.closing_entries', 'accounts.normal_side'
         )) }} as amount,
     from {{ ref('int_account_months') }} as account_months
@@ -45,10 +45,10 @@ final as (
         amounts.account_number,
         amounts.account_name,
         amounts.amount,
-        {{ money('sum(amounts.amount) over fiscal_year_to_date') }} as ytd_amount,
-        {{ money('coalesce(lag(amounts.amount, 1) over months, 0)') }} as previous_month_amount,
-        {{ money('coalesce(lag(amounts.amount, 12) over months, 0)') }} as previous_year_amount,
-        {{ money('sum(amounts.amount) over twelve_months') }} as rolling_12m_amount,
+        {{ sum_of_money('sum(amounts.amount) over fiscal_year_to_date') }} as ytd_amount,
+        {{ sum_of_money('coalesce(lag(amounts.amount, 1) over months, 0)') }} as previous_month_amount,
+        {{ sum_of_money('coalesce(lag(amounts.amount, 12) over months, 0)') }} as previous_year_amount,
+        {{ sum_of_money('sum(amounts.amount) over twelve_months') }} as rolling_12m_amount,
         {{ percent('amounts.amount', 'revenue.operating_revenue') }} as pct_of_revenue,
         companies.currency,
         companies.built_at,

@@ -21,11 +21,11 @@ months as (
     select
         periods.company_id,
         periods.period,
-        {{ money('coalesce(sections.operating_revenue, 0)') }} as operating_revenue,
-        {{ money('coalesce(sections.cost_of_goods_sold, 0)') }} as cost_of_goods_sold,
-        {{ money('coalesce(sections.operating_expense, 0)') }} as operating_expense,
-        {{ money('coalesce(sections.other_revenue, 0)') }} as other_revenue,
-        {{ money('coalesce(sections.other_expense, 0)') }} as other_expense,
+        {{ sum_of_money('coalesce(sections.operating_revenue, 0)') }} as operating_revenue,
+        {{ sum_of_money('coalesce(sections.cost_of_goods_sold, 0)') }} as cost_of_goods_sold,
+        {{ sum_of_money('coalesce(sections.operating_expense, 0)') }} as operating_expense,
+        {{ sum_of_money('coalesce(sections.other_revenue, 0)') }} as other_revenue,
+        {{ sum_of_money('coalesce(sections.other_expense, 0)') }} as other_expense,
         periods.currency,
         periods.built_at,
     from periods
@@ -35,9 +35,9 @@ months as (
 profits as (
     select
         *,
-        {{ money('operating_revenue - cost_of_goods_sold') }} as gross_profit,
-        {{ money('operating_revenue - cost_of_goods_sold - operating_expense') }} as operating_profit,
-        {{ money('operating_revenue - cost_of_goods_sold - operating_expense
+        {{ sum_of_money('operating_revenue - cost_of_goods_sold') }} as gross_profit,
+        {{ sum_of_money('operating_revenue - cost_of_goods_sold - operating_expense') }} as operating_profit,
+        {{ sum_of_money('operating_revenue - cost_of_goods_sold - operating_expense
             + other_revenue - other_expense') }} as net_profit,
     from months
 ),

@@ -18,6 +18,17 @@ movements as (
     group by company_id, period
 ),
 
+-- What is dated before all plausible months opens the first one.
+brought_forward as (
+    select
+        movements.company_id,
+        sum(movements.net_movement) as balance,
+    from movements
+    inner join companies using (company_id)
+    where {{ is_before_span('movements.period', 'companies.today') }}
+    group by movements.company_id
+),
+
 agings as (
     select
         company_id,
@@ -31,19 +42,26 @@ agings as (
 
 payments as (
     select
-        company_id,
-        cast(date_trunc('month', last_payment_date) as date) as period,
-        sum(date_diff('day', invoice_date, last_payment_date)) as days_to_pay,
-        count(invoice_date) as paid_count,
-    from {{ ref('invoices') }}
-    where is_recognised and amount_due <= 0 and total > 0 and last_payment_date is not null
-    group by company_id, date_trunc('month', last_payment_date)
+        invoices.company_id,
+        cast(date_trunc('month', invoices.last_payment_date) as date) as period,
+        sum(date_diff('day', invoices.invoice_date, invoices.last_payment_date)) as days_to_pay,
+        count(invoices.invoice_date) as paid_count,
+    from {{ ref('invoices') }} as invoices
+    inner join companies using (company_id)
+    where
+        invoices.is_recognised
+        and invoices.amount_due <= 0
+        and invoices.total > 0
+        and {{ is_plausible('invoices.invoice_date', 'companies.today') }}
+        and {{ is_plausible('invoices.last_payment_date', 'companies.today') }}
+    group by invoices.company_id, date_trunc('month', invoices.last_payment_date)
 ),
 
 months as (
     select
         periods.*,
         coalesce(movements.net_movement, 0) as net_movement,
+        coalesce(brought_forward.balance, 0) as brought_forward,
         coalesce(movements.credit_sales, 0) as credit_sales,
         coalesce(movements.cash_collected, 0) as cash_collected,
         greatest(date_diff('day', periods.period, least(periods.period_end, companies.today)) + 1, 0)
@@ -53,15 +71,16 @@ months as (
     from {{ ref('periods') }} as periods
     inner join companies using (company_id)
     left join movements using (company_id, period)
+    left join brought_forward using (company_id)
 ),
 
 balances as (
     select
         *,
-        {{ money('sum(net_movement) over (
+        {{ sum_of_money('brought_forward + sum(net_movement) over (
             partition by company_id order by period rows between unbounded preceding and current row
         )') }} as closing_ar,
-        {{ money('sum(credit_sales) over quarter') }} as quarter_sales,
+        {{ sum_of_money('sum(credit_sales) over quarter') }} as quarter_sales,
         sum(days) over quarter as quarter_days,
     from months
     window quarter as (partition by company_id order by period rows between 2 preceding and current row)
@@ -71,10 +90,10 @@ final as (
     select
         balances.company_id,
         balances.period,
-        {{ money('balances.closing_ar - balances.net_movement') }} as opening_ar,
-        {{ money('balances.credit_sales') }} as credit_sales,
-        {{ money('balances.cash_collected') }} as cash_collected,
-        {{ money('balances.net_movement - balances.credit_sales + balances.cash_collected') }}
+        {{ sum_of_money('balances.closing_ar - balances.net_movement') }} as opening_ar,
+        {{ sum_of_money('balances.credit_sales') }} as credit_sales,
+        {{ sum_of_money('balances.cash_collected') }} as cash_collected,
+        {{ sum_of_money('balances.net_movement - balances.credit_sales + balances.cash_collected') }}
             as other_movement,
         balances.closing_ar,
         case

@@ -48,7 +48,7 @@ costed as (
 estimated as (
     select
         *,
-        {{ money('round(cast(quantity as decimal(38, 4)) * unit_cost, 2)') }} as cogs_estimated,
+        {{ sum_of_money('round(cast(quantity as decimal(38, 4)) * unit_cost, 2)') }} as cogs_estimated,
     from costed
 ),
 
@@ -57,10 +57,10 @@ final as (
         estimated.company_id,
         estimated.period,
         estimated.item_id,
-        {{ quantity('estimated.quantity') }} as quantity,
-        {{ money('estimated.net_revenue') }} as net_revenue,
+        {{ sum_of_quantity('estimated.quantity') }} as quantity,
+        {{ sum_of_money('estimated.net_revenue') }} as net_revenue,
         estimated.cogs_estimated,
-        {{ money('estimated.net_revenue - estimated.cogs_estimated') }} as gross_profit,
+        {{ sum_of_money('estimated.net_revenue - estimated.cogs_estimated') }} as gross_profit,
         {{ percent('estimated.net_revenue - estimated.cogs_estimated', 'estimated.net_revenue') }}
             as margin_pct,
         estimated.cost_basis,

@@ -27,7 +27,7 @@ final as (
         invoices.customer_name,
         invoices.invoice_date,
         invoices.due_date,
-        cast(date_trunc('month', invoices.invoice_date) as date) as period,
+        {{ period_of('invoices.invoice_date', 'companies.today') }} as period,
         invoices.status,
         coalesce(invoices.status, '') not in ('draft', 'cancelled') as is_recognised,
         invoices.reference,

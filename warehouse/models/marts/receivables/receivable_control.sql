@@ -45,9 +45,9 @@ final as (
         case when items.item_type in ('invoice', 'credit') then items.item_id end as invoice_id,
         case when items.item_type = 'entry' then items.item_id end as journal_id,
         coalesce(staged.invoice_number, entries.journal_number) as document_number,
-        {{ money('items.ledger_amount') }} as ledger_amount,
-        {{ money('items.document_amount') }} as document_amount,
-        {{ money('items.ledger_amount - items.document_amount') }} as difference,
+        {{ sum_of_money('items.ledger_amount') }} as ledger_amount,
+        {{ sum_of_money('items.document_amount') }} as document_amount,
+        {{ sum_of_money('items.ledger_amount - items.document_amount') }} as difference,
         companies.currency,
         companies.built_at,
     from items

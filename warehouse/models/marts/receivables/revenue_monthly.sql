@@ -47,7 +47,9 @@ years_before as (
         sales.net_revenue as previous_year_net_revenue,
     from sales
     inner join companies using (company_id)
-    where cast(sales.period + interval 12 months as date) <= companies.today
+    where
+        cast(sales.period + interval 12 months as date) <= companies.today
+        and not {{ is_before_span('sales.period', 'companies.today') }}
 ),
 
 together as (
@@ -62,13 +64,13 @@ final as (
         together.period,
         together.customer_id,
         together.item_id,
-        {{ quantity('sum(together.quantity)') }} as quantity,
-        {{ money('sum(together.net_revenue) + sum(together.discount)') }} as gross_revenue,
-        {{ money('sum(together.discount)') }} as discount,
-        {{ money('sum(together.net_revenue)') }} as net_revenue,
-        {{ money('sum(together.tax)') }} as tax,
+        {{ sum_of_quantity('sum(together.quantity)') }} as quantity,
+        {{ sum_of_money('sum(together.net_revenue) + sum(together.discount)') }} as gross_revenue,
+        {{ sum_of_money('sum(together.discount)') }} as discount,
+        {{ sum_of_money('sum(together.net_revenue)') }} as net_revenue,
+        {{ sum_of_money('sum(together.tax)') }} as tax,
         cast(sum(together.invoice_count) as integer) as invoice_count,
-        {{ money('sum(together.previous_year_net_revenue)') }} as previous_year_net_revenue,
+        {{ sum_of_money('sum(together.previous_year_net_revenue)') }} as previous_year_net_revenue,
         any_value(companies.currency) as currency,
         any_value(companies.built_at) as built_at,
     from together

@@ -35,22 +35,28 @@ listed as (
     where movement <> 0
 ),
 
+totalled as (
+    select
+        *,
+        sum(tax_amount) over (partition by company_id, period) as month_tax,
+    from listed
+),
+
 -- The codes share the accounts and no posting names its code: each has its part by its tax, and the
 -- largest has what rounding leaves.
 shared as (
     select
-        listed.*,
+        totalled.* exclude (month_tax),
         coalesce(movements.movement, 0) as movement,
-        coalesce({{ money(share(
-            'movements.movement', 'listed.tax_amount', 'sum(listed.tax_amount) over same_month'
+        coalesce({{ sum_of_money(share(
+            'movements.movement', 'totalled.tax_amount', 'totalled.month_tax'
         )) }}, 0) as part,
         row_number() over (
-            partition by listed.company_id, listed.period
-            order by abs(listed.tax_amount) desc, listed.tax_code, listed.tax_rate
+            partition by totalled.company_id, totalled.period
+            order by abs(totalled.tax_amount) desc, totalled.tax_code, totalled.tax_rate
         ) as place,
-    from listed
+    from totalled
     left join movements using (company_id, period)
-    window same_month as (partition by listed.company_id, listed.period)
 ),
 
 assigned as (
@@ -69,11 +75,11 @@ final as (
         assigned.period,
         assigned.tax_code,
         assigned.tax_rate,
-        {{ money('assigned.taxable_amount') }} as taxable_amount,
-        {{ money('assigned.tax_amount') }} as tax_amount,
+        {{ sum_of_money('assigned.taxable_amount') }} as taxable_amount,
+        {{ sum_of_money('assigned.tax_amount') }} as tax_amount,
         cast(assigned.invoice_count as integer) as invoice_count,
-        {{ money('assigned.gl_tax_movement') }} as gl_tax_movement,
-        {{ money('assigned.tax_amount - assigned.gl_tax_movement') }} as difference,
+        {{ sum_of_money('assigned.gl_tax_movement') }} as gl_tax_movement,
+        {{ sum_of_money('assigned.tax_amount - assigned.gl_tax_movement') }} as difference,
         companies.currency,
         companies.built_at,
     from assigned

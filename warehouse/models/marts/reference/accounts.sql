@@ -1,7 +1,45 @@
+-- The chart, and the accounts outside it that accepted entries are booked on: those that the chart does
+-- not have or gives none of the five types, and `unassigned` for lines that name none. They stand among
+-- the assets, where whoever reads the balance sheet sees them, until the entries are mended.
 with
 
-accounts as (
+charted as (
     select * from {{ ref('stg_accounts') }}
+),
+
+accepted_lines as (
+    select
+        company_id,
+        unnest(lines) as line,
+    from {{ ref('hist_journal_entries') }}
+    where is_latest and {{ is_accepted('unknown_account') }}
+),
+
+outside as (
+    select distinct
+        company_id,
+        {{ account_of('line') }} as account_id,
+    from accepted_lines
+    anti join (
+        select company_id, account_id
+        from charted
+        where account_type in ('asset', 'liability', 'equity', 'revenue', 'expense')
+    ) as placed
+        on placed.company_id = accepted_lines.company_id
+        and placed.account_id = {{ account_of('accepted_lines.line') }}
+),
+
+accounts as (
+    select * from charted
+    union all by name
+    select
+        company_id,
+        account_id,
+        'Not in the chart of accounts: ' || account_id as account_name,
+        false as is_active,
+        false as is_deleted,
+    from outside
+    where (company_id, account_id) not in (select (company_id, account_id) from charted)
 ),
 
 roles as (
@@ -24,8 +62,11 @@ sections as (
             when account_type = 'revenue' then 'operating_revenue'
             when account_category in ('cost_of_goods_sold', 'other_expense') then account_category
             when account_type = 'expense' then 'operating_expense'
+            when outside.account_id is not null then 'assets'
         end as section,
+        outside.account_id is not null as is_outside,
     from accounts
+    left join outside using (company_id, account_id)
 ),
 
 final as (
@@ -35,7 +76,7 @@ final as (
         accounts.account_number,
         accounts.account_name,
         accounts.account_type,
-        accounts.account_category,
+        case when sections.is_outside then 'unassigned' else accounts.account_category end as account_category,
         accounts.parent_account_id,
         try_cast(accounts.account_level as integer) as level,
         case
@@ -44,7 +85,8 @@ final as (
         end as normal_side,
         case
             when accounts.account_type in ('revenue', 'expense') then 'profit_and_loss'
-            when accounts.account_type in ('asset', 'liability', 'equity') then 'balance_sheet'
+            when accounts.account_type in ('asset', 'liability', 'equity') or sections.is_outside
+                then 'balance_sheet'
         end as statement,
         sections.section,
         cast(

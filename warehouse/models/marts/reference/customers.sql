@@ -12,6 +12,7 @@ invoices as (
     select
         invoices.*,
         companies.today,
+        {{ is_plausible('invoices.invoice_date', 'companies.today') }} as is_plausible,
     from {{ ref('invoices') }} as invoices
     inner join companies using (company_id)
     where invoices.is_recognised
@@ -21,8 +22,8 @@ sales as (
     select
         company_id,
         customer_id,
-        min(invoice_date) as first_invoice_date,
-        max(invoice_date) as last_invoice_date,
+        min(invoice_date) filter (where is_plausible) as first_invoice_date,
+        max(invoice_date) filter (where is_plausible) as last_invoice_date,
         count(*) as invoice_count,
         sum({{ in_company_currency('subtotal', 'exchange_rate') }}) as revenue_total,
         sum(case
@@ -30,7 +31,11 @@ sales as (
                 then {{ in_company_currency('subtotal', 'exchange_rate') }}
         end) as revenue_12m,
         {%- set days_to_pay %}
-            case when amount_due <= 0 and total > 0 then date_diff('day', invoice_date, last_payment_date) end
+            case
+                when amount_due <= 0 and total > 0 and is_plausible
+                    and {{ is_plausible('last_payment_date', 'today') }}
+                    then date_diff('day', invoice_date, last_payment_date)
+            end
         {%- endset %}
         sum({{ days_to_pay }}) as days_to_pay,
         count({{ days_to_pay }}) as paid_count,
@@ -63,15 +68,15 @@ final as (
         customers.payment_terms,
         customers.credit_limit,
         customers.api_balance,
-        {{ money('coalesce(open_items.open_balance, 0)') }} as open_balance,
-        {{ money('coalesce(open_items.overdue_balance, 0)') }} as overdue_balance,
+        {{ sum_of_money('coalesce(open_items.open_balance, 0)') }} as open_balance,
+        {{ sum_of_money('coalesce(open_items.overdue_balance, 0)') }} as overdue_balance,
         {{ percent('coalesce(open_items.open_balance, 0)', 'customers.credit_limit') }}
             as credit_used_pct,
         sales.first_invoice_date,
         sales.last_invoice_date,
         cast(coalesce(sales.invoice_count, 0) as integer) as invoice_count,
-        {{ money('coalesce(sales.revenue_total, 0)') }} as revenue_total,
-        {{ money('coalesce(sales.revenue_12m, 0)') }} as revenue_12m,
+        {{ sum_of_money('coalesce(sales.revenue_total, 0)') }} as revenue_total,
+        {{ sum_of_money('coalesce(sales.revenue_12m, 0)') }} as revenue_12m,
         {{ quotient('sales.days_to_pay', 'sales.paid_count', 2) }} as avg_days_to_pay,
         cast(date_diff('day', sales.last_invoice_date, companies.today) as integer)
             as days_since_last_invoice,

@@ -1,5 +1,5 @@
 -- Months, contiguous from the first entry that counts to the running month, or to the last entry
--- where one is dated ahead.
+-- where one is dated ahead; entries of implausible dates make none.
 with
 
 companies as (
@@ -8,12 +8,13 @@ companies as (
 
 entries as (
     select
-        company_id,
-        min(journal_date) as first_date,
-        max(journal_date) as last_date,
-    from {{ ref('stg_journal_entries') }}
-    where is_counted
-    group by company_id
+        entries.company_id,
+        min(entries.journal_date) as first_date,
+        max(entries.journal_date) as last_date,
+    from {{ ref('stg_journal_entries') }} as entries
+    inner join companies using (company_id)
+    where entries.is_counted and {{ is_plausible('entries.journal_date', 'companies.today') }}
+    group by entries.company_id
 ),
 
 fiscal_years as (

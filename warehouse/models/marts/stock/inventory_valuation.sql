@@ -29,9 +29,9 @@ final as (
         stock.as_of_date,
         stock.item_id,
         items.item_code,
-        {{ quantity('stock.quantity') }} as quantity,
+        {{ sum_of_quantity('stock.quantity') }} as quantity,
         {{ quotient('stock.stock_value', 'stock.quantity', 6) }} as average_cost,
-        {{ money('stock.stock_value') }} as stock_value,
+        {{ sum_of_money('stock.stock_value') }} as stock_value,
         companies.currency,
         companies.built_at,
     from stock

@@ -74,12 +74,12 @@ final as (
         cast(days.instant as date) as day,
         days.item_id,
         days.location_id,
-        {{ quantity('days.closing_quantity') }} as closing_quantity,
+        {{ sum_of_quantity('days.closing_quantity') }} as closing_quantity,
         days.average_cost,
-        {{ money('days.stock_value') }} as stock_value,
-        {{ quantity('case when days.instant = days.version_day then days.change_quantity else 0 end') }}
+        {{ sum_of_money('days.stock_value') }} as stock_value,
+        {{ sum_of_quantity('case when days.instant = days.version_day then days.change_quantity else 0 end') }}
             as change_quantity,
-        {{ money('case when days.instant = days.version_day then days.change_value else 0 end') }}
+        {{ sum_of_money('case when days.instant = days.version_day then days.change_value else 0 end') }}
             as change_value,
         days.is_deleted,
         companies.currency,

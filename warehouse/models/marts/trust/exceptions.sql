@@ -32,16 +32,20 @@ found as (
     union all
     select company_id, 'broken_invoice_totals', 'error', 'invoices', invoice_id, evidence
     from {{ ref('int_broken_invoices') }}
+    union all
+    select company_id, 'implausible_date', severity, entity, record_id, evidence
+    from {{ ref('int_implausible_dates') }}
 ),
 
 versions as (
-    {%- for entity, key, number, date, reference, content in [
+    {%- for entity, key, number, date, reference, content, dates in [
         ('journal_entries', 'journal_id', 'journal_number', 'journal_date', 'reference',
-         'lines, total_debit, total_credit'),
+         'lines, total_debit, total_credit', 'journal_date'),
         ('invoices', 'invoice_id', 'invoice_number', 'invoice_date', 'reference',
-         'items, subtotal, total_tax, shipping_cost, total, amount_paid, amount_due'),
+         'items, subtotal, total_tax, shipping_cost, total, amount_paid, amount_due',
+         'invoice_date, due_date, last_payment_date'),
         ('stock_adjustments', 'adjustment_id', 'adjustment_number', 'adjustment_date', 'reference',
-         'items, total_value'),
+         'items, total_value', 'adjustment_date'),
     ] %}
     select
         company_id,
@@ -54,6 +58,7 @@ versions as (
         {{ date }} as business_date,
         {{ reference }} as reference,
         hash({{ content }}) as content,
+        hash({{ dates }}) as dates,
     from {{ ref('hist_' ~ entity) }}
     where not is_deleted
         and (company_id, '{{ entity }}', {{ key }}) in (select (company_id, entity, record_id) from found)
@@ -83,6 +88,7 @@ first_seen as (
         case
             when found.rule in ('unbalanced_entry', 'unknown_account', 'broken_invoice_totals')
                 then versions.content = latest.content
+            when found.rule = 'implausible_date' then versions.dates = latest.dates
             when found.rule in ('stale_draft', 'void_without_reversal')
                 then versions.status is not distinct from latest.status
             when found.rule in ('entry_in_closed_period', 'entry_in_future')
@@ -119,10 +125,14 @@ final as (
         dated.record_id,
         dated.evidence,
         dated.first_seen,
+        accepted.rule is not null as is_accepted,
+        accepted.accepted_by,
+        accepted.reason as accepted_reason,
         companies.currency,
         companies.built_at,
     from dated
     inner join companies using (company_id)
+    left join {{ ref('int_accepted_exceptions') }} as accepted using (company_id, rule, record_id)
 )
 
 select * from final

@@ -61,8 +61,8 @@ compared as (
         sides.period_from,
         sides.entity_key,
         sides.measure,
-        {{ quantity('sum(sides.value)') }} as mart_value,
-        {{ quantity('sum(sides.source_value)') }} as source_value,
+        {{ sum_of_quantity('sum(sides.value)') }} as mart_value,
+        {{ sum_of_quantity('sum(sides.source_value)') }} as source_value,
         bool_or(sides.failed_before) as failed_before,
         max(sides.request_id) as request_id,
         max(sides.fetched_at) as fetched_at,
@@ -165,7 +165,7 @@ final as (
         judged.entity_key,
         judged.mart_value,
         judged.source_value,
-        {{ quantity('judged.mart_value - judged.source_value') }} as difference,
+        {{ sum_of_quantity('judged.mart_value - judged.source_value') }} as difference,
         judged.status,
         case
             when judged.mart_value is null then 'The marts know it for the day of the build only.'

@@ -10,10 +10,10 @@ changes as (
         closes.closed_at,
         closes.compared_from,
         changes.*,
-        {{ money('case
+        {{ sum_of_money('case
             when was_counted and date_before <= period_end then coalesce(listed_before, 0) else 0
         end') }} as amount_before,
-        {{ money('case
+        {{ sum_of_money('case
             when is_counted and date_after <= period_end then coalesce(listed_after, 0) else 0
         end') }} as amount_after,
         coalesce(was_counted and date_before <= period_end and listed_before is not null, false)
@@ -61,7 +61,7 @@ final as (
         judged.change_type,
         judged.amount_before,
         judged.amount_after,
-        {{ money('judged.amount_after - judged.amount_before') }} as amount_delta,
+        {{ sum_of_money('judged.amount_after - judged.amount_before') }} as amount_delta,
         judged.period > date_trunc('month', greatest(judged.date_before, judged.date_after))
             as is_brought_forward,
         judged.known_from,

@@ -1,0 +1,82 @@
+-- Records with a date that lies outside all plausible years, and entries that count without one. They
+-- count all the same, on the near side of the plausible months.
+with
+
+companies as (
+    select * from {{ ref('stg_companies') }}
+),
+
+dates as (
+    select
+        company_id,
+        'journal_entries' as entity,
+        journal_id as record_id,
+        journal_number as number,
+        is_counted as is_in_figures,
+        is_counted as needs_date,
+        [('its date', journal_date)] as named,
+    from {{ ref('stg_journal_entries') }}
+    where not is_deleted
+    union all
+    select
+        company_id,
+        'invoices',
+        invoice_id,
+        invoice_number,
+        coalesce(status, '') not in ('draft', 'cancelled'),
+        false,
+        [('its date', invoice_date), ('its due date', due_date), ('its last payment', last_payment_date)],
+    from {{ ref('stg_invoices') }}
+    where not is_deleted
+    union all
+    select
+        company_id,
+        'stock_adjustments',
+        adjustment_id,
+        adjustment_number,
+        status = 'posted',
+        false,
+        [('its date', adjustment_date)],
+    from {{ ref('stg_stock_adjustments') }}
+    where not is_deleted
+),
+
+-- Most dates are good, and only what is left is made words of.
+odd as (
+    select
+        dates.*,
+        companies.today,
+        list_filter(
+            dates.named,
+            lambda each: not {{ is_plausible('each[2]', 'companies.today') }}
+            and (each[2] is not null or dates.needs_date)
+        ) as findings,
+    from dates
+    inner join companies using (company_id)
+),
+
+final as (
+    select
+        company_id,
+        entity,
+        record_id,
+        case when is_in_figures then 'error' else 'warning' end as severity,
+        format(
+            '{}: {}, which is not between {} and {}.',
+            coalesce(number, 'The record'),
+            list_aggregate(
+                list_transform(
+                    findings,
+                    lambda each: each[1] || ' is ' || coalesce(cast(each[2] as varchar), 'missing')
+                ),
+                'string_agg',
+                ' and '
+            ),
+            cast({{ first_plausible_day('today') }} as varchar),
+            cast({{ last_plausible_day('today') }} as varchar)
+        ) as evidence,
+    from odd
+    where len(findings) > 0
+)
+
+select * from final
