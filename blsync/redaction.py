@@ -283,9 +283,9 @@ def _ways_to_write(character: str) -> str:
         ways.append("&(?:amp;)*" + re.escape(named[1:]))
     if character == " ":
         ways.append(r"\+")
-    # Atomic, and each way once: what is written in escapes and ends otherwise than the secret would
-    # else be tried in all combinations.
-    return f"(?>{'|'.join(dict.fromkeys(ways))})"
+    # Each way once: what is written in escapes and ends otherwise than the secret would else be
+    # tried in all combinations.
+    return f"(?:{'|'.join(dict.fromkeys(ways))})"
 
 
 def _base64_cores(secret: str) -> list[tuple[str, tuple[bool, bool]]]:

@@ -88,7 +88,7 @@ def leaks(content: bytes, secrets: dict[str, str] = SECRETS) -> list[str]:
 @pytest.mark.parametrize("how", ENCODERS)
 def test_a_secret_is_found_however_it_is_written(how, length):
     """Of every length, as it ends in base64."""
-    secret = KEY[:length]
+    secret = f"{length}-{KEY}"[:length]
     redaction.register(secret)
     written = ENCODERS[how](secret)
     redacted = redaction.redact(f"before {written} after")
