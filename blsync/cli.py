@@ -391,14 +391,13 @@ def repair(
         f"it, {len(done.spools)} left-over spool folders removed.",
     )
     if done.dated_anew or done.comparisons:
-        out.print(
+        tell(
             f"{len(done.dated_anew)} loads that were dated ahead are dated anew, "
             f"{len(done.uncovered)} of them to be pulled again; {len(done.comparisons)} "
-            "comparisons with BigLedger's totals dropped.",
-            soft_wrap=True,
+            "comparisons with BigLedger's totals dropped."
         )
     if done.unblocked:
-        out.print(f"Cleared what held back the key of {', '.join(done.unblocked)}.", markup=False)
+        tell(f"Cleared what held back the key of {', '.join(done.unblocked)}.")
 
 
 @app.command("status")
