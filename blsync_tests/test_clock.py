@@ -220,7 +220,7 @@ def test_a_sync_ends_with_the_code_of_a_setting_and_says_which_clock(configure):
         loaded = configure(sandbox, BLSYNC_START=str(today))
         done = subprocess.run(
             [str(Path(sys.executable).with_name("blsync")), "sync", "--json"],
-            capture_output=True, text=True, timeout=120, env=dict(os.environ),
+            capture_output=True, text=True, timeout=300, env=dict(os.environ),
         )  # fmt: skip
         assert done.returncode == 2, done.stderr[-2000:]
         assert "behind, and more than 5 minutes are not safe" in done.stderr
