@@ -365,6 +365,7 @@ def measure(size: int, folder: Path) -> None:
     data, target = folder / "data", folder / "dbt"
     target.mkdir(parents=True)
     os.environ |= {"BLSYNC_DATA": str(data), "BLSYNC_ENV_FILE": str(folder / "no.env")}
+    os.environ["BIGLEDGER_COMPANY_ID"] = COMPANY
     given = settings.load()
     books = Books(data, size)
     books.first()

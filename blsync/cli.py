@@ -373,7 +373,9 @@ def repair(
 ) -> None:
     """Rebuild the ledger's loads from the lake, after one of them was lost or damaged.
 
-    A load whose rows are gone is pulled again by the next sync.
+    A load whose rows are gone is pulled again by the next sync. What a clock that ran ahead has
+    dated is dated anew, and what it covered of the time to come is pulled again; it asks BigLedger
+    for the time then, and for nothing else. Waits that hold a key back are cleared.
 
     Examples: `blsync repair`, `blsync repair --take-over`
     """
@@ -388,6 +390,14 @@ def repair(
         f"{len(done.adopted)} loads entered into the ledger, {len(done.forgotten)} taken out of "
         f"it, {len(done.spools)} left-over spool folders removed.",
     )
+    if done.dated_anew or done.comparisons:
+        tell(
+            f"{len(done.dated_anew)} loads that were dated ahead are dated anew, "
+            f"{len(done.uncovered)} of them to be pulled again; {len(done.comparisons)} "
+            "comparisons with BigLedger's totals dropped.",
+        )
+    if done.unblocked:
+        tell(f"Cleared what held back the key of {', '.join(done.unblocked)}.")
 
 
 @app.command("status")

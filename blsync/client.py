@@ -23,6 +23,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from blsync.clock import LARGEST_SKEW, plausible, read_date, skew_of
 from blsync.errors import (
     ApiError,
     CursorRefused,
@@ -31,6 +32,7 @@ from blsync.errors import (
     ServerFault,
     Unanswered,
     Unauthorized,
+    WrongClock,
 )
 from blsync.exchange import (
     DEADLINE,
@@ -38,10 +40,8 @@ from blsync.exchange import (
     NoResponse,
     Response,
     exchange,
-    http_date,
     opened,
     said,
-    utc,
 )
 from blsync.oauth import TokenSource
 from blsync.quota import Pace, retry_after
@@ -138,7 +138,8 @@ _IDENTIFIED = msgspec.json.Decoder(_Identified)
 
 @dataclass(frozen=True)
 class Answer:
-    """A successful answer: `data` is the JSON of the envelope's data, `at` the server's clock.
+    """A successful answer: `data` is the JSON of the envelope's data, `at` the server's clock,
+    never later than ours.
 
     `made_at` is when it was made, by that clock, where its headers say so.
     """
@@ -211,6 +212,9 @@ class Client:
         self.company = company
         self.pace = pace
         self.requests = 0
+        self.skew: timedelta | None = None
+        """By how much this clock is ahead of the server's; None until an answer tells a time."""
+        self._has_asked_time = False
         self.page_limits: dict[str, int] = {}
         """The largest page of a path, where it is known to be smaller than documented."""
         self._latencies: deque[float] = deque(maxlen=LATENCIES)
@@ -248,6 +252,16 @@ class Client:
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
         """Read `path`. Raises Unauthorized, Forbidden, QuotaSpent or another ApiError."""
         return await self._tried(Unanswered, lambda: self._send("GET", path, params=params))
+
+    async def check_clock(self) -> None:
+        """Compare this clock with the server's, for one request where no answer told it yet.
+
+        Raises WrongClock; what else the answer says is left to the requests that matter.
+        """
+        if self.skew is None and not self._has_asked_time:
+            self._has_asked_time = True
+            with suppress(ApiError):
+                await self.get("/auth/verify")
 
     async def _tried(
         self, again: type[Unanswered], send: Callable[[], Awaitable[Answer]]
@@ -338,6 +352,7 @@ class Client:
             if content is not None:
                 headers["Content-Type"] = "application/json"
             self.requests += 1
+            sent = self._now()
             sent_at = time.monotonic()
             try:
                 response = await exchange(
@@ -353,6 +368,7 @@ class Client:
             except BaseException:
                 self.pace.answered(slot, 0, {})
                 raise
+            self._check_clock(response, slot, sent)
             try:
                 answer = self._read(
                     what, response, request_id, has_cursor="cursor" in (params or {})
@@ -392,11 +408,35 @@ class Client:
                 response.body,
                 envelope.data,
                 request_id,
-                _server_time(response, envelope.meta),
+                _server_time(response, envelope.meta, self._now()),
                 envelope.pagination,
-                _made_at(response),
+                _made_at(response, self._now()),
             )
-        raise _error(what, response, envelope, request_id, self.company, has_cursor=has_cursor)
+        raise _error(
+            what,
+            response,
+            envelope,
+            request_id,
+            self.company,
+            has_cursor=has_cursor,
+            now=self._now(),
+        )
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self.pace.clock(), UTC)
+
+    def _check_clock(self, response: Response, slot: int, sent: datetime) -> None:
+        """Measure this clock by the first answer that tells a time, before anything of that answer
+        is kept. Raises WrongClock.
+
+        Once is enough, and costs no request; later answers may come out of a cache.
+        """
+        now = self._now()
+        if self.skew is None:
+            self.skew = skew_of(_times_told(response), sent, now)
+        if self.skew is not None and abs(self.skew) > LARGEST_SKEW:
+            self.pace.withdrawn(slot)
+            raise WrongClock(_wrong(self.company, now, self.skew))
 
     async def _slot(self, refused: str) -> tuple[int, str]:
         """Wait for a slot; return it with a token that is still good after the wait."""
@@ -457,6 +497,7 @@ def _error(
     company: Company,
     *,
     has_cursor: bool,
+    now: datetime,
 ) -> Exception:
     problem = (envelope.error if envelope else None) or _Problem()
     code, details = said(problem.code, _LONGEST_CODE), _details(problem)
@@ -491,8 +532,8 @@ def _error(
         return CursorRefused(message, **given)
     if status == 503:
         later = _Later(message, **given)
-        now = _server_time(response, _NULL).timestamp()
-        pause = retry_after(response.headers.get("retry-after"), now)
+        at = _server_time(response, _NULL, now).timestamp()
+        pause = retry_after(response.headers.get("retry-after"), at)
         later.after = min(pause or 0, LONGEST_PAUSE)
         return later
     if response.is_success and response.is_too_large and what.startswith("GET "):
@@ -652,23 +693,56 @@ def _mark(record: Payload) -> Payload:
         return record
 
 
-def _made_at(response: Response) -> datetime | None:
+def _wrong(company: Company, now: datetime, skew: timedelta) -> str:
+    by = timedelta(seconds=round(abs(skew.total_seconds())))
+    side = "ahead" if skew > timedelta(0) else "behind"
+    bound = LARGEST_SKEW // timedelta(minutes=1)
+    return (
+        f"This machine's clock says {now:%Y-%m-%d %H:%M:%S} UTC, that of {company.base_url} says "
+        f"{now - skew:%Y-%m-%d %H:%M:%S} UTC: this one is {by} {side}, and more than {bound} "
+        "minutes are not safe. Nothing was written or sent. Set this clock by a time server and "
+        "run the same command again."
+    )
+
+
+def _made_at(response: Response, now: datetime) -> datetime | None:
     """Return when an answer was made, where `Age` or `Last-Modified` says so."""
-    age = response.headers.get("age", "")
-    if age.isdecimal() and len(age) < 9:
+    age = _age(response)
+    if age is not None:
         with suppress(OverflowError):  # older than time itself
-            return _server_time(response, _NULL) - timedelta(seconds=int(age))
-    return http_date(response.headers.get("last-modified"))
+            return _server_time(response, _NULL, now) - age
+    return read_date(response.headers.get("last-modified"))
 
 
-def _server_time(response: Response, meta: msgspec.Raw) -> datetime:
-    """Return the earliest that the server says it is, UTC: a gateway's clock may not be the API's.
+def _age(response: Response) -> timedelta | None:
+    age = response.headers.get("age", "")
+    return timedelta(seconds=int(age)) if age.isdecimal() and len(age) < 9 else None
 
-    A `meta.timestamp` of another day is no clock and does not count.
+
+def _times_told(response: Response) -> list[datetime]:
+    """Return all that an answer says of the server's clock, UTC; a stored one's `Age` is added."""
+    try:
+        meta = _ENVELOPE.decode(response.body).meta
+    except _UNUSABLE:
+        meta = _NULL
+    date, age, stamp = read_date(response.headers.get("date")), _age(response), _stamp(meta)
+    stored = date + age if date and age else None
+    return [at for at in (date, stored, stamp) if at]
+
+
+def _stamp(meta: msgspec.Raw) -> datetime | None:
+    try:
+        return plausible(msgspec.json.decode(meta, type=_Meta).timestamp)
+    except (*_UNUSABLE, OverflowError):
+        return None
+
+
+def _server_time(response: Response, meta: msgspec.Raw, now: datetime) -> datetime:
+    """Return the earliest that the server says it is: a gateway's clock may not be the API's.
+
+    It is never later than `now`: what is covered up to then lies in nobody's future. A
+    `meta.timestamp` of another day is no clock and does not count.
     """
-    at = http_date(response.headers.get("date")) or datetime.now(UTC)
-    told = None
-    with suppress(*_UNUSABLE):
-        told = msgspec.json.decode(meta, type=_Meta).timestamp
-    told = told and utc(told)
+    at = min(read_date(response.headers.get("date")) or now, now)
+    told = _stamp(meta)
     return min(at, told) if told and abs(at - told) < timedelta(days=1) else at

@@ -6,21 +6,23 @@ import asyncio
 import platform
 import shutil
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
 from blsync import binding, marts, permissions, settings
 from blsync.client import Client
+from blsync.clock import LARGEST_SKEW
 from blsync.entities import ENTITIES
-from blsync.errors import ApiError, BlsyncError, ConfigError
+from blsync.errors import ApiError, BlsyncError, ConfigError, WrongClock
 from blsync.exchange import said
 from blsync.lake import Lake
 from blsync.ledger import Ledger
 from blsync.quota import pace_for
 from blsync.settings import Company, Settings
 
-SKEW_SECONDS = 60
+NOTED_SKEW = timedelta(seconds=60)
+"""A clock that is further off is worth setting, long before a sync refuses it."""
 ROOM_BYTES = 1_000_000_000
 LIBRARIES = ("dagster", "dbt-core", "dbt-duckdb", "duckdb", "pyarrow")
 
@@ -80,6 +82,8 @@ def examine() -> Report:
     for company in companies:
         try:
             asyncio.run(_company(report, current, ledger, company))
+        except WrongClock as error:
+            report.failed(f"{company.name}: clock", error)
         except BlsyncError as error:
             report.failed(f"{company.name}: access", error)
     ledger.close()
@@ -117,19 +121,13 @@ async def _company(report: Report, current: Settings, ledger: Ledger, company: C
     pace.wait_for_hour = False
     async with Client(company, pace) as client:
         verified = await client.get("/auth/verify")
-        now = datetime.now(UTC)
         facts = _object(verified.read())
         about = _object(facts.get("company"))
         name = f"{company.name}: "
         told = f"{_name(about) or 'a company without a name'} at {company.base_url}"
         report.checks.append(Check(f"{name}access", True, told))
         _permissions(report, name, facts.get("permissions"))
-        skew = (now - verified.at).total_seconds()
-        is_near = abs(skew) <= SKEW_SECONDS
-        text = f"this clock is {skew:+.0f} s off the server's"
-        if not is_near:
-            text += "; set it by a time server: the day of a record is told by it"
-        report.checks.append(Check(f"{name}clock", is_near, text))
+        report.checks.append(_clock(name, client.skew))
         left = pace.left()
         text = f"{left} requests left in this hour"
         if not left:
@@ -139,6 +137,18 @@ async def _company(report: Report, current: Settings, ledger: Ledger, company: C
             await client.get("/company")
         except ApiError as error:
             report.failed(f"{name}company", error)
+
+
+def _clock(name: str, skew: timedelta | None) -> Check:
+    """Tell how far this clock is off; one that is further off than a sync bears fails before."""
+    if skew is None:
+        return Check(f"{name}clock", True, "the server tells no time to compare this clock with")
+    is_near = abs(skew) <= NOTED_SKEW
+    text = f"this clock is {skew.total_seconds():+.0f} s off the server's"
+    if not is_near:
+        text += "; set it by a time server: the day of a record is told by it, and a sync refuses "
+        text += f"more than {LARGEST_SKEW.total_seconds():.0f} s"
+    return Check(f"{name}clock", is_near, text)
 
 
 def _object(value: Any) -> dict[str, Any]:

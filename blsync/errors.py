@@ -5,6 +5,7 @@ Each message says what was tried, on what, what came back and what to do.
 BlsyncError                 exit 1
 ├── ConfigError             exit 2  a setting, credential or argument that must be changed first
 │   ├── Unauthorized        exit 2  the key was refused (401) or may not see the company
+│   ├── WrongClock          exit 2  this clock and the server's, or what it dated before, disagree
 │   └── InputFileError      exit 2  a file that cannot be used at all
 ├── PartlyFailed            exit 3  some entities, companies or rows failed; the others are done
 │   ├── QuotaSpent          exit 3  the hour's requests are used up and waiting was not wanted
@@ -46,6 +47,10 @@ class ConfigError(BlsyncError):
 
 class Unauthorized(ConfigError):
     """BigLedger refused the credentials (401) or the company (422 INVALID_COMPANY)."""
+
+
+class WrongClock(ConfigError):
+    """The machine's clock differs from the server's by more than is safe, or once did."""
 
 
 class InputFileError(ConfigError):

@@ -91,7 +91,9 @@ class Estimator:
             self.client.page_limits[self.entity.path] = limit
         is_up_to_now = self.window == UP_TO_NOW
         found = Estimate()
-        reached = loads.uncovered_from(self.ledger, self.company_id, self.entity.name, None)
+        reached = loads.uncovered_from(
+            self.ledger, self.company_id, self.entity.name, None, datetime.now(UTC)
+        )
         load = loads.unfinished(self.ledger, self.company_id, self.entity.name)
         if load:
             walks = loads.walks_of(self.ledger, load.load_id)

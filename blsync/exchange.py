@@ -13,7 +13,6 @@ import zlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import httpx
@@ -181,14 +180,6 @@ def said(text: str, most: int = MOST_SAID) -> str:
     text = redact(text)  # before it is cut: half a secret is found by nobody
     shown = text if len(text) <= most else f"{text[:most]}…"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
-
-
-def http_date(text: str | None) -> datetime | None:
-    """Return the instant that a header tells, in UTC; None where it is none that there can be."""
-    try:
-        return utc(parsedate_to_datetime(text or ""))
-    except (ValueError, OverflowError, TypeError, IndexError):
-        return None
 
 
 def utc(at: datetime) -> datetime | None:

@@ -19,7 +19,7 @@ from array import array
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
@@ -30,6 +30,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from blsync.clock import has_passed
 from blsync.entity import Entity
 from blsync.errors import InputFileError, StorageError
 from blsync.intake import MOST_TEXT, Intake, check_size
@@ -70,7 +71,7 @@ SAY_AGAIN = 300.0
 """Seconds after which who waits for a lock says so again."""
 LONGEST_COMMAND = 200
 """Characters of a command that a lock file tells."""
-STALE_SECONDS = 3600
+STALE = timedelta(hours=1)
 """Age of a draft that no process is writing any more."""
 FOOTER = b"blsync"
 """Under this key a file's footer holds, as JSON, what the ledger knows of its load."""
@@ -563,7 +564,8 @@ def appearing(path: Path) -> Iterator[Path]:
     """Yield a draft's path; the draft gets its name once it is whole and on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{path.name}.*.draft"):  # of a killed process
-        if time.time() - left.stat().st_mtime > STALE_SECONDS:
+        written_at = datetime.fromtimestamp(left.stat().st_mtime, UTC)
+        if has_passed(STALE, written_at, datetime.now(UTC)):
             left.unlink(missing_ok=True)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.draft")
     try:

@@ -33,6 +33,9 @@ MARGIN = 60.0
 """Seconds before its end at which a token is renewed; a tenth of its life where that is shorter."""
 LIFETIME = 3600.0
 """Seconds that a token lives where the server does not say (contract, section 1)."""
+LONGEST_LIFE = 86_400.0
+"""Seconds for which a token is taken to be good, at most: one that is kept for longer than that
+from now on was dated by a clock that was wrong, and is renewed."""
 LEASE = 30.0
 """Seconds after which a process that is renewing is taken for dead, and another one tries."""
 TRIES = 5
@@ -155,6 +158,7 @@ class TokenSource:
                 refresh, granted = given, _ask(self._oauth, given)
             new = _Tokens(granted.access_token, granted.refresh_token or refresh)
             life = LIFETIME if granted.expires_in is None else max(0.0, granted.expires_in)
+            life = min(life, LONGEST_LIFE)
             renew_at = at + life - min(MARGIN, life / 10)
             sealed = self._seal.encrypt(msgspec.json.encode(new)).decode()
             tokens.keep(self._ledger, self._key_id, seen, sealed, renew_at)
@@ -170,7 +174,8 @@ class TokenSource:
             return _Held(_Tokens("", self._oauth.refresh_token.get_secret_value()), 0)
 
     def _serves(self, held: _Held, refused: str) -> bool:
-        return held.tokens.access not in ("", refused) and held.renew_at > self._clock()
+        left = held.renew_at - self._clock()
+        return held.tokens.access not in ("", refused) and 0 < left <= LONGEST_LIFE
 
 
 def _seal(oauth: OAuth) -> Fernet:

@@ -24,6 +24,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from blsync import push
+from blsync.clock import is_ahead
 from blsync.errors import BlsyncError, BuildError, ConfigError, SafetyLimit
 from blsync.lake import storage
 from blsync.marts import published_file
@@ -187,10 +188,11 @@ def _refuse_if_old(settings: Settings, policy: Policy, now: datetime) -> None:
         if not path.exists():
             raise BuildError(f"Nothing is published at {path} yet. Run `blsync sync` first.")
         published_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    if now - published_at > VALID_FOR:
+    if is_ahead(published_at, now) or now - published_at > VALID_FOR:
         raise SafetyLimit(
-            f"{policy.view} is not pushed: the marts were published more than 24 hours ago. Find "
-            "out why the night's sync or build failed, then run the job push_policies again."
+            f"{policy.view} is not pushed: the marts were published more than 24 hours ago, or by "
+            f"a clock that was wrong ({published_at:%Y-%m-%d %H:%M} UTC). Find out why the night's "
+            "sync or build failed, then run the job push_policies again."
         )
 
 

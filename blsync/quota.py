@@ -14,16 +14,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from zoneinfo import ZoneInfo
 
+from blsync.clock import read_date
 from blsync.errors import QuotaSpent
 from blsync.ledger import Ledger, requests
 from blsync.ledger.requests import Limits, Told, Wait
 from blsync.settings import Settings
 
-LONGEST_WAIT = 86_400.0
-"""Seconds; a `Retry-After` above it is taken for this."""
 SHORTEST_WAIT = 0.25
 """Seconds waited after a 429 that says `Retry-After: 0`."""
 SAME_CLOCK = 1.0
@@ -78,9 +76,16 @@ class Pace:
         blocked_until = 0.0
         if status == 429:
             told = retry_after(headers.get("retry-after"), now + ahead)
-            blocked_until = now + (1.0 if told is None else max(told, SHORTEST_WAIT))
+            # No wait is longer than the window: whoever asks for more is asked again by then.
+            wait = 1.0 if told is None else min(max(told, SHORTEST_WAIT), self.limits.window)
+            blocked_until = now + wait
         word = self._word(headers, now, ahead)
-        requests.answer(self.ledger, self.key_id, slot, now, word, blocked_until)
+        requests.answer(self.ledger, self.key_id, self.limits, slot, now, word, blocked_until)
+
+    def withdrawn(self, slot: int) -> None:
+        """Free a slot and forget it: its time was told by a clock that is wrong."""
+        self._sent_at.pop(slot, None)
+        requests.withdraw(self.ledger, slot)
 
     def _compare_clocks(self, date: float | None, sent_at: float, now: float) -> float:
         """Return by how many seconds the server's clock is ahead; 0 where it may be the same.
@@ -117,10 +122,15 @@ class Pace:
             f"The key's hourly quota is used up (or told to be) until {at:%Y-%m-%d %H:%M:%S %Z}"
         )
         if not self.wait_for_hour:
-            raise QuotaSpent(f"{message}. What was read is kept; run the same command again then.")
+            raise QuotaSpent(
+                f"{message}. What was read is kept; run the same command again then. "
+                "If that cannot be, `blsync repair` clears it."
+            )
         if until > self._said_until + 60:  # a sliding hour frees a request now and then
             self._said_until = until
-            self.say(f"{message}; waiting, then going on.")
+            self.say(
+                f"{message}; waiting, then going on. If that cannot be, `blsync repair` clears it."
+            )
 
 
 def pace_for(settings: Settings, ledger: Ledger, key_id: str) -> Pace:
@@ -139,14 +149,14 @@ def _whole(text: str | None) -> int | None:
 
 
 def _date(text: str | None) -> float | None:
-    try:
-        return parsedate_to_datetime(text or "").timestamp()
-    except (ValueError, OverflowError):
-        return None
+    at = read_date(text)
+    return at.timestamp() if at else None
 
 
 def retry_after(text: str | None, server_now: float) -> float | None:
-    """Read `Retry-After`: seconds, or an HTTP date. None where it is neither."""
+    """Read `Retry-After`: seconds from now, or an HTTP date; as long as it says. None where it is
+    neither.
+    """
     try:
         seconds = float(text or "")
     except ValueError:
@@ -154,4 +164,4 @@ def retry_after(text: str | None, server_now: float) -> float | None:
         if date is None:
             return None
         seconds = date - server_now
-    return min(max(0.0, seconds), LONGEST_WAIT) if math.isfinite(seconds) else None
+    return max(0.0, seconds) if math.isfinite(seconds) else None

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from blsync.binding import open_ledger
 from blsync.client import Answer, Client, read
+from blsync.clock import is_ahead
 from blsync.entities import ENTITIES
 from blsync.errors import ApiError, Unauthorized
 from blsync.exchange import said, utc
@@ -111,11 +112,15 @@ def _days_due(
     settings: Settings, company: Company, ledger: Ledger, known: Facts, again: bool
 ) -> tuple[date, date] | None:
     """Return the days to ask about; None where what is known is up to date."""
-    today = datetime.now(settings.zone).date()
+    now = datetime.now(UTC)
+    today = now.astimezone(settings.zone).date()
     landed_at = loads.last_change(ledger, company.company_id)
     fetched_at = max((row["fetched_at"] for row in known.figures), default=None)
     days = (today, last_closed(settings, company.company_id, today))
     are_kept = set(days) <= {row["as_of_date"] for row in known.figures}
+    # What is dated ahead was asked by a clock that was wrong: it would be the newest for years.
+    if fetched_at and is_ahead(fetched_at, now):
+        fetched_at = None
     is_newer = fetched_at and (landed_at is None or landed_at < fetched_at)
     return None if is_newer and are_kept and not again else days
 

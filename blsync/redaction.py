@@ -67,7 +67,7 @@ class _Secrets:
         with self._lock:
             self._known.add(secret)
             spelt = [way for s in self._known for way in (s, s.replace(" ", "+"), s.encode().hex())]
-            exact = [core for s in self._known for core in _base64_cores(s)]
+            exact = [core for s in self._known for core, _ in _base64_cores(s)]
             small = dict.fromkeys("".join(way.lower().split()) for way in spelt)
             self.traces = (tuple(small), tuple(exact))
             self._pattern = None
@@ -263,7 +263,7 @@ def _pattern_of(secret: str) -> str:
     if len(secret) < LIKE_A_WORD:
         plain = _ALONE_BEFORE + plain + _ALONE_AFTER
     ways = [f"(?i:{plain})"]
-    ways += [_folded_base64(core) for core in _base64_cores(secret)]
+    ways += [_folded_base64(core, rest) for core, rest in _base64_cores(secret)]
     ways.append("(?i:" + r"[\s:]*".join(f"{byte:02x}" for byte in secret.encode()) + ")")
     return "|".join(ways)
 
@@ -283,27 +283,31 @@ def _ways_to_write(character: str) -> str:
         ways.append("&(?:amp;)*" + re.escape(named[1:]))
     if character == " ":
         ways.append(r"\+")
-    return f"(?:{'|'.join(ways)})"
+    # Atomic, and each way once: what is written in escapes and ends otherwise than the secret would
+    # else be tried in all combinations.
+    return f"(?>{'|'.join(dict.fromkeys(ways))})"
 
 
-def _base64_cores(secret: str) -> list[str]:
-    """Return the characters that stand for the secret alone, wherever it begins in what is encoded:
-    those at its ends depend on its neighbours. In both alphabets.
+def _base64_cores(secret: str) -> list[tuple[str, tuple[bool, bool]]]:
+    """Return the characters that stand for the secret alone, wherever it begins in what is encoded,
+    in both alphabets, with whether the characters before and after hold some bits of it as well.
     """
     given = secret.encode()
     cores = []
     for before in range(3):
         text = base64.b64encode(b"\0" * before + given).decode().rstrip("=")
         core = text[(0, 2, 3)[before] : (before + len(given)) * 8 // 6]
-        cores += [core, core.translate(_URL_SAFE)]
-    return [core for core in dict.fromkeys(cores) if len(core) >= SHORTEST]
+        rest = (before > 0, (before + len(given)) % 3 > 0)
+        cores += [(core, rest), (core.translate(_URL_SAFE), rest)]
+    return [(core, rest) for core, rest in dict.fromkeys(cores) if len(core) >= SHORTEST]
 
 
 _URL_SAFE = str.maketrans("+/", "-_")
 
 
-def _folded_base64(core: str) -> str:
-    """Match a core with the character on each side: both hold some of the secret's bits."""
+def _folded_base64(core: str, rest: tuple[bool, bool]) -> str:
+    """Match a core, and the characters beside it that hold some of the secret's bits."""
     written = {"+": r"(?:\+|%2[bB]|\\+u002[bB])", "/": r"(?:\\*/|%2[fF]|\\+u002[fF])"}
     folded = _BETWEEN.join(written.get(c, re.escape(c)) for c in core)
-    return rf"[A-Za-z0-9+/_-]?{folded}[A-Za-z0-9+/_-]?={{0,2}}"
+    before, after = ("[A-Za-z0-9+/_-]?" if has_bits else "" for has_bits in rest)
+    return rf"{before}{folded}{after}={{0,2}}"

@@ -59,7 +59,7 @@ def _company(settings: Settings, ledger: Ledger, company: Company) -> dict[str, 
 def _entity(
     ledger: Ledger, company: Company, name: str, done: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    covered = loads.uncovered_from(ledger, company.company_id, name, None)
+    covered = loads.uncovered_from(ledger, company.company_id, name, None, datetime.now(UTC))
     drift = loads.drift_of(ledger, company.company_id, name)
     return {
         "covered_until": covered.isoformat() if covered else None,

@@ -55,7 +55,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a tiny server answers; `cut` closes the connection after so many bytes of the body."""
+    """What a tiny server answers; `cut` closes the connection after so many bytes of the body.
+
+    A `Date` among the headers is told instead of now; an empty one: none is.
+    """
 
     body: bytes = b"{}"
     status: int = 200
@@ -137,7 +140,8 @@ def serving(answer: Callable[[Asked], Reply]) -> Iterator[TinyServer]:
             else:
                 self.send_response(reply.status)
             for name, value in reply.headers.items():
-                self.send_header(name, value)
+                if value or name != "Date":
+                    self.send_header(name, value)
             self.send_header("Content-Length", str(len(reply.body)))
             self.end_headers()
             self.wfile.write(reply.body[: reply.cut])

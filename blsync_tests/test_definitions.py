@@ -70,6 +70,13 @@ def test_the_laws_are_asset_checks(definitions):
     assert len(keys) >= 60
 
 
+def test_a_runs_config_lets_through_what_a_safety_bound_holds_back(definitions):
+    steps = ("raw", "inputs", "published__finance")
+    config = {"ops": {name: {"config": {"allow": True}} for name in steps}}
+    told = dg.validate_run_config(definitions.defs.resolve_job_def("nightly"), config)
+    assert [told["ops"][name]["config"]["allow"] for name in steps] == [True] * 3
+
+
 def test_the_schedule_asks_at_half_past_two_for_every_missing_day_in_one_run(definitions):
     schedule = definitions.nightly_sync
     assert (schedule.cron_schedule, schedule.execution_timezone) == (

@@ -153,6 +153,7 @@ def known(given: Settings, table: str, key: str, what: str) -> list[Any]:
 def story(environment: pytest.MonkeyPatch) -> Settings:
     from blsync import settings
 
+    environment.setenv("BIGLEDGER_COMPANY_ID", COMPANY)
     loaded = settings.load()
     loaded.data.mkdir(parents=True)
     company = {"company_id": COMPANY, "timezone": "Asia/Kuala_Lumpur", "today": NIGHT.date()}

@@ -137,7 +137,7 @@ def test_landed_loads_cover_their_windows(ledger):
     land(ledger, load("first"), NOON)
     land(ledger, load("second", NOON - timedelta(minutes=5)), NOON + timedelta(days=1))
     assert loads.unfinished(ledger, "company", "invoices") is None
-    reached = loads.uncovered_from(ledger, "company", "invoices", None)
+    reached = loads.uncovered_from(ledger, "company", "invoices", None, NOON + timedelta(days=1))
     assert reached == NOON + timedelta(days=1)
     assert [(row["load_id"], row["rows"]) for row in loads.history(ledger)] == [
         ("first", 5),
@@ -252,7 +252,7 @@ def test_keys_do_not_block_each_other_on_postgresql(postgresql, opened):
     url = new_schema(postgresql)
     holder, other = opened(url), opened(url)
     for key in ("a", "b"):
-        requests.answer(holder, key, 0, 1.0)
+        requests.answer(holder, key, LIMITS, 0, 1.0)
     with holder.begin() as db:
         db.execute(text("select * from quota_keys where key_id = 'a' for update"))
         with ThreadPoolExecutor(1) as thread:
@@ -262,7 +262,7 @@ def test_keys_do_not_block_each_other_on_postgresql(postgresql, opened):
 
 def test_what_the_server_told_holds_for_every_process(ledger, url, opened):
     slot = requests.take(ledger, "key", LIMITS, 1000.0)
-    requests.answer(ledger, "key", slot, 1000.5, Told(10**15, 0, 2000.0))
+    requests.answer(ledger, "key", LIMITS, slot, 1000.5, Told(10**15, 0, 2000.0))
     assert requests.take(opened(url), "key", LIMITS, 1001.0) == Wait(2000.0, is_hour=True)
 
 
@@ -326,7 +326,7 @@ def test_requests_that_no_longer_count_are_forgotten(ledger):
     limits = Limits(10**6, 10**6, 60.0, 0.0)
     for number in range(2 * requests.FORGET_EVERY):
         slot = requests.take(ledger, "key", limits, number * 1.0)
-        requests.answer(ledger, "key", slot, number + 0.5)
+        requests.answer(ledger, "key", limits, slot, number + 0.5)
     with ledger.begin() as db:
         kept = len(db.execute(select(quota_requests.c.slot)).all())
     assert kept <= 66 + requests.FORGET_EVERY

@@ -325,7 +325,9 @@ class Nights(RuleBasedStateMachine):
         ledger = Ledger(given.ledger_url)
         try:
             for name in ENTITIES:
-                covered = loads.uncovered_from(ledger, self.sandbox.company_id, name, None)
+                covered = loads.uncovered_from(
+                    ledger, self.sandbox.company_id, name, None, datetime.now(UTC)
+                )
                 behind = datetime.now(UTC) - covered
                 assert behind < timedelta(seconds=30), self.told(f"{name} covered until {covered}")
             assert loads.open_ids(ledger) == set(), self.told("loads are open")

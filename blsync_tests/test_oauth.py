@@ -26,7 +26,10 @@ from blsync.quota import pace_for
 from blsync.sandbox import Handle, Options, running
 
 OK = Reply(b'{"success":true,"data":{"id":"1"}}')
-BOOKS = {"invoices": 1, "customers": 12, "items": 3, "months": 1, "limits": False}
+BOOKS = {
+    **{"invoices": 1, "customers": 12, "items": 3, "months": 1, "limits": False},
+    "faults": "clock=none",  # these tests move our clock on by hours, and the server's stays
+}
 SECRET, REFRESH = "sandbox-secret", "blg_oauth_rt_sandbox"
 
 WORKER = """
@@ -340,6 +343,18 @@ def test_a_refresh_token_that_is_put_in_anew_is_used_at_once(tiny_server, sign_i
     for count, refresh in ((1, "first"), (1, "first"), (2, "second"), (2, "second")):
         use(sign_in(server, BIGLEDGER_REFRESH_TOKEN=refresh), get)
         assert asked_for_tokens(server) == count
+
+
+def test_a_token_that_a_clock_ahead_has_kept_is_renewed_not_believed(sandbox, sign_in, use, clock):
+    server = sandbox()
+    loaded = sign_in(server)
+    clock.ahead = 730 * 86_400
+    use(loaded, get)
+    clock.ahead = 0
+    assert use(loaded, get) == 1  # and not one that is refused first
+    assert renewals(server) == 2
+    assert use(loaded, get) == 1
+    assert renewals(server) == 2
 
 
 def test_a_server_that_began_anew_is_asked_with_the_refresh_token_of_the_settings(

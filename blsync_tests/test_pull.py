@@ -104,7 +104,9 @@ def files(settings: Settings) -> list[str]:
     return sorted(
         str(path.relative_to(settings.data))
         for path in settings.data.rglob("*")
-        if path.is_file() and path.name != "ledger.db" and not path.name.endswith(".lock")
+        if path.is_file()
+        and path.name not in ("ledger.db", "lake.json")
+        and not path.name.endswith(".lock")
     )
 
 

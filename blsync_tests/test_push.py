@@ -30,7 +30,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -40,10 +40,19 @@ import pytest
 from push_desk import Desk, opened, rows_of, server, set_up
 
 from blsync import push
-from blsync.errors import ConfigError, Forbidden, InputFileError, SafetyLimit, Unauthorized
+from blsync.binding import bind_anew
+from blsync.errors import (
+    ConfigError,
+    Forbidden,
+    InputFileError,
+    SafetyLimit,
+    Unauthorized,
+    WrongClock,
+)
 from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import Operation
 from blsync.push import planning
+from blsync.push.due import due
 from blsync.push.endpoints import ENDPOINTS
 from blsync.push.results import outcomes_of
 
@@ -327,6 +336,56 @@ def test_a_lost_update_of_a_record_that_others_changed_meanwhile_is_not_sent_aga
     assert desk.customers(id=there["id"])[0]["phone"] == "+60 99"
 
 
+def test_a_clock_that_differs_from_the_servers_sends_nothing(desk: Desk) -> None:
+    report = desk.plan("name,email\nKedai Jam,jam@x.example\n")
+    for off in ("+7200s", "-7200s"):
+        desk.faults(f"clock={off}")
+        for act in (
+            lambda: desk.apply(report.plan.plan_id),
+            lambda: desk.plan("email\na@x.example"),
+        ):
+            with pytest.raises(WrongClock, match="Nothing was written or sent"):
+                act()
+    desk.faults()
+    assert desk.requests("POST /bulk") == 0
+    again = desk.apply(report.plan.plan_id)
+    assert (again.exit_code, len(desk.named("jam@x.example"))) == (0, 1)
+
+
+def test_a_row_that_a_clock_ahead_has_sent_is_left_alone_from_now_on_and_not_for_years(
+    desk: Desk,
+) -> None:
+    now = desk.now
+    desk.now += timedelta(days=730)
+    plan_id = desk.plan("name,email\nKedai Lama,lama@x.example\n").plan.plan_id
+    desk.faults("only=writes,drop-after=1")
+    assert desk.apply(plan_id, wait=False).outcomes["held"] == 1
+    desk.faults()
+    desk.now = now
+    assert due(desk.settings, clock=desk.clock) is not None
+    desk.forget_requests()
+    assert desk.settle(wait=False)[0].outcomes["held"] == 1
+    assert desk.requests() == 0  # its settle time begins now
+    assert due(desk.settings, clock=desk.clock) is None
+    desk.settled()
+    assert desk.settle(wait=False)[0].outcomes["verified"] == 1
+
+
+def test_a_plan_that_a_clock_ahead_has_made_is_planned_again_and_supersedes_none(
+    desk: Desk,
+) -> None:
+    now = desk.now
+    desk.now += timedelta(days=730)
+    rows = "name,email\nKedai Esok,esok@x.example\n"
+    ahead = desk.plan(rows).plan.plan_id
+    desk.now = now
+    with pytest.raises(SafetyLimit, match="ahead of this clock"):
+        desk.apply(ahead)
+    other = desk.plan("name,email\nKedai Esok Baru,esok@x.example\n").plan.plan_id
+    assert desk.apply(other).exit_code == 0
+    assert desk.plan(rows, on_conflict="ours").plan.plan_id
+
+
 def test_no_other_plan_touches_a_row_that_is_held(desk: Desk) -> None:
     other = desk.plan(new_customers(2, phone="12345")).plan.plan_id
     plan_id = desk.plan(new_customers(2)).plan.plan_id
@@ -540,5 +599,8 @@ def test_what_is_not_there_is_told_with_what_is(
         desk.plan(new_customers(1), mode="merge")
     plan_id = desk.plan(new_customers(1)).plan.plan_id
     monkeypatch.setenv("BIGLEDGER_BASE_URL", "https://api.bigledger.com/v1")
+    with pytest.raises(ConfigError, match="Records of two servers"):
+        desk.apply(plan_id)
+    bind_anew(desk.settings)
     with pytest.raises(ConfigError, match="was compared with"):
         desk.apply(plan_id)

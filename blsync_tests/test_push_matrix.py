@@ -46,6 +46,7 @@ from push_desk import (
 )
 
 from blsync import push
+from blsync.binding import bind_anew
 from blsync.errors import ApiError, SafetyLimit
 from blsync.ledger import Ledger, plans
 from blsync.push import settle
@@ -220,11 +221,13 @@ def test_a_server_that_is_not_there_leaves_every_row_to_be_sent(
     rows = Push(desk, kind)
     there = os.environ["BIGLEDGER_BASE_URL"]
     monkeypatch.setenv("BIGLEDGER_BASE_URL", "http://127.0.0.1:9/v1")
+    bind_anew(desk.settings)
     with pytest.raises(ApiError, match="no answer from") as caught:
         desk.apply(rows.plan_id)
     assert caught.value.exit_code == 1
     assert push.show(desk.settings, rows.plan_id).outcomes["pending"] == ROWS
     monkeypatch.setenv("BIGLEDGER_BASE_URL", there)
+    bind_anew(desk.settings)
     rows.check(desk.apply(rows.plan_id), 0, applied=ROWS)
     rows.is_complete()
 

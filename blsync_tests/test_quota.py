@@ -436,6 +436,62 @@ def test_another_program_finds_its_reserve_in_every_hour(tmp_path, hour_window):
     assert night.ended < 1250
 
 
+TWO_YEARS = 730 * 86_400.0
+
+
+@pytest.mark.parametrize("off", [TWO_YEARS, 7200.0])
+def test_what_a_clock_ahead_has_written_blocks_nothing_once_it_is_right(ledger, clock, off):
+    clock.now += off
+    pace = paced(ledger, clock, per_second=100)
+    for _ in range(5):
+        send(pace, **told(0, clock.now + 3600))
+        clock.now += 3600
+    asyncio.run(pace.slot())  # of a process that was killed
+    send(pace, 429, retry_after=3000)
+    slept, clock.now = clock.slept, EPOCH
+    pace = paced(ledger, clock, per_second=2)
+    assert pace.left() == 1000
+    for _ in range(2):
+        send(pace)
+    assert clock.slept == slept
+    assert pace.left() == 998
+
+
+def test_a_full_count_of_a_clock_ahead_is_not_waited_for(ledger, clock):
+    clock.now += TWO_YEARS
+    pace = paced(ledger, clock, per_hour=3)
+    for _ in range(3):
+        send(pace)
+    clock.now = EPOCH
+    send(pace)
+    assert clock.slept == 0
+
+
+def test_what_the_right_clock_tells_takes_the_place_of_what_the_wrong_one_wrote(ledger, clock):
+    pace = paced(ledger, clock)
+    clock.now += TWO_YEARS
+    send(pace, 429, retry_after=3000)
+    send(paced(ledger, clock), **told(7, clock.now + 3600))
+    clock.now = EPOCH
+    pace = paced(ledger, clock)
+    pace.wait_for_hour = False
+    send(pace, 429, retry_after=3000)
+    with pytest.raises(QuotaSpent, match="blsync repair"):
+        send(pace)
+    clock.now += 3000
+    send(pace, **told(5, clock.now + 500))
+    assert pace.left() == 5
+
+
+def test_a_clock_behind_goes_by_nothing_that_the_right_one_wrote(ledger, clock):
+    pace = paced(ledger, clock, per_hour=3)
+    for _ in range(3):
+        send(pace)
+    clock.now -= TWO_YEARS
+    send(paced(ledger, clock, per_hour=3))
+    assert clock.slept == 0
+
+
 @pytest.mark.parametrize("value", ["", "soon", "-5", "²", "1e9", "99999999999999999999999"])
 def test_headers_that_are_no_numbers_are_ignored(ledger, clock, value):
     pace = paced(ledger, clock)
@@ -481,7 +537,7 @@ def refused(pace: Pace, clock: Clock, retry_after: str | None) -> float:
         ("after lunch", 1, 1.1),
         ("nan", 1, 1.1),
         ("inf", 1, 1.1),
-        ("99999999999999", 3600, 86_400.1),
+        ("99999999999999", 3600, 3600.1),  # the window, and no longer
     ],
 )
 def test_a_refusal_is_waited_for_as_it_says(ledger, clock, retry_after, least, most):

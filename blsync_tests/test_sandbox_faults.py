@@ -125,9 +125,23 @@ def walked(
 def test_the_table_of_faults_names_every_fault() -> None:
     rows = [line.split()[0].partition("=")[0] for line in fault_table().splitlines() if line]
     assert set(FAULTS) <= set(rows)
-    for wrong in ("no-total=1", "retry-after=soon", "null-fields=", "late-commit=5", "clamp=few"):
+    wrong_values = ("no-total=1", "retry-after=soon", "null-fields=", "late-commit=5", "clamp=few")
+    for wrong in (*wrong_values, "clock=5"):
         with pytest.raises(ValueError, match=wrong.split("=")[0]):
             Faults(wrong)
+
+
+def test_answers_tell_no_time_or_one_that_is_off(shop: Api) -> None:
+    for fault, off in (("clock=+7200s", 7200), ("clock=-240s", -240)):
+        with under(shop, fault):
+            answer = shop.get("/company")
+        told = datetime.fromisoformat(answer.json()["meta"]["timestamp"])
+        for at in (told, parsedate_to_datetime(answer.headers["date"])):
+            assert abs((at - datetime.now(UTC)).total_seconds() - off) < 3
+    with under(shop, "clock=none"):
+        answer = shop.get("/company")
+    assert "date" not in answer.headers
+    assert list(answer.json()["meta"]) == ["requestId"]
 
 
 def test_connections_close_and_answers_refuse_before_anything_is_done(shop: Api) -> None:

@@ -75,7 +75,7 @@ class Ledger:
     @property
     def address(self) -> str:
         """Where it is, for messages: without its password."""
-        return self._url.set(query={}).render_as_string(hide_password=True)
+        return _written(self._url)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -155,10 +155,13 @@ def _one_at_a_time(url: URL) -> Iterator[None]:
         yield
 
 
+def _written(url: URL) -> str:
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
 def _explain(url: URL, error: Exception) -> str:
     reason = " ".join(str(getattr(error, "orig", None) or error).split()).rstrip(".")
-    where = url.set(query={}).render_as_string(hide_password=True)
     cure = "that the folder can be written and the disk has room"
     if url.get_backend_name() != "sqlite":
         cure = "that the server runs and lets this user make and write tables"
-    return f"The ledger {where} cannot be used: {reason}. Check {cure}; nothing was lost."
+    return f"The ledger {_written(url)} cannot be used: {reason}. Check {cure}; nothing was lost."

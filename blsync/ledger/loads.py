@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
+from blsync.clock import FURTHEST_AHEAD, is_ahead
 from blsync.ledger import Ledger
 from blsync.ledger.tables import drift, loads, pages, walks
 
@@ -236,7 +237,8 @@ def forget(ledger: Ledger, load_id: str) -> None:
 def adopt(ledger: Ledger, facts: dict[str, Any]) -> bool:
     """Enter a landed load as its file's footer tells of it; False where the ledger has it already.
 
-    When it was committed is not known any more: the time at which it started stands for it.
+    Where an earlier version did not write when it was committed, the time at which it started
+    stands for it.
     """
     values = {name: facts[name] for name in loads.c.keys() if name in facts}  # noqa: SIM118
     values |= {"state": "landed", "committed_at": facts.get("committed_at", facts["started_at"])}
@@ -320,9 +322,13 @@ def put_drift(ledger: Ledger, company_id: str, entity: str, found: Drift) -> Non
 
 
 def uncovered_from(
-    ledger: Ledger, company_id: str, entity: str, start: datetime | None
+    ledger: Ledger, company_id: str, entity: str, start: datetime | None, now: datetime
 ) -> datetime | None:
-    """Return the first instant from `start` on that no landed load covers; None: no lower bound."""
+    """Return the first instant from `start` on that no landed load covers; None: no lower bound.
+
+    A window that ends in the future was read by a clock that was wrong: nobody knows what it
+    covers, so it covers nothing.
+    """
     with ledger.begin() as db:
         rows = db.execute(
             select(loads.c.window_start, loads.c.window_end)
@@ -331,9 +337,72 @@ def uncovered_from(
         ).all()
     reached = start or BEGINNING
     for begin, end in sorted((row.window_start or BEGINNING, row.window_end) for row in rows):
-        if begin <= reached:
+        if begin <= reached and not is_ahead(end, now):
             reached = max(reached, end)
     return None if reached == BEGINNING else reached
+
+
+def last_stamp(ledger: Ledger, company_id: str, entity: str) -> datetime | None:
+    """Return the latest time that anything of an entity was dated with; None: nothing was yet."""
+    of_entity = (loads.c.company_id == company_id) & (loads.c.entity == entity)
+    paged = (
+        select(func.max(pages.c.pulled_at))
+        .join(loads, loads.c.load_id == pages.c.load_id)
+        .where(of_entity)
+    )
+    query = select(func.max(loads.c.started_at), func.max(loads.c.committed_at)).where(of_entity)
+    with ledger.begin() as db:
+        started_at, committed_at = db.execute(query).one()
+        pulled_at = db.execute(paged).scalar()
+    return max(filter(None, (started_at, committed_at, pulled_at)), default=None)
+
+
+def open_ahead(ledger: Ledger, company_id: str, entity: str, now: datetime) -> list[str]:
+    """Return the loads of an entity that were left open by a clock that was wrong: when they began
+    to read is not known, so nothing can go on from what they have.
+    """
+    with ledger.begin() as db:
+        rows = db.execute(
+            select(loads.c.load_id, loads.c.started_at, func.max(walks.c.as_of).label("as_of"))
+            .outerjoin(walks, walks.c.load_id == loads.c.load_id)
+            .where(loads.c.company_id == company_id, loads.c.entity == entity)
+            .where(loads.c.state == "open")
+            .group_by(loads.c.load_id, loads.c.started_at)
+        ).all()
+    return [
+        row.load_id
+        for row in rows
+        if row.started_at - now > FURTHEST_AHEAD or (row.as_of and is_ahead(row.as_of, now))
+    ]
+
+
+def open_loads(ledger: Ledger, company_id: str, entity: str) -> list[dict[str, Any]]:
+    """Return the loads of an entity that are under way or were left open."""
+    query = (
+        select(loads)
+        .where(loads.c.company_id == company_id, loads.c.entity == entity)
+        .where(loads.c.state == "open")
+    )
+    with ledger.begin() as db:
+        return [dict(row) for row in db.execute(query).mappings()]
+
+
+def put_times(ledger: Ledger, load_id: str, times: dict[str, datetime | None]) -> None:
+    """Write a load's times anew: `window_start`, `window_end`, `started_at`, `committed_at`."""
+    with ledger.begin() as db:
+        db.execute(update(loads).where(loads.c.load_id == load_id).values(**times))
+
+
+def drop_drift_ahead(ledger: Ledger, company_id: str, entity: str, now: datetime) -> bool:
+    """Forget a comparison with the API's total that is dated ahead of now; tell whether it was."""
+    found = drift_of(ledger, company_id, entity)
+    times = (found.checked_at, found.walked_at) if found else ()
+    if not any(at and is_ahead(at, now) for at in times):
+        return False
+    with ledger.begin() as db:
+        place = (drift.c.company_id == company_id) & (drift.c.entity == entity)
+        db.execute(delete(drift).where(place))
+    return True
 
 
 def history(ledger: Ledger) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
+from blsync.clock import LARGEST_SKEW
 from blsync.ledger import Ledger
 from blsync.ledger.tables import attempts, operations, plans
 from blsync.redaction import redact_all
@@ -304,6 +305,19 @@ def held(ledger: Ledger, plan_id: str) -> list[Held]:
         return [Held(_operation(row), row["since"]) for row in db.execute(query).mappings()]
 
 
+def date_back(ledger: Ledger, plan_id: str, now: datetime) -> None:
+    """Write now for the times of held rows that lie further ahead than clocks differ."""
+    latest = now + LARGEST_SKEW
+    place = (operations.c.plan_id == plan_id) & (operations.c.state == "held")
+    rows = select(operations.c.row).where(place)
+    sent = (attempts.c.plan_id == plan_id) & attempts.c.row.in_(rows)
+    with ledger.begin(durable=True) as db:
+        for column in (attempts.c.sent_at, attempts.c.answered_at):
+            db.execute(update(attempts).where(sent, column > latest).values({column: now}))
+        looked_up_at = operations.c.looked_up_at
+        db.execute(update(operations).where(place, looked_up_at > latest).values(looked_up_at=now))
+
+
 def attempts_of(ledger: Ledger, plan_id: str) -> list[Attempt]:
     """Return every attempt at a plan's rows, the oldest first."""
     query = select(attempts).where(attempts.c.plan_id == plan_id).order_by(attempts.c.attempt_id)
@@ -434,8 +448,11 @@ def not_created(ledger: Ledger, company_id: str, endpoint: str) -> dict[str, tup
         }
 
 
-def superseded_by(ledger: Ledger, plan: Plan) -> str | None:
-    """Return a newer plan of the same company and endpoint that sends one of the same rows."""
+def superseded_by(ledger: Ledger, plan: Plan, now: datetime) -> str | None:
+    """Return a newer plan of the same company and endpoint that sends one of the same rows.
+
+    One that is dated ahead of now is not newer: a clock that was wrong has dated it.
+    """
     own = select(func.lower(operations.c.natural_key)).where(
         operations.c.plan_id == plan.plan_id, operations.c.action.in_(SENDS)
     )
@@ -446,6 +463,7 @@ def superseded_by(ledger: Ledger, plan: Plan) -> str | None:
             plans.c.company_id == plan.company_id,
             plans.c.endpoint == plan.endpoint,
             plans.c.created_at > plan.created_at,
+            plans.c.created_at <= now + LARGEST_SKEW,
             operations.c.action.in_(SENDS),
             func.lower(operations.c.natural_key).in_(own),
         )

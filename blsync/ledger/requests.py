@@ -3,6 +3,9 @@
 What the server told last is its word: so many left, until then. While it holds it counts instead of
 our own count, because the server's hour may be a fixed one and others may use the key. Once its
 reset has passed, one request finds out what holds now and the others wait for its answer.
+
+What a clock that was wrong has written is recognised when it is read, and does not count: nothing
+holds for longer than the quota's window, and nothing was sent or told in the future.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     Integer,
@@ -36,6 +40,11 @@ POLL = 0.05
 """Seconds between looks for another request's answer."""
 FORGET_EVERY = 256
 """How many slots are given between two clearings of requests that no longer count."""
+CLOCKS_APART = 60.0
+"""Seconds by which the clocks of two machines on one ledger may differ: what was sent or told
+further ahead than that was dated by a clock that was wrong, or that was set back since."""
+_SLACK = 1.0
+"""Seconds by which a wait may be longer than the window, for clocks that differ a little."""
 _SAME_RESET = 1.5
 """Seconds by which two words of one reset may differ: it is told in whole seconds."""
 
@@ -71,10 +80,22 @@ class Wait:
     is_hour: bool
 
 
+@dataclass(frozen=True)
+class _Key:
+    """A key's row as far as it can be believed; without the server's word `told_at` is None."""
+
+    key_id: str
+    blocked_until: float
+    told_limit: int | None = None
+    remaining: int = 0
+    reset_at: float = 0
+    told_at: float | None = None
+
+
 def take(ledger: Ledger, key_id: str, limits: Limits, now: float) -> int | Wait:
     """Take a slot for one request, or say how long to wait; `now` in unix seconds."""
     with ledger.begin() as db:
-        key = _locked_key(db, key_id)
+        key = _locked_key(db, key_id, limits, now)
         if key.blocked_until > now:
             return Wait(key.blocked_until, is_hour=key.blocked_until - now > 2)
         wait = _second_wait(db, key_id, limits, now) or _hour_wait(db, key, limits, now)
@@ -82,15 +103,13 @@ def take(ledger: Ledger, key_id: str, limits: Limits, now: float) -> int | Wait:
             return wait
         taken = db.execute(_TAKE, {"key_id": key_id, "sent_at": now}).inserted_primary_key
         assert taken is not None  # noqa: S101 (an insert of one row has a key)
-        slot = int(taken[0])
-        if slot % FORGET_EVERY == 0:
-            db.execute(_FORGET, {"key": key_id, "since": now - limits.window - SEEN_AFTER})
-        return slot
+        return int(taken[0])
 
 
 def answer(
     ledger: Ledger,
     key_id: str,
+    limits: Limits,
     slot: int,
     now: float,
     told: Told | None = None,
@@ -98,7 +117,7 @@ def answer(
 ) -> None:
     """Record that a slot's request was answered (or failed), and what the server told."""
     with ledger.begin() as db:
-        key = _locked_key(db, key_id)
+        key = _locked_key(db, key_id, limits, now)
         if key.told_at is not None and now <= key.told_at < now + 1:
             now = math.nextafter(key.told_at, math.inf)  # answered later, whatever the clock says
         db.execute(_ANSWER, {"of_slot": slot, "at": now})
@@ -106,22 +125,48 @@ def answer(
             db.execute(_BLOCK, {"key": key_id, "to": blocked_until})
         if told and told.reset_at > now:
             _hear(db, key, told, now)
+        if slot % FORGET_EVERY == 0:
+            of_now = {"since": now - limits.window - SEEN_AFTER, "latest": now + CLOCKS_APART}
+            db.execute(_FORGET, {"key": key_id, **of_now})
+
+
+def withdraw(ledger: Ledger, slot: int) -> None:
+    """Forget a slot: what it was taken for does not count."""
+    with ledger.begin() as db:
+        db.execute(delete(quota_requests).where(quota_requests.c.slot == slot))
+
+
+def clear(ledger: Ledger, key_id: str, limits: Limits, now: float) -> bool:
+    """Forget a refusal's wait, the server's word, and requests that are dated ahead. Tells whether
+    any of it held the key back, or could have.
+
+    What still holds comes back with the next answer.
+    """
+    with ledger.begin() as db:
+        row = db.execute(_KEY, {"key": key_id}).first()
+        if row is None:
+            return False
+        word = _Key(key_id, 0, row.told_limit, row.remaining or 0)
+        is_spent = row.told_at is not None and row.reset_at > now and _told_free(word, limits) <= 0
+        db.execute(_CLEAR, {"key": key_id})
+        ahead = db.execute(_FORGET, {"key": key_id, "since": -1.0, "latest": now + CLOCKS_APART})
+    return bool(row.blocked_until > now or is_spent or ahead.rowcount)
 
 
 def left(ledger: Ledger, key_id: str, limits: Limits, now: float) -> int:
     """Return how many requests the key may still send in this window, the reserve taken off."""
     with ledger.begin() as db:
-        key = _locked_key(db, key_id)
-        told = _told(db, key, limits) if _holds(key, now) else None
+        key = _locked_key(db, key_id, limits, now)
+        told = _told(db, key, limits, now) if _holds(key, now) else None
         own = _own(db, key, limits, now) if _own_counts(key, limits, now) else None
     return max(0, min(count for count in (told, own) if count is not None))
 
 
-def _hear(db: Connection, key: Row[Any], told: Told, now: float) -> None:
+def _hear(db: Connection, key: _Key, told: Told, now: float) -> None:
     """Take the server's word where it is later than the one that is held: answers come in any
     order. Within one window the server's count only sinks; of a sliding one the reset moves on.
     """
-    if _holds(key, now) and key.told_at <= now + 1:
+    if _holds(key, now) and (key.told_at or 0) <= now + 1:
         later = told.reset_at - key.reset_at
         if later < -_SAME_RESET:
             return
@@ -134,40 +179,41 @@ def _hear(db: Connection, key: Row[Any], told: Told, now: float) -> None:
     db.execute(_TELL, {"key": key.key_id, "at": now, **values})
 
 
-def _holds(key: Row[Any], now: float) -> bool:
+def _holds(key: _Key, now: float) -> bool:
     return key.told_at is not None and key.reset_at > now
 
 
-def _allows_no_more(key: Row[Any], limits: Limits) -> bool:
+def _allows_no_more(key: _Key, limits: Limits) -> bool:
     return (key.told_limit or limits.per_hour) <= limits.per_hour
 
 
-def _own_counts(key: Row[Any], limits: Limits, now: float) -> bool:
+def _own_counts(key: _Key, limits: Limits, now: float) -> bool:
     """Tell whether our own count counts: without the server's word, or below what it allows."""
     return not (_holds(key, now) and _allows_no_more(key, limits))
 
 
-def _told(db: Connection, key: Row[Any], limits: Limits) -> int | None:
+def _told(db: Connection, key: _Key, limits: Limits, now: float) -> int | None:
     """What the server said was left, less what it had not seen when it said so, and the reserve."""
     if key.told_at is None:
         return None
-    return _told_free(key, limits) - _count(db, key.key_id, key.told_at, key.told_at - SEEN_AFTER)
+    sent = _count(db, key.key_id, key.told_at, key.told_at - SEEN_AFTER, now)
+    return _told_free(key, limits) - sent
 
 
-def _told_free(key: Row[Any], limits: Limits) -> int:
+def _told_free(key: _Key, limits: Limits) -> int:
     return int(key.remaining) - limits.held_back(key.told_limit or limits.per_hour)
 
 
-def _own(db: Connection, key: Row[Any], limits: Limits, now: float) -> int:
+def _own(db: Connection, key: _Key, limits: Limits, now: float) -> int:
     since = now - limits.window
-    sent = _count(db, key.key_id, since, since)
+    sent = _count(db, key.key_id, since, since, now)
     return limits.per_hour - limits.held_back(limits.per_hour) - sent
 
 
-def _hour_wait(db: Connection, key: Row[Any], limits: Limits, now: float) -> Wait | None:
-    told = _told(db, key, limits)
+def _hour_wait(db: Connection, key: _Key, limits: Limits, now: float) -> Wait | None:
+    told = _told(db, key, limits, now)
     if told is not None and told <= 0 and _holds(key, now):
-        if _told_free(key, limits) > 0 and _count(db, key.key_id, math.inf, now - SEEN_AFTER):
+        if _told_free(key, limits) > 0 and _count(db, key.key_id, math.inf, now - SEEN_AFTER, now):
             return Wait(now + POLL, is_hour=False)  # an answer may tell that there are more
         return Wait(key.reset_at, is_hour=True)
     if not _own_counts(key, limits, now):
@@ -176,7 +222,8 @@ def _hour_wait(db: Connection, key: Row[Any], limits: Limits, now: float) -> Wai
     if own > 0 and (told is None or told > 0):
         return None
     if told is not None and not _holds(key, now):
-        probe = db.execute(_PROBE, {"key": key.key_id, "reset_at": key.reset_at}).one()
+        of_now = {"reset_at": key.reset_at, "latest": now + CLOCKS_APART}
+        probe = db.execute(_PROBE, {"key": key.key_id, **of_now}).one()
         if not probe.answered:
             if (probe.sent_at or 0) > now - SEEN_AFTER:
                 return Wait(now + POLL, is_hour=False)
@@ -185,15 +232,17 @@ def _hour_wait(db: Connection, key: Row[Any], limits: Limits, now: float) -> Wai
     if own > 0:
         return None
     allowed = limits.per_hour - limits.held_back(limits.per_hour)
-    nth = db.scalar(_NTH_LATEST, {"key": key.key_id, "before": allowed - 1})
+    place = {"key": key.key_id, "before": allowed - 1, "latest": now + CLOCKS_APART}
+    nth = db.scalar(_NTH_LATEST, place)
     return Wait(nth + limits.window, is_hour=True)
 
 
 def _second_wait(db: Connection, key_id: str, limits: Limits, now: float) -> Wait | None:
     """Wait until a second after the answer to the request `per_second` requests ago."""
-    if _count(db, key_id, now - 1.0, now - SEEN_AFTER) < limits.per_second:
+    if _count(db, key_id, now - 1.0, now - SEEN_AFTER, now) < limits.per_second:
         return None
     place = {"key": key_id, "since": now - 1.0, "until": now + 1.0, "sent_since": now - SEEN_AFTER}
+    place["latest"] = now + CLOCKS_APART
     # A request in flight keeps its slot for a second more at the least.
     busy = sorted(
         min(now + 1.0, row.sent_at + SEEN_AFTER)
@@ -206,26 +255,41 @@ def _second_wait(db: Connection, key_id: str, limits: Limits, now: float) -> Wai
     return Wait(busy[len(busy) - limits.per_second], is_hour=False)
 
 
-def _count(db: Connection, key_id: str, since: float, sent_since: float) -> int:
+def _count(db: Connection, key_id: str, since: float, sent_since: float, now: float) -> int:
     """Count the requests answered after `since`, and those in flight sent after `sent_since`."""
-    return db.execute(
-        _COUNT, {"key": key_id, "since": since, "sent_since": sent_since}
-    ).scalar_one()
+    place = {"key": key_id, "since": since, "sent_since": sent_since}
+    return db.execute(_COUNT, {**place, "latest": now + CLOCKS_APART}).scalar_one()
 
 
-def _locked_key(db: Connection, key_id: str) -> Row[Any]:
+def _locked_key(db: Connection, key_id: str, limits: Limits, now: float) -> _Key:
     row = db.execute(_KEY, {"key": key_id}).first()
     if row is None:
         db.execute(_NEW_KEY, {"key": key_id})
         row = db.execute(_KEY, {"key": key_id}).one()
-    return row
+    return _believed(row, limits, now)
+
+
+def _believed(row: Row[Any], limits: Limits, now: float) -> _Key:
+    """Return what is known of a key, less what only a wrong clock can have written.
+
+    It is left out, not cut down to the window: that would end a window from now, whenever now is.
+    """
+    latest = now + limits.window + _SLACK
+    blocked_until = row.blocked_until if row.blocked_until <= latest else 0.0
+    is_told = (
+        row.told_at is not None and row.told_at <= now + CLOCKS_APART and row.reset_at <= latest
+    )
+    if not is_told:
+        return _Key(row.key_id, blocked_until)
+    return _Key(row.key_id, blocked_until, row.told_limit, row.remaining, row.reset_at, row.told_at)
 
 
 # The statements are made once: making them costs more than running them.
 _sent_at, _answered_at = quota_requests.c.sent_at, quota_requests.c.answered_at
 _OF_KEY = quota_requests.c.key_id == bindparam("key")
-_ANSWERED = _answered_at > bindparam("since")
-_IN_FLIGHT = _answered_at.is_(None) & (_sent_at > bindparam("sent_since"))
+_LATEST: BindParameter[float] = bindparam("latest")
+_ANSWERED = (_answered_at > bindparam("since")) & (_answered_at <= _LATEST)
+_IN_FLIGHT = _answered_at.is_(None) & (_sent_at > bindparam("sent_since")) & (_sent_at <= _LATEST)
 # The server counts a request when it sees it: at some time before its answer.
 _seen_at = func.coalesce(_answered_at, _sent_at)
 
@@ -244,7 +308,7 @@ _BUSY = select(_sent_at, _answered_at).where(
     _OF_KEY,
     (_ANSWERED & (_answered_at < bindparam("until"))) | _IN_FLIGHT,
 )
-_SINCE_RESET = _sent_at >= bindparam("reset_at")
+_SINCE_RESET = (_sent_at >= bindparam("reset_at")) & (_sent_at <= _LATEST)
 _PROBE = select(
     _counting(_answered_at > bindparam("reset_at"), _SINCE_RESET).label("answered"),
     select(func.max(_sent_at))
@@ -254,13 +318,15 @@ _PROBE = select(
 )
 _NTH_LATEST = (
     select(_seen_at)
-    .where(_OF_KEY)
+    .where(_OF_KEY, _seen_at <= _LATEST)
     .order_by(_seen_at.desc())
     .offset(bindparam("before", type_=Integer))
     .limit(1)
 )
 _TAKE = insert(quota_requests)
-_FORGET = delete(quota_requests).where(_OF_KEY, _seen_at < bindparam("since"))
+_FORGET = delete(quota_requests).where(
+    _OF_KEY, (_seen_at < bindparam("since")) | (_seen_at > _LATEST)
+)
 _ANSWER = (
     update(quota_requests)
     .where(quota_requests.c.slot == bindparam("of_slot"))
@@ -268,6 +334,9 @@ _ANSWER = (
 )
 _OF_THIS_KEY = quota_keys.c.key_id == bindparam("key")
 _UPDATE_KEY = update(quota_keys).where(_OF_THIS_KEY)
+_CLEAR = _UPDATE_KEY.values(
+    blocked_until=0, told_limit=None, remaining=None, reset_at=None, told_at=None
+)
 _BLOCK = _UPDATE_KEY.values(blocked_until=bindparam("to"))
 _KNOWN = _UPDATE_KEY.values(told_at=bindparam("at"))
 _TELL = _UPDATE_KEY.values(

@@ -11,11 +11,12 @@ import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import partial
 
 from blsync.binding import open_ledger
 from blsync.client import Client
+from blsync.clock import LARGEST_SKEW
 from blsync.entity import Entity
 from blsync.errors import (
     BlsyncError,
@@ -23,11 +24,12 @@ from blsync.errors import (
     PartlyFailed,
     TooManyRejected,
     Unauthorized,
+    WrongClock,
 )
 from blsync.lake import Lake, alone, storage
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import CHANGE, DRIFT, Load, Outcome
-from blsync.pull import drift
+from blsync.pull import drift, stamps
 from blsync.pull.land import Gone, land, outcome_of
 from blsync.pull.walk import feed_of, walk_feed
 from blsync.pull.work import UP_TO_NOW, OpenWalks, Progress, Result, Window, Work, window_of
@@ -47,8 +49,14 @@ __all__ = [
 
 Find = Callable[[Work, Load], Awaitable[Gone]]
 
-OVERLAP = timedelta(minutes=5)
-"""How far behind the covered time a window begins, for changes that were committed late."""
+OVERLAP = LARGEST_SKEW
+"""How far behind the covered time a window begins, for changes that were committed late, and for
+clocks that differ."""
+
+
+def utc_now() -> datetime:
+    """Return this machine's time, UTC."""
+    return datetime.now(UTC)
 
 
 def pull(
@@ -63,15 +71,17 @@ def pull(
     progress: Progress = lambda *_: None,
     say: Callable[[str], None] = lambda _: None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    clock: Callable[[], datetime] = utc_now,
 ) -> dict[str, Result]:
     """Pull the entities side by side; each lands on its own, and its error is in its result.
 
     Pulls what `window` has that is not covered yet, or all of it where `again`. More deletes than
     BLSYNC_DELETE_SHARE land only with `allow` (DeletesHeldBack in the results). With `wait` off,
     an hour that is used up ends it (QuotaSpent in the results). Raises ConfigError or Unauthorized
-    where nothing can be read at all, StorageError where nothing can be kept.
+    where nothing can be read at all, WrongClock where this clock (`clock`, UTC) differs from the
+    server's or from what it dated before, StorageError where nothing can be kept.
     """
-    with _opened(settings, company, wait, progress, say, sleep, allow) as pulling:
+    with _opened(settings, company, wait, progress, say, clock, sleep, allow) as pulling:
         return asyncio.run(_pull_all(pulling, list(entities), window, again))
 
 
@@ -86,6 +96,7 @@ class _Pulling:
     wait: bool
     progress: Progress
     say: Callable[[str], None]
+    clock: Callable[[], datetime]
     sleep: Callable[[float], Awaitable[None]]
     allow: bool
     open_walks: OpenWalks = field(default_factory=OpenWalks)
@@ -95,25 +106,29 @@ class _Pulling:
         """Hold an entity: two syncs never land the same window. What it cost is in `result`."""
         pace = pace_for(self.settings, self.ledger, self.company.key_id)
         pace.wait_for_hour, pace.say = self.wait, self.say
+        pace.clock = lambda: self.clock().timestamp()
         lock = self.lake.lock_of(entity, self.company.company_id)
         busy = f"Another sync is pulling {entity.name}; waiting for it."
         async with Client(self.company, pace) as client, alone(lock, self.say, busy):
+            work = Work(
+                entity,
+                self.company,
+                client,
+                pace,
+                self.ledger,
+                self.lake,
+                self.open_walks,
+                self.settings,
+                self.progress,
+                self.say,
+                self.clock,
+                self.sleep,
+                self.allow,
+                result,
+            )
             try:
-                yield Work(
-                    entity,
-                    self.company,
-                    client,
-                    pace,
-                    self.ledger,
-                    self.lake,
-                    self.open_walks,
-                    self.settings,
-                    self.progress,
-                    self.say,
-                    self.sleep,
-                    self.allow,
-                    result,
-                )
+                await stamps.begin(work)
+                yield work
             finally:
                 result.requests = client.requests
                 result.throttled_ms = round(pace.throttled * 1000)
@@ -126,6 +141,7 @@ def _opened(
     wait: bool,
     progress: Progress,
     say: Callable[[str], None],
+    clock: Callable[[], datetime],
     sleep: Callable[[float], Awaitable[None]],
     allow: bool,
 ) -> Iterator[_Pulling]:
@@ -135,7 +151,7 @@ def _opened(
     # The collector would look through all that was ever imported, for every few pages once.
     gc.freeze()
     try:
-        yield _Pulling(settings, company, ledger, lake, wait, progress, say, sleep, allow)
+        yield _Pulling(settings, company, ledger, lake, wait, progress, say, clock, sleep, allow)
     finally:
         gc.unfreeze()  # or libraries complain at exit of what they cannot take down
         ledger.close()
@@ -162,7 +178,12 @@ async def _pull_all(
             tasks = {entity.name: group.create_task(one(entity)) for entity in entities}
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
-    return {name: task.result() for name, task in tasks.items()}
+    results = {name: task.result() for name, task in tasks.items()}
+    # Not at once: each entity takes back what it has begun, which one that is cancelled does not.
+    for result in results.values():
+        if isinstance(result.error, WrongClock):
+            raise result.error
+    return results
 
 
 def reread(
@@ -176,6 +197,7 @@ def reread(
     wait: bool = True,
     say: Callable[[str], None] = lambda _: None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    clock: Callable[[], datetime] = utc_now,
 ) -> Result:
     """Read the records of these business dates again, both included; what differs from ours lands.
 
@@ -186,14 +208,16 @@ def reread(
     async def read(pulling: _Pulling) -> Result:
         result = Result()
         async with pulling.work_on(entity, result) as work:
-            now = datetime.now(UTC)
-            load = Load(loads.new_id(now), company.company_id, entity.name, now, now, now, DRIFT)
+            # Else what an earlier run has read, and not landed, would land behind what is read now.
+            await _finish_left_open(work)
+            at = work.stamp()
+            load = Load(loads.new_id(at), company.company_id, entity.name, at, at, at, DRIFT)
             loads.start(work.ledger, load)
             # Killed on the way, it is finished as any look for drift.
             await _finish(work, load, partial(drift.read_dates, first=first, last=last))
         return result
 
-    with _opened(settings, company, wait, _unseen, say, sleep, allow) as pulling:
+    with _opened(settings, company, wait, _unseen, say, clock, sleep, allow) as pulling:
         return asyncio.run(read(pulling))
 
 
@@ -230,13 +254,13 @@ async def _open_and_finish(work: Work, window: Window, again: bool) -> None:
     entity, company_id = work.entity, work.company.company_id
     start = window.start
     if not again:
-        reached = loads.uncovered_from(work.ledger, company_id, entity.name, start)
+        reached = loads.uncovered_from(work.ledger, company_id, entity.name, start, work.clock())
         if reached and window.end and reached >= window.end:
             return
         start = reached - OVERLAP if reached else None
-    now = datetime.now(UTC)
-    end = window.end if window.end and window.end < now - OVERLAP else None
-    load = Load(loads.new_id(now), company_id, entity.name, start, end, now, CHANGE)
+    end = window.end if window.end and window.end < work.clock() - OVERLAP else None
+    at = work.stamp()
+    load = Load(loads.new_id(at), company_id, entity.name, start, end, at, CHANGE)
     loads.start(work.ledger, load)
     await _finish(work, load)
 
@@ -278,7 +302,11 @@ async def _finish(work: Work, load: Load, find: Find | None = None) -> None:
         work.uncover()
         drift.forget_look(work)
         raise
-    loads.commit(work.ledger, load, outcome, datetime.now(UTC))
+    except WrongClock:
+        if not loads.pages_of(work.ledger, load.load_id):  # nothing of it was read
+            loads.forget(work.ledger, load.load_id)
+        raise
+    loads.commit(work.ledger, load, outcome, work.stamp())
     work.lake.drop_spool(load.load_id)
     _add(work.result, outcome)
     if load.kind == CHANGE:
@@ -292,7 +320,9 @@ async def _outcome(work: Work, load: Load, find: Find | None) -> Outcome:
     """Bring a load into the lake, if it is not there yet; return what it came to."""
     path = work.lake.file_of(work.entity, load.company_id, load.load_id)
     if path.exists():  # killed between the lake and the ledger
-        return outcome_of(work.lake.facts_of(path))
+        facts = work.lake.facts_of(path)
+        work.follow(datetime.fromisoformat(facts.get("committed_at", facts["started_at"])))
+        return outcome_of(facts)
     spooled = loads.pages_of(work.ledger, load.load_id)
     if not all(work.lake.is_spooled(load.load_id, p.feed, p.number) for p in spooled):
         loads.restart(work.ledger, load.load_id)  # somebody emptied the spool
@@ -343,7 +373,8 @@ async def _read_changes(work: Work, load: Load) -> tuple[datetime, Gone]:
     names = {feed.name for feed in feeds}
     walks = loads.walks_of(work.ledger, load.load_id)
     as_of = [walk.as_of for walk in walks if feed_of(walk) in names]
-    return min([*as_of, *([load.window_end] if load.window_end else [])]), []
+    ends = [*as_of, *([load.window_end] if load.window_end else [])]
+    return min([*ends, work.clock()]), []
 
 
 def _add(result: Result, outcome: Outcome) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from blsync.clock import has_passed
 from blsync.entity import Feed
 from blsync.errors import ApiError
 from blsync.lake import NAMELESS
@@ -48,7 +49,7 @@ async def compare(work: Work) -> Load | None:
     """
     company_id, name = work.company.company_id, work.entity.name
     before = loads.drift_of(work.ledger, company_id, name)
-    now = datetime.now(UTC)
+    now = work.clock()
     total = _told(work)
     walked_at = before.walked_at if before else None
     if total is None and is_due(work.settings, before.checked_at if before else None, now):
@@ -78,7 +79,8 @@ async def compare(work: Work) -> Load | None:
             f"due {work.settings.drift_hours:g} hours after the last one (BLSYNC_DRIFT_HOURS)."
         )
         return None
-    return Load(loads.new_id(now), company_id, name, now, now, now, DRIFT)
+    at = work.stamp()
+    return Load(loads.new_id(at), company_id, name, at, at, at, DRIFT)
 
 
 async def is_emptied(work: Work) -> bool:
@@ -199,7 +201,7 @@ def settle(work: Work, outcome: Outcome) -> None:
     """Write down what a look at the ids came to, and say it."""
     company_id, name = work.company.company_id, work.entity.name
     before = loads.drift_of(work.ledger, company_id, name)
-    now = datetime.now(UTC)
+    now = work.clock()
     held = work.lake.held_count(work.entity, company_id)
     total = before.total if before else held
     told_by = before.request_id if before else None
@@ -214,7 +216,7 @@ def settle(work: Work, outcome: Outcome) -> None:
 def is_due(settings: Settings, last: datetime | None, now: datetime) -> bool:
     """Tell whether a look is due after the last one; None: there was none."""
     every = timedelta(hours=settings.drift_hours)
-    return last is None or now - last >= every - min(SLACK, every / 10)
+    return last is None or has_passed(every - min(SLACK, every / 10), last, now)
 
 
 def requests_to_narrow(total: int, held: int, page_limit: int) -> float:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from itertools import compress
 from typing import Any
@@ -89,7 +89,7 @@ async def _land(work: Work, load: Load, reading: asyncio.Task[tuple[datetime, Go
         _check_share(work, landing)
         outcome = typing.outcome(window_end, len(gone))
         if gone:
-            landing.add(tombstones(entity, company_id, load.load_id, gone, datetime.now(UTC)))
+            landing.add(tombstones(entity, company_id, load.load_id, gone, work.stamp()))
         landing.facts = _facts(work, load, outcome)
     return outcome
 
@@ -189,6 +189,7 @@ def _facts(work: Work, load: Load, outcome: Outcome) -> dict[str, Any]:
         "throttled_ms": cost.throttled_ms,
         **vars(outcome),
         "window_end": outcome.window_end.isoformat(),
+        "committed_at": work.stamp().isoformat(),  # later than all stamps of the load
     }
 
 

@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 
 from blsync.client import Client, Page, records_of
 from blsync.entity import Entity
@@ -89,6 +89,8 @@ class Work:
     settings: Settings
     progress: Progress
     say: Callable[[str], None]
+    clock: Callable[[], datetime]
+    """Tells now, UTC, whether or not that is later than what it told before."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     allow: bool = False
     """Whether deletes above BLSYNC_DELETE_SHARE land this time."""
@@ -107,6 +109,19 @@ class Work:
     """The pages of the load that is read, as they come into the spool; None is its end."""
     _walks: dict[str, Walk] = field(default_factory=dict)
     _counted: Cost = field(default=Cost(0, 0))
+    _stamped_at: datetime | None = None
+
+    def follow(self, last: datetime) -> None:
+        """Have every stamp from now on be later than that."""
+        self._stamped_at = max(last, self._stamped_at or last)
+
+    def stamp(self) -> datetime:
+        """Return a time that is later than all that the entity was given before: by it versions
+        follow each other. It is now, UTC, unless the clock was set back.
+        """
+        now, last = self.clock(), self._stamped_at
+        self._stamped_at = now if last is None else max(now, last + timedelta(microseconds=1))
+        return self._stamped_at
 
     @property
     def has_room(self) -> bool:
@@ -121,7 +136,7 @@ class Work:
         """
         path = self.lake.spool(load.load_id, walk.feed, walk.pages)
         self.lake.put_page(path, page.body if body is None else body)
-        spooled = SpooledPage(walk.feed, walk.pages, page.request_id, datetime.now(UTC))
+        spooled = SpooledPage(walk.feed, walk.pages, page.request_id, self.stamp())
         loads.record_page(self.ledger, load.load_id, walk, spooled, self.uncounted())
         self.kept.put_nowait(spooled)
         self._walks[walk.feed] = walk

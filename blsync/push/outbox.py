@@ -18,6 +18,7 @@ import msgspec
 
 from blsync.binding import open_ledger
 from blsync.client import Client
+from blsync.clock import is_ahead
 from blsync.errors import (
     ApiError,
     BlsyncError,
@@ -190,12 +191,18 @@ def _refuse_if_stale(settings: Settings, ledger: Ledger, plan: Plan, now: dateti
     if plan.state != "planned":
         return
     again = "plan the file again"
+    if is_ahead(plan.created_at, now):
+        raise SafetyLimit(
+            f"Plan {plan.plan_id} is dated {plan.created_at:%Y-%m-%d %H:%M} UTC, ahead of this "
+            f"clock, which says {now:%Y-%m-%d %H:%M}: one of the two is wrong, so nobody knows "
+            f"how old it is. See to the clock, then {again}. Nothing was sent."
+        )
     if now - plan.created_at > VALID_FOR:
         raise SafetyLimit(
             f"Plan {plan.plan_id} was made more than 24 hours ago, and BigLedger has moved on "
             f"since: {again}. Nothing was sent."
         )
-    if newer := plans.superseded_by(ledger, plan):
+    if newer := plans.superseded_by(ledger, plan, now):
         raise SafetyLimit(
             f"Plan {plan.plan_id} is superseded: the newer plan {newer} sends some of the same "
             f"rows. Apply that one, or {again}. Nothing was sent."
@@ -314,6 +321,7 @@ async def _send_halves(work: Work, batch: list[Operation]) -> bool:
 async def _send(work: Work, chunk: list[Operation]) -> bool:
     """Send a chunk; tell whether an answer came. Raises _Refused where halves should be tried."""
     plan_id = work.plan.plan_id
+    await work.client.check_clock()  # settle times are told by it: a wrong one must begin none
     rows = plans.claim(work.ledger, plan_id, chunk, uuid.uuid4().hex, work.clock())
     if not rows:
         return True

@@ -12,12 +12,12 @@ from decimal import Decimal
 
 from blsync.errors import ApiError, QuotaSpent
 from blsync.ledger import plans
-from blsync.ledger.plans import Held, Operation, Outcome, Problem
+from blsync.ledger.plans import Operation, Outcome, Problem
 from blsync.push.compare import changes, from_text
 from blsync.push.endpoint import Endpoint, Json
 from blsync.push.lookup import Known, look_up
 from blsync.push.validate import problem
-from blsync.push.work import Work
+from blsync.push.work import Work, is_due
 
 DUPLICATE_FOUND = "DUPLICATE_FOUND"
 """Code of an applied row for which there is more than one record."""
@@ -36,7 +36,11 @@ async def settle_due(work: Work) -> set[int]:
     Raises ApiError, QuotaSpent.
     """
     now = work.clock()
-    due = [h for h in plans.held(work.ledger, work.plan.plan_id) if _is_due(work, h)]
+    # Of one that a clock which ran ahead has dated nobody knows when it was sent: its settle time
+    # begins now, so that it is neither looked up too early nor held for years.
+    plans.date_back(work.ledger, work.plan.plan_id, now)
+    held = plans.held(work.ledger, work.plan.plan_id)
+    due = [one for one in held if is_due(work.settings, one, now)]
     if not due:
         return set()
     work.say(f"Looking up {len(due)} rows that were sent and not answered.")
@@ -226,13 +230,6 @@ def _found(work: Work, row: Operation, known: Known) -> list[Json]:
         for record in known.find(name, value)
         if all(str(record.get(n)) == p for n, p in zip(work.endpoint.parts, parts, strict=False))
     ]
-
-
-def _is_due(work: Work, held: Held) -> bool:
-    last = held.operation.looked_up_at
-    if last:
-        return work.clock() - last >= work.look_ups_apart
-    return work.clock() - held.since >= work.settle_time
 
 
 def _is_as_planned(work: Work, row: Operation, record: Json) -> bool:

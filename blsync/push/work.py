@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from blsync.client import Client
+from blsync.clock import has_passed
 from blsync.errors import ConfigError
 from blsync.lake import alone
 from blsync.ledger import Ledger, plans
@@ -46,12 +47,15 @@ class Work:
 
 
 def is_due(settings: Settings, held: Held, now: datetime) -> bool:
-    """Tell whether a held row is to be looked up by now, for the first or the second time."""
+    """Tell whether a held row is to be looked up by now, for the first or the second time.
+
+    One whose times lie ahead is: whoever settles it dates them anew first (`settle_due`).
+    """
     settle_time = timedelta(seconds=settings.push_settle_seconds)
     looked_up_at = held.operation.looked_up_at
     if looked_up_at:
-        return now - looked_up_at >= settle_time / LOOK_UPS_APART
-    return now - held.since >= settle_time
+        return has_passed(settle_time / LOOK_UPS_APART, looked_up_at, now)
+    return has_passed(settle_time, held.since, now)
 
 
 def plan_named(ledger: Ledger, beginning: str) -> Plan:

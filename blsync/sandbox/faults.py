@@ -23,6 +23,9 @@ stray-results=N     an answer has N more results, with an index that nobody sent
 shuffle-results     the results of an answer come in another order
 poison=TEXT         422 for the whole of a request that has TEXT in an operation, nothing done
 poison-status=413   that refusal has this status
+the clock
+clock=WHAT          answers tell no time at all (``none``), or one that is off by so many
+                    seconds (``+7200s``, ``-240s``)
 the key
 forbid=A+B          403 for the routes of these entities, as in ``forbid=journal_entries``
 revoke-after=N      401 for every request after N more, until other faults are set
@@ -84,6 +87,15 @@ def _seconds(text: str) -> float:
     if not match:
         raise ValueError("a duration is written 50ms or 0.5s")
     return float(match[1]) / (1000 if match[2] == "ms" else 1)
+
+
+def _clock(text: str) -> float | None:
+    """Read by how many seconds the time that is told is off; None: none is told."""
+    if text == "none":
+        return None
+    if not re.fullmatch(r"[+-][0-9]{1,9}s", text):
+        raise ValueError("a clock is none, or off by +7200s or -240s")
+    return float(text[:-1])
 
 
 def _count(text: str) -> int:
@@ -152,6 +164,7 @@ FAULTS: dict[str, tuple[Callable[[str], Any], Any]] = {
     "shuffle-results": (_flag, False),
     "poison": (_text, ""),
     "poison-status": (_status, 422),
+    "clock": (_clock, 0.0),
     "forbid": (_entities, frozenset()),
     "revoke-after": (_count, None),
     "no-quota-headers": (_flag, False),

@@ -14,7 +14,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from typing import Any
 
@@ -53,6 +53,8 @@ ENTITY_OF = {
     "bulk/inventory-adjustments": "stock_adjustments",
 }
 """First part or two of an address → the entity whose permission it needs."""
+STAMP = re.compile(rb'"timestamp":"[^"]*",(?="requestId":"[^"]*"\}\}$)')
+"""The time in an envelope's meta, at the end of the body."""
 
 
 def meta(request_id: str) -> Record:
@@ -221,11 +223,24 @@ class Gateway:
         message = "You don't have permission to access this resource"
         raise ApiError(403, "FORBIDDEN", message, [detail])
 
+    def _tell_time(self, answer: Answer) -> None:
+        """Say what time it is, in the header and in the envelope, as the fault would have it."""
+        off = self.faults["clock"]
+        if off is None:
+            answer.body = STAMP.sub(b"", answer.body)
+            return
+        answer.headers["Date"] = formatdate(time.time() + off, usegmt=True)
+        if off:
+            stamp = datetime.now(UTC) + timedelta(seconds=off)
+            told = stamp.strftime('"timestamp":"%Y-%m-%dT%H:%M:%S.%f')[:-3] + 'Z",'
+            answer.body = STAMP.sub(told.encode(), answer.body)
+
     def _finish(self, answer: Answer, request_id: str, asked: Headers, began: float) -> None:
         """Add the headers every answer has, and compress."""
         headers = answer.headers
         headers["X-Request-ID"] = request_id
         headers["Cache-Control"] = "no-cache"
+        self._tell_time(answer)
         if not self.faults["no-quota-headers"]:
             headers.update(self.limits.headers())
             if self.faults["reset-past"]:

@@ -58,6 +58,7 @@ def _server(options: Options) -> uvicorn.Server:
         log_level="error",
         access_log=False,
         server_header=False,
+        date_header=False,  # the gateway tells the time, or does not
         timeout_graceful_shutdown=1,
     )
     return uvicorn.Server(config)

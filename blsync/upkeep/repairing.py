@@ -1,19 +1,33 @@
-"""Repair: the ledger's loads brought back in line with the lake, whose footers know them all."""
+"""Repair: the ledger's loads brought back in line with the lake, whose footers know them all; and
+what a clock that was wrong has frozen, set free.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from blsync.binding import open_ledger, take_over
+from blsync.client import Client
 from blsync.entity import Entity
-from blsync.errors import StorageError
+from blsync.errors import (
+    ApiError,
+    BlsyncError,
+    StorageError,
+    Unanswered,
+    Unauthorized,
+    WrongClock,
+)
 from blsync.lake import Lake, storage
-from blsync.ledger import Ledger, loads
+from blsync.ledger import Ledger, loads, requests
+from blsync.quota import pace_for
 from blsync.settings import Company, Settings
+from blsync.upkeep import dating
+from blsync.upkeep.dating import Dated
 from blsync.upkeep.files import PART, about, parquet_files
 from blsync.upkeep.site import Say, Site, site_of
 
@@ -23,11 +37,18 @@ _NEEDED = {"load_id", "company_id", "entity", "window_end", "started_at"}
 
 @dataclass
 class Repaired:
-    """Loads entered into the ledger, loads taken out of it, and spool folders removed."""
+    """Loads entered into the ledger, loads taken out of it, and spool folders removed; and what a
+    clock that ran ahead has left: loads dated anew, those among them that cover nothing any more,
+    comparisons with BigLedger's totals that were dropped, and companies whose key was held back.
+    """
 
     adopted: list[str] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
     spools: list[str] = field(default_factory=list)
+    dated_anew: list[str] = field(default_factory=list)
+    uncovered: list[str] = field(default_factory=list)
+    comparisons: list[str] = field(default_factory=list)
+    unblocked: list[str] = field(default_factory=list)
 
 
 def repair(
@@ -37,6 +58,8 @@ def repair(
     *,
     is_taken_over: bool = False,
     say: Say = lambda _: None,
+    on_step: Say = lambda _: None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Repaired:
     """Enter the lake's loads into the ledger, and take out what the lake has lost.
 
@@ -44,7 +67,11 @@ def repair(
     to; a load that landed nothing is then taken out too, because it was of the other lake.
 
     A load whose rows are in no file any more is taken out of the coverage: the next sync pulls its
-    window again. What is right already stays as it is. Raises StorageError.
+    window again. What is right already stays as it is. Whatever holds the companies' keys back (a
+    refusal's wait, the server's word) is cleared: what still holds comes back with the next answer.
+    What is dated ahead of now (`clock`, UTC) is dated anew; whether this clock is right is asked of
+    the server first, for one request, and only where there is such. Raises StorageError, and
+    WrongClock where it is this clock that is wrong.
     """
     lake = Lake(settings.data)
     if is_taken_over:
@@ -54,10 +81,13 @@ def repair(
     done = Repaired()
 
     async def all_of_them() -> None:
+        _unblock(settings, ledger, companies, clock(), done)
+        clocks = {company.name: _Clock(settings, ledger, company, clock) for company in companies}
         for company, entity in pairs:
             company_id = company.company_id
-            async with site_of(lake, ledger, entity, company_id, say, lambda _: None) as site:
-                _mend(site, ledger, done, is_taken_over)
+            async with site_of(lake, ledger, entity, company_id, say, on_step) as site:
+                known = await _date_anew(site, ledger, clocks[company.name], done)
+                _mend(site, ledger, done, dating.latest_stamps(known), is_taken_over)
 
     try:
         asyncio.run(all_of_them())
@@ -77,7 +107,102 @@ def _open(settings: Settings) -> Ledger:
         ) from error
 
 
-def _mend(site: Site, ledger: Ledger, done: Repaired, is_taken_over: bool) -> None:
+def _unblock(
+    settings: Settings,
+    ledger: Ledger,
+    companies: Iterable[Company],
+    now: datetime,
+    done: Repaired,
+) -> None:
+    for company in companies:
+        limits = pace_for(settings, ledger, company.key_id).limits
+        if requests.clear(ledger, company.key_id, limits, now.timestamp()):
+            done.unblocked.append(company.name)
+
+
+@dataclass
+class _Clock:
+    """The machine's clock, and what the company's server says of it: asked once, if at all."""
+
+    settings: Settings
+    ledger: Ledger
+    company: Company
+    now: Callable[[], datetime]
+    doubt: str | None = None
+    """Why the server could not be asked; empty where it answered."""
+
+    async def is_confirmed(self, say: Say) -> bool:
+        """Tell whether the server's time, if it tells one, is this clock's. Raises WrongClock."""
+        if self.doubt is None:
+            self.doubt = await self._asked(say)
+        return not self.doubt
+
+    async def _asked(self, say: Say) -> str:
+        pace = pace_for(self.settings, self.ledger, self.company.key_id)
+        pace.wait_for_hour = False
+        pace.clock = lambda: self.now().timestamp()
+        try:
+            async with Client(self.company, pace) as client:
+                try:
+                    await client.get("/auth/verify")
+                except (ApiError, Unauthorized) as error:
+                    if isinstance(error, Unanswered) and not error.status:
+                        return str(error)
+                if client.skew is None:
+                    say(
+                        f"{self.company.base_url} tells no time, so nobody but you can know that "
+                        f"this clock is right: it says {self.now():%Y-%m-%d %H:%M} UTC."
+                    )
+        except WrongClock:
+            raise
+        except BlsyncError as error:
+            return str(error)
+        return ""
+
+
+async def _date_anew(
+    site: Site, ledger: Ledger, clock: _Clock, done: Repaired
+) -> Mapping[str, Dated]:
+    """Date anew what a clock that ran ahead has dated; return all loads with their times."""
+    company_id, entity, now = site.company_id, site.entity, clock.now()
+    found = dating.found_in(site, ledger)
+    if not any(dated.is_ahead(now) for dated in found.values()):
+        if loads.drop_drift_ahead(ledger, company_id, entity.name, now):
+            done.comparisons.append(f"{entity.name} of {company_id}")
+        return found
+    if not await clock.is_confirmed(site.say):
+        site.say(
+            f"{entity.name}: loads are dated ahead of this clock and stay so, because the server "
+            f"cannot be asked whether it is right: {clock.doubt} Run `blsync repair` again then."
+        )
+        return found
+    for load_id in loads.open_ahead(ledger, company_id, entity.name, now):
+        if not site.lake.file_of(entity, company_id, load_id).exists():
+            loads.forget(ledger, load_id)  # its spool goes with those that belong to no load
+            found.pop(load_id, None)
+    moves = dating.moves_of(found, clock.settings.zone, now)
+    await dating.rewrite(site, moves)
+    dating.write_times(ledger, moves)
+    if loads.drop_drift_ahead(ledger, company_id, entity.name, now):
+        done.comparisons.append(f"{entity.name} of {company_id}")
+    done.dated_anew += sorted(moves.times)
+    done.uncovered += sorted(moves.uncovered)
+    if moves.times:
+        site.say(
+            f"{entity.name}: {len(moves.times)} loads were dated ahead of now and are dated anew; "
+            f"{len(moves.uncovered)} of them covered the time to come, so the next sync pulls "
+            "again what they may have missed. The next build starts from the landing."
+        )
+    return dating.found_in(site, ledger)
+
+
+def _mend(
+    site: Site,
+    ledger: Ledger,
+    done: Repaired,
+    pulled_at: Mapping[str, datetime],
+    is_taken_over: bool,
+) -> None:
     in_landing: set[str] = set()
     known: dict[str, dict[str, Any]] = {}
     for layer in ("landing", "quarantine"):
@@ -94,6 +219,8 @@ def _mend(site: Site, ledger: Ledger, done: Repaired, is_taken_over: bool) -> No
                 in_landing |= found.load_ids - parts
     for load_id, facts in sorted(known.items()):
         is_whole = load_id in in_landing or not _rows(facts)
+        if load_id in pulled_at:  # what follows has to be dated later than that
+            facts = {"committed_at": pulled_at[load_id].isoformat(), **facts}
         if load_id not in site.landed and is_whole and loads.adopt(ledger, facts):
             done.adopted.append(load_id)
     for load_id, row in site.landed.items():
