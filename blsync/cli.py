@@ -21,6 +21,7 @@ from blsync.cli_company import app as company_app
 from blsync.cli_push import app as push_app
 from blsync.entities import select
 from blsync.errors import BlsyncError, ConfigError
+from blsync.landed import told
 from blsync.progress import showing
 from blsync.screen import Json, err, out, print_json, print_table, say
 from blsync.unexpected import unexpected
@@ -372,11 +373,12 @@ def repair(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Rebuild the ledger's loads from the lake, after one of them was lost or damaged.
+    """Rebuild the ledger from the lake and the plans' backups, after one was lost or damaged.
 
-    A load whose rows are gone is pulled again by the next sync. What a clock that ran ahead has
-    dated is dated anew, and what it covered of the time to come is pulled again; it asks BigLedger
-    for the time then, and for nothing else. Waits that hold a key back are cleared.
+    A damaged ledger is moved aside. A load whose rows are gone is pulled again by the next sync.
+    What a clock that ran ahead has dated is dated anew, and what it covered of the time to come is
+    pulled again; it asks BigLedger for the time then, and for nothing else. Waits that hold a key
+    back are cleared.
 
     Examples: `blsync repair`, `blsync repair --take-over`
     """
@@ -389,7 +391,8 @@ def repair(
         return
     out.print(
         f"{len(done.adopted)} loads entered into the ledger, {len(done.forgotten)} taken out of "
-        f"it, {len(done.spools)} left-over spool folders removed.",
+        f"it, {len(done.spools)} left-over spool folders removed, {len(done.plans)} plans of "
+        "pushes brought back.",
         soft_wrap=True,
     )
     if done.dated_anew or done.comparisons:
@@ -421,6 +424,8 @@ def status_command(as_json: Json = False) -> None:
     out.print(f"Published: {report['published_at'] or 'nothing yet'}")
     if report["problem"]:
         out.print(report["problem"], markup=False, highlight=False, soft_wrap=True)
+    if line := told(report["strays"]):
+        say(line)
 
 
 def _print_reconciliation(compared: dict[str, Any] | None) -> None:
