@@ -348,7 +348,8 @@ def date_back(ledger: Ledger, plan_id: str, now: datetime) -> None:
     place = (operations.c.plan_id == plan_id) & (operations.c.state == "held")
     rows = select(operations.c.row).where(place)
     sent = (attempts.c.plan_id == plan_id) & attempts.c.row.in_(rows)
-    with ledger.begin(durable=True) as db:
+    held_rows = [row.row for row in operations_of(ledger, plan_id, "held")]
+    with _changing(ledger, plan_id, held_rows) as db:
         for column in (attempts.c.sent_at, attempts.c.answered_at):
             db.execute(update(attempts).where(sent, column > latest).values({column: now}))
         looked_up_at = operations.c.looked_up_at
