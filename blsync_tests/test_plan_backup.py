@@ -7,17 +7,20 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from push_desk import Desk, opened, server
+from test_ledger import new_schema, postgresql  # noqa: F401 (a fixture)
 
 from blsync import push
 from blsync.binding import open_ledger
 from blsync.errors import ConfigError, LedgerDamaged, StorageError
 from blsync.ledger import Ledger, backup, lakes, plans
+from blsync.ledger.loss import restore_plans
 from blsync.upkeep import repair
 
 
@@ -213,3 +216,21 @@ def test_the_backups_of_a_company_that_is_dropped_go_with_it(desk):
         lakes.drop(ledger, desk.settings.companies()[0].company_id)
     assert list((desk.settings.data / "plans").glob("*.json")) == []
     open_ledger(desk.settings).close()
+
+
+def test_plans_of_a_ledger_on_postgresql_have_backups_too(postgresql, tmp_path):  # noqa: F811
+    at = datetime(2026, 11, 9, 12, 0, 0, 123456, tzinfo=UTC)
+    plan = plans.Plan("p", "c", "c", "http://x", "customers", "planned", "f", "upsert", at)
+    rows = [plans.Operation(row, f"e{row}", "create", "pending") for row in (1, 2, 3)]
+    folder = tmp_path / "plans"
+    with closing(Ledger(new_schema(postgresql), plans=folder)) as ledger:
+        plans.put(ledger, plan, rows)
+        plans.claim(ledger, "p", rows[:2], "batch", at)
+        plans.settle(ledger, "p", [plans.Outcome(1, "applied", "applied", "id1")], at, "req")
+        before = plans.find(ledger, "p"), plans.operations_of(ledger, "p")
+        tried = plans.attempts_of(ledger, "p")
+    with closing(Ledger(new_schema(postgresql), plans=folder)) as ledger:
+        assert restore_plans(ledger) == (["p"], [])
+        assert (plans.find(ledger, "p"), plans.operations_of(ledger, "p")) == before
+        assert plans.attempts_of(ledger, "p") == tried
+        assert [held.operation.row for held in plans.held(ledger, "p")] == [2]
