@@ -349,6 +349,8 @@ def date_back(ledger: Ledger, plan_id: str, now: datetime) -> None:
     rows = select(operations.c.row).where(place)
     sent = (attempts.c.plan_id == plan_id) & attempts.c.row.in_(rows)
     held_rows = [row.row for row in operations_of(ledger, plan_id, "held")]
+    if not held_rows:
+        return
     with _changing(ledger, plan_id, held_rows) as db:
         for column in (attempts.c.sent_at, attempts.c.answered_at):
             db.execute(update(attempts).where(sent, column > latest).values({column: now}))
