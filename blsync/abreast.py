@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
+from pathlib import Path
 from typing import TypeVar
 
 from blsync.errors import BlsyncError
 from blsync.pull import Progress
 from blsync.quota import Pace
+from blsync.unexpected import apart
 
 INTERRUPTED = "Interrupted. What was read is kept; run the same command again to go on."
 SECONDS_TO_END = 10.0
@@ -67,10 +69,15 @@ def abreast(
     work: Callable[[str, Lane], T],
     progress: Progress = lambda *_: None,
     say: Callable[[str], None] = lambda _: None,
+    *,
+    data: Path | None = None,
 ) -> dict[str, T | BlsyncError]:
     """Do each company's work at the same time; return what each came to, or why it failed.
 
-    Interrupted, it stops them all and raises on. Any other error than ours is raised at the end.
+    `data` is the folder that keeps the details of what nobody foresaw.
+
+    Interrupted, it stops them all and raises on. What is no company's own failure, such as the
+    memory's end, is raised when the others have come to theirs.
     """
     lock = threading.Lock()
     lanes = {name: Lane(name, progress, say, lock) for name in names}
@@ -79,9 +86,7 @@ def abreast(
 
     def run(name: str) -> None:
         try:
-            outcomes[name] = work(name, lanes[name])
-        except BlsyncError as error:
-            outcomes[name] = error
+            outcomes[name] = _outcome(lambda: work(name, lanes[name]), name, data)
         except asyncio.CancelledError:
             outcomes[name] = BlsyncError(INTERRUPTED)
         except BaseException as error:
@@ -106,6 +111,13 @@ def abreast(
     for crash in crashes:
         raise crash
     return {name: outcomes[name] for name in lanes}
+
+
+def _outcome(work: Callable[[], T], name: str, data: Path | None) -> T | BlsyncError:
+    try:
+        return work()
+    except Exception as error:
+        return apart(error, f"The work on {name}", data)
 
 
 def _cancel_all() -> None:

@@ -26,8 +26,10 @@ import pyarrow.parquet as pq
 
 from blsync.errors import ConfigError, StorageError
 from blsync.lake import FOOTER, Lake, alone_blocking, appearing, storage
+from blsync.landed import LAYERS, landed_files
 from blsync.ledger import Ledger, lakes
 from blsync.ledger.lakes import Binding, Origin
+from blsync.ledger.loss import back_up_plans, refuse_lost
 from blsync.settings import Settings
 
 DROPPING = "dropping.json"
@@ -35,12 +37,13 @@ DROPPING = "dropping.json"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def open_ledger(settings: Settings) -> Ledger:
+def open_ledger(settings: Settings, *, is_mended: bool = False) -> Ledger:
     """Open the ledger, having seen to it that folder, ledger and settings fit together.
 
-    Raises ConfigError where they do not, saying what to do, and StorageError.
+    Raises ConfigError where they do not, saying what to do, StorageError, and LedgerDamaged where
+    the ledger does not know what lies in the folder, unless it `is_mended`.
     """
-    return _opened(settings, is_checked=True)
+    return _opened(settings, is_checked=True, is_mended=is_mended)
 
 
 def open_to_drop(settings: Settings) -> Ledger:
@@ -128,13 +131,17 @@ def read(data: Path) -> Binding | None:
         ) from None
 
 
-def _opened(settings: Settings, *, is_checked: bool) -> Ledger:
+def _opened(settings: Settings, *, is_checked: bool, is_mended: bool = False) -> Ledger:
     Lake(settings.data)
     if is_checked:
         _refuse_half_dropped(settings.data)
-    ledger = Ledger(settings.ledger_url)
+    plans = settings.data / "plans"
+    ledger = Ledger(settings.ledger_url, plans=plans, is_mended=is_mended)
     try:
         ledger.lake_id = _bound(settings, ledger, is_checked=is_checked).lake_id
+        if is_checked and not is_mended:
+            refuse_lost(ledger, settings.data, _wanted(settings).keys())
+            back_up_plans(ledger)
     except BaseException:
         ledger.close()
         raise
@@ -312,10 +319,11 @@ def _companies_in(data: Path) -> set[str]:
 
 
 def _landed_files(data: Path) -> Iterator[Path]:
-    for layer in ("landing", "quarantine"):
-        for path in (data / layer).glob("*/company_id=*/*.parquet"):
-            if path.name != "00000000-schema.parquet" and not path.name.startswith("."):
-                yield path
+    for layer in LAYERS:
+        for folder in (data / layer).glob("*/company_id=*"):
+            for path in landed_files(folder) if folder.is_dir() else ():
+                if path.name != "00000000-schema.parquet":
+                    yield path
 
 
 def _facts_in(path: Path) -> list[dict[str, Any]]:

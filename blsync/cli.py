@@ -20,6 +20,7 @@ from blsync.cli_company import app as company_app
 from blsync.cli_push import app as push_app
 from blsync.entities import select
 from blsync.errors import BlsyncError, ConfigError
+from blsync.landed import told
 from blsync.progress import showing
 from blsync.screen import Json, err, print_json, print_table, say, stdout, tell
 from blsync.unexpected import unexpected
@@ -371,11 +372,12 @@ def repair(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Rebuild the ledger's loads from the lake, after one of them was lost or damaged.
+    """Rebuild the ledger from the lake and the plans' backups, after one was lost or damaged.
 
-    A load whose rows are gone is pulled again by the next sync. What a clock that ran ahead has
-    dated is dated anew, and what it covered of the time to come is pulled again; it asks BigLedger
-    for the time then, and for nothing else. Waits that hold a key back are cleared.
+    A damaged ledger is moved aside. A load whose rows are gone is pulled again by the next sync.
+    What a clock that ran ahead has dated is dated anew, and what it covered of the time to come is
+    pulled again; it asks BigLedger for the time then, and for nothing else. Waits that hold a key
+    back are cleared.
 
     Examples: `blsync repair`, `blsync repair --take-over`
     """
@@ -388,7 +390,8 @@ def repair(
         return
     tell(
         f"{len(done.adopted)} loads entered into the ledger, {len(done.forgotten)} taken out of "
-        f"it, {len(done.spools)} left-over spool folders removed.",
+        f"it, {len(done.spools)} left-over spool folders removed, {len(done.plans)} plans of "
+        "pushes brought back."
     )
     if done.dated_anew or done.comparisons:
         tell(
@@ -420,6 +423,8 @@ def status_command(as_json: Json = False) -> None:
     tell(f"Published: {report['published_at'] or 'nothing yet'}")
     if report["problem"]:
         tell(report["problem"])
+    if line := told(report["strays"]):
+        say(line)
 
 
 def _print_reconciliation(compared: dict[str, Any] | None) -> None:
@@ -504,7 +509,8 @@ def query(
     current = settings.load()
     chosen = _format_of(form, output)
     opened = marts.open_unpublished(current, say) if unpublished else marts.open_published(current)
-    with opened as db, queries.asking(db, sql) as answer:
+    with opened as db:
+        answer = queries.ask(db, sql)
         if output:
             rows_written = queries.write(answer, chosen, output)
             say(f"{rows_written} rows written to {output}")

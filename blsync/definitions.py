@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +38,16 @@ from blsync import (
     upkeep,
 )
 from blsync.abreast import INTERRUPTED, abreast
+from blsync.aside import clear, move_aside
 from blsync.entities import ENTITIES
 from blsync.entity import Entity
-from blsync.errors import BlsyncError, BuildError, PartlyFailed
+from blsync.errors import BlsyncError, BuildError, PartlyFailed, StorageError
+from blsync.history import damage_of
 from blsync.lake import storage
 from blsync.pull import Progress, Result, Window, pull, raise_failures, window_of
 from blsync.push_assets import GROUP, push_definitions
 from blsync.settings import ROOT
-from blsync.unexpected import unexpected_of
+from blsync.unexpected import apart, unexpected_of
 
 OWNERS = ["team:finance-data"]
 MANY_DAYS = 31
@@ -88,6 +90,13 @@ class Watch:
     other_requests: int = 0
     other_throttled_ms: int = 0
     failure: BlsyncError | None = None
+    has_told_strays: bool = False
+
+    def tell_strays(self, say: Callable[[str], None]) -> None:
+        """Say once what strayed into the data folder."""
+        if not self.has_told_strays:
+            marts.tell_strays(SETTINGS, say)
+        self.has_told_strays = True
 
 
 _WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
@@ -145,6 +154,7 @@ def raw(
             for name, names in _days_by_company(context).items()
         }
         say = watch.say or context.log.info
+        watch.tell_strays(say)
         allow = watch.allow or config.allow
         pulled, failed = _pull_companies(watch, selected, windows, again, say, allow=allow)
         watch.results |= pulled
@@ -198,7 +208,11 @@ def _pull_companies(
     if len(windows) == 1:
         return {name: pull_one(name, progress, say) for name in windows}, {}
     outcomes = abreast(
-        windows, lambda name, lane: pull_one(name, lane.progress, lane.say), progress, say
+        windows,
+        lambda name, lane: pull_one(name, lane.progress, lane.say),
+        progress,
+        say,
+        data=SETTINGS.data,
     )
     return (
         {name: found for name, found in outcomes.items() if not isinstance(found, BlsyncError)},
@@ -271,6 +285,7 @@ def inputs(
         asked = []
         watch.other_requests = watch.other_throttled_ms = 0
         say = watch.say or context.log.warning
+        marts.mend_inputs(SETTINGS, say)
         for company in COMPANIES:
             try:
                 allow = watch.allow or config.allow
@@ -280,10 +295,11 @@ def inputs(
                 asked.append((company, facts))
                 watch.other_requests += facts.requests + read.requests
                 watch.other_throttled_ms += facts.throttled_ms + read.throttled_ms
-            except BlsyncError as error:  # the others are built all the same
+            except Exception as error:  # the others are built all the same
                 if len(COMPANIES) == 1:
                     raise
-                say(f"{company.name} cannot be compared with BigLedger: {error}")
+                known = apart(error, "The comparison", SETTINGS.data)
+                say(f"{company.name} cannot be compared with BigLedger: {known}")
                 asked.append((company, reconcile.kept(SETTINGS, company)))
         for name, rows in marts.write_inputs(SETTINGS, asked, say).items():
             yield dg.MaterializeResult(
@@ -388,17 +404,13 @@ def warehouse(
 ) -> Iterator[Any]:
     """Build staging and marts and run their laws."""
     with _failing_clearly(watch):
-        events: list[Any] = []
-        failure: BuildError | None = None
-        try:
-            with marts.building(SETTINGS, watch.say or context.log.info) as artifacts:
-                run: DbtCliInvocation = dbt.cli(["build"], context=context, target_path=artifacts)
-                try:
-                    events.extend(run.stream())
-                except DagsterDbtCliRuntimeError:
-                    raise BuildError(marts.explain_failure(SETTINGS, artifacts)) from None
-        except BuildError as error:
-            failure = error  # what was built and checked until then is shown all the same
+        say = watch.say or context.log.info
+        watch.tell_strays(say)
+        events, failure = _build(context, dbt, say)
+        if failure and marts.is_build_damaged(SETTINGS):
+            say("What the last build left behind is damaged.")
+            marts.ask_for_full_build(SETTINGS)
+            events, failure = _build(context, dbt, say)
         # dagster-dbt would ask dbt's adapter table by table, which takes longer than the build.
         tables = {} if failure else marts.tables_of_build(SETTINGS)
         for event in events:
@@ -408,6 +420,23 @@ def warehouse(
             yield event
         if failure:
             raise failure
+
+
+def _build(
+    context: dg.AssetExecutionContext, dbt: Dbt, say: Callable[[str], None]
+) -> tuple[list[Any], BuildError | None]:
+    """Run dbt; return its events, those until it failed too, and what it failed with."""
+    events: list[Any] = []
+    try:
+        with marts.building(SETTINGS, say) as artifacts:
+            run: DbtCliInvocation = dbt.cli(["build"], context=context, target_path=artifacts)
+            try:
+                events.extend(run.stream())
+            except DagsterDbtCliRuntimeError:
+                raise marts.failure_of(SETTINGS, artifacts) from None
+    except BuildError as error:
+        return events, error
+    return events, None
 
 
 def _table_metadata(tables: Mapping[str, marts.Table], key: dg.AssetKey) -> Mapping[str, Any]:
@@ -599,16 +628,36 @@ defs = dg.Definitions.merge(
 def instance_home() -> Path:
     """Return the folder to use as DAGSTER_HOME: dagster.yaml with the data folder's own paths."""
     given = os.environ.get("DAGSTER_HOME")  # empty: not given
-    if given:
+    own = SETTINGS.data / "dagster"
+    if given and Path(given).absolute() != own:
         return Path(given)
-    home = SETTINGS.data / "dagster"
-    text = (ROOT / "dagster.yaml").read_text().replace("warehouse/data/dagster", str(home))
-    file = home / "dagster.yaml"
+    text = (ROOT / "dagster.yaml").read_text().replace("warehouse/data/dagster", str(own))
+    file = own / "dagster.yaml"
     with storage(file):
-        home.mkdir(parents=True, exist_ok=True)
-        if not file.exists() or file.read_text() != text:
+        if os.path.lexists(own) and not own.is_dir():
+            move_aside(own)
+        own.mkdir(parents=True, exist_ok=True)
+        if not file.is_file() or file.read_bytes() != text.encode():
+            clear(file)
             file.write_text(text)
-    return home
+    return own
+
+
+def _begin_history_anew(home: Path, why: str, say: Callable[[str], None]) -> None:
+    """Move a damaged history aside. Raises StorageError where it is not in the data folder."""
+    if home != SETTINGS.data / "dagster":
+        raise StorageError(
+            f"Dagster's history in {home} is damaged: {why}. DAGSTER_HOME names that folder, so it "
+            "was left as it is; nothing that was pulled is lost. Mend it or move it elsewhere, "
+            "and run the same command again."
+        )
+    with storage(home):
+        aside = move_aside(home)
+    say(
+        f"Dagster's history was damaged ({why}) and is now {aside}; delete it when you need it no "
+        "more. A new one is begun; what is pulled is told by the ledger alone. Where `make ui` "
+        "runs, start it again."
+    )
 
 
 def pull_ahead(
@@ -642,13 +691,36 @@ def run(
 
     `company` None leaves the pull out, `has_inputs` off BigLedger's reports. `days_range` (first
     and last day, ISO) pulls those days again instead of what is missing. What was found is in
-    `watch`. Raises the BlsyncError that made the run fail.
+    `watch`. Raises the BlsyncError that made the run fail. A damaged history of Dagster's is begun
+    anew: it stops nothing.
     """
+    job = partial(_run, company, watch, list(entities), days_range, has_inputs, has_build)
+    home = instance_home()
+    try:
+        job(home)
+    except BlsyncError:
+        raise
+    except Exception as error:
+        if (why := damage_of(home, error)) is None:
+            raise
+        _begin_history_anew(home, why, watch.say or (lambda _: None))
+        job(instance_home())
+
+
+def _run(
+    company: str | None,
+    watch: Watch,
+    entities: list[str],
+    days_range: tuple[str, str] | None,
+    has_inputs: bool,
+    has_build: bool,
+    home: Path,
+) -> None:
     selection = [dg.AssetKey(["raw", name]) for name in entities] if company else []
     if has_build:
         chosen = NIGHTLY - RAW if has_inputs else BUILD
         selection += sorted(chosen.resolve(defs.resolve_asset_graph()))
-    os.environ["DAGSTER_HOME"] = str(instance_home())
+    os.environ["DAGSTER_HOME"] = str(home)
     with dg.DagsterInstance.get() as instance:
         tags = {}
         if company:

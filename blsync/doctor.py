@@ -79,6 +79,7 @@ def examine() -> Report:
     _disk(report, current)
     told = problem or "folder, ledger and settings belong together"
     report.checks.append(Check("binding", problem is None, told, ConfigError.exit_code))
+    _strays(report, current)
     for company in companies:
         try:
             asyncio.run(_company(report, current, ledger, company))
@@ -106,6 +107,15 @@ def _files(report: Report, current: Settings) -> None:
         findings.append(left)
     text = "; ".join(findings) or "closed to others"
     report.checks.append(Check("files", not findings, text))
+
+
+def _strays(report: Report, current: Settings) -> None:
+    try:
+        told = marts.strays_told(current)
+    except BlsyncError as error:
+        report.failed("stray files", error)
+        return
+    report.checks.append(Check("stray files", True, told or "none"))
 
 
 def _disk(report: Report, current: Settings) -> None:

@@ -7,6 +7,7 @@ written under another one, synced, renamed. Its footer holds all that the ledger
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import json
 import os
@@ -34,6 +35,7 @@ from blsync.clock import has_passed
 from blsync.entity import Entity
 from blsync.errors import InputFileError, StorageError
 from blsync.intake import MOST_TEXT, Intake, check_size
+from blsync.landed import LAYERS, damage_of, damaged, landed_files
 from blsync.permissions import close_data_folder
 from blsync.records import KEY_SEPARATOR, Fingerprints, Versions, as_bytes, fingerprint, key_of
 
@@ -151,6 +153,13 @@ class Lake:
             close_data_folder(data)
             with tempfile.TemporaryFile(dir=data):
                 pass
+        for name in (*LAYERS, "spool", "inputs"):
+            folder = data / name
+            if os.path.lexists(folder) and not folder.is_dir():
+                raise StorageError(
+                    f"{folder} is no folder, but a file or a link that leads nowhere. Move it "
+                    "elsewhere and run the same command again."
+                )
 
     def spool(self, load_id: str, feed: str, number: int) -> Path:
         """Return where a page's bytes lie until the load is landed."""
@@ -183,6 +192,11 @@ class Lake:
         """Return the file that has the next build start from the landing alone while it exists."""
         return self.data / "build.full"
 
+    @property
+    def build_files(self) -> Path:
+        """Return the Parquet file that tells a running build which files of the lake it reads."""
+        return self.data / "build.files"
+
     def put_page(self, path: Path, body: bytes) -> None:
         """Write a page to the spool.
 
@@ -203,9 +217,10 @@ class Lake:
     def ensure_schema(self, entity: Entity, company_id: str) -> None:
         """Give every entity a file, if one of no rows, so that it can be read before it has any."""
         path = self.file_of(entity, company_id, "00000000-schema")
-        if not path.exists():
-            with storage(path), appearing(path) as draft:
-                pq.write_table(entity.schema.empty_table(), draft)
+        with storage(path):
+            if not path.exists() or damage_of(path):
+                with appearing(path) as draft:
+                    pq.write_table(entity.schema.empty_table(), draft)
 
     def held(
         self, entity: Entity, company_id: str, since: datetime | None, load_id: str = ""
@@ -340,24 +355,45 @@ class Lake:
                 draft.unlink()
 
     def facts_of(self, path: Path) -> dict[str, Any]:
-        """Return what a landed file's footer says of its load."""
-        with storage(path):
-            facts: dict[str, Any] = json.loads(pq.read_metadata(path).metadata[FOOTER])
+        """Return what a landed file's footer says of its load. Raises StorageError."""
+        try:
+            with storage(path):
+                facts: dict[str, Any] = json.loads(pq.read_metadata(path).metadata[FOOTER])
+        except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
+            raise damaged(path, error) from error
         return facts
 
     def write_input(self, name: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
         """Write a small table for the marts' build."""
-        path = self.data / "inputs" / f"{name}.parquet"
+        path = self.input_file(name)
         with storage(path), appearing(path) as draft:
             pq.write_table(pa.Table.from_pylist(rows, schema), draft)
 
-    def read_input(self, name: str) -> list[dict[str, Any]]:
-        """Return such a table's rows; none where it was never written."""
-        path = self.data / "inputs" / f"{name}.parquet"
-        if not path.exists():
+    def input_file(self, name: str) -> Path:
+        """Return where such a table lies."""
+        return self.data / "inputs" / f"{name}.parquet"
+
+    def read_input(self, name: str, schema: pa.Schema | None = None) -> list[dict[str, Any]]:
+        """Return such a table's rows; none where it was never written.
+
+        With a `schema`, null stands for what an earlier version left out. Raises StorageError where
+        it is damaged, or no such table.
+        """
+        path = self.input_file(name)
+        if not os.path.lexists(path):
             return []
-        with storage(path):
-            rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        try:
+            with pq.ParquetFile(path) as file:
+                table = file.read()
+            if schema is not None:
+                table = _fitted(table, schema)
+        except (pa.ArrowException, OSError) as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise StorageError(
+                f"{path} is damaged: {reason}. It holds what BigLedger said of the companies and "
+                "in its reports, and is made anew by `blsync sync`, which asks for that again."
+            ) from error
+        rows: list[dict[str, Any]] = table.to_pylist()
         return rows
 
     def folder(self, layer: str, entity: Entity, company_id: str) -> Path:
@@ -371,17 +407,20 @@ class Lake:
         import pyarrow.dataset as ds  # here, because few commands need it and all would wait for it
 
         folder = self.folder("landing", entity, company_id)
-        if not folder.exists():
+        with storage(folder):
+            files = landed_files(folder)
+        if not files:
             return
-        landed = ds.dataset(folder, format="parquet", schema=entity.schema)
-        yield from landed.to_batches(
-            columns,
-            filter=wanted,
-            batch_size=BATCH,
-            batch_readahead=1,
-            fragment_readahead=1,
-            use_threads=False,  # each takes memory of its own
-        )
+        with _naming_the_damaged(files):
+            landed = ds.dataset([*map(str, files)], format="parquet", schema=entity.schema)
+            yield from landed.to_batches(
+                columns,
+                filter=wanted,
+                batch_size=BATCH,
+                batch_readahead=1,
+                fragment_readahead=1,
+                use_threads=False,  # each takes memory of its own
+            )
 
     def _deleted(self, entity: Entity, company_id: str) -> dict[str, datetime]:
         """Return when each record that has a delete row was last found gone, by key."""
@@ -396,10 +435,49 @@ class Lake:
         return found
 
     def _quarantined(self, entity: Entity, company_id: str, but: str = "") -> Iterator[list[bytes]]:
-        for path in self.folder("quarantine", entity, company_id).glob("*.parquet"):
+        folder = self.folder("quarantine", entity, company_id)
+        with storage(folder):
+            files = landed_files(folder)
+        for path in files:
             if path.stem != but:
-                payloads = pq.read_table(path, columns=["_payload"])[0].to_pylist()
+                with _naming_the_damaged([path]):
+                    payloads = pq.read_table(path, columns=["_payload"])[0].to_pylist()
                 yield list(map(as_bytes, payloads))
+
+
+def _fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return a table with a schema's columns. Raises ArrowInvalid where its first is not filled."""
+    held = set(table.column_names)
+    columns = [
+        table[field.name].cast(field.type)
+        if field.name in held
+        else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    if columns[0].null_count:
+        raise pa.ArrowInvalid(f"the column {schema.names[0]} is not filled")
+    return pa.table(columns, schema=schema)
+
+
+@contextmanager
+def _naming_the_damaged(files: Sequence[Path]) -> Iterator[None]:
+    """Turn what Arrow says of files into StorageError, naming the one that is damaged.
+
+    They are looked through only after one could not be read: looking at the footers of a thousand
+    nights first would cost each night what it saves one.
+    """
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, MemoryError):
+            raise
+        for path in filter(Path.exists, files):
+            if why := damage_of(path) or damage_of(path, is_thorough=True):
+                raise damaged(path, why) from error
+        with storage(files[0].parent):
+            if isinstance(error, OSError):
+                raise
+        raise StorageError(f"{files[0].parent} cannot be read: {error}") from error
 
 
 def read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
@@ -546,16 +624,25 @@ def _is_locked(file: IO[str]) -> bool:
     return True
 
 
+_CURES = {
+    errno.ENOTDIR: "Move away the file that stands in a folder's place",
+    errno.EEXIST: "Move away what stands in a folder's place",
+    errno.EISDIR: "Move away the folder that stands in a file's place",
+    errno.ELOOP: "Move away the link that leads back to itself",
+}
+"""What to do about what the system says; about anything else, both that helps most often."""
+
+
 @contextmanager
 def storage(path: Path) -> Iterator[None]:
     """Turn what the disk says into StorageError, with the path and what to do."""
     try:
         yield
     except OSError as error:
+        cure = _CURES.get(error.errno or 0, "Free some room or mend the folder's permissions")
         raise StorageError(
-            f"{path} cannot be written or read: {error.strerror or error}. Free some room or mend "
-            "the folder's permissions (BLSYNC_DATA names it) and run the same command again; "
-            "nothing was half written."
+            f"{path} cannot be written or read: {error.strerror or error}. {cure} (BLSYNC_DATA "
+            "names it) and run the same command again; nothing was half written."
         ) from error
 
 

@@ -10,7 +10,9 @@ it, everything is built from the landing.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -25,13 +27,16 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from blsync import acceptance, collapse, failures, queries
+from blsync.aside import clear, move_aside
 from blsync.binding import open_ledger
 from blsync.clock import is_ahead
 from blsync.entities import ENTITIES
 from blsync.errors import BuildError, ConfigError, StorageError
 from blsync.lake import Lake, alone_blocking, appearing, storage
+from blsync.landed import OF_A_LOAD, damage_of, damaged, files_of_build, strays, told
 from blsync.ledger import loads, plans
 from blsync.permissions import make_published_folder
 from blsync.reconcile import COMPANIES, FIGURES, LIST_TOTALS, Facts, marked, totals
@@ -107,10 +112,6 @@ def published_file(settings: Settings) -> Path:
     return settings.publish_to / MARTS
 
 
-_OF_A_LOAD = re.compile(r"00000000-schema\.parquet|\d{8}T\d+Z-[0-9a-f]{8}(--.*)?\.parquet")
-"""Names of landed files: the schema's, a load's, and those that upkeep made of loads."""
-
-
 def dbt_environment(settings: Settings) -> dict[str, str]:
     """Return the variables that the dbt project reads; its paths have to be absolute.
 
@@ -156,12 +157,12 @@ def _write_inputs(
     settings: Settings, lake: Lake, companies: Iterable[tuple[Company, Facts]]
 ) -> dict[str, int]:
     built_at = datetime.now(UTC)
-    about = {row["company_id"]: row for row in lake.read_input("companies")}
+    about = {row["company_id"]: row for row in lake.read_input("companies", COMPANIES)}
     before = [row["built_at"] for row in about.values() if row.get("built_at")]
     if any(is_ahead(at, built_at) for at in before):
         # The build before was of a day that is still to come: what it took for past is not known.
         ask_for_full_build(settings)
-    figures = lake.read_input("report_figures")
+    figures = lake.read_input("report_figures", FIGURES)
     for company, facts in companies:
         for entity in ENTITIES.values():
             lake.ensure_schema(entity, company.company_id)
@@ -221,6 +222,68 @@ def _compared_before(settings: Settings) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
+def mend_inputs(settings: Settings, say: Callable[[str], None]) -> None:
+    """Take damaged inputs away, so that BigLedger is asked for what they held. Raises StorageError.
+
+    What they held of a company that the settings no longer name is lost with them.
+    """
+    lake = Lake(settings.data)
+    for name, schema in (("companies", COMPANIES), ("report_figures", FIGURES)):
+        try:
+            lake.read_input(name, schema)
+        except StorageError as error:
+            say(f"{error} Doing so now.")
+            with storage(lake.input_file(name)):
+                clear(lake.input_file(name))
+
+
+def companies_known(settings: Settings) -> set[str]:
+    """Return the ids of the companies whose folders a build reads: those of the settings, and those
+    that were synced before. Raises StorageError.
+    """
+    synced = Lake(settings.data).read_input("companies", COMPANIES)
+    set_now = {company.company_id for company in settings.companies()}
+    return {row["company_id"] for row in synced} | set_now - {""}
+
+
+def strays_of(settings: Settings) -> list[str]:
+    """Return what lies among the lake's files and is none of them. Raises StorageError."""
+    with storage(settings.data):
+        return strays(settings.data, companies_known(settings))
+
+
+def strays_told(settings: Settings) -> str:
+    """Return one line on what strayed into the data folder; empty where nothing did.
+
+    Raises StorageError.
+    """
+    return told(strays_of(settings))
+
+
+def tell_strays(settings: Settings, say: Callable[[str], None]) -> None:
+    """Say that line, if there is one."""
+    with contextlib.suppress(StorageError):  # told by whoever needs what cannot be read
+        if line := strays_told(settings):
+            say(line)
+
+
+def _files_of_build(settings: Settings) -> list[tuple[str, str, str]]:
+    with storage(settings.data):
+        return files_of_build(settings.data, companies_known(settings))
+
+
+def write_files_of_build(settings: Settings, target: Path) -> None:
+    """Write which files of the lake dbt reads, for as long as it runs: (layer, entity, path).
+
+    By a pattern it would read strays too. Raises StorageError.
+    """
+    names = ("layer", "entity", "path")
+    rows = [dict(zip(names, row, strict=True)) for row in _files_of_build(settings)]
+    schema = pa.schema([(name, pa.string()) for name in names])
+    with storage(target), appearing(target) as draft:
+        pq.write_table(pa.Table.from_pylist(rows, schema), draft)
+
+
 def refresh_inputs(settings: Settings) -> None:
     """Bring the inputs up to date without asking BigLedger: the day, and the ledger's loads.
 
@@ -254,15 +317,20 @@ def building(settings: Settings, say: Callable[[str], None]) -> Iterator[Path]:
     """
     with _build_lock(settings, say):
         open_ledger(settings).close()
-        whole = _whole_marker(settings)
+        whole, files = _whole_marker(settings), Lake(settings.data).build_files
         artifacts = settings.data / "dbt"
         with storage(artifacts):
-            whole.unlink(missing_ok=True)
+            clear(whole)
             artifacts.mkdir(parents=True, exist_ok=True)
             accepted = acceptance.read(settings.seeds)
             Lake(settings.data).write_input("accepted_exceptions", accepted, acceptance.SCHEMA)
+            (artifacts / "run_results.json").unlink(missing_ok=True)
             _begin_anew_if_needed(settings, say)
-        yield artifacts
+        write_files_of_build(settings, files)
+        try:
+            yield artifacts
+        finally:
+            files.unlink(missing_ok=True)
         with storage(whole):
             whole.touch()
 
@@ -276,18 +344,82 @@ def ask_for_full_build(settings: Settings) -> None:
 
 def _begin_anew_if_needed(settings: Settings, say: Callable[[str], None]) -> None:
     file, marker = settings.data / "build.duckdb", Lake(settings.data).full_build_marker
-    told, models = settings.data / "build.models", _fingerprint_of_sources(settings)
-    if not marker.exists() and file.exists() and told.exists() and told.read_text() == models:
+    built_by, models = settings.data / "build.models", _fingerprint_of_sources(settings).encode()
+    is_known = built_by.is_file() and built_by.read_bytes() == models
+    why = _damage_of_database(file) if file.exists() else None
+    if not marker.exists() and file.exists() and is_known and not why:
         return
+    if why:
+        say(f"{file} is damaged: {why}.")
     if file.exists():
         say("Everything is built anew from the landing; nights after this one are shorter.")
     # The file goes first and the marks last: killed in between, the next build does the same again.
     for path in (file, file.with_name("build.duckdb.wal")):
-        path.unlink(missing_ok=True)
+        clear(path)
     with duckdb.connect() as db:
         db.execute(f"attach '{_quoted(file)}' as build (storage_version '{STORAGE_VERSION}')")
-    told.write_text(models)
-    marker.unlink(missing_ok=True)
+    clear(built_by)
+    built_by.write_bytes(models)
+    clear(marker)
+
+
+def _damage_of_database(path: Path, *, is_thorough: bool = False) -> str | None:
+    """Return why a DuckDB file, or the log beside it, cannot be read; None where it can.
+
+    Where `is_thorough`, all that it holds is read. Raises BuildError where another process has it
+    open.
+    """
+    try:
+        with duckdb.connect(str(path)) as db:
+            for name in _names_of_tables(db) if is_thorough else ():
+                db.execute(f"select bit_xor(hash(t)) from {name} as t")  # noqa: S608
+    except duckdb.Error as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        if "lock" in reason.lower() and "conflict" in reason.lower():
+            raise BuildError(
+                f"{path} is open in another process: {reason}. Close it there and run the same "
+                "command again."
+            ) from None
+        return reason
+    return None
+
+
+def _names_of_tables(db: duckdb.DuckDBPyConnection) -> list[str]:
+    found = db.execute("select database_name, schema_name, table_name from duckdb_tables()")
+    return [".".join(f'"{part}"' for part in row) for row in found.fetchall()]
+
+
+def is_build_damaged(settings: Settings) -> bool:
+    """Tell whether what the build holds cannot be read, reading all of it."""
+    file = settings.data / "build.duckdb"
+    return file.exists() and bool(_damage_of_database(file, is_thorough=True))
+
+
+def failure_of(settings: Settings, artifacts: Path) -> BuildError:
+    """Return what dbt's latest run failed with; a damaged file of the lake is named, with its cure.
+
+    The files are looked through only then: DuckDB reads them in any case, and would say no more
+    than that one is no Parquet.
+    """
+    if _has_errors(artifacts):
+        files = [Path(path) for _, _, path in _files_of_build(settings)]
+        for is_thorough in (False, True):
+            for file in files:
+                if why := damage_of(file, is_thorough=is_thorough):
+                    return BuildError(
+                        "The marts could not be built, so the published ones stay as they were. "
+                        f"{damaged(file, why)}"
+                    )
+    return BuildError(_explain_failure(settings, artifacts))
+
+
+def _has_errors(artifacts: Path) -> bool:
+    """Tell whether dbt stopped at anything but a broken law."""
+    try:
+        results = json.loads((artifacts / "run_results.json").read_text())["results"]
+    except (OSError, ValueError, KeyError):
+        return True
+    return any(result["status"] in ("error", "runtime error") for result in results)
 
 
 def _fingerprint_of_sources(settings: Settings) -> str:
@@ -303,11 +435,12 @@ def _fingerprint_of_sources(settings: Settings) -> str:
         if (path := settings.seeds / name).is_file()
     ]
     parts = [(PROJECT / "dbt_project.yml").read_bytes(), *map(Path.read_bytes, sorted(files))]
-    for row in Lake(settings.data).read_input("companies"):
+    for row in Lake(settings.data).read_input("companies", COMPANIES):
         parts.append(f"{row['company_id']} {row['currency']} {row['timezone']}".encode())
         parts.append(str(row["today"].year).encode())
-    for path in sorted((settings.data / "landing").rglob("*.parquet")):
-        if not _OF_A_LOAD.match(path.name):
+    landed = [Path(place) for layer, _, place in _files_of_build(settings) if layer == "landing"]
+    for path in landed:
+        if not OF_A_LOAD.fullmatch(path.name):
             about = path.stat()
             parts.append(f"{path.name} {about.st_size} {about.st_mtime_ns}".encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
@@ -350,7 +483,7 @@ def _tables(db: duckdb.DuckDBPyConnection, database: str) -> dict[str, Table]:
     return found
 
 
-def explain_failure(settings: Settings, artifacts: Path) -> str:
+def _explain_failure(settings: Settings, artifacts: Path) -> str:
     """Return what stopped dbt's latest run, with the records that did.
 
     Where it was records, `exceptions` is built all the same, for whoever asks the build which; what
@@ -389,7 +522,7 @@ def publish(
                 collapse.check(settings.data / "build.duckdb", target)
             with appearing(target) as draft:
                 rows = _copy(settings.data / "build.duckdb", draft)
-                _keep_previous(target, settings.publish_mode)
+                _keep_previous(target, settings.publish_mode, say)
                 draft.chmod(settings.publish_mode)
         except duckdb.Error as error:
             raise BuildError(f"The marts could not be copied for publishing: {error}") from None
@@ -474,8 +607,14 @@ def _make_tables_of_views(db: duckdb.DuckDBPyConnection) -> None:
             db.execute(f"comment on column {full_name}.\"{column}\" is '{text}'")
 
 
-def _keep_previous(target: Path, mode: int) -> None:
+def _keep_previous(target: Path, mode: int, say: Callable[[str], None]) -> None:
+    """Keep what is published under another name, unless it is damaged."""
     if not target.exists():
+        return
+    if target.is_dir() or (why := _damage_of_published(target)):
+        aside = move_aside(target)
+        what = "a folder" if aside.is_dir() else f"damaged ({why})"
+        say(f"{target} was {what} and is now {aside.name}; it is published anew.")
         return
     with appearing(target.with_name(MARTS_BEFORE)) as draft:
         try:
@@ -485,12 +624,24 @@ def _keep_previous(target: Path, mode: int) -> None:
         draft.chmod(mode)
 
 
-def open_published(settings: Settings) -> duckdb.DuckDBPyConnection:
-    """Open the published marts, read-only. Raises BuildError where there are none yet."""
+def _damage_of_published(path: Path) -> str | None:
+    try:
+        duckdb.connect(str(path), read_only=True).close()
+    except duckdb.Error as error:
+        return " ".join(str(error).split()).rstrip(".")
+    return None
+
+
+@contextmanager
+def open_published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the published marts, read-only. Raises BuildError where there are none yet, ConfigError
+    where DuckDB refuses what it is asked, StorageError where the file cannot be read.
+    """
     path = published_file(settings)
     if not path.exists():
         raise BuildError(f"Nothing is published at {path} yet. Run `blsync sync` first.")
-    return queries.opened(path)
+    with queries.opened(path) as db:
+        yield db
 
 
 @contextmanager
@@ -499,7 +650,7 @@ def open_unpublished(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open what the latest build made, read-only, whether it was published or failed.
 
-    Builds wait meanwhile. Raises BuildError where nothing was ever built.
+    Builds wait meanwhile. Raises BuildError where nothing was ever built, and as `open_published`.
     """
     path = settings.data / "build.duckdb"
     with _build_lock(settings, say):
@@ -514,7 +665,7 @@ def fetch_rows(settings: Settings, sql: str) -> tuple[list[str], list[tuple[Any,
 
     Raises ConfigError where DuckDB refuses the statement.
     """
-    with open_published(settings) as db, queries.refusals():
+    with open_published(settings) as db:
         queries.check(db, sql)
         answer = db.execute(sql)
         return [column[0] for column in answer.description or []], answer.fetchall()

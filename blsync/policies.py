@@ -34,6 +34,7 @@ from blsync.push.outbox import VALID_FOR
 from blsync.push.report import PlanReport
 from blsync.push.views import read_view
 from blsync.settings import Company, Settings
+from blsync.unexpected import apart
 
 Rows = Annotated[int, Field(ge=0, strict=True)]
 
@@ -146,8 +147,9 @@ def run_all(
         for company in companies_of(settings, policy):
             try:
                 reports.append(run(settings, policy, company, say))
-            except BlsyncError as error:
-                failed[f"{policy.view} of {company.name}"] = error
+            except Exception as error:
+                what = f"{policy.view} of {company.name}"
+                failed[what] = apart(error, f"The policy for {what}", settings.data)
     return reports, failed
 
 

@@ -34,6 +34,8 @@ LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "python_enable_replacements": "false",  # or a name in a query could be a variable of ours
     "lock_configuration": "true",
 }
+_OF_DAMAGE = (duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException)
+"""What DuckDB raises, beside an error of no kind, where a file that it could open is not whole."""
 _ASKING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 _SPECIAL = re.compile(r'[",\r\n]')
 _JSON = msgspec.json.Encoder(decimal_format="number")
@@ -56,34 +58,51 @@ class Answer:
             yield from zip(*(_values(column) for column in batch.columns), strict=True)
 
 
-def opened(path: Path) -> duckdb.DuckDBPyConnection:
-    """Open a file of marts for questions. Raises StorageError."""
-    try:
-        return duckdb.connect(str(path), read_only=True, config=LOCKED)
-    except duckdb.Error as error:
-        raise StorageError(f"{path} cannot be opened: {error}") from None
-
-
 @contextmanager
-def refusals() -> Iterator[None]:
-    """Turn what DuckDB refuses into a ConfigError."""
+def opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a file of marts for questions.
+
+    Raises ConfigError where DuckDB refuses one, StorageError where the file cannot be read.
+    """
     try:
-        yield
-    except duckdb.PermissionException as error:
-        raise ConfigError(
-            "The query was refused: it reads the tables of the marts alone, no files, extensions "
-            f"or other databases. {error}"
-        ) from None
+        db = duckdb.connect(str(path), read_only=True, config=LOCKED)
     except duckdb.Error as error:
-        raise ConfigError(f"The query was refused: {error}") from None
+        raise _unreadable(path, error) from None
+    with db:
+        try:
+            yield db
+        except duckdb.PermissionException as error:
+            raise ConfigError(
+                "The query was refused: it reads the tables of the marts alone, no files, "
+                f"extensions or other databases. {error}"
+            ) from None
+        except duckdb.Error as error:
+            if _is_of_damage(error):
+                raise _unreadable(path, error) from None
+            raise ConfigError(f"The query was refused: {error}") from None
 
 
-@contextmanager
-def asking(db: duckdb.DuckDBPyConnection, sql: str) -> Iterator[Answer]:
-    """Ask one question. Raises ConfigError where it is none, or DuckDB refuses it."""
-    with refusals():
-        check(db, sql)
-        yield Answer(db.sql(sql).to_arrow_reader(BATCH))
+def _is_of_damage(error: duckdb.Error) -> bool:
+    if isinstance(error, _OF_DAMAGE):
+        return True
+    is_of_no_kind = type(error) in (duckdb.Error, duckdb.IOException)
+    return is_of_no_kind and ("corrupt" in str(error).lower() or "checksum" in str(error))
+
+
+def _unreadable(path: Path, error: duckdb.Error) -> StorageError:
+    reason = " ".join(str(error).split()).rstrip(".")
+    return StorageError(
+        f"{path} cannot be read: {reason}. `blsync build` makes it anew from what has landed; "
+        "until then blsync.previous.duckdb beside the published marts has the night before."
+    )
+
+
+def ask(db: duckdb.DuckDBPyConnection, sql: str) -> Answer:
+    """Ask one question. Raises ConfigError where it is none; what DuckDB refuses, where `db` was
+    opened.
+    """
+    check(db, sql)
+    return Answer(db.sql(sql).to_arrow_reader(BATCH))
 
 
 def check(db: duckdb.DuckDBPyConnection, sql: str) -> None:

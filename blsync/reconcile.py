@@ -23,7 +23,7 @@ from blsync.binding import open_ledger
 from blsync.client import Answer, Client, read
 from blsync.clock import is_ahead
 from blsync.entities import ENTITIES
-from blsync.errors import ApiError, Unauthorized
+from blsync.errors import ApiError, BlsyncError
 from blsync.exchange import said, utc
 from blsync.lake import Lake
 from blsync.ledger import Ledger, loads
@@ -204,12 +204,14 @@ def _failed(earlier: dict[tuple[Any, ...], list[dict[str, Any]]], row: dict[str,
 def kept(settings: Settings, company: Company) -> Facts:
     """Return what was asked before; empty where nothing was."""
     lake = Lake(settings.data)
-    known = [r for r in lake.read_input("companies") if r["company_id"] == company.company_id]
+    known = [
+        r for r in lake.read_input("companies", COMPANIES) if r["company_id"] == company.company_id
+    ]
     if not known:
         return Facts()
     figures = [
         row
-        for row in lake.read_input("report_figures")
+        for row in lake.read_input("report_figures", FIGURES)
         if row["company_id"] == company.company_id and row["report"] != LIST_TOTALS
     ]
     return Facts(known[0]["company_name"], known[0]["currency"], figures)
@@ -241,9 +243,14 @@ async def _about(client: Client, known: Facts, say: Callable[[str], None]) -> Fa
         return Facts(
             _text(about.get("name")) or known.name, _text(about.get("currency")) or known.currency
         )
-    except (ApiError, AttributeError) as error:
-        say(f"The company's name and currency stay what they were: {error}")
-        return Facts(known.name, known.currency)
+    except (BlsyncError, MemoryError) as error:
+        if not isinstance(error, ApiError):
+            raise
+        told = str(error)
+    except Exception as error:
+        told = f"the answer has another shape than documented ({type(error).__name__}: {error})."
+    say(f"The company's name and currency stay what they were: {told}")
+    return Facts(known.name, known.currency)
 
 
 def _text(value: Any) -> str | None:
@@ -298,11 +305,11 @@ async def _figures(
         ]
         # A row of its own says that the report came, even where it lists nothing.
         return [{**asked, "entity_key": None, "measure": None, "value": Decimal(0)}, *figures]
-    except Unauthorized:
-        raise
     except ApiError as error:
         say(f"{question.report} as of {question.as_of} cannot be compared: {error}")
-    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+    except (BlsyncError, MemoryError):
+        raise
+    except Exception as error:  # whatever a report holds, the others are asked for all the same
         say(
             f"{question.report} as of {question.as_of} cannot be compared: the answer has another "
             f"shape than documented ({type(error).__name__}: {error})."

@@ -16,7 +16,10 @@ from blsync.settings import Company, Settings
 
 def report(settings: Settings) -> dict[str, Any]:
     """Return {companies: {NAME: {entities: {NAME: {covered_until, rows, …}}, quota_left,
-    reconciliation, accepted_exceptions}}, published_at, problem}; instants are ISO 8601 in UTC.
+    reconciliation, accepted_exceptions}}, published_at, problem, strays}; instants are ISO 8601
+    in UTC.
+
+    `strays` are files among the lake's that are none of them, relative to the data folder.
 
     `accepted_exceptions` are those of the published marts that accepted_exceptions.csv names;
     `reconciliation` is what `differences.summary` says, None where nothing is published.
@@ -43,7 +46,9 @@ def report(settings: Settings) -> dict[str, Any]:
     published = marts.published_file(settings)
     at = datetime.fromtimestamp(published.stat().st_mtime, UTC) if published.exists() else None
     told_at = at.isoformat() if at else None
-    return {"companies": companies, "published_at": told_at, "problem": problem}
+    strays = marts.strays_of(settings)
+    told = {"published_at": told_at, "problem": problem, "strays": strays}
+    return {"companies": companies, **told}
 
 
 def _company(settings: Settings, ledger: Ledger, company: Company) -> dict[str, Any]:

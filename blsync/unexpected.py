@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from blsync import __version__
-from blsync.errors import Unexpected
+from blsync.errors import BlsyncError, Unexpected
 from blsync.redaction import redact
 
 MOST_FILES = 50
@@ -32,6 +32,20 @@ def unexpected(error: BaseException, data: Path | None) -> Unexpected:
     frames = traceback.extract_tb(first.__traceback__)
     place = f"{Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else ""
     return unexpected_of(type(first).__name__, str(first), details, data, place)
+
+
+def apart(error: Exception, what: str, data: Path | None) -> BlsyncError:
+    """Return an error of ours as it is, any other as the failure of `what` alone, details kept.
+
+    One that is about the process or the machine is about everything, and raised on.
+    """
+    if isinstance(error, BlsyncError):
+        return error
+    if isinstance(error, MemoryError):
+        raise error
+    told = Unexpected(f"{what} failed. {unexpected(error, data)}")
+    told.__cause__ = error
+    return told
 
 
 def unexpected_of(

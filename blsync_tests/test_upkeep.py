@@ -279,13 +279,27 @@ def test_a_column_that_changed_its_kind_is_never_forced_into_the_other(site):
     assert counted(rows(site)) == before
 
 
-def test_a_folder_among_the_files_is_left_alone_and_said(site):
+def test_strays_among_the_files_are_carried_over_and_never_read(site):
     nights(site, 12)
-    (site.data / "landing/customers/company_id=c1/mine").mkdir()
-    before = files(site)
-    with pytest.raises(StorageError, match="mine"):
-        compacted(site)
-    assert files(site) == before
+    before = counted(rows(site))
+    folder = site.data / "landing/customers/company_id=c1"
+    (folder / "mine.parquet").mkdir()
+    (folder / "mine.parquet/letter.txt").write_text("dear")
+    (folder / "Thumbs.db").write_bytes(b"thumbs")
+    (folder / "notes.parquet").write_bytes(b"no Parquet")
+    (folder / "loop").symlink_to("loop")
+    assert compacted(site) == (13, 2)
+    assert replayed(site, CUSTOMERS) == (24, 0, 0)
+    left = {path.name for path in folder.iterdir() if not path.name.startswith("2")}
+    assert left == {
+        "00000000-schema.parquet", "mine.parquet", "Thumbs.db", "notes.parquet", "loop"
+    }  # fmt: skip
+    assert (folder / "mine.parquet/letter.txt").read_text() == "dear"
+    for name in ("mine.parquet/letter.txt", "notes.parquet", "Thumbs.db"):
+        (folder / name).unlink()
+    (folder / "mine.parquet").rmdir()
+    (folder / "loop").unlink()
+    assert counted(rows(site)) == before
 
 
 def test_a_damaged_file_is_named_and_nothing_is_changed(site):

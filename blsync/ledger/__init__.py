@@ -19,7 +19,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from blsync.errors import ConfigError, StorageError
+from blsync.errors import ConfigError, LedgerDamaged, StorageError
+from blsync.ledger.backup import PlanBackup
 from blsync.ledger.versions import bring_up_to_date
 from blsync.permissions import close
 
@@ -36,20 +37,23 @@ _OWN = {EXACT: True}
 class Ledger:
     """The open ledger; `begin` gives a transaction."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, plans: Path | None = None, is_mended: bool = False) -> None:
         """Open the ledger, making its tables, and what an earlier version of them lacks.
 
-        Raises ConfigError where the URL cannot be used, StorageError where the database cannot, or
-        where a newer version of the program has made it.
+        `plans` is the folder of the plans' backups; without it none are kept. Tables that were
+        lost are made again only where it `is_mended`. Raises ConfigError where the URL cannot be
+        used, StorageError where the database cannot, or where a newer version of the program has
+        made it, LedgerDamaged where it is damaged.
         """
         self._url = _address(url)
         self.lake_id: str | None = None
         """The lake that it belongs to, where `blsync.binding` has opened it."""
+        self.backup = PlanBackup(plans) if plans else None
         try:
             self._engine = _engine(self._url)
             self._durable = self._engine.execution_options(durable=True)
             with _one_at_a_time(self._url), self.begin(durable=True) as db:
-                bring_up_to_date(db)
+                bring_up_to_date(db, is_mended=is_mended)
         except ModuleNotFoundError:
             raise ConfigError(_UNUSABLE) from None
         except OSError as error:
@@ -70,12 +74,28 @@ class Ledger:
             with (self._durable if durable else self._engine).begin() as connection:
                 yield connection
         except (DBAPIError, sqlite3.Error) as error:
+            if _is_damage(error):
+                raise LedgerDamaged(_damaged(self._url, error)) from None
             raise StorageError(_explain(self._url, error)) from None
 
     @property
     def address(self) -> str:
         """Where it is, for messages: without its password."""
         return _written(self._url)
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file; None on a server."""
+        return sqlite_file(self._url)
+
+    def check(self) -> None:
+        """Look through all of a SQLite file. Raises LedgerDamaged."""
+        if self.file is None:
+            return
+        with self.begin() as db:
+            found = db.exec_driver_sql("pragma integrity_check(1)").scalar()
+        if found != "ok":
+            raise LedgerDamaged(_damaged(self._url, ValueError(str(found))))
 
     def close(self) -> None:
         """Give the connections back."""
@@ -157,6 +177,36 @@ def _one_at_a_time(url: URL) -> Iterator[None]:
 
 def _written(url: URL) -> str:
     return url.set(query={}).render_as_string(hide_password=True)
+
+
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_MISSING = ("no such table", "no such column", "UndefinedTable", "UndefinedColumn")
+"""What SQLite and PostgreSQL say of a table that was there when the ledger was opened, or made."""
+
+
+def sqlite_file(url: URL | str) -> Path | None:
+    """Return the file of a ledger in SQLite; None for one on a server. Raises ConfigError."""
+    address = _address(url) if isinstance(url, str) else url
+    is_file = address.get_backend_name() == "sqlite" and address.database not in (None, ":memory:")
+    return Path(str(address.database)) if is_file and address.database else None
+
+
+def _is_damage(error: Exception) -> bool:
+    origin = getattr(error, "orig", None) or error
+    code = getattr(origin, "sqlite_errorcode", None)
+    if code is not None and code & 0xFF in _DAMAGE:
+        return True
+    told = f"{type(origin).__name__} {origin}"
+    return any(text in told for text in _MISSING)
+
+
+def _damaged(url: URL, error: Exception) -> str:
+    reason = " ".join(str(getattr(error, "orig", None) or error).split()).rstrip(".")
+    return (
+        f"The ledger {_written(url)} is damaged: {reason}. Nothing is pulled or pushed with it. "
+        "Restore it from a backup, or run `blsync repair`: it makes a new one, brings loads back "
+        "from the lake and plans from their backups."
+    )
 
 
 def _explain(url: URL, error: Exception) -> str:

@@ -7,7 +7,8 @@ or a look-up tells what became of it: a process that dies in between leaves the 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
@@ -124,11 +125,32 @@ class Keys:
         )
 
 
+@contextmanager
+def _changing(ledger: Ledger, plan_id: str, rows: Collection[int]) -> Iterator[Connection]:
+    """Yield a durable transaction that changes these rows of a plan: what they become is in the
+    plan's backup before it is committed, change after change.
+    """
+    with ledger.begin(durable=True) as db:
+        if ledger.backup is None:
+            yield db
+            return
+        db.execute(select(plans.c.plan_id).where(plans.c.plan_id == plan_id).with_for_update())
+        yield db
+        ledger.backup.note(db, plan_id, rows)
+
+
 def put(ledger: Ledger, plan: Plan, rows: Sequence[Operation]) -> None:
     """Store a plan, or take note that one that was never applied has been made anew.
 
     A plan keeps the confirmation code that it has.
     """
+    _put(ledger, plan, rows)
+    if ledger.backup is not None:  # killed before this, it is written when the ledger is opened
+        with ledger.begin() as db:
+            ledger.backup.write(db, plan.plan_id)
+
+
+def _put(ledger: Ledger, plan: Plan, rows: Sequence[Operation]) -> None:
     with ledger.begin(durable=True) as db:
         known = db.execute(select(plans.c.state).where(plans.c.plan_id == plan.plan_id)).scalar()
         if known is None:
@@ -189,13 +211,13 @@ def claim(
 
     A row that another process has claimed meanwhile is left out: none is ever sent by two.
     """
-    with ledger.begin(durable=True) as db:
+    numbers = [row.row for row in rows]
+    with _changing(ledger, plan_id, numbers) as db:
         db.execute(
             update(plans)
             .where(plans.c.plan_id == plan_id, plans.c.state != "applying")
             .values(state="applying", applied_at=None)
         )
-        numbers = [row.row for row in rows]
         place = (operations.c.plan_id == plan_id) & operations.c.row.in_(numbers)
         free = select(operations.c.row).where(place, operations.c.state == "pending")
         ours: set[int] = set(db.execute(free.with_for_update()).scalars())
@@ -233,6 +255,7 @@ def settle(
     the rows as a look-up judged them: one that another apply has taken on meanwhile is its to
     settle.
     """
+    told = list(outcomes)
     rows = [
         {
             "at_row": outcome.row,
@@ -242,7 +265,7 @@ def settle(
             "turned_out": outcome.attempt,
             "code": (outcome.error or {}).get("code"),
         }
-        for outcome in outcomes
+        for outcome in told
     ]
     if not rows:
         return
@@ -252,7 +275,7 @@ def settle(
         attempts.c.plan_id == plan_id, attempts.c.row == bindparam("at_row")
     )
     attempt_change = update(attempts).where(attempts.c.attempt_id == latest.scalar_subquery())
-    with ledger.begin(durable=True) as db:
+    with _changing(ledger, plan_id, [outcome.row for outcome in told]) as db:
         if seen:
             still = _still(db, plan_id, seen)
             rows = [row for row in rows if row["at_row"] in still]
@@ -280,8 +303,11 @@ def settle(
 
 def refuse_rows(ledger: Ledger, plan_id: str, rows: Iterable[tuple[int, Problem | None]]) -> None:
     """Write why rows stay where they are, without any attempt."""
-    with ledger.begin(durable=True) as db:
-        for row, problem in rows:
+    refused = list(rows)
+    if not refused:
+        return
+    with _changing(ledger, plan_id, [row for row, _ in refused]) as db:
+        for row, problem in refused:
             place = (operations.c.plan_id == plan_id) & (operations.c.row == row)
             db.execute(update(operations).where(place).values(error=_json(problem)))
 
@@ -289,7 +315,7 @@ def refuse_rows(ledger: Ledger, plan_id: str, rows: Iterable[tuple[int, Problem 
 def give_up(ledger: Ledger, plan_id: str, rows: Collection[int], why: Problem) -> None:
     """Take held rows for rejected: a person has decided that they are planned anew."""
     place = (operations.c.plan_id == plan_id) & operations.c.row.in_(list(rows))
-    with ledger.begin(durable=True) as db:
+    with _changing(ledger, plan_id, rows) as db:
         db.execute(
             update(operations)
             .where(place, operations.c.state == "held")
@@ -322,7 +348,10 @@ def date_back(ledger: Ledger, plan_id: str, now: datetime) -> None:
     place = (operations.c.plan_id == plan_id) & (operations.c.state == "held")
     rows = select(operations.c.row).where(place)
     sent = (attempts.c.plan_id == plan_id) & attempts.c.row.in_(rows)
-    with ledger.begin(durable=True) as db:
+    held_rows = [row.row for row in operations_of(ledger, plan_id, "held")]
+    if not held_rows:
+        return
+    with _changing(ledger, plan_id, held_rows) as db:
         for column in (attempts.c.sent_at, attempts.c.answered_at):
             db.execute(update(attempts).where(sent, column > latest).values({column: now}))
         looked_up_at = operations.c.looked_up_at
@@ -387,7 +416,7 @@ def looked_up(
     seen: Sequence[Operation] = (),
 ) -> None:
     """Write that a look-up found nothing of these held rows; `seen` is as in `settle`."""
-    with ledger.begin(durable=True) as db:
+    with _changing(ledger, plan_id, rows) as db:
         still = _still(db, plan_id, seen).intersection(rows) if seen else rows
         db.execute(
             update(operations)
@@ -496,13 +525,14 @@ def holding(ledger: Ledger) -> list[Plan]:
 def verified(ledger: Ledger, plan_id: str, seen: Iterable[tuple[int, Problem | None]]) -> None:
     """Write which applied rows were read back as they were wanted, and how the others differ."""
     place = (operations.c.plan_id == plan_id) & (operations.c.row == bindparam("at_row"))
+    told = list(seen)
     values = [
-        {"at_row": row, "is_right": problem is None, "why": _json(problem)} for row, problem in seen
+        {"at_row": row, "is_right": problem is None, "why": _json(problem)} for row, problem in told
     ]
     if not values:
         return
     change = update(operations).where(place)
-    with ledger.begin(durable=True) as db:
+    with _changing(ledger, plan_id, [row for row, _ in told]) as db:
         db.execute(change.values(is_verified=bindparam("is_right"), error=bindparam("why")), values)
 
 
@@ -511,7 +541,7 @@ def finish(ledger: Ledger, plan_id: str, at: datetime) -> None:
     left = select(operations.c.row).where(
         operations.c.plan_id == plan_id, operations.c.state.in_(("pending", "held"))
     )
-    with ledger.begin(durable=True) as db:
+    with _changing(ledger, plan_id, ()) as db:
         db.execute(
             update(plans)
             .where(plans.c.plan_id == plan_id, ~left.exists())

@@ -8,7 +8,7 @@ from sqlalchemy import Column, Connection, Inspector, insert, inspect, literal, 
 from sqlalchemy.schema import CreateColumn, CreateTable
 from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
-from blsync.errors import StorageError
+from blsync.errors import LedgerDamaged, StorageError
 from blsync.ledger.tables import VERSION, meta, metadata, quota_requests
 
 _LOCK = 0x626C73796E63
@@ -21,10 +21,11 @@ def hold(db: Connection) -> None:
         db.execute(text(f"select pg_advisory_xact_lock({_LOCK})"))
 
 
-def bring_up_to_date(db: Connection) -> None:
+def bring_up_to_date(db: Connection, *, is_mended: bool = False) -> None:
     """Make the tables, columns and indexes that are missing. What there is stays as it is.
 
-    Raises StorageError where a newer version of the program has made the ledger.
+    Raises StorageError where a newer version of the program has made the ledger, and LedgerDamaged
+    where a table is missing that this version made, unless it `is_mended`.
     """
     hold(db)
     version = _version(db)
@@ -33,6 +34,13 @@ def bring_up_to_date(db: Connection) -> None:
             f"A newer blsync made this ledger: it is of version {version}, and this program knows "
             f"those up to {VERSION}. Install the newer program again, or set BLSYNC_LEDGER_URL to "
             "another ledger. Nothing was changed."
+        )
+    lost = sorted(metadata.tables.keys() - set(inspect(db).get_table_names()))
+    if lost and version == VERSION and not is_mended:
+        raise LedgerDamaged(
+            f"The ledger has lost its tables {', '.join(lost)}, so it is damaged. Nothing is "
+            "pulled or pushed with it. Restore it from a backup, or run `blsync repair`: it brings "
+            "loads back from the lake and plans from their backups."
         )
     if version == 1 and db.dialect.name == "sqlite":
         _number_slots_anew(db)
@@ -48,7 +56,8 @@ def _version(db: Connection) -> int:
     """Return the version of the ledger; 0: there is none yet."""
     tables = inspect(db)
     if tables.has_table(meta.name):
-        return db.execute(select(meta.c.version)).scalar_one()
+        # A table that was emptied is of this version: what else it lacks is told.
+        return db.execute(select(meta.c.version)).scalar() or VERSION
     return 1 if tables.has_table("loads") else 0
 
 

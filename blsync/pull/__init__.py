@@ -27,6 +27,7 @@ from blsync.errors import (
     WrongClock,
 )
 from blsync.lake import Lake, alone, storage
+from blsync.landed import LOAD_ID
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import CHANGE, DRIFT, Load, Outcome
 from blsync.pull import drift, stamps
@@ -35,6 +36,7 @@ from blsync.pull.walk import feed_of, walk_feed
 from blsync.pull.work import UP_TO_NOW, OpenWalks, Progress, Result, Window, Work, window_of
 from blsync.quota import pace_for
 from blsync.settings import Company, Settings, require_credentials
+from blsync.unexpected import apart
 
 __all__ = [
     "OVERLAP",
@@ -169,8 +171,8 @@ async def _pull_all(
                 await _cover(work, window, again)
         except Unauthorized:
             raise
-        except BlsyncError as error:
-            result.error = error
+        except Exception as error:  # whatever it is, the other entities have nothing to do with it
+            result.error = apart(error, f"The pull of {entity.name}", pulling.settings.data)
         return result
 
     try:
@@ -228,7 +230,8 @@ def _unseen(*_: object) -> None:
 def _drop_left_spools(lake: Lake, ledger: Ledger) -> None:
     """Drop the pages of loads that landed before they were killed."""
     # Listed before the ledger is asked: a load is in it before its first page is spooled.
-    spooled = {path.name for path in (lake.data / "spool").glob("*Z-*") if path.is_dir()}
+    folders = [path for path in (lake.data / "spool").glob("*Z-*") if path.is_dir()]
+    spooled = {path.name for path in folders if LOAD_ID.fullmatch(path.name)}
     for load_id in spooled - loads.open_ids(ledger):
         lake.drop_spool(load_id)
 

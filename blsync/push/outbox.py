@@ -22,7 +22,6 @@ from blsync.clock import is_ahead
 from blsync.errors import (
     ApiError,
     BlsyncError,
-    ConfigError,
     NotSent,
     SafetyLimit,
     Unanswered,
@@ -40,6 +39,7 @@ from blsync.push.validate import problem
 from blsync.push.work import Work, company_of, only_apply, plan_named
 from blsync.quota import pace_for
 from blsync.settings import Settings
+from blsync.unexpected import apart
 
 UNANSWERED_IN_A_ROW = 3
 """Requests without an answer, one after the other, before the rest is left for later."""
@@ -95,7 +95,8 @@ def settle_all(
     """Look up what became of every held row whose settle time is over, in all plans.
 
     A row that was lost is sent once more where that can do no harm; nothing else is sent. A plan
-    whose company is no longer in the settings is left as it is. Raises what `apply` raises.
+    that cannot be settled, because its company is no longer in the settings or for whatever other
+    reason, is said and left as it is (exit code 3); the others are settled. Raises StorageError.
     """
     ledger = open_ledger(settings)
     try:
@@ -105,8 +106,9 @@ def settle_all(
             try:
                 with _working(settings, ledger, plan, wait, say, clock, sleep) as work:
                     reports.append(asyncio.run(_settle(work)))
-            except ConfigError as error:  # of a company that is no longer set, or without its key
-                say(f"Plan {plan.plan_id} cannot be settled: {error}")
+            except Exception as error:  # one plan's failure keeps no other one from its end
+                told = apart(error, f"Settling plan {plan.plan_id}", settings.data)
+                say(f"Plan {plan.plan_id} cannot be settled: {told}")
                 reports.append(replace(report_of(ledger, plan.plan_id), exit_code=3))
         return reports
     finally:

@@ -22,6 +22,7 @@ from blsync import __version__, marts
 from blsync.errors import BuildError, ConfigError
 from blsync.lake import Lake, appearing, storage
 from blsync.permissions import make_published_folder
+from blsync.reconcile import COMPANIES
 from blsync.report import figures
 from blsync.settings import Settings, environment_for_a_child
 
@@ -66,7 +67,7 @@ def write(settings: Settings, output: Path | None = None) -> Report:
     with marts.open_published(settings) as db:
         names = {
             row["company_id"]: row["company_name"]
-            for row in Lake(settings.data).read_input("companies")
+            for row in Lake(settings.data).read_input("companies", COMPANIES)
         }
         companies = figures.companies_of(db, names, settings.zone)
         tables = figures.tables_of(db)
@@ -195,6 +196,7 @@ def write_docs(settings: Settings, say: Callable[[str], None] = lambda _: None) 
         shutil.copyfile(published, data / "build.duckdb")
         for layer in ("landing", "quarantine", "inputs"):
             (data / layer).symlink_to(settings.data / layer)
+        marts.write_files_of_build(settings, Lake(data).build_files)
         command = [marts.dbt_executable(), "--quiet", "--no-use-colors", "docs", "generate"]
         command += ["--static", "--project-dir", str(marts.PROJECT)]
         command += ["--profiles-dir", str(marts.PROJECT), "--target-path", str(data / "target")]

@@ -14,16 +14,16 @@ import pyarrow as pa
 from blsync.binding import open_ledger
 from blsync.entity import Entity
 from blsync.lake import Lake
+from blsync.landed import LAYERS
 from blsync.settings import Company, Settings
 from blsync.upkeep.files import About, about, batches_of, fitted, parquet_files, write
-from blsync.upkeep.site import Say, Site, site_of
+from blsync.upkeep.site import Failures, Say, Site, site_of
 
 FILE_SIZE = 128 * 2**20
 """Bytes from which on a file is left as it is, and up to which files are merged: what a night
 rewrites stays bounded however large the lake grows."""
 FEWEST = 8
 """A folder with fewer small files is left alone."""
-_LAYERS = ("landing", "quarantine")
 
 
 @dataclass(frozen=True)
@@ -58,18 +58,22 @@ def compact(
     """Merge old landed files into few; rows, their columns and their order stay.
 
     Only loads that the ledger says are landed are merged. Killed at any moment, the folder is the
-    old one or the new one. Raises StorageError.
+    old one or the new one. An entity that fails keeps back no other one: raises what it failed
+    with, PartlyFailed where others are done.
     """
     lake, ledger = Lake(settings.data), open_ledger(settings)
     pairs = [(company, entity) for company in companies for entity in entities]
+    failures = Failures(settings.data)
 
     async def all_of_them() -> list[Compacted]:
         done = []
         for company, entity in pairs:
-            async with site_of(lake, ledger, entity, company.company_id, say, on_step) as site:
-                counts = [await _compact(site, layer, file_size) for layer in _LAYERS]
-            before, after = (sum(numbers) for numbers in zip(*counts, strict=True))
-            done.append(Compacted(company.name, entity.name, before, after))
+            with failures.apart(entity, company.name):
+                async with site_of(lake, ledger, entity, company.company_id, say, on_step) as site:
+                    counts = [await _compact(site, layer, file_size) for layer in LAYERS]
+                before, after = (sum(numbers) for numbers in zip(*counts, strict=True))
+                done.append(Compacted(company.name, entity.name, before, after))
+        failures.raise_any()
         return done
 
     try:

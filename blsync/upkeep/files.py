@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from blsync.errors import StorageError
 from blsync.lake import FOOTER, storage
+from blsync.landed import damaged, landed_files
 
 PART = "part"
 """In a load's facts: the file holds rows of the load that were added later, not the load itself."""
@@ -31,11 +31,9 @@ def opened(path: Path) -> Iterator[pq.ParquetFile]:
         with storage(path), pq.ParquetFile(path) as file:
             yield file
     except pa.ArrowException as error:
-        raise StorageError(
-            f"{path} is not a Parquet file that can be read: {error}. Restore it from a backup, or "
-            "move it out of the folder and run `blsync repair`, so that the next sync pulls its "
-            "window again."
-        ) from error
+        if isinstance(error, MemoryError):
+            raise
+        raise damaged(path, error) from error
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,10 @@ def about(path: Path) -> About:
     """Read a file's footer. Raises StorageError."""
     with opened(path) as file:
         text = (file.metadata.metadata or {}).get(FOOTER)
-        facts: dict[str, Any] = json.loads(text) if text else {}
+        try:
+            facts: dict[str, Any] = json.loads(text) if text else {}
+        except ValueError as error:
+            raise damaged(path, f"its footer is no JSON ({error})") from error
         several = facts.get("loads", [facts] if facts else [])
         schema = file.schema_arrow.remove_metadata()
         return About(path, several, schema, file.metadata.num_rows)
@@ -71,8 +72,12 @@ def facts_in(path: Path) -> list[dict[str, Any]]:
 
 
 def parquet_files(folder: Path) -> list[Path]:
-    """Return a folder's Parquet files, the oldest load first; none where there is no folder."""
-    return sorted(folder.glob("*.parquet"))
+    """Return a folder's landed files, the oldest load first; none where there is no folder.
+
+    Raises StorageError.
+    """
+    with storage(folder):
+        return landed_files(folder)
 
 
 def batches_of(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:

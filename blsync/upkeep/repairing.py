@@ -5,41 +5,44 @@ what a clock that was wrong has frozen, set free.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from blsync.aside import move_aside
 from blsync.binding import open_ledger, take_over
 from blsync.client import Client
 from blsync.entity import Entity
 from blsync.errors import (
     ApiError,
     BlsyncError,
-    StorageError,
+    LedgerDamaged,
     Unanswered,
     Unauthorized,
     WrongClock,
 )
-from blsync.lake import Lake, storage
-from blsync.ledger import Ledger, loads, requests
+from blsync.lake import Lake, alone_blocking, storage
+from blsync.landed import LOAD_ID
+from blsync.ledger import Ledger, loads, requests, sqlite_file
+from blsync.ledger.loss import back_up_plans, restore_plans
 from blsync.quota import pace_for
 from blsync.settings import Company, Settings
 from blsync.upkeep import dating
 from blsync.upkeep.dating import Dated
 from blsync.upkeep.files import PART, about, parquet_files
-from blsync.upkeep.site import Say, Site, site_of
+from blsync.upkeep.site import Failures, Say, Site, site_of
 
-_LOAD_ID = re.compile(r"\d{8}T\d+Z-[0-9a-f]{8}")
 _NEEDED = {"load_id", "company_id", "entity", "window_end", "started_at"}
 
 
 @dataclass
 class Repaired:
-    """Loads entered into the ledger, loads taken out of it, and spool folders removed; and what a
+    """Loads entered into the ledger, loads taken out of it, spool folders removed; and what a
     clock that ran ahead has left: loads dated anew, those among them that cover nothing any more,
-    comparisons with BigLedger's totals that were dropped, and companies whose key was held back.
+    comparisons with BigLedger's totals that were dropped, and companies whose key was held back;
+    and plans brought back. `moved_aside` is the damaged ledger, None where it was sound.
     """
 
     adopted: list[str] = field(default_factory=list)
@@ -49,6 +52,8 @@ class Repaired:
     uncovered: list[str] = field(default_factory=list)
     comparisons: list[str] = field(default_factory=list)
     unblocked: list[str] = field(default_factory=list)
+    plans: list[str] = field(default_factory=list)
+    moved_aside: str | None = None
 
 
 def repair(
@@ -67,44 +72,80 @@ def repair(
     to; a load that landed nothing is then taken out too, because it was of the other lake.
 
     A load whose rows are in no file any more is taken out of the coverage: the next sync pulls its
-    window again. What is right already stays as it is. Whatever holds the companies' keys back (a
-    refusal's wait, the server's word) is cleared: what still holds comes back with the next answer.
-    What is dated ahead of now (`clock`, UTC) is dated anew; whether this clock is right is asked of
-    the server first, for one request, and only where there is such. Raises StorageError, and
-    WrongClock where it is this clock that is wrong.
+    window again. A ledger that is damaged is moved aside, and a new one takes its place. Plans of
+    pushes come back from their backups. What is right already stays as it is. Whatever holds the
+    companies' keys back (a refusal's wait, the server's word) is cleared: what still holds comes
+    back with the next answer. What is dated ahead of now (`clock`, UTC) is dated anew; whether this
+    clock is right is asked of the server first, for one request, and only where there is such. An
+    entity that fails keeps back no other one: raises what it failed with, PartlyFailed where others
+    are done, and WrongClock at once where it is this clock that is wrong.
     """
     lake = Lake(settings.data)
+    done = Repaired()
+    _replace_if_damaged(settings, lake, done, say)
     if is_taken_over:
         take_over(settings)
-    ledger = _open(settings)
+    ledger = open_ledger(settings, is_mended=True)
     pairs = [(company, entity) for company in companies for entity in entities]
-    done = Repaired()
+    failures = Failures(settings.data)
 
     async def all_of_them() -> None:
         _unblock(settings, ledger, companies, clock(), done)
         clocks = {company.name: _Clock(settings, ledger, company, clock) for company in companies}
         for company, entity in pairs:
-            company_id = company.company_id
-            async with site_of(lake, ledger, entity, company_id, say, on_step) as site:
-                known = await _date_anew(site, ledger, clocks[company.name], done)
-                _mend(site, ledger, done, dating.latest_stamps(known), is_taken_over)
+            with failures.apart(entity, company.name):
+                company_id = company.company_id
+                async with site_of(lake, ledger, entity, company_id, say, on_step) as site:
+                    known = await _date_anew(site, ledger, clocks[company.name], done)
+                    _mend(site, ledger, done, dating.latest_stamps(known), is_taken_over)
 
     try:
+        done.plans, problems = restore_plans(ledger)
+        for problem in problems:
+            say(problem)
+        back_up_plans(ledger)
         asyncio.run(all_of_them())
         _drop_spools(lake, ledger, done)
     finally:
         ledger.close()
+    failures.raise_any()
     return done
 
 
-def _open(settings: Settings) -> Ledger:
+def _replace_if_damaged(settings: Settings, lake: Lake, done: Repaired, say: Say) -> None:
+    """Move a damaged SQLite file aside; what a server's database has lost is made anew in it."""
+    file = sqlite_file(settings.ledger_url)
+    if file is None or not file.exists():
+        return
+    why = _damage_of(settings)
+    if why is None:
+        return
+    # A process that has it open would write on into the file that is moved.
+    with ExitStack() as stack:
+        busy = "Another process is using the ledger; waiting for it."
+        for folder in ("spool", "push"):
+            for path in sorted((lake.data / folder).glob("*.lock")):
+                stack.enter_context(alone_blocking(path, say, busy))
+        with storage(file):
+            aside = move_aside(file)
+            for end in ("-wal", "-shm"):
+                log = file.with_name(f"{file.name}{end}")
+                if log.exists():
+                    log.rename(aside.with_name(f"{aside.name}{end}"))
+    done.moved_aside = str(aside)
+    say(f"{why} It is now {aside}.")
+
+
+def _damage_of(settings: Settings) -> str | None:
     try:
-        return open_ledger(settings)
-    except StorageError as error:
-        raise StorageError(
-            f"{error} Where the database itself is damaged, restore it from a backup, or move it "
-            "away and run `blsync repair`: loads come back from the lake, plans of pushes do not."
-        ) from error
+        ledger = Ledger(settings.ledger_url)
+        try:
+            ledger.check()
+        finally:
+            ledger.close()
+    except LedgerDamaged as error:
+        return str(error).partition(" Nothing is pulled")[0]
+    return None
 
 
 def _unblock(
@@ -243,7 +284,7 @@ def _drop_spools(lake: Lake, ledger: Ledger, done: Repaired) -> None:
     folder = lake.data / "spool"
     with storage(folder):
         # Listed before the ledger is asked: a load is in it before its first page is spooled.
-        spools = [path for path in folder.glob("*") if _LOAD_ID.fullmatch(path.name)]
+        spools = [path for path in folder.glob("*") if LOAD_ID.fullmatch(path.name)]
     still_open = loads.open_ids(ledger)
     for path in spools:
         if path.name not in still_open:

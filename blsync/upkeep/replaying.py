@@ -28,7 +28,7 @@ from blsync.upkeep.files import (
     parquet_files,
     write,
 )
-from blsync.upkeep.site import Say, Site, site_of
+from blsync.upkeep.site import Failures, Say, Site, site_of
 
 
 @dataclass
@@ -70,18 +70,23 @@ def replay(
     Files keep their names and footers, rows their load, request and time of pull; tombstones stay.
     A quarantined record that types now is landed under the load that brought it, a landed one that
     does not goes to quarantine. Loads that the ledger does not say are landed are left alone.
-    Killed at any moment, the next replay ends it. Raises StorageError.
+    Killed at any moment, the next replay ends it. A company that fails keeps back no other one:
+    raises what it failed with, PartlyFailed where others are done.
     """
     lake, ledger = Lake(settings.data), open_ledger(settings)
+
+    failures = Failures(settings.data)
 
     async def all_of_them() -> list[Replayed]:
         done = []
         for company in companies:
-            async with site_of(lake, ledger, entity, company.company_id, say, on_step) as site:
-                work = _Work(site, Replayed(company.name))
-                if site.folder("landing").exists():
-                    await _replay(work)
-                done.append(work.result)
+            with failures.apart(entity, company.name):
+                async with site_of(lake, ledger, entity, company.company_id, say, on_step) as site:
+                    work = _Work(site, Replayed(company.name))
+                    if site.folder("landing").exists():
+                        await _replay(work)
+                    done.append(work.result)
+        failures.raise_any()
         return done
 
     try:
@@ -95,10 +100,14 @@ async def _replay(work: _Work) -> None:
     before = site.contents("landing")
     work.waiting = set(_marks(parquet_files(site.folder("quarantine"))))
     if work.waiting:
-        landed = parquet_files(site.folder("landing"))
-        work.gone = {mark for mark in _marks(landed) if mark in work.waiting}
+        files = parquet_files(site.folder("landing"))
+        work.gone = {mark for mark in _marks(files) if mark in work.waiting}
+    landed = {path.name for path in parquet_files(site.folder("landing"))}
     for name in before:
-        _retype(work, name)
+        if name in landed:
+            _retype(work, name)
+        else:
+            site.keep("landing", name)
     _write_rejects(work)
     for path in parquet_files(site.folder("quarantine")):
         _recover(work, path)
@@ -133,16 +142,15 @@ def _retype(work: _Work, name: str) -> None:
     """Write a landed file anew into the draft."""
     site = work.site
     path = site.folder("landing") / name
-    found = about(path) if path.suffix == ".parquet" else None
-    if found and (found.load_ids <= site.landed.keys() or not found.rows):
+    found = about(path)
+    if found.load_ids <= site.landed.keys() or not found.rows:
         batches = (typed for batch in batches_of(path) for typed in _typed(work, batch))
         write(site.draft("landing") / name, site.entity.schema, batches, found.facts)
         return
-    if found:
-        site.say(
-            f"{name} was left as it is: the ledger does not say that its loads are landed. "
-            "`blsync sync` or `blsync repair` mends that."
-        )
+    site.say(
+        f"{name} was left as it is: the ledger does not say that its loads are landed. "
+        "`blsync sync` or `blsync repair` mends that."
+    )
     site.keep("landing", name)
 
 
@@ -231,9 +239,10 @@ def _recovered(work: _Work, path: Path) -> Iterator[pa.RecordBatch]:
 
 async def _clear_quarantine(site: Site, gone: set[int]) -> None:
     before = site.contents("quarantine")
+    files = {path.name: path for path in parquet_files(site.folder("quarantine"))}
     for name in before:
-        path = site.folder("quarantine") / name
-        if path.suffix != ".parquet" or gone.isdisjoint(_marks([path])):
+        path = files.get(name)
+        if path is None or gone.isdisjoint(_marks([path])):
             site.keep("quarantine", name)
             continue
         found = about(path)

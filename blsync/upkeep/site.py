@@ -9,14 +9,16 @@ import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from blsync.entity import Entity
-from blsync.errors import StorageError
+from blsync.errors import BlsyncError, PartlyFailed, StorageError, WrongClock
 from blsync.lake import Lake, alone, storage, sync_folder
+from blsync.landed import DRAFT
 from blsync.ledger import Ledger, lakes, loads
+from blsync.unexpected import apart
 
 _HERE = -100  # AT_FDCWD
 _EXCHANGE = 2  # RENAME_EXCHANGE on Linux, RENAME_SWAP on macOS
@@ -57,25 +59,26 @@ class Site:
         return self.work / layer
 
     def contents(self, layer: str) -> Contents:
-        """Return the layer's files with what tells one content from another."""
+        """Return what the layer's folder has, strays too, with what tells one content from
+        another.
+        """
         found = {}
         with storage(self.folder(layer)):
             for path in self.folder(layer).iterdir():
-                if path.is_dir():
-                    raise StorageError(
-                        f"{path} is a folder where only files belong, so nothing here was touched. "
-                        "Move it elsewhere and run the same command again."
-                    )
-                if not path.name.endswith(".draft"):
-                    about = path.stat()
+                if not DRAFT.fullmatch(path.name):
+                    about = path.lstat()
                     found[path.name] = (about.st_ino, about.st_size, about.st_mtime_ns)
         return found
 
     def keep(self, layer: str, name: str) -> None:
-        """Take a file over into the draft as it is."""
+        """Take a file over into the draft as it is, or a stray folder with all that it has."""
+        source, target = self.folder(layer) / name, self.draft(layer) / name
         with _able(self.folder(layer)):
             self.draft(layer).mkdir(parents=True, exist_ok=True)
-            os.link(self.folder(layer) / name, self.draft(layer) / name)
+            if source.is_dir() and not source.is_symlink():
+                shutil.copytree(source, target, symlinks=True, copy_function=_link)
+            else:
+                _link(source, target)
 
     async def put_in_place(self, layer: str, before: Contents) -> None:
         """Exchange the layer's folder for its draft, which was built from what it had `before`.
@@ -103,6 +106,42 @@ class Site:
                 sync_folder(self.work)
         shutil.rmtree(draft, ignore_errors=True)  # what is left goes the next time
         self.on_step(f"{layer} cleared")
+
+
+@dataclass
+class Failures:
+    """What failed while each entity of each company was looked after, by their names.
+
+    `data` is the folder that keeps the details of what nobody foresaw.
+    """
+
+    data: Path
+    errors: dict[str, BlsyncError] = field(default_factory=dict)
+    done: int = 0
+
+    @contextmanager
+    def apart(self, entity: Entity, company: str) -> Iterator[None]:
+        """Keep an entity's error from the others."""
+        what = f"{entity.name} of {company}"
+        try:
+            yield
+            self.done += 1
+        except WrongClock:  # it is wrong for all of them
+            raise
+        except Exception as error:
+            self.errors[what] = apart(error, f"The upkeep of {what}", self.data)
+
+    def raise_any(self) -> None:
+        """Raise what failed: PartlyFailed where others are done."""
+        if not self.errors:
+            return
+        errors = [*self.errors.values()]
+        if len(errors) == 1 and not self.done:
+            raise errors[0]
+        told = " ".join(f"{what} failed: {error}" for what, error in self.errors.items())
+        if not self.done:
+            raise BlsyncError(told) from errors[0]
+        raise PartlyFailed(f"{told} The others are done.") from errors[0]
 
 
 @asynccontextmanager
@@ -153,6 +192,10 @@ def exchange(one: Path, other: Path) -> None:
     with _able(other):
         if number:
             raise OSError(number, os.strerror(number), str(other))
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    os.link(source, target, follow_symlinks=False)
 
 
 @contextmanager

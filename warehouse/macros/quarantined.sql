@@ -1,8 +1,8 @@
 {# The quarantine as it lies on the disk: one folder an entity and company, and no folder at all while
-   every record could be typed. DuckDB reads no glob that matches nothing, so it is looked at first. #}
+   every record could be typed. DuckDB reads no list that is empty, so it is looked at first. #}
 {% macro quarantined() -%}
-    {%- set files = (env_var('BLSYNC_DATA', 'data') | replace("'", "''")) ~ '/quarantine/*/*/*.parquet' -%}
-    {%- if execute and run_query("select 1 from glob('" ~ files ~ "') limit 1").rows | length -%}
+    {%- set files = lake_files('quarantine') -%}
+    {%- if files -%}
         select
             regexp_extract(filename, '/company_id=([^/]*)/[^/]*$', 1) as company_id,
             regexp_extract(filename, '/quarantine/([^/]*)/[^/]*/[^/]*$', 1) as entity,
@@ -11,7 +11,7 @@
             _load_id as load_id,
             _request_id as request_id,
             {{ utc('_pulled_at') }} as pulled_at,
-        from read_parquet('{{ files }}', filename = true, hive_partitioning = false, union_by_name = true)
+        from read_parquet([{{ files }}], filename = true, hive_partitioning = false, union_by_name = true)
     {%- else -%}
         select
             {%- for column in ['company_id', 'entity', 'payload', 'reason', 'load_id', 'request_id'] %}

@@ -25,7 +25,7 @@ gone as (
         "{{ landed_name }}" as {{ name }},
         {%- endfor %}
         {{ landed_columns() }}
-    from {{ source('landing', entity) }}
+    from {{ landed(entity) }}
     where _op = 'delete' and {{ in_new_loads(entity) }}
 ),
 
@@ -112,7 +112,7 @@ select * from final
 {# Limits the landing to the loads that the model does not hold yet: by id, because compaction moves
    rows to other files. A load of which no version is left is read again each time. #}
 {% macro in_new_loads(entity) -%}
-    {{ among_loads_not_held(source('landing', entity), '_load_id') }}
+    {{ among_loads_not_held(landed(entity), '_load_id') }}
 {%- endmacro %}
 
 {# Tells whether a row came by a load that the model does not hold yet; any row is when it is built

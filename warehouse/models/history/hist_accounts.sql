@@ -21,7 +21,7 @@ landed as {{ 'not materialized' if not is_incremental() }} (
         {{ utc('"createdAt"') }} as created_at,
         {{ utc('"updatedAt"') }} as updated_at,
         {{ landed_columns() }}
-    from {{ source('landing', 'accounts') }}
+    from {{ landed('accounts') }}
     where _op = 'upsert' and {{ in_new_loads('accounts') }}
 ),
 {{ versions(

@@ -34,7 +34,7 @@ landed as {{ 'not materialized' if not is_incremental() }} (
         {{ utc('"createdAt"') }} as created_at,
         {{ utc('"updatedAt"') }} as updated_at,
         {{ landed_columns() }}
-    from {{ source('landing', 'invoices') }}
+    from {{ landed('invoices') }}
     where _op = 'upsert' and {{ in_new_loads('invoices') }}
 ),
 {{ versions(

@@ -22,7 +22,7 @@ landed as {{ 'not materialized' if not is_incremental() }} (
         {{ utc('"createdAt"') }} as created_at,
         {{ utc('"postedAt"') }} as posted_at,
         {{ landed_columns() }}
-    from {{ source('landing', 'journal_entries') }}
+    from {{ landed('journal_entries') }}
     where _op = 'upsert' and {{ in_new_loads('journal_entries') }}
 ),
 {{ versions(

@@ -19,7 +19,7 @@ landed as {{ 'not materialized' if not is_incremental() }} (
         "binLocation" as bin_location,
         {{ utc('"updatedAt"') }} as updated_at,
         {{ landed_columns() }}
-    from {{ source('landing', 'stock') }}
+    from {{ landed('stock') }}
     where _op = 'upsert' and {{ in_new_loads('stock') }}
 ),
 {{ versions(

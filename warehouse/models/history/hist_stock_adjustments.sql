@@ -19,7 +19,7 @@ landed as {{ 'not materialized' if not is_incremental() }} (
         {{ utc('"createdAt"') }} as created_at,
         {{ utc('"postedAt"') }} as posted_at,
         {{ landed_columns() }}
-    from {{ source('landing', 'stock_adjustments') }}
+    from {{ landed('stock_adjustments') }}
     where _op = 'upsert' and {{ in_new_loads('stock_adjustments') }}
 ),
 {{ versions(

@@ -1,0 +1,258 @@
+"""Plans of pushes once more, beside the ledger: should it be lost, what was sent is still known.
+
+A plan is a file of its own in `BLSYNC_DATA/plans`: PLAN.json has it as it was at some time, and
+each line of PLAN.changes what its rows became since. A change is written and synced before the
+ledger commits it, so an intent to send is here, too, before the request goes out. Read again, the
+last word on each row counts: what was written and then not committed makes a row held that was not
+sent, and a look-up settles it; never the other way round.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from blsync.aside import move_aside
+from blsync.errors import StorageError
+from blsync.ledger.tables import attempts, operations, plans
+
+MOST_CHANGES = 2**20
+"""Bytes of changes from which on, if the plan itself is no larger, they are put into it."""
+AT_ONCE = 500
+"""Rows that are asked for together: databases bound the parameters of a statement."""
+_CHANGEABLE = ("row", "state", "remote_id", "error", "looked_up_at", "is_verified")
+"""What changes of an operation; the rest is as it was planned."""
+_TIMES = {
+    table: tuple(column.name for column in table.c if column.name.endswith("_at"))
+    for table in (plans, operations, attempts)
+}
+
+
+@dataclass
+class StoredPlan:
+    """A plan as its backup tells it; `is_whole` unless a line in the middle cannot be read."""
+
+    plan: dict[str, Any]
+    operations: dict[int, dict[str, Any]] = field(default_factory=dict)
+    attempts: dict[int, dict[str, Any]] = field(default_factory=dict)
+    is_whole: bool = True
+
+
+class PlanBackup:
+    """The folder of backups. Each method raises StorageError."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def ids(self) -> set[str]:
+        """Return the plans that have a backup."""
+        with _storage(self.folder):
+            return {path.stem for path in self.folder.glob("*.json") if path.is_file()}
+
+    def write(self, db: Connection, plan_id: str) -> None:
+        """Write a plan anew, as the transaction sees it, in the place of its changes."""
+        told = {
+            "plan": _rows(db.execute(select(plans).where(plans.c.plan_id == plan_id)))[0],
+            "operations": _rows(
+                db.execute(select(operations).where(operations.c.plan_id == plan_id))
+            ),
+            "attempts": _rows(db.execute(select(attempts).where(attempts.c.plan_id == plan_id))),
+        }
+        path = self._file(plan_id)
+        with _storage(path):
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+            with _opened(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as file:
+                _append(file, told)
+            draft.replace(path)
+            _sync(self.folder)
+            # Killed before this, the changes are read on top of what holds them already.
+            self._changes(plan_id).unlink(missing_ok=True)
+
+    def note(self, db: Connection, plan_id: str, rows: Iterable[int]) -> None:
+        """Write what the transaction, which is not committed yet, made of these rows."""
+        path, changes = self._file(plan_id), self._changes(plan_id)
+        with _storage(changes):
+            size = changes.stat().st_size if changes.exists() else 0
+            if not path.exists() or size > max(MOST_CHANGES, path.stat().st_size):
+                self.write(db, plan_id)
+                return
+            told = _changed(db, plan_id, rows)
+            with _opened(changes, os.O_RDWR | os.O_CREAT | os.O_APPEND) as file:
+                if size and os.pread(file, 1, size - 1) != b"\n":  # cut off by a full disk
+                    os.write(file, b"\n")
+                _append(file, told)
+            if not size:
+                _sync(self.folder)
+
+    def read(self, plan_id: str) -> StoredPlan:
+        """Return a plan with all changes. Raises StorageError also where it cannot be read."""
+        path, changes = self._file(plan_id), self._changes(plan_id)
+        with _storage(path):
+            text = path.read_text()
+            lines = changes.read_text(errors="replace").split("\n") if changes.exists() else []
+        try:
+            told = json.loads(text)
+            stored = StoredPlan(told["plan"])
+            _apply(stored, told)
+        except (ValueError, KeyError, TypeError) as error:
+            raise StorageError(f"{path} is damaged: {error}.") from None
+        for number, line in enumerate(lines):
+            try:
+                _apply(stored, json.loads(line) if line else {})
+            except (ValueError, KeyError, TypeError):
+                # The last line may be half written: what it says was never committed nor sent.
+                stored.is_whole &= number == len(lines) - 1
+        return stored
+
+    def restore(self, db: Connection, plan_id: str) -> None:
+        """Enter a plan into a ledger that does not have it."""
+        stored = self.read(plan_id)
+        if not stored.is_whole:
+            _hold_pending(stored, self._changes(plan_id))
+        db.execute(insert(plans).values(**_parsed(stored.plan, _TIMES[plans])))
+        rows = [_parsed(row, _TIMES[operations]) for row in stored.operations.values()]
+        if rows:
+            db.execute(insert(operations), rows)
+        # Their order counts, not their numbers: those may be taken by now.
+        tries = [
+            _parsed({k: v for k, v in row.items() if k != "attempt_id"}, _TIMES[attempts])
+            for _, row in sorted(stored.attempts.items())
+        ]
+        if tries:
+            db.execute(insert(attempts), tries)
+
+    def give_up(self, plan_id: str) -> Path:
+        """Move a backup that cannot be read aside; return where it is now."""
+        path, changes = self._file(plan_id), self._changes(plan_id)
+        with _storage(path):
+            if changes.exists():
+                move_aside(changes)
+            return move_aside(path)
+
+    def drop(self, company_id: str) -> None:
+        """Delete the backups of a company's plans, which are deleted for good."""
+        for plan_id in self.ids():
+            try:
+                is_its_own = self.read(plan_id).plan.get("company_id") == company_id
+            except StorageError:  # whose a damaged one was is not known
+                continue
+            if not is_its_own:
+                continue
+            with _storage(self._file(plan_id)):
+                self._changes(plan_id).unlink(missing_ok=True)
+                self._file(plan_id).unlink(missing_ok=True)
+
+    def _file(self, plan_id: str) -> Path:
+        return self.folder / f"{plan_id}.json"
+
+    def _changes(self, plan_id: str) -> Path:
+        return self.folder / f"{plan_id}.changes"
+
+
+def _changed(db: Connection, plan_id: str, rows: Iterable[int]) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "plan": _rows(db.execute(select(plans).where(plans.c.plan_id == plan_id)))[0],
+        "operations": [],
+        "attempts": [],
+    }
+    columns = [operations.c[name] for name in _CHANGEABLE]
+    for some in _in_parts(sorted(set(rows))):
+        of_rows = (operations.c.plan_id == plan_id) & operations.c.row.in_(some)
+        told["operations"] += _rows(db.execute(select(*columns).where(of_rows)))
+        of_tries = (attempts.c.plan_id == plan_id) & attempts.c.row.in_(some)
+        told["attempts"] += _rows(db.execute(select(attempts).where(of_tries)))
+    return told
+
+
+def _in_parts(rows: list[int]) -> Iterator[list[int]]:
+    for start in range(0, len(rows), AT_ONCE):
+        yield rows[start : start + AT_ONCE]
+
+
+def _apply(stored: StoredPlan, told: Mapping[str, Any]) -> None:
+    stored.plan |= told.get("plan", {})
+    for row in told.get("operations", []):
+        stored.operations[row["row"]] = stored.operations.get(row["row"], {}) | row
+    for row in told.get("attempts", []):
+        stored.attempts[row["attempt_id"]] = row
+
+
+def _hold_pending(stored: StoredPlan, changes: Path) -> None:
+    """Take every pending row for sent: it may be the one that an unreadable line speaks of."""
+    with _storage(changes):
+        at = datetime.fromtimestamp(changes.stat().st_mtime, UTC).isoformat()
+    number = max(stored.attempts, default=0)
+    for row in stored.operations.values():
+        if row["state"] == "pending":
+            number += 1
+            row["state"] = "held"
+            stored.attempts[number] = {
+                "attempt_id": number,
+                "plan_id": stored.plan["plan_id"],
+                "row": row["row"],
+                "batch_id": "restored",
+                "outcome": "sent",
+                "sent_at": at,
+            }
+
+
+def _rows(found: Any) -> list[dict[str, Any]]:
+    return [
+        {name: v.isoformat() if isinstance(v, datetime) else v for name, v in row.items()}
+        for row in found.mappings()
+    ]
+
+
+def _parsed(row: Mapping[str, Any], times: Collection[str]) -> dict[str, Any]:
+    return {
+        name: datetime.fromisoformat(value) if name in times and value else value
+        for name, value in row.items()
+    }
+
+
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    """Open a file that its owner alone may read, held against other processes."""
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _append(file: int, told: Any) -> None:
+    data = memoryview(json.dumps(told, ensure_ascii=False).encode() + b"\n")
+    while data:
+        data = data[os.write(file, data) :]
+    os.fsync(file)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _storage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{path}, the backup of a plan, cannot be written or read: {error.strerror or error}. "
+            "Free some room or mend the folder's permissions (BLSYNC_DATA names it) and run the "
+            "same command again; it goes on where it was."
+        ) from error

@@ -1,0 +1,236 @@
+"""A lost ledger takes no plan with it: what was sent and not answered comes back as held."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from push_desk import Desk, opened, server
+from test_ledger import new_schema, postgresql  # noqa: F401 (a fixture)
+
+from blsync import push
+from blsync.binding import open_ledger
+from blsync.errors import ConfigError, LedgerDamaged, StorageError
+from blsync.ledger import Ledger, backup, lakes, plans
+from blsync.ledger.loss import restore_plans
+from blsync.upkeep import repair
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[httpx.Client]:
+    with server() as http:
+        yield http
+
+
+@pytest.fixture
+def desk(sandbox: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    with opened(sandbox, tmp_path, monkeypatch) as desk:
+        yield desk
+
+
+def new_customers(count: int) -> str:
+    lines = [f"new{number}@x.example,Kedai {number}" for number in range(count)]
+    return "\n".join(["email,name", *lines, ""])
+
+
+def lose_ledger(desk: Desk) -> None:
+    for path in desk.settings.data.glob("ledger.db*"):
+        path.unlink()
+
+
+def repaired(desk: Desk, **more: Any) -> Any:
+    return repair(desk.settings, desk.settings.companies(), [], **more)
+
+
+def told_of(desk: Desk, plan_id: str) -> tuple[Any, ...]:
+    """All that the ledger knows of a plan."""
+    with closing(Ledger(desk.settings.ledger_url)) as ledger:
+        attempts = [
+            (a.row, a.batch_id, a.request_id, a.outcome, a.error_code, a.sent_at, a.answered_at)
+            for a in plans.attempts_of(ledger, plan_id)
+        ]
+        return plans.find(ledger, plan_id), plans.operations_of(ledger, plan_id), attempts
+
+
+def states(report: push.PlanReport) -> list[str]:
+    return [operation.state for operation in report.operations]
+
+
+def test_a_lost_ledger_is_told_before_anything_is_sent(desk):
+    plan_id = desk.plan(new_customers(2)).plan.plan_id
+    lose_ledger(desk)
+    with pytest.raises(LedgerDamaged, match="blsync repair"):
+        desk.apply(plan_id)
+    assert desk.named("new0@x.example") == []
+
+
+def test_plans_come_back_just_as_they_were(desk):
+    planned = desk.plan(new_customers(3)).plan.plan_id
+    applied = desk.plan(desk.file("email,name\na@x.example,A\nb@x.example,\n", "other.csv"))
+    desk.apply(applied.plan.plan_id)
+    before = [told_of(desk, plan_id) for plan_id in (planned, applied.plan.plan_id)]
+    lose_ledger(desk)
+    assert repaired(desk).plans == sorted([planned, applied.plan.plan_id])
+    assert [told_of(desk, plan_id) for plan_id in (planned, applied.plan.plan_id)] == before
+    assert repaired(desk).plans == []
+    assert desk.apply(planned).outcomes["applied"] == 3
+
+
+def test_a_row_that_was_sent_and_not_answered_comes_back_as_held_and_is_not_sent_twice(desk):
+    plan_id = desk.plan(new_customers(3)).plan.plan_id
+    desk.faults("drop-after=1")
+    assert states(desk.apply(plan_id)) == ["held"] * 3
+    desk.faults()
+    before = told_of(desk, plan_id)
+    lose_ledger(desk)
+    repaired(desk)
+    assert told_of(desk, plan_id) == before
+    assert states(desk.apply(plan_id)) == ["held"] * 3  # it waits for the settle time
+    desk.settled()
+    assert states(desk.apply(plan_id)) == ["applied"] * 3
+    assert all(len(desk.named(f"new{number}@x.example")) == 1 for number in range(3))
+
+
+def test_the_intent_is_in_the_backup_before_any_outcome(desk):
+    plan_id = desk.plan(new_customers(2)).plan.plan_id
+    desk.faults("drop-after=1")
+    desk.apply(plan_id)
+    desk.faults()
+    changes = (desk.settings.data / "plans" / f"{plan_id}.changes").read_text().splitlines()
+    first = json.loads(changes[0])
+    assert [row["state"] for row in first["operations"]] == ["held", "held"]
+    assert [row["outcome"] for row in first["attempts"]] == ["sent", "sent"]
+    assert first["plan"]["state"] == "applying"
+
+
+def test_a_half_written_last_line_is_what_was_never_sent(desk):
+    plan_id = desk.plan(new_customers(2)).plan.plan_id
+    changes = desk.settings.data / "plans" / f"{plan_id}.changes"
+    changes.write_text('{"plan": {"state": "applying"}, "operations": [{"row": 1, "sta')
+    lose_ledger(desk)
+    repaired(desk)
+    assert states(push.show(desk.settings, plan_id)) == ["pending", "pending"]
+    assert desk.apply(plan_id).outcomes["applied"] == 2
+    lines = changes.read_text().splitlines()
+    assert all(json.loads(line) for line in lines[1:])  # what came after begins a line of its own
+
+
+def test_an_unreadable_line_in_between_has_every_pending_row_taken_for_sent(desk):
+    plan_id = desk.plan(new_customers(2)).plan.plan_id
+    changes = desk.settings.data / "plans" / f"{plan_id}.changes"
+    changes.write_bytes(b"\xff\xfe no JSON\n{}\n")
+    lose_ledger(desk)
+    repaired(desk)
+    assert states(push.show(desk.settings, plan_id)) == ["held", "held"]
+    desk.settled()
+    desk.settled()
+    assert desk.apply(plan_id).outcomes["applied"] == 2  # looked for first, and not found
+    assert len(desk.named("new0@x.example")) == 1
+
+
+def test_a_backup_that_cannot_be_read_is_moved_aside_and_the_others_come_back(desk):
+    bad = desk.plan(new_customers(1)).plan.plan_id
+    good = desk.plan(desk.file("email,name\ng@x.example,G\n", "good.csv")).plan.plan_id
+    (desk.settings.data / "plans" / f"{bad}.json").write_text("{")
+    lose_ledger(desk)
+    said: list[str] = []
+    assert repaired(desk, say=said.append).plans == [good]
+    assert bad in said[0]
+    assert states(desk.apply(good)) == ["applied"]
+    with pytest.raises(ConfigError):
+        push.show(desk.settings, bad)
+
+
+def test_changes_are_put_into_the_plan_when_they_grow(desk, monkeypatch):
+    monkeypatch.setattr(backup, "MOST_CHANGES", 0)
+    plan_id = desk.plan(new_customers(2)).plan.plan_id
+    desk.faults("drop-after=1")
+    desk.apply(plan_id)
+    desk.faults()
+    folder = desk.settings.data / "plans"
+    for _ in range(8):
+        desk.settled()
+        desk.apply(plan_id)
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 20_000
+    before = told_of(desk, plan_id)
+    lose_ledger(desk)
+    repaired(desk)
+    assert told_of(desk, plan_id) == before
+
+
+def test_plans_of_an_earlier_version_get_a_backup_when_the_ledger_is_opened(desk):
+    plan_id = desk.plan(new_customers(2)).plan.plan_id
+    folder = desk.settings.data / "plans"
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    push.list_plans(desk.settings)
+    lose_ledger(desk)
+    assert repaired(desk).plans == [plan_id]
+
+
+def test_backups_can_be_read_by_their_owner_alone(desk):
+    plan_id = desk.plan(new_customers(2)).plan.plan_id
+    desk.apply(plan_id)
+    folder = desk.settings.data / "plans"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {path.name for path in folder.iterdir()} == {f"{plan_id}.json", f"{plan_id}.changes"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+
+
+def test_where_the_backup_cannot_be_written_nothing_is_sent(desk):
+    plan_id = desk.plan(new_customers(2)).plan.plan_id
+    changes = desk.settings.data / "plans" / f"{plan_id}.changes"
+    changes.mkdir()
+    with pytest.raises(StorageError, match=re.escape(str(changes))):
+        desk.apply(plan_id)
+    assert desk.named("new0@x.example") == []
+    changes.rmdir()
+    assert states(desk.apply(plan_id)) == ["applied", "applied"]
+
+
+def test_a_ledger_that_lacks_a_plan_is_not_the_one_that_was_here(desk):
+    first = desk.plan(new_customers(1)).plan.plan_id
+    for path in desk.settings.data.glob("ledger.db*"):
+        path.rename(path.with_name(f"kept-{path.name}"))
+    backups = desk.settings.data / "plans"
+    backups.rename(desk.settings.data / "kept-plans")
+    with closing(open_ledger(desk.settings)) as ledger:
+        assert plans.find(ledger, "") == []
+    (desk.settings.data / "kept-plans").rename(backups)
+    with pytest.raises(LedgerDamaged, match=first):
+        open_ledger(desk.settings)
+
+
+def test_the_backups_of_a_company_that_is_dropped_go_with_it(desk):
+    desk.plan(new_customers(1))
+    with closing(open_ledger(desk.settings)) as ledger:
+        lakes.drop(ledger, desk.settings.companies()[0].company_id)
+    assert list((desk.settings.data / "plans").glob("*.json")) == []
+    open_ledger(desk.settings).close()
+
+
+def test_plans_of_a_ledger_on_postgresql_have_backups_too(postgresql, tmp_path):  # noqa: F811
+    at = datetime(2026, 11, 9, 12, 0, 0, 123456, tzinfo=UTC)
+    plan = plans.Plan("p", "c", "c", "http://x", "customers", "planned", "f", "upsert", at)
+    rows = [plans.Operation(row, f"e{row}", "create", "pending") for row in (1, 2, 3)]
+    folder = tmp_path / "plans"
+    with closing(Ledger(new_schema(postgresql), plans=folder)) as ledger:
+        plans.put(ledger, plan, rows)
+        plans.claim(ledger, "p", rows[:2], "batch", at)
+        plans.settle(ledger, "p", [plans.Outcome(1, "applied", "applied", "id1")], at, "req")
+        before = plans.find(ledger, "p"), plans.operations_of(ledger, "p")
+        tried = plans.attempts_of(ledger, "p")
+    with closing(Ledger(new_schema(postgresql), plans=folder)) as ledger:
+        assert restore_plans(ledger) == (["p"], [])
+        assert (plans.find(ledger, "p"), plans.operations_of(ledger, "p")) == before
+        assert plans.attempts_of(ledger, "p") == tried
+        assert [held.operation.row for held in plans.held(ledger, "p")] == [2]

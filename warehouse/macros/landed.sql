@@ -1,0 +1,34 @@
+{# The files of an entity in the landing: those that `blsync build` has listed, because a pattern would
+   match what strayed into the folders as well. Where dbt runs by itself, the whole folder. #}
+{% macro landed(entity) -%}
+    {%- set relation = source('landing', entity) -%}
+    {%- set files = lake_files('landing', entity) -%}
+    {%- if files -%}
+        read_parquet([{{ files }}], hive_partitioning = false, union_by_name = true)
+    {%- else -%}
+        {{ relation }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# The paths of a layer's files, quoted and put together; nothing where there are none. #}
+{% macro lake_files(layer, entity=none) -%}
+    {%- set data = env_var('BLSYNC_DATA', 'data') | replace("'", "''") -%}
+    {%- set listed = data ~ '/build.files' -%}
+    {%- if not execute -%}
+        {%- set query = none -%}
+    {%- elif run_query("select 1 from glob('" ~ listed ~ "')").rows | length -%}
+        {%- set query -%}
+            select path from read_parquet('{{ listed }}')
+            where layer = '{{ layer }}'{% if entity %} and entity = '{{ entity }}'{% endif %} order by path
+        {%- endset -%}
+    {%- else -%}
+        {%- set query -%}
+            select file from glob('{{ data }}/{{ layer }}/{{ entity or '*' }}/*/*.parquet') order by file
+        {%- endset -%}
+    {%- endif -%}
+    {%- if query -%}
+        {%- for path in run_query(query).columns[0].values() -%}
+            '{{ path | replace("'", "''") }}'{{ ', ' if not loop.last }}
+        {%- endfor -%}
+    {%- endif -%}
+{%- endmacro %}
