@@ -16,7 +16,7 @@ from blsync.entities import ENTITIES
 from blsync.errors import StorageError
 
 LAYERS = ("landing", "quarantine")
-INPUTS = ("companies", "loads", "push_log", "report_figures")
+INPUTS = ("accepted_exceptions", "companies", "loads", "push_log", "report_figures")
 """What a build reads beside the landing; a file each."""
 LOAD_ID = re.compile(r"\d{8}T\d+Z-[0-9a-f]{8}")
 OF_A_LOAD = re.compile(rf"00000000-schema\.parquet|{LOAD_ID.pattern}(--.*)?\.parquet")
