@@ -146,7 +146,7 @@ def sandbox(
     shuffle-results, poison, poison-status; forbid, revoke-after; no-quota-headers, reset-past,
     retry-after, other-program; max-limit, clamp, no-total, unsorted, offset-cursors,
     expire-cursors, repeat-cursor, lose-cursor, empty-pages, twins, churn, late-commit,
-    hide; odd-records, extra-fields, null-fields, text-numbers. While it runs, `POST
+    hide, clock; odd-records, extra-fields, null-fields, text-numbers. While it runs, `POST
     /sandbox/faults {"faults": "LIST"}` sets others.
     """
     from blsync.sandbox import Options, fault_table, serve

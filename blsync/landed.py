@@ -150,7 +150,10 @@ def _entries(folder: Path) -> Iterator[tuple[Path, bool]]:
     """Yield what a folder has, each with whether it is a landed file."""
     try:
         entries = os.scandir(folder)
-    except FileNotFoundError:
+    except (
+        FileNotFoundError,
+        NotADirectoryError,
+    ):  # what stands in a folder's place is told by use
         return
     with entries:
         for entry in entries:

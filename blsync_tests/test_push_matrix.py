@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -365,13 +366,21 @@ def test_an_apply_that_is_killed_goes_on_where_it_was(desk: Desk, place: str, ki
     rows.is_complete()
 
 
-@pytest.mark.parametrize("is_apart", [False, True], ids=["one machine", "two machines"])
+def copy_of_binding(desk: Desk, name: str) -> None:
+    """Make a folder that the ledger takes for its own: a copy, whose locks are others."""
+    (desk.folder / name).mkdir(mode=0o700)
+    shutil.copy(desk.settings.data / "lake.json", desk.folder / name)
+
+
+@pytest.mark.parametrize("is_apart", [False, True], ids=["one folder", "a copy of it"])
 def test_two_processes_at_once_send_each_row_once(desk: Desk, is_apart: bool) -> None:
     rows = Push(desk, PAYMENTS)
     desk.faults("latency=200ms")
     command = [Path(sys.executable).with_name("blsync"), "push", "apply", rows.plan_id, "--yes"]
     ledger = {"BLSYNC_LEDGER_URL": desk.settings.ledger_url}
     folders = ("here", "there") if is_apart else ("data", "data")
+    for folder in {*folders} - {"data"}:
+        copy_of_binding(desk, folder)
     both = [
         subprocess.Popen(
             command,
@@ -391,7 +400,7 @@ def test_two_processes_at_once_send_each_row_once(desk: Desk, is_apart: bool) ->
 
 
 @pytest.mark.parametrize("kind", [CUSTOMERS, PAYMENTS], ids=str)
-def test_what_another_machine_settled_during_a_look_up_stays_as_it_is(
+def test_what_another_copy_of_the_folder_settled_during_a_look_up_stays_as_it_is(
     desk: Desk, kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = Push(desk, kind)
@@ -404,6 +413,8 @@ def test_what_another_machine_settled_during_a_look_up_stays_as_it_is(
         desk.now += timedelta(minutes=1)
     monkeypatch.setenv("BLSYNC_LEDGER_URL", desk.settings.ledger_url)
     look, others = settle._records, []
+
+    copy_of_binding(desk, "elsewhere")
 
     def elsewhere() -> None:
         monkeypatch.setenv("BLSYNC_DATA", str(desk.folder / "elsewhere"))

@@ -200,7 +200,7 @@ def echoing(asked: Asked) -> Reply:
         return Reply(listed([], f"cursor {secret}", total=3).body, headers=headers)
     if asked.path == "/oauth/token":
         return Reply(refused, 400, headers)
-    if asked.path == "/customers/bulk":
+    if asked.path == "/bulk/customers":
         results = [{"index": n, "success": False, "error": error} for n in range(2)]
         answer = {"success": True, "data": {"batchId": secret, "results": results}}
         return Reply(json.dumps(answer).encode(), headers=headers)
@@ -305,7 +305,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
 def test_each_command_came_to_where_the_server_repeats_credentials(story):
     codes = [told.code for told in story.told]
     assert codes == [1, 3, 3, 0, 0, 0, 1, 0, 3, 0, 2, 2]
-    assert {"/stock", "/invoices", "/customers/bulk", "/oauth/token"} <= {
+    assert {"/stock", "/invoices", "/bulk/customers", "/oauth/token"} <= {
         asked.path for asked in story.asked
     }
     assert any(asked.path.startswith("/reports/") for asked in story.asked)

@@ -75,7 +75,7 @@ def use(configure):
         company = loaded.companies()[0]
         ledger = Ledger(loaded.ledger_url)
 
-        now = 1_800_000_000.0
+        now = time.time()
 
         async def no_wait(seconds: float) -> None:
             nonlocal now

@@ -195,7 +195,8 @@ def write_docs(settings: Settings, say: Callable[[str], None] = lambda _: None) 
         data = Path(name)
         shutil.copyfile(published, data / "build.duckdb")
         for layer in ("landing", "quarantine", "inputs"):
-            (data / layer).symlink_to(settings.data / layer)
+            if (settings.data / layer).is_dir():
+                (data / layer).symlink_to(settings.data / layer)
         marts.write_files_of_build(settings, Lake(data).build_files)
         command = [marts.dbt_executable(), "--quiet", "--no-use-colors", "docs", "generate"]
         command += ["--static", "--project-dir", str(marts.PROJECT)]

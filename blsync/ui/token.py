@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from blsync.lake import appearing, storage
+from blsync.lake import alone_blocking, appearing, storage
 
 FILE = "ui_token"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -23,7 +23,8 @@ def token_of(home: Path, say: Callable[[str], None]) -> str:
     One that others could read or write is replaced, which is said. Raises StorageError.
     """
     file = home / FILE
-    with storage(file):
+    busy = "Another process is making the UI's token; waiting for it."
+    with alone_blocking(home / f"{FILE}.lock", say, busy), storage(file):
         token, is_private = _read(file)
         if token and is_private:
             return token
@@ -32,7 +33,11 @@ def token_of(home: Path, say: Callable[[str], None]) -> str:
                 f"Others could read or change {file}: a new token takes its place. Bookmarks and "
                 "scripts need the new address."
             )
-        return _make(file, has_to_replace=file.exists())
+        token = secrets.token_urlsafe(32)
+        with appearing(file) as draft:
+            draft.touch(mode=0o600, exist_ok=False)
+            draft.write_text(token, encoding="ascii")
+        return token
 
 
 def secret_path(token: str) -> str:
@@ -56,20 +61,3 @@ def _read(file: Path) -> tuple[str, bool]:
         token = opened.read(100).strip()
     is_private = facts.st_uid == os.geteuid() and not stat.S_IMODE(facts.st_mode) & 0o077
     return (token if _TOKEN.fullmatch(token) else ""), is_private
-
-
-def _make(file: Path, *, has_to_replace: bool) -> str:
-    """Write a new token, or return the one that another process has just written."""
-    token = secrets.token_urlsafe(32)
-    with appearing(file) as draft:
-        draft.touch(mode=0o600, exist_ok=False)
-        draft.write_text(token, encoding="ascii")
-        if has_to_replace:
-            return token
-        try:
-            os.link(draft, file)
-        except FileExistsError:
-            draft.unlink()
-            return _read(file)[0]
-        draft.unlink()
-    return token
