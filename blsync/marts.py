@@ -33,6 +33,7 @@ from blsync import acceptance, collapse, failures, queries
 from blsync.aside import clear, move_aside
 from blsync.binding import open_ledger
 from blsync.clock import is_ahead
+from blsync.database import is_locked, open_elsewhere, reason_of
 from blsync.entities import ENTITIES
 from blsync.errors import BuildError, ConfigError, StorageError
 from blsync.lake import Lake, alone_blocking, appearing, storage
@@ -366,7 +367,7 @@ def _begin_anew_if_needed(settings: Settings, say: Callable[[str], None]) -> Non
 def _damage_of_database(path: Path, *, is_thorough: bool = False) -> str | None:
     """Return why a DuckDB file, or the log beside it, cannot be read; None where it can.
 
-    Where `is_thorough`, all that it holds is read. Raises BuildError where another process has it
+    Where `is_thorough`, all that it holds is read. Raises BuildError where another program has it
     open.
     """
     try:
@@ -374,13 +375,9 @@ def _damage_of_database(path: Path, *, is_thorough: bool = False) -> str | None:
             for name in _names_of_tables(db) if is_thorough else ():
                 db.execute(f"select bit_xor(hash(t)) from {name} as t")  # noqa: S608
     except duckdb.Error as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        if "lock" in reason.lower() and "conflict" in reason.lower():
-            raise BuildError(
-                f"{path} is open in another process: {reason}. Close it there and run the same "
-                "command again."
-            ) from None
-        return reason
+        if is_locked(error):
+            raise BuildError(open_elsewhere(path, error)) from None
+        return reason_of(error)
     return None
 
 
@@ -525,7 +522,12 @@ def publish(
                 _keep_previous(target, settings.publish_mode, say)
                 draft.chmod(settings.publish_mode)
         except duckdb.Error as error:
-            raise BuildError(f"The marts could not be copied for publishing: {error}") from None
+            if is_locked(error):
+                raise BuildError(_unpublished(settings, error)) from None
+            raise BuildError(
+                f"The marts could not be copied for publishing: {reason_of(error)}. The published "
+                "ones stay."
+            ) from None
     if left := left_behind(settings):
         say(left)
     if accepted := sum(accepted_exceptions(settings).values()):
@@ -534,6 +536,15 @@ def publish(
             f"{acceptance.FILE} accepts {'them' if accepted > 1 else 'it'}."
         )
     return rows
+
+
+def _unpublished(settings: Settings, error: duckdb.Error) -> str:
+    file = published_file(settings)
+    if str(file) not in str(error):
+        file = settings.data / "build.duckdb"
+    return (
+        f"The marts are not published, and the published ones stay. {open_elsewhere(file, error)}"
+    )
 
 
 def accepted_exceptions(settings: Settings) -> dict[str, int]:
@@ -625,10 +636,11 @@ def _keep_previous(target: Path, mode: int, say: Callable[[str], None]) -> None:
 
 
 def _damage_of_published(path: Path) -> str | None:
+    """Return why published marts cannot be read; None where another program just has them open."""
     try:
         duckdb.connect(str(path), read_only=True).close()
     except duckdb.Error as error:
-        return " ".join(str(error).split()).rstrip(".")
+        return None if is_locked(error) else reason_of(error)
     return None
 
 

@@ -15,6 +15,7 @@ import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import open_for_writing
 from test_cli import blsync, call, said_once  # noqa: F401
 from test_cli import environment as environment_of
 
@@ -337,7 +338,6 @@ def spoil_blocks(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [*DAMAGES, become_folder])
 def test_damaged_marts_are_named_and_published_over(given, env, call, damage):  # noqa: F811
-    previous = (given.data / "blsync.duckdb").read_bytes()
     damage(given.data / "blsync.duckdb")
     done = call("query", "from finance.accounts", env=env)
     assert done.returncode == 1
@@ -348,7 +348,32 @@ def test_damaged_marts_are_named_and_published_over(given, env, call, damage):  
     marts.publish(given, said.append)
     assert "published anew" in said[0]
     assert marts.fetch_rows(given, "select count(*) from finance.accounts")[1][0][0] > 0
-    assert len(previous) > 0
+
+
+@pytest.mark.parametrize("allow", [False, True])
+def test_marts_that_another_program_has_open_for_writing_are_not_damaged(given, env, call, allow):  # noqa: F811
+    with open_for_writing(given.data / "blsync.duckdb") as pid:
+        done = call("query", "from finance.accounts", env=env)
+        assert done.returncode == 1
+        told = said_once(done)
+        assert f"PID {pid}" in told
+        assert "Close it there" in told
+        assert "build" not in told.replace("build.duckdb", "")
+        said: list[str] = []
+        if allow:
+            marts.publish(given, said.append, allow=True)
+        else:
+            with pytest.raises(BuildError, match=rf"PID {pid}.*Close it there"):
+                marts.publish(given, said.append)
+        assert said == []
+    assert not list(given.data.glob("*.damaged-*"))
+    assert marts.fetch_rows(given, "select count(*) from finance.accounts")[1][0][0] > 0
+
+
+def test_marts_whose_blocks_are_damaged_are_published_over(given):
+    spoil_blocks(given.data / "blsync.duckdb")
+    marts.publish(given)
+    assert marts.fetch_rows(given, "select sum(debit) from finance.general_ledger")[1][0][0] > 0
 
 
 def test_marts_whose_blocks_are_damaged_are_named_too(given, env, call):  # noqa: F811
@@ -428,7 +453,9 @@ def test_a_damaged_history_never_stops_a_pull(env, server, name, damage):
 def test_other_damage_in_dagster_s_home_never_stops_a_pull(env, damage):
     data = Path(env["BLSYNC_DATA"])
     damage(data / "dagster/dagster.yaml")
-    for path in (data / "dagster/schedules").rglob("*.db"):
+    schedules = list((data / "dagster/schedules").rglob("*.db"))
+    assert schedules
+    for path in schedules:
         damage(path)
     done = blsync("sync", "customers", "--no-build", env=env)
     assert done.returncode == 0, done.stderr
