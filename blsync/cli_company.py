@@ -60,6 +60,12 @@ def drop(
             "(`blsync push settle`), or what became of them is never known here.",
             soft_wrap=True,
         )
+    if found.left:
+        out.print(
+            f"Left alone, and may hold something of it: {', '.join(found.left)}. Look there, and "
+            "delete what you need no more.",
+            soft_wrap=True,
+        )
     if found.is_dropped:
         out.print("All of it is removed.")
     else:

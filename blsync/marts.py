@@ -45,6 +45,9 @@ from blsync.settings import ROOT, Company, Settings, environment_for_a_child
 
 PROJECT = ROOT / "warehouse"
 MARTS, MARTS_BEFORE = "blsync.duckdb", "blsync.previous.duckdb"
+REPORT = "report.html"
+PUBLISHED = (MARTS, MARTS_BEFORE, REPORT)
+"""What stands in the folder in which is published."""
 SCHEMAS = ("finance", "history", "proposals")
 STORAGE_VERSION = "v1.0.0"
 """Of the build, and so of the published copy: DuckDB 1.0 and later open it."""
@@ -322,6 +325,7 @@ def building(settings: Settings, say: Callable[[str], None]) -> Iterator[Path]:
         artifacts = settings.data / "dbt"
         with storage(artifacts):
             clear(whole)
+            clear(files)  # of a build that was killed
             artifacts.mkdir(parents=True, exist_ok=True)
             accepted = acceptance.read(settings.seeds)
             Lake(settings.data).write_input("accepted_exceptions", accepted, acceptance.SCHEMA)
@@ -563,13 +567,15 @@ def accepted_exceptions(settings: Settings) -> dict[str, int]:
 
 
 def left_behind(settings: Settings) -> str | None:
-    """Return what to say of marts that were published before BLSYNC_PUBLISH_TO named a folder."""
-    left = settings.data / MARTS
-    if left == published_file(settings) or not left.exists():
+    """Return what to say of what was published before BLSYNC_PUBLISH_TO named a folder."""
+    if settings.publish_to == settings.data:
+        return None
+    left = [name for name in PUBLISHED if (settings.data / name).exists()]
+    if not left:
         return None
     return (
-        f"{left} is from before BLSYNC_PUBLISH_TO was set and no longer changes. Point whoever "
-        f"reads it to {published_file(settings)}, then delete it and {MARTS_BEFORE} beside it."
+        f"{', '.join(left)} in {settings.data} are from before BLSYNC_PUBLISH_TO was set and no "
+        f"longer change. Point whoever reads them to {settings.publish_to}, then delete them."
     )
 
 

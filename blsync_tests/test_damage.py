@@ -26,15 +26,18 @@ from blsync.binding import open_ledger
 from blsync.entities import ENTITIES, select
 from blsync.errors import (
     BuildError,
+    ConfigError,
     LedgerDamaged,
     PartlyFailed,
     StorageError,
     Unexpected,
 )
+from blsync.lake import Lake
 from blsync.ledger import loads
 from blsync.pull import Result, pull, raise_failures
 from blsync.sandbox import Handle, Options, running
 from blsync.settings import Settings
+from blsync.ui.token import token_of
 from blsync.upkeep import compact, repair
 
 Damage = Callable[[Path], Any]
@@ -428,6 +431,28 @@ def test_a_sync_makes_damaged_inputs_anew(env):
     assert done.stderr.count("Doing so now") == 2
 
 
+@pytest.mark.parametrize("damage", [garbage, become_folder])
+def test_status_tells_damaged_inputs_beside_all_else(given, env, call, damage):  # noqa: F811
+    path = given.data / "inputs" / "companies.parquet"
+    damage(path)
+    told = status.report(given)
+    assert str(path) in told["problem"]
+    assert "blsync sync" in told["problem"]
+    assert told["companies"]["company_sandbox"]["entities"]["customers"]["rows"] == 12
+    assert call("status", env=env).returncode == 0
+
+
+def test_a_list_of_files_that_a_killed_build_left_is_gone_when_the_next_one_begins(given):
+    files = Lake(given.data).build_files
+    garbage(files)
+    (given.data / "seeds").mkdir()
+    (given.data / "seeds/accepted_exceptions.csv").write_text("no header\n")
+    broken = given.model_copy(update={"seeds": given.data / "seeds"})
+    with pytest.raises(ConfigError), marts.building(broken, lambda _: None):
+        raise AssertionError
+    assert not files.exists()
+
+
 # Dagster's history.
 
 
@@ -447,6 +472,17 @@ def test_a_damaged_history_never_stops_a_pull(env, server, name, damage):
     again = blsync("sync", "customers", "--no-build", env=env)
     assert again.returncode == 0
     assert "damaged" not in again.stderr
+
+
+def test_the_address_of_the_ui_stays_the_same_where_the_history_is_damaged(env):
+    home = Path(env["BLSYNC_DATA"]) / "dagster"
+    token = token_of(home, lambda _: None)
+    (path,) = home.rglob("runs.db")
+    garbage(path)
+    done = blsync("sync", "customers", "--no-build", env=env)
+    assert "begun" in done.stderr
+    assert token_of(home, lambda _: None) == token
+    assert (home / "ui_token").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("damage", [zero, garbage, become_folder])
@@ -531,6 +567,26 @@ def test_a_lost_ledger_is_recognised_and_repair_brings_it_back(given, server, da
     found = pulled(given, "customers")["customers"]
     assert (found.rows, found.error) == (0, None)
     assert repaired(given).adopted == []
+
+
+@pytest.mark.parametrize("damage", [garbage, Path.unlink, empty_loads, drop_loads])
+def test_status_and_doctor_tell_a_lost_ledger_and_go_on(given, env, call, damage):  # noqa: F811
+    damage_ledger(given.data, damage)
+    told = status.report(given)
+    assert "blsync repair" in told["problem"]
+    assert told["published_at"]
+    company = told["companies"]["company_sandbox"]
+    assert company["reconciliation"]["fail"] == 0
+    assert (company["entities"], company["quota_left"]) == ({}, None)
+    shown = call("status", env=env)
+    assert shown.returncode == 0
+    assert "blsync repair" in shown.stdout + shown.stderr
+    done = call("doctor", "--json", env=env)
+    assert done.returncode == 1
+    checks = {c["name"]: c for c in json.loads(done.stdout)["checks"]}
+    assert "blsync repair" in checks["ledger"]["message"]
+    assert checks["disk"]["ok"]
+    assert "stray files" in checks
 
 
 def test_the_command_says_that_a_lost_ledger_is_to_be_repaired(env):
