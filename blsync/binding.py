@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from blsync.errors import ConfigError, StorageError
+from blsync.errors import BlsyncError, ConfigError, LedgerDamaged, StorageError
 from blsync.lake import FOOTER, Lake, alone_blocking, appearing, storage
 from blsync.landed import company_folders, company_of, landed_files
 from blsync.ledger import Ledger, lakes
@@ -51,12 +51,22 @@ def open_to_drop(settings: Settings) -> Ledger:
     return _opened(settings, is_checked=False)
 
 
-def inspect(settings: Settings) -> tuple[Ledger, str | None]:
-    """Open the ledger also where something does not fit; return it with what that is."""
+def inspect(settings: Settings) -> tuple[Ledger | None, BlsyncError | None]:
+    """Open the ledger also where something does not fit; return it with what that is.
+
+    There is none where it is damaged or lost, or cannot be used. Raises ConfigError where
+    BLSYNC_LEDGER_URL is no address.
+    """
     try:
         return open_ledger(settings), None
-    except ConfigError as error:
-        return Ledger(settings.ledger_url), str(error)
+    except LedgerDamaged as error:  # opened all the same it would say that nothing is covered
+        return None, error
+    except (ConfigError, StorageError) as error:
+        problem: BlsyncError = error
+    try:
+        return Ledger(settings.ledger_url), problem
+    except StorageError as error:
+        return None, error
 
 
 def take_over(settings: Settings) -> None:

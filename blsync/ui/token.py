@@ -11,9 +11,9 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from blsync.history import KEPT
 from blsync.lake import appearing, storage
 
-FILE = "ui_token"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
@@ -22,7 +22,7 @@ def token_of(home: Path, say: Callable[[str], None]) -> str:
 
     One that others could read or write is replaced, which is said. Raises StorageError.
     """
-    file = home / FILE
+    file = home / KEPT
     with storage(file):
         token, is_private = _read(file)
         if token and is_private:
