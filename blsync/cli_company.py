@@ -67,7 +67,7 @@ def drop(
             soft_wrap=True,
         )
     if found.is_dropped:
-        out.print("All of it is removed.")
+        out.print("All else is removed." if found.left else "All of it is removed.")
     else:
         out.print(
             f"Nothing was changed. `blsync company drop {found.company_id} --yes` removes it.",

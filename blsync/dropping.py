@@ -132,9 +132,9 @@ def _survey(settings: Settings, ledger: Ledger, name: str) -> Survey:
     found.loads = lakes.loads_of(ledger, company_id)
     found.plans = lakes.plans_of(ledger, company_id)
     # Each of the inputs may be lost; whoever has landed is in the next marts in any case.
-    others = binding.landed_companies(settings.data)
+    others, lake = binding.landed_companies(settings.data), Lake(settings.data)
     for name in INPUTS:
-        if (table := _input(settings.data, name)) is not None:
+        if (table := _input(lake.input_file(name))) is not None:
             ids = table["company_id"].to_pylist()
             found.inputs += ids.count(company_id)
             others.update(filter(None, ids))
@@ -212,7 +212,7 @@ def _empty_inputs(settings: Settings, company_id: str, say: Say) -> None:
         path = lake.input_file(name)
         if not os.path.lexists(path):
             continue
-        table = _input(settings.data, name)
+        table = _input(path)
         with storage(path):
             if table is None:
                 remove(path)
@@ -223,17 +223,18 @@ def _empty_inputs(settings: Settings, company_id: str, say: Say) -> None:
                 pq.write_table(table.filter(kept), draft)
 
 
-def _input(data: Path, name: str) -> pa.Table | None:
+def _input(path: Path) -> pa.Table | None:
     """Return an input as it is; None where it was never written, or is damaged.
 
     Damage holds up no removal: what is damaged goes as well.
     """
     try:
-        with pq.ParquetFile(Lake(data).input_file(name)) as file:
+        with pq.ParquetFile(path) as file:
             table = file.read()
     except (OSError, pa.ArrowException):
         return None
-    return table if "company_id" in table.column_names else None
+    types = dict(zip(table.column_names, table.schema.types, strict=True))
+    return table if types.get("company_id") == pa.string() else None
 
 
 def _renew_marts(settings: Settings, found: Survey, say: Say) -> None:
@@ -254,9 +255,11 @@ def _renew_marts(settings: Settings, found: Survey, say: Say) -> None:
         gone = [target.with_name(name) for name in marts.PUBLISHED]
         gone += settings.data.glob("build.duckdb*")
         gone += [settings.data / name for name in ("build.whole", "build.models")]
-    for path in [*gone, *_old_marts(settings)]:
-        with storage(path):
-            remove(path)
+    busy = "A build is running; waiting for it."
+    with alone_blocking(Lake(settings.data).build_lock, say, busy):
+        for path in [*gone, *_old_marts(settings)]:
+            with storage(path):
+                remove(path)
 
 
 def _old_marts(settings: Settings) -> list[Path]:
@@ -268,7 +271,9 @@ def _old_marts(settings: Settings) -> list[Path]:
     for name in marts.PUBLISHED:
         found += [place / name for place in places - {settings.publish_to}]
         for place in places:
-            found += [*place.glob(f"{name}{MARK}*Z"), *place.glob(f".{name}.*.draft")]
+            found += place.glob(f"{name}{MARK}*Z")
+            # A report may be under way, and its draft goes with the next one.
+            found += place.glob(f".{name}.*.draft") if name != marts.REPORT else ()
     return found
 
 

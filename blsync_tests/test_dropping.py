@@ -190,7 +190,11 @@ def another_table(path: Path) -> None:
     pq.write_table(pa.table({"something": [1]}), path)
 
 
-@pytest.mark.parametrize("damage", [garbage, another_table])
+def of_numbers(path: Path) -> None:
+    pq.write_table(pa.table({"company_id": [1]}), path)
+
+
+@pytest.mark.parametrize("damage", [garbage, another_table, of_numbers])
 def test_damaged_inputs_hold_up_the_removal_of_no_company(
     both, environment, pair, tmp_path, damage
 ):
