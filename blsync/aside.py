@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,13 +22,23 @@ def move_aside(path: Path) -> Path:
     at = datetime.now(UTC)
     target = path.with_name(f"{path.name}{MARK}{at:%Y%m%dT%H%M%S%f}Z")
     path.rename(target)
-    earlier = sorted(path.parent.glob(f"{path.name}{MARK}*Z"))
-    for old in earlier[:-MOST_KEPT]:
-        if old.is_dir() and not old.is_symlink():
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            old.unlink(missing_ok=True)
+    for old in moved_from(path)[:-MOST_KEPT]:
+        with suppress(OSError):
+            remove(old)
     return target
+
+
+def remove(path: Path) -> None:
+    """Delete a file, or a folder with all that is in it, if there is one. Raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def moved_from(path: Path) -> list[Path]:
+    """Return what was moved aside from a name, the oldest first."""
+    return sorted(path.parent.glob(f"{glob.escape(path.name)}{MARK}*Z"))
 
 
 def clear(path: Path) -> None:

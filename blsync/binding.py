@@ -24,9 +24,9 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from blsync.errors import ConfigError, StorageError
+from blsync.errors import BlsyncError, ConfigError, LedgerDamaged, StorageError
 from blsync.lake import FOOTER, Lake, alone_blocking, appearing, storage
-from blsync.landed import LAYERS, landed_files
+from blsync.landed import company_folders, company_of, landed_files
 from blsync.ledger import Ledger, lakes
 from blsync.ledger.lakes import Binding, Origin
 from blsync.ledger.loss import back_up_plans, refuse_lost
@@ -51,12 +51,22 @@ def open_to_drop(settings: Settings) -> Ledger:
     return _opened(settings, is_checked=False)
 
 
-def inspect(settings: Settings) -> tuple[Ledger, str | None]:
-    """Open the ledger also where something does not fit; return it with what that is."""
+def inspect(settings: Settings) -> tuple[Ledger | None, BlsyncError | None]:
+    """Open the ledger also where something does not fit; return it with what that is.
+
+    There is none where it is damaged or lost, or cannot be used. Raises ConfigError where
+    BLSYNC_LEDGER_URL is no address.
+    """
     try:
         return open_ledger(settings), None
-    except ConfigError as error:
-        return Ledger(settings.ledger_url), str(error)
+    except LedgerDamaged as error:  # opened all the same it would say that nothing is covered
+        return None, error
+    except (ConfigError, StorageError) as error:
+        problem: BlsyncError = error
+    try:
+        return Ledger(settings.ledger_url), problem
+    except StorageError as error:
+        return None, error
 
 
 def take_over(settings: Settings) -> None:
@@ -70,7 +80,7 @@ def take_over(settings: Settings) -> None:
             folder = read(settings.data)
             origins = _origins_in(settings.data)
             found = folder or Binding(_lake_id_of(settings, origins), origins.companies)
-            fitting = _fitting(settings, found, _companies_in(settings.data))
+            fitting = _fitting(settings, found, landed_companies(settings.data))
             _write(settings.data, fitting)
             lakes.take_over(ledger, fitting)
     finally:
@@ -156,7 +166,7 @@ def _bound(settings: Settings, ledger: Ledger, *, is_checked: bool) -> Binding:
         folder, known = read(settings.data), lakes.find(ledger)
         bound = _agreed(settings, ledger, folder, known)
         if is_checked:
-            held = lakes.held_companies(ledger) | _companies_in(settings.data)
+            held = lakes.held_companies(ledger) | landed_companies(settings.data)
             bound = _fitting(settings, bound, held)
         if bound != folder:
             _write(settings.data, bound)
@@ -280,6 +290,11 @@ def _refuse_half_dropped(data: Path) -> None:
         )
 
 
+def landed_companies(data: Path) -> set[str]:
+    """Return the ids of the companies of which anything has landed. Raises StorageError."""
+    return {company_of(path.parent) for path in _landed_files(data)}
+
+
 def dropping(data: Path) -> dict[str, str]:
     """Return what the note of a removal that has not come to its end says; empty: there is none."""
     with suppress(OSError, ValueError):
@@ -314,16 +329,11 @@ def _origins_in(data: Path) -> _Origins:
     return found
 
 
-def _companies_in(data: Path) -> set[str]:
-    return {path.parent.name.removeprefix("company_id=") for path in _landed_files(data)}
-
-
 def _landed_files(data: Path) -> Iterator[Path]:
-    for layer in LAYERS:
-        for folder in (data / layer).glob("*/company_id=*"):
-            for path in landed_files(folder) if folder.is_dir() else ():
-                if path.name != "00000000-schema.parquet":
-                    yield path
+    for folder in company_folders(data):
+        with storage(folder):
+            files = landed_files(folder)
+        yield from (path for path in files if path.name != "00000000-schema.parquet")
 
 
 def _facts_in(path: Path) -> list[dict[str, Any]]:

@@ -414,9 +414,12 @@ def status_command(as_json: Json = False) -> None:
         print_json(report)
         return
     for name, company in report["companies"].items():
-        title = f"{name}: {company['quota_left']} requests left this hour (times in UTC)"
-        print_table(title, *_status_table(company["entities"]))
-        _print_findings(company["entities"])
+        if company["entities"]:
+            title = f"{name}: {company['quota_left']} requests left this hour (times in UTC)"
+            print_table(title, *_status_table(company["entities"]))
+            _print_findings(company["entities"])
+        else:
+            tell(f"{name}: what is covered is not known without the ledger.")
         _print_reconciliation(company["reconciliation"])
         if company["accepted_exceptions"]:
             tell(f"Accepted exceptions in the marts: {company['accepted_exceptions']}")

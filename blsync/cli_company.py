@@ -60,8 +60,14 @@ def drop(
             "(`blsync push settle`), or what became of them is never known here.",
             soft_wrap=True,
         )
+    if found.left:
+        out.print(
+            f"Left alone, and may hold something of it: {', '.join(found.left)}. Look there, and "
+            "delete what you need no more.",
+            soft_wrap=True,
+        )
     if found.is_dropped:
-        out.print("All of it is removed.")
+        out.print("All else is removed." if found.left else "All of it is removed.")
     else:
         out.print(
             f"Nothing was changed. `blsync company drop {found.company_id} --yes` removes it.",

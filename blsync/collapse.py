@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 
+from blsync.database import is_locked, is_of_damage
 from blsync.errors import SafetyLimit
 
 SHARE = 0.2
@@ -20,15 +21,15 @@ SHOWN = 5
 
 # The day of a comparison moves every night, so it is no part of what makes it the same one. A
 # report that was not fetched this time, and what cannot be compared, says nothing.
+_PUBLISHED = """
+create temp table before as
+select company_id, check_name, entity_key
+from published.finance.reconciliation
+group by all
+having bool_and(status = 'pass') filter (where status <> 'not_comparable')
+"""
 _COMPARED = """
-with before as (
-    select company_id, check_name, entity_key
-    from published.finance.reconciliation
-    group by all
-    having bool_and(status = 'pass') filter (where status <> 'not_comparable')
-),
-
-after as (
+with after as (
     select company_id, check_name, entity_key,
         bool_or(status = 'fail') as has_failed,
         bool_or(status = 'pass') as has_passed,
@@ -74,25 +75,45 @@ where verdict is not null order by all
 def check(build: Path, published: Path) -> None:
     """Raise SafetyLimit where a company's reconciliation collapsed since it was published.
 
-    Nothing is compared before the first publish, nor with one of an earlier version's columns.
+    Nothing is compared before the first publish, nor with what is damaged, or of an earlier
+    version's columns. Raises duckdb.Error where that is not known: another program has the
+    published marts open, or the build cannot be read; OSError where they may not be read.
     """
-    if not published.exists():
+    if not published.is_file():
         return
+    with published.open("rb"):  # DuckDB tells a file that is closed to us as it tells damage
+        pass
     with duckdb.connect() as db:
-        for path, name in ((build, "build"), (published, "published")):
-            place = str(path).replace("'", "''")
-            try:
-                db.execute(f"attach '{place}' as {name} (read_only)")
-            except duckdb.Error:
-                if name == "build":
-                    raise
-                return
-        try:
-            rows = db.execute(_COMPARED).fetchall()
-        except duckdb.Error:
+        if not _is_taken_from(published, db):
             return
+        _attach(db, build, "build")
+        rows = db.execute(_COMPARED).fetchall()
     for company_id in sorted({row[0] for row in rows}):
         _check_company(company_id, [row[1:] for row in rows if row[0] == company_id])
+
+
+def _is_taken_from(published: Path, db: duckdb.DuckDBPyConnection) -> bool:
+    """Copy the published comparisons; tell whether there are any that can be read."""
+    try:
+        _attach(db, published, "published")
+    except duckdb.Error as error:
+        if is_locked(error):
+            raise
+        return False
+    try:
+        db.execute(_PUBLISHED)
+    except (duckdb.CatalogException, duckdb.BinderException):  # of an earlier version
+        return False
+    except duckdb.Error as error:
+        if is_of_damage(error):
+            return False
+        raise
+    return True
+
+
+def _attach(db: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
+    place = str(path).replace("'", "''")
+    db.execute(f"attach '{place}' as {name} (read_only)")
 
 
 def _check_company(company_id: str, compared: list[tuple[str, str, str]]) -> None:

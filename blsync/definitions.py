@@ -42,7 +42,7 @@ from blsync.aside import clear, move_aside
 from blsync.entities import ENTITIES
 from blsync.entity import Entity
 from blsync.errors import BlsyncError, BuildError, PartlyFailed, StorageError
-from blsync.history import damage_of
+from blsync.history import begin_anew, damage_of
 from blsync.lake import storage
 from blsync.pull import Progress, Result, Window, pull, raise_failures, window_of
 from blsync.push_assets import GROUP, push_definitions
@@ -652,7 +652,7 @@ def _begin_history_anew(home: Path, why: str, say: Callable[[str], None]) -> Non
             "and run the same command again."
         )
     with storage(home):
-        aside = move_aside(home)
+        aside = begin_anew(home)
     say(
         f"Dagster's history was damaged ({why}) and is now {aside}; delete it when you need it no "
         "more. A new one is begun; what is pulled is told by the ledger alone. Where `make ui` "

@@ -14,7 +14,7 @@ from blsync import binding, marts, permissions, settings
 from blsync.client import Client
 from blsync.clock import LARGEST_SKEW
 from blsync.entities import ENTITIES
-from blsync.errors import ApiError, BlsyncError, ConfigError, WrongClock
+from blsync.errors import ApiError, BlsyncError, ConfigError, StorageError, WrongClock
 from blsync.exchange import said
 from blsync.lake import Lake
 from blsync.ledger import Ledger
@@ -72,23 +72,41 @@ def examine() -> Report:
     _versions(report)
     try:
         Lake(current.data)
-        ledger, problem = binding.inspect(current)
     except BlsyncError as error:
         report.failed("disk", error)
         return report
     _disk(report, current)
-    told = problem or "folder, ledger and settings belong together"
-    report.checks.append(Check("binding", problem is None, told, ConfigError.exit_code))
+    ledger = _ledger(report, current)
     _strays(report, current)
+    if ledger is None:
+        return report
     for company in companies:
         try:
             asyncio.run(_company(report, current, ledger, company))
         except WrongClock as error:
             report.failed(f"{company.name}: clock", error)
+        except StorageError as error:
+            report.failed("ledger", error)
         except BlsyncError as error:
             report.failed(f"{company.name}: access", error)
     ledger.close()
     return report
+
+
+def _ledger(report: Report, current: Settings) -> Ledger | None:
+    """Return the ledger where there is one to be used, whether it belongs to the rest or not."""
+    ledger: Ledger | None = None
+    problem: BlsyncError | None
+    try:
+        ledger, problem = binding.inspect(current)
+    except ConfigError as error:
+        problem = error
+    if problem is None:
+        told = "folder, ledger and settings belong together"
+        report.checks.append(Check("binding", True, told))
+    else:
+        report.failed("binding" if ledger else "ledger", problem)
+    return ledger
 
 
 def _versions(report: Report) -> None:

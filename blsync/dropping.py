@@ -6,10 +6,11 @@ it came, and while half of a company may be gone no other command runs.
 
 from __future__ import annotations
 
+import glob
 import json
-import shutil
+import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from blsync import binding, marts, nightly, push, report
+from blsync import binding, marts, nightly, push
+from blsync.aside import MARK, remove
 from blsync.entities import ENTITIES
 from blsync.errors import BlsyncError, BuildError, ConfigError, SafetyLimit
 from blsync.lake import Lake, alone_blocking, appearing, storage
-from blsync.ledger import Ledger, lakes
+from blsync.landed import INPUTS, company_folders, company_of, drafts, landed_files
+from blsync.ledger import Ledger, lakes, sqlite_file
 from blsync.ledger.lakes import PlanTally
 from blsync.settings import Settings
 
 Say = Callable[[str], None]
-LAYERS = ("landing", "quarantine")
 
 
 @dataclass
@@ -43,7 +45,8 @@ class Holding:
 class Survey:
     """All that is held of a company; `inputs` are rows that a build of the marts reads.
 
-    `others` are the ids of the companies that the marts are left with.
+    `others` are the ids of the companies that the marts are left with. `left` are paths of what is
+    not the lake's and may hold something of the company all the same: it is told, not removed.
     """
 
     company_id: str
@@ -53,6 +56,7 @@ class Survey:
     plans: list[PlanTally] = field(default_factory=list)
     inputs: int = 0
     others: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
     is_dropped: bool = False
 
     @property
@@ -62,7 +66,7 @@ class Survey:
 
     def to_json(self) -> dict[str, Any]:
         """Return {company_id, name, entities: {NAME: {files, rows, size}}, loads, plans, inputs,
-        others, is_dropped, unanswered}; `loads` is their number.
+        others, left, is_dropped, unanswered}; `loads` is their number.
         """
         return asdict(self) | {"loads": len(self.loads), "unanswered": self.unanswered}
 
@@ -102,7 +106,7 @@ def drop(
             on_step("lake emptied")
             lakes.drop(ledger, company_id)
             on_step("ledger emptied")
-            _empty_inputs(settings, company_id)
+            _empty_inputs(settings, company_id, say)
             binding.release(settings, ledger, company_id)
             _note(settings, found, "rebuilding")
             on_step("released")
@@ -110,6 +114,7 @@ def drop(
     on_step("marts renewed")
     with storage(settings.data):
         (settings.data / binding.DROPPING).unlink(missing_ok=True)
+        found.left = _left(settings, found)
     found.is_dropped = True
     return found
 
@@ -120,18 +125,22 @@ def _survey(settings: Settings, ledger: Ledger, name: str) -> Survey:
     for folder in _folders(settings.data, company_id):
         holding = found.entities.setdefault(folder.parent.name, Holding())
         with storage(folder):
-            for path in folder.glob("*.parquet"):
+            for path in landed_files(folder):
                 holding.files += 1
                 holding.rows += _rows_of(path)
                 holding.size += path.stat().st_size
     found.loads = lakes.loads_of(ledger, company_id)
     found.plans = lakes.plans_of(ledger, company_id)
-    lake = Lake(settings.data)
-    for path in _inputs(settings.data):
-        rows = lake.read_input(path.stem)
-        found.inputs += sum(row["company_id"] == company_id for row in rows)
-    about = lake.read_input("companies")
-    found.others = sorted({row["company_id"] for row in about} - {company_id})
+    # Each of the inputs may be lost; whoever has landed is in the next marts in any case.
+    others, lake = binding.landed_companies(settings.data), Lake(settings.data)
+    for name in INPUTS:
+        if (table := _input(lake.input_file(name))) is not None:
+            ids = table["company_id"].to_pylist()
+            found.inputs += ids.count(company_id)
+            others.update(filter(None, ids))
+    found.others = sorted(others - {company_id})
+    with storage(settings.data):
+        found.left = _left(settings, found)
     return found
 
 
@@ -139,7 +148,8 @@ def _resolved(settings: Settings, ledger: Ledger, name: str) -> tuple[str, str]:
     """Return the id and the name of the company that is meant."""
     bound = binding.read(settings.data)
     names = {id_: origin.name for id_, origin in bound.companies.items()} if bound else {}
-    for company_id in lakes.held_companies(ledger) | _ids_in(settings.data):
+    ids_in_lake = set(map(company_of, company_folders(settings.data)))
+    for company_id in lakes.held_companies(ledger) | ids_in_lake:
         names.setdefault(company_id, company_id)
     if note := binding.dropping(settings.data):
         names.setdefault(note["company_id"], note["name"])
@@ -187,20 +197,49 @@ def _empty_lake(settings: Settings, found: Survey) -> None:
         lake.drop_spool(load_id)
     for folder in _folders(settings.data, found.company_id):
         with storage(folder):
-            shutil.rmtree(folder)
+            for path in [*landed_files(folder), *drafts(folder)]:
+                path.unlink()
+            with suppress(OSError):  # what strayed into it stays, and is told
+                folder.rmdir()
 
 
-def _empty_inputs(settings: Settings, company_id: str) -> None:
-    for path in _inputs(settings.data):
-        with storage(path), appearing(path) as draft:
-            table = pq.read_table(path)
-            pq.write_table(table.filter(pc.not_equal(table["company_id"], company_id)), draft)
+def _empty_inputs(settings: Settings, company_id: str, say: Say) -> None:
+    lake = Lake(settings.data)
+    with storage(settings.data / "inputs"):
+        for path in drafts(settings.data / "inputs"):
+            path.unlink(missing_ok=True)  # nobody writes while the build's lock is held
+    for name in INPUTS:
+        path = lake.input_file(name)
+        if not os.path.lexists(path):
+            continue
+        table = _input(path)
+        with storage(path):
+            if table is None:
+                remove(path)
+                say(f"{path} was damaged and is removed; the next `blsync sync` makes it anew.")
+                continue
+            with appearing(path) as draft:
+                kept = pc.invert(pc.fill_null(pc.equal(table["company_id"], company_id), False))
+                pq.write_table(table.filter(kept), draft)
+
+
+def _input(path: Path) -> pa.Table | None:
+    """Return an input as it is; None where it was never written, or is damaged.
+
+    Damage holds up no removal: what is damaged goes as well.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            table = file.read()
+    except (OSError, pa.ArrowException):
+        return None
+    types = dict(zip(table.column_names, table.schema.types, strict=True))
+    return table if types.get("company_id") == pa.string() else None
 
 
 def _renew_marts(settings: Settings, found: Survey, say: Say) -> None:
     """Publish the marts without the company; where no other is left, take them away."""
     target = marts.published_file(settings)
-    previous = target.with_name("blsync.previous.duckdb")
     if found.others and target.exists():
         say(f"Building the marts without {found.name} …")
         try:
@@ -211,14 +250,47 @@ def _renew_marts(settings: Settings, found: Survey, say: Say) -> None:
                 f"without it, so the published ones still show it: {error} Then run `blsync "
                 f"company drop {found.company_id} --yes` again."
             ) from error
-        gone = [previous]
+        gone = [target.with_name(marts.MARTS_BEFORE)]
     else:
-        gone = [target, previous, report.report_file(settings)]
+        gone = [target.with_name(name) for name in marts.PUBLISHED]
         gone += settings.data.glob("build.duckdb*")
         gone += [settings.data / name for name in ("build.whole", "build.models")]
-    for path in gone:
-        with storage(path):
-            path.unlink(missing_ok=True)
+    busy = "A build is running; waiting for it."
+    with alone_blocking(Lake(settings.data).build_lock, say, busy):
+        for path in [*gone, *_old_marts(settings)]:
+            with storage(path):
+                remove(path)
+
+
+def _old_marts(settings: Settings) -> list[Path]:
+    """Return what shows the company beside the marts: those from before BLSYNC_PUBLISH_TO was set,
+    what was moved aside as damaged, what a killed process was writing, the list of a build's files.
+    """
+    places = {settings.data, settings.publish_to}
+    found = [settings.data / "build.files", *settings.data.glob(f"build.*{MARK}*Z")]
+    for name in marts.PUBLISHED:
+        found += [place / name for place in places - {settings.publish_to}]
+        for place in places:
+            found += place.glob(f"{name}{MARK}*Z")
+            # A report may be under way, and its draft goes with the next one.
+            found += place.glob(f".{name}.*.draft") if name != marts.REPORT else ()
+    return found
+
+
+def _left(settings: Settings, found: Survey) -> list[str]:
+    """Return what strayed into the company's folders; and what was moved aside as damaged, of
+    which nobody knows whose it was: a ledger, other plans than the company's own.
+    """
+    data, left = settings.data, []
+    for folder in _folders(data, found.company_id):
+        removed = {*landed_files(folder), *drafts(folder)}
+        left += [path for path in folder.iterdir() if path not in removed]
+    if ledger := sqlite_file(settings.ledger_url):
+        left += ledger.parent.glob(f"{glob.escape(ledger.name)}*{MARK}*")
+    own = tuple(f"{plan.plan_id}." for plan in found.plans)
+    left += [path for path in data.glob(f"plans/*{MARK}*") if not path.name.startswith(own)]
+    left += data.glob(f"inputs/*{MARK}*")
+    return sorted(map(str, left))
 
 
 def _note(settings: Settings, found: Survey, state: str) -> None:
@@ -229,18 +301,7 @@ def _note(settings: Settings, found: Survey, state: str) -> None:
 
 
 def _folders(data: Path, company_id: str) -> list[Path]:
-    return [
-        path for layer in LAYERS for path in sorted(data.glob(f"{layer}/*/company_id={company_id}"))
-    ]
-
-
-def _ids_in(data: Path) -> set[str]:
-    found = (path for layer in LAYERS for path in data.glob(f"{layer}/*/company_id=*"))
-    return {path.name.removeprefix("company_id=") for path in found}
-
-
-def _inputs(data: Path) -> list[Path]:
-    return sorted((data / "inputs").glob("*.parquet"))
+    return [folder for folder in company_folders(data) if company_of(folder) == company_id]
 
 
 def _rows_of(path: Path) -> int:

@@ -9,9 +9,26 @@ import os
 import sqlite3
 from pathlib import Path
 
+from blsync.aside import move_aside
+
+KEPT = "ui_token"
+"""The file in Dagster's home that is no part of its history: the token of the UI, which stays."""
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _MISSING = ("no such table", "no such column")
 _HEADER = b"SQLite format 3\0"
+
+
+def begin_anew(home: Path) -> Path:
+    """Move a damaged history aside, but for the UI's token; return where it is now.
+
+    Raises OSError.
+    """
+    aside = move_aside(home)
+    token = aside / KEPT
+    if token.is_file():
+        home.mkdir(mode=0o700, exist_ok=True)
+        token.replace(home / KEPT)
+    return aside
 
 
 def damage_of(home: Path, error: BaseException) -> str | None:

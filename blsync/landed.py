@@ -23,6 +23,7 @@ OF_A_LOAD = re.compile(rf"00000000-schema\.parquet|{LOAD_ID.pattern}(--.*)?\.par
 """Names of landed files: the schema's, a load's, and those that upkeep made of loads."""
 DRAFT = re.compile(r"\..+\.[0-9a-f]{8}\.draft")
 """Names of files that are being written."""
+_OF_COMPANY = "company_id="
 MOST_NAMED = 5
 """Stray files that are named in one line."""
 _COLUMNS = {"landing": {"_op", "_load_id", "_payload"}, "quarantine": {"_reason", "_payload"}}
@@ -35,6 +36,29 @@ def landed_files(folder: Path) -> list[Path]:
     Raises OSError where it is no folder.
     """
     return sorted(entry for entry, is_landed in _entries(folder) if is_landed)
+
+
+def company_folders(data: Path) -> list[Path]:
+    """Return the folders of companies that there are, LAYER/ENTITY/company_id=ID, of the lake's own
+    entities alone: a copy beside them is a stray.
+    """
+    return [
+        folder
+        for layer in LAYERS
+        for entity in ENTITIES
+        for folder in _children(data / layer / entity)
+        if folder.name.startswith(_OF_COMPANY) and folder.is_dir()
+    ]
+
+
+def company_of(folder: Path) -> str:
+    """Return the id of the company that such a folder is of."""
+    return folder.name.removeprefix(_OF_COMPANY)
+
+
+def drafts(folder: Path) -> list[Path]:
+    """Return files that are being written, or were when their process was killed."""
+    return [path for path in _children(folder) if DRAFT.fullmatch(path.name)]
 
 
 def has_loads(data: Path, company_ids: Collection[str]) -> bool:

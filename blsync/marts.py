@@ -33,6 +33,7 @@ from blsync import acceptance, collapse, failures, queries
 from blsync.aside import clear, move_aside
 from blsync.binding import open_ledger
 from blsync.clock import is_ahead
+from blsync.database import is_locked, open_elsewhere, reason_of
 from blsync.entities import ENTITIES
 from blsync.errors import BuildError, ConfigError, StorageError
 from blsync.lake import Lake, alone_blocking, appearing, storage
@@ -44,6 +45,9 @@ from blsync.settings import ROOT, Company, Settings, environment_for_a_child
 
 PROJECT = ROOT / "warehouse"
 MARTS, MARTS_BEFORE = "blsync.duckdb", "blsync.previous.duckdb"
+REPORT = "report.html"
+PUBLISHED = (MARTS, MARTS_BEFORE, REPORT)
+"""What stands in the folder in which is published."""
 SCHEMAS = ("finance", "history", "proposals")
 STORAGE_VERSION = "v1.0.0"
 """Of the build, and so of the published copy: DuckDB 1.0 and later open it."""
@@ -321,6 +325,7 @@ def building(settings: Settings, say: Callable[[str], None]) -> Iterator[Path]:
         artifacts = settings.data / "dbt"
         with storage(artifacts):
             clear(whole)
+            clear(files)  # of a build that was killed
             artifacts.mkdir(parents=True, exist_ok=True)
             accepted = acceptance.read(settings.seeds)
             Lake(settings.data).write_input("accepted_exceptions", accepted, acceptance.SCHEMA)
@@ -366,7 +371,7 @@ def _begin_anew_if_needed(settings: Settings, say: Callable[[str], None]) -> Non
 def _damage_of_database(path: Path, *, is_thorough: bool = False) -> str | None:
     """Return why a DuckDB file, or the log beside it, cannot be read; None where it can.
 
-    Where `is_thorough`, all that it holds is read. Raises BuildError where another process has it
+    Where `is_thorough`, all that it holds is read. Raises BuildError where another program has it
     open.
     """
     try:
@@ -374,13 +379,9 @@ def _damage_of_database(path: Path, *, is_thorough: bool = False) -> str | None:
             for name in _names_of_tables(db) if is_thorough else ():
                 db.execute(f"select bit_xor(hash(t)) from {name} as t")  # noqa: S608
     except duckdb.Error as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        if "lock" in reason.lower() and "conflict" in reason.lower():
-            raise BuildError(
-                f"{path} is open in another process: {reason}. Close it there and run the same "
-                "command again."
-            ) from None
-        return reason
+        if is_locked(error):
+            raise BuildError(open_elsewhere(path, error)) from None
+        return reason_of(error)
     return None
 
 
@@ -525,7 +526,12 @@ def publish(
                 _keep_previous(target, settings.publish_mode, say)
                 draft.chmod(settings.publish_mode)
         except duckdb.Error as error:
-            raise BuildError(f"The marts could not be copied for publishing: {error}") from None
+            if is_locked(error):
+                raise BuildError(_unpublished(settings, error)) from None
+            raise BuildError(
+                f"The marts could not be copied for publishing: {reason_of(error)}. The published "
+                "ones stay."
+            ) from None
     if left := left_behind(settings):
         say(left)
     if accepted := sum(accepted_exceptions(settings).values()):
@@ -534,6 +540,15 @@ def publish(
             f"{acceptance.FILE} accepts {'them' if accepted > 1 else 'it'}."
         )
     return rows
+
+
+def _unpublished(settings: Settings, error: duckdb.Error) -> str:
+    file = published_file(settings)
+    if str(file) not in str(error):
+        file = settings.data / "build.duckdb"
+    return (
+        f"The marts are not published, and the published ones stay. {open_elsewhere(file, error)}"
+    )
 
 
 def accepted_exceptions(settings: Settings) -> dict[str, int]:
@@ -552,13 +567,15 @@ def accepted_exceptions(settings: Settings) -> dict[str, int]:
 
 
 def left_behind(settings: Settings) -> str | None:
-    """Return what to say of marts that were published before BLSYNC_PUBLISH_TO named a folder."""
-    left = settings.data / MARTS
-    if left == published_file(settings) or not left.exists():
+    """Return what to say of what was published before BLSYNC_PUBLISH_TO named a folder."""
+    if settings.publish_to == settings.data:
+        return None
+    left = [name for name in PUBLISHED if (settings.data / name).exists()]
+    if not left:
         return None
     return (
-        f"{left} is from before BLSYNC_PUBLISH_TO was set and no longer changes. Point whoever "
-        f"reads it to {published_file(settings)}, then delete it and {MARTS_BEFORE} beside it."
+        f"{', '.join(left)} in {settings.data} are from before BLSYNC_PUBLISH_TO was set and no "
+        f"longer change. Point whoever reads them to {settings.publish_to}, then delete them."
     )
 
 
@@ -625,10 +642,11 @@ def _keep_previous(target: Path, mode: int, say: Callable[[str], None]) -> None:
 
 
 def _damage_of_published(path: Path) -> str | None:
+    """Return why published marts cannot be read; None where another program just has them open."""
     try:
         duckdb.connect(str(path), read_only=True).close()
     except duckdb.Error as error:
-        return " ".join(str(error).split()).rstrip(".")
+        return None if is_locked(error) else reason_of(error)
     return None
 
 

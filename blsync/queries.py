@@ -22,6 +22,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from blsync.database import is_locked, is_of_damage, open_elsewhere, reason_of
 from blsync.errors import ConfigError, StorageError
 from blsync.lake import BATCH, appearing, storage
 from blsync.spreadsheet import guarded, write_table
@@ -34,8 +35,6 @@ LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "python_enable_replacements": "false",  # or a name in a query could be a variable of ours
     "lock_configuration": "true",
 }
-_OF_DAMAGE = (duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException)
-"""What DuckDB raises, beside an error of no kind, where a file that it could open is not whole."""
 _ASKING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 _SPECIAL = re.compile(r'[",\r\n]')
 _JSON = msgspec.json.Encoder(decimal_format="number")
@@ -62,7 +61,8 @@ class Answer:
 def opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a file of marts for questions.
 
-    Raises ConfigError where DuckDB refuses one, StorageError where the file cannot be read.
+    Raises ConfigError where DuckDB refuses one, StorageError where the file cannot be read, or
+    another program has it open for writing.
     """
     try:
         db = duckdb.connect(str(path), read_only=True, config=LOCKED)
@@ -77,23 +77,17 @@ def opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
                 f"extensions or other databases. {error}"
             ) from None
         except duckdb.Error as error:
-            if _is_of_damage(error):
+            if is_of_damage(error):
                 raise _unreadable(path, error) from None
             raise ConfigError(f"The query was refused: {error}") from None
 
 
-def _is_of_damage(error: duckdb.Error) -> bool:
-    if isinstance(error, _OF_DAMAGE):
-        return True
-    is_of_no_kind = type(error) in (duckdb.Error, duckdb.IOException)
-    return is_of_no_kind and ("corrupt" in str(error).lower() or "checksum" in str(error))
-
-
 def _unreadable(path: Path, error: duckdb.Error) -> StorageError:
-    reason = " ".join(str(error).split()).rstrip(".")
+    if is_locked(error):
+        return StorageError(open_elsewhere(path, error))
     return StorageError(
-        f"{path} cannot be read: {reason}. `blsync build` makes it anew from what has landed; "
-        "until then blsync.previous.duckdb beside the published marts has the night before."
+        f"{path} cannot be read: {reason_of(error)}. `blsync build` makes it anew from what has "
+        "landed; until then blsync.previous.duckdb beside the published marts has the night before."
     )
 
 

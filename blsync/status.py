@@ -8,6 +8,7 @@ from typing import Any
 
 from blsync import binding, differences, marts
 from blsync.entities import ENTITIES
+from blsync.errors import StorageError
 from blsync.lake import Lake
 from blsync.ledger import Ledger, loads
 from blsync.quota import pace_for
@@ -24,17 +25,19 @@ def report(settings: Settings) -> dict[str, Any]:
     `accepted_exceptions` are those of the published marts that accepted_exceptions.csv names;
     `reconciliation` is what `differences.summary` says, None where nothing is published.
 
-    `problem` says what of folder, ledger and settings does not fit together, None where all does.
+    `problem` says what of folder, ledger and settings does not fit together, or is damaged, None
+    where nothing is. Without a ledger that can be read `entities` is empty and `quota_left` None.
     `rows` are versions landed, delete rows not among them; `drift` is BigLedger's total less the
     records held when they were last compared, None where they never were.
     """
     Lake(settings.data)
     ledger, problem = binding.inspect(settings)
+    problems = [str(problem)] if problem else []
+    compared = differences.summary(settings)
+    accepted = marts.accepted_exceptions(settings)
     try:
-        compared = differences.summary(settings)
-        accepted = marts.accepted_exceptions(settings)
         companies = {
-            c.name: _company(settings, ledger, c)
+            c.name: _told_by_ledger(settings, ledger, c, problems)
             | {
                 "reconciliation": compared.get(c.company_id),
                 "accepted_exceptions": accepted.get(c.company_id, 0),
@@ -42,13 +45,33 @@ def report(settings: Settings) -> dict[str, Any]:
             for c in settings.companies()
         }
     finally:
-        ledger.close()
+        if ledger:
+            ledger.close()
     published = marts.published_file(settings)
     at = datetime.fromtimestamp(published.stat().st_mtime, UTC) if published.exists() else None
-    told_at = at.isoformat() if at else None
-    strays = marts.strays_of(settings)
-    told = {"published_at": told_at, "problem": problem, "strays": strays}
-    return {"companies": companies, **told}
+    strays: list[str] = []
+    try:
+        strays = marts.strays_of(settings)
+    except StorageError as error:
+        problems.append(str(error))
+    return {
+        "companies": companies,
+        "published_at": at.isoformat() if at else None,
+        "problem": " ".join(dict.fromkeys(problems)) or None,
+        "strays": strays,
+    }
+
+
+def _told_by_ledger(
+    settings: Settings, ledger: Ledger | None, company: Company, problems: list[str]
+) -> dict[str, Any]:
+    """Return what the ledger says of a company; nothing, with the reason, where it cannot."""
+    if ledger:
+        try:
+            return _company(settings, ledger, company)
+        except StorageError as error:
+            problems.append(str(error))
+    return {"entities": {}, "quota_left": None}
 
 
 def _company(settings: Settings, ledger: Ledger, company: Company) -> dict[str, Any]:

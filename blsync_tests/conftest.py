@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -119,6 +121,27 @@ def spy_on_children(folder: Path, *words: str) -> dict[str, str]:
 def spied(folder: Path) -> list[dict[str, str]]:
     """Return the environments that were left in a spy's folder."""
     return [json.loads(path.read_text())["environ"] for path in folder.glob("*.json")]
+
+
+WRITER = """
+import duckdb, sys
+
+with duckdb.connect(sys.argv[1]):
+    print("open", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def open_for_writing(path: Path) -> Iterator[int]:
+    """Have another process hold a DuckDB file open for writing; yields its id."""
+    command = [sys.executable, "-c", WRITER, str(path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "open\n"
+        yield writer.pid
+        writer.communicate("")
 
 
 @contextmanager

@@ -99,6 +99,19 @@ def test_what_upkeep_writes_names_them_too(configure, pair, tmp_path):
         )
 
 
+def test_a_copy_beside_the_entities_folders_is_no_company_that_is_held(configure, pair):
+    given = configure(pair[0])
+    run(given, "customers")
+    (path,) = given.data.glob("landing/customers/*/2*.parquet")
+    copied = given.data / "landing" / "old copy" / "company_id=somebody"
+    copied.mkdir(parents=True)
+    shutil.copy(path, copied)
+    open_ledger(given).close()
+    (given.data / "lake.json").unlink()
+    open_ledger(given).close()
+    assert set(told(given)["companies"]) == {"company_sandbox"}
+
+
 def test_another_server_with_the_same_company_id_is_asked_nothing(configure, pair):
     given = configure(pair[0])
     run(given, "customers")

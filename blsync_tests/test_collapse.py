@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from conftest import open_for_writing
 from test_cli import blsync, environment
 from test_pull import control
 
@@ -99,6 +100,22 @@ def test_nothing_is_compared_before_the_first_publish_or_with_other_columns(tmp_
     collapse.check(after, tmp_path / "old")
     (tmp_path / "damaged").write_bytes(b"no database")
     collapse.check(after, tmp_path / "damaged")
+
+
+def test_published_marts_that_another_program_writes_are_no_earlier_version(tmp_path):
+    before = build_of(tmp_path / "before", figures("pass"))
+    after = build_of(tmp_path / "after", figures("fail"))
+    with open_for_writing(before), pytest.raises(duckdb.IOException, match="lock"):
+        collapse.check(after, before)
+
+
+def test_a_build_that_cannot_be_compared_is_no_earlier_version(tmp_path):
+    before = build_of(tmp_path / "before", figures("pass"))
+    after = build_of(tmp_path / "after", figures("fail"))
+    with duckdb.connect(str(after)) as db:
+        db.execute("drop table finance.reconciliation")
+    with pytest.raises(duckdb.CatalogException):
+        collapse.check(after, before)
 
 
 def published(data: Path) -> str:

@@ -15,6 +15,7 @@ import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import open_for_writing
 from test_cli import blsync, call, said_once  # noqa: F401
 from test_cli import environment as environment_of
 
@@ -25,15 +26,18 @@ from blsync.binding import open_ledger
 from blsync.entities import ENTITIES, select
 from blsync.errors import (
     BuildError,
+    ConfigError,
     LedgerDamaged,
     PartlyFailed,
     StorageError,
     Unexpected,
 )
+from blsync.lake import Lake
 from blsync.ledger import loads
 from blsync.pull import Result, pull, raise_failures
 from blsync.sandbox import Handle, Options, running
 from blsync.settings import Settings
+from blsync.ui.token import token_of
 from blsync.upkeep import compact, repair
 
 Damage = Callable[[Path], Any]
@@ -337,7 +341,6 @@ def spoil_blocks(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [*DAMAGES, become_folder])
 def test_damaged_marts_are_named_and_published_over(given, env, call, damage):  # noqa: F811
-    previous = (given.data / "blsync.duckdb").read_bytes()
     damage(given.data / "blsync.duckdb")
     done = call("query", "from finance.accounts", env=env)
     assert done.returncode == 1
@@ -348,7 +351,32 @@ def test_damaged_marts_are_named_and_published_over(given, env, call, damage):  
     marts.publish(given, said.append)
     assert "published anew" in said[0]
     assert marts.fetch_rows(given, "select count(*) from finance.accounts")[1][0][0] > 0
-    assert len(previous) > 0
+
+
+@pytest.mark.parametrize("allow", [False, True])
+def test_marts_that_another_program_has_open_for_writing_are_not_damaged(given, env, call, allow):  # noqa: F811
+    with open_for_writing(given.data / "blsync.duckdb") as pid:
+        done = call("query", "from finance.accounts", env=env)
+        assert done.returncode == 1
+        told = said_once(done)
+        assert f"PID {pid}" in told
+        assert "Close it there" in told
+        assert "build" not in told.replace("build.duckdb", "")
+        said: list[str] = []
+        if allow:
+            marts.publish(given, said.append, allow=True)
+        else:
+            with pytest.raises(BuildError, match=rf"PID {pid}.*Close it there"):
+                marts.publish(given, said.append)
+        assert said == []
+    assert not list(given.data.glob("*.damaged-*"))
+    assert marts.fetch_rows(given, "select count(*) from finance.accounts")[1][0][0] > 0
+
+
+def test_marts_whose_blocks_are_damaged_are_published_over(given):
+    spoil_blocks(given.data / "blsync.duckdb")
+    marts.publish(given)
+    assert marts.fetch_rows(given, "select sum(debit) from finance.general_ledger")[1][0][0] > 0
 
 
 def test_marts_whose_blocks_are_damaged_are_named_too(given, env, call):  # noqa: F811
@@ -403,6 +431,28 @@ def test_a_sync_makes_damaged_inputs_anew(env):
     assert done.stderr.count("Doing so now") == 2
 
 
+@pytest.mark.parametrize("damage", [garbage, become_folder])
+def test_status_tells_damaged_inputs_beside_all_else(given, env, call, damage):  # noqa: F811
+    path = given.data / "inputs" / "companies.parquet"
+    damage(path)
+    told = status.report(given)
+    assert str(path) in told["problem"]
+    assert "blsync sync" in told["problem"]
+    assert told["companies"]["company_sandbox"]["entities"]["customers"]["rows"] == 12
+    assert call("status", env=env).returncode == 0
+
+
+def test_a_list_of_files_that_a_killed_build_left_is_gone_when_the_next_one_begins(given):
+    files = Lake(given.data).build_files
+    garbage(files)
+    (given.data / "seeds").mkdir()
+    (given.data / "seeds/accepted_exceptions.csv").write_text("no header\n")
+    broken = given.model_copy(update={"seeds": given.data / "seeds"})
+    with pytest.raises(ConfigError), marts.building(broken, lambda _: None):
+        raise AssertionError
+    assert not files.exists()
+
+
 # Dagster's history.
 
 
@@ -424,11 +474,24 @@ def test_a_damaged_history_never_stops_a_pull(env, server, name, damage):
     assert "damaged" not in again.stderr
 
 
+def test_the_address_of_the_ui_stays_the_same_where_the_history_is_damaged(env):
+    home = Path(env["BLSYNC_DATA"]) / "dagster"
+    token = token_of(home, lambda _: None)
+    (path,) = home.rglob("runs.db")
+    garbage(path)
+    done = blsync("sync", "customers", "--no-build", env=env)
+    assert "begun" in done.stderr
+    assert token_of(home, lambda _: None) == token
+    assert (home / "ui_token").stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.parametrize("damage", [zero, garbage, become_folder])
 def test_other_damage_in_dagster_s_home_never_stops_a_pull(env, damage):
     data = Path(env["BLSYNC_DATA"])
     damage(data / "dagster/dagster.yaml")
-    for path in (data / "dagster/schedules").rglob("*.db"):
+    schedules = list((data / "dagster/schedules").rglob("*.db"))
+    assert schedules
+    for path in schedules:
         damage(path)
     done = blsync("sync", "customers", "--no-build", env=env)
     assert done.returncode == 0, done.stderr
@@ -504,6 +567,26 @@ def test_a_lost_ledger_is_recognised_and_repair_brings_it_back(given, server, da
     found = pulled(given, "customers")["customers"]
     assert (found.rows, found.error) == (0, None)
     assert repaired(given).adopted == []
+
+
+@pytest.mark.parametrize("damage", [garbage, Path.unlink, empty_loads, drop_loads])
+def test_status_and_doctor_tell_a_lost_ledger_and_go_on(given, env, call, damage):  # noqa: F811
+    damage_ledger(given.data, damage)
+    told = status.report(given)
+    assert "blsync repair" in told["problem"]
+    assert told["published_at"]
+    company = told["companies"]["company_sandbox"]
+    assert company["reconciliation"]["fail"] == 0
+    assert (company["entities"], company["quota_left"]) == ({}, None)
+    shown = call("status", env=env)
+    assert shown.returncode == 0
+    assert "blsync repair" in shown.stdout + shown.stderr
+    done = call("doctor", "--json", env=env)
+    assert done.returncode == 1
+    checks = {c["name"]: c for c in json.loads(done.stdout)["checks"]}
+    assert "blsync repair" in checks["ledger"]["message"]
+    assert checks["disk"]["ok"]
+    assert "stray files" in checks
 
 
 def test_the_command_says_that_a_lost_ledger_is_to_be_repaired(env):

@@ -13,16 +13,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from test_binding import several
 from test_cli import blsync, environment
 from test_pull import landed, run
 
-from blsync import marts
+from blsync import marts, settings
 from blsync.binding import open_ledger
 from blsync.dropping import drop, survey
 from blsync.entities import ENTITIES, select
-from blsync.errors import ConfigError, SafetyLimit
+from blsync.errors import BuildError, ConfigError, SafetyLimit
+from blsync.landed import INPUTS
 from blsync.ledger import lakes, loads, plans
 from blsync.ledger.plans import Operation, Plan
 from blsync.pull import pull, raise_failures
@@ -176,8 +179,119 @@ def test_the_last_company_takes_the_published_marts_along(configure, pair):
         (given.data / name).write_bytes(b"of co_a")
     drop(given, "co_a")
     assert not [name for name in names if (given.data / name).exists()]
-    with duckdb.connect() as _:
-        run(configure(pair[1]), "customers")  # the folder is free for another
+    run(configure(pair[1]), "customers")  # the folder is free for another
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b"no such thing\n" * 500)
+
+
+def another_table(path: Path) -> None:
+    pq.write_table(pa.table({"something": [1]}), path)
+
+
+def of_numbers(path: Path) -> None:
+    pq.write_table(pa.table({"company_id": [1]}), path)
+
+
+@pytest.mark.parametrize("damage", [garbage, another_table, of_numbers])
+def test_damaged_inputs_hold_up_the_removal_of_no_company(
+    both, environment, pair, tmp_path, damage
+):
+    alone = several(environment, tmp_path, ("beta", "co_b", pair[1]))
+    inputs = both.data / "inputs"
+    for name in INPUTS:
+        damage(inputs / f"{name}.parquet")
+    assert survey(alone, "alpha").inputs == 0
+    said: list[str] = []
+    assert drop(alone, "alpha", say=said.append).is_dropped
+    assert traces(alone, "co_a") == []
+    assert "companies.parquet" in " ".join(said)
+    assert not (inputs / "companies.parquet").exists()
+    marts.write_inputs(alone, [(alone.company("beta"), Facts("beta"))])
+
+
+def test_strays_among_the_inputs_are_not_read_and_stay_as_they_are(both):
+    inputs = both.data / "inputs"
+    counted = survey(both, "alpha").inputs
+    another_table(inputs / "mine.parquet")
+    garbage(inputs / "broken.parquet")
+    pq.write_table(pa.table({"company_id": ["co_a", "co_x"]}), inputs / "copy.parquet")
+    strays = {path: path.read_bytes() for path in inputs.iterdir() if path.stem not in INPUTS}
+    told = survey(both, "alpha")
+    assert (len(strays), told.inputs, told.others) == (3, counted, ["co_b"])
+    drop(both, "alpha")
+    assert {path: path.read_bytes() for path in strays} == strays
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, garbage])
+def test_the_others_marts_stay_where_the_input_of_companies_is_lost(both, damage):
+    damage(both.data / "inputs" / "companies.parquet")
+    with duckdb.connect(str(both.data / "blsync.duckdb")) as db:
+        db.execute("create table marts as select 'co_b' as company_id")
+    assert survey(both, "alpha").others == ["co_b"]
+    with pytest.raises(BuildError, match="blsync sync"):
+        drop(both, "alpha")
+    assert held_in(both.data / "blsync.duckdb") == {"co_b"}
+
+
+def test_what_strayed_beside_and_among_a_company_s_files_stays_and_is_told(both):
+    beside = both.data / "landing" / "invoices.bak" / "company_id=co_a" / "mine.parquet"
+    among = both.data / "landing" / "customers" / "company_id=co_a" / "letter.txt"
+    beside.parent.mkdir(parents=True)
+    landed_file = next(among.parent.glob("2*.parquet"))
+    beside.write_bytes(landed_file.read_bytes())
+    among.write_text("dear")
+    (among.parent / f".{landed_file.name}.0123abcd.draft").write_bytes(b"half")
+    told = drop(both, "alpha")
+    assert beside.exists()
+    assert [path.name for path in among.parent.iterdir()] == ["letter.txt"]
+    assert not (both.data / "landing" / "items" / "company_id=co_a").exists()
+    assert str(among) in told.left
+    assert "items" in told.entities
+    assert "invoices.bak" not in told.entities
+
+
+def test_a_damaged_backup_of_its_own_plan_goes_and_the_rest_goes_on(both):
+    folder = both.data / "plans"
+    garbage(folder / "co_a-not_sent.json")
+    for name in (".co_a-not_sent.json.17.draft",
+                 "co_a-not_sent.changes.damaged-20260101T000000000000Z"):  # fmt: skip
+        (folder / name).write_bytes(b"of co_a")
+    assert drop(both, "alpha").is_dropped
+    assert not [path.name for path in folder.iterdir() if "co_a" in path.name]
+    assert (folder / "co_b-not_sent.json").exists()
+    open_ledger(both).close()
+
+
+def test_marts_from_before_they_were_published_elsewhere_go_too(both, environment, tmp_path):
+    environment.setenv("BLSYNC_PUBLISH_TO", str(tmp_path / "published"))
+    elsewhere = settings.load()
+    put_stale_marts(elsewhere.data)
+    assert drop(elsewhere, "alpha").is_dropped
+    assert not names_of_stale_marts(elsewhere.data)
+
+
+STALE = ("blsync.duckdb", "blsync.previous.duckdb", "report.html", "build.files",
+         "blsync.duckdb.damaged-20260101T000000000000Z",
+         ".blsync.duckdb.0123abcd.draft")  # fmt: skip
+
+
+def put_stale_marts(data: Path) -> None:
+    for name in STALE:
+        (data / name).write_bytes(b"of co_a")
+
+
+def names_of_stale_marts(data: Path) -> list[str]:
+    return [name for name in STALE if (data / name).exists()]
+
+
+def test_what_was_moved_aside_and_may_hold_the_company_is_told(both):
+    aside = both.data / "ledger.db.damaged-20260101T000000000000Z"
+    aside.write_bytes(b"of co_a and co_b")
+    told = drop(both, "alpha")
+    assert told.left == [str(aside)]
+    assert aside.exists()
 
 
 def test_the_published_marts_hold_a_dropped_company_no_more(pair, tmp_path):
@@ -189,20 +303,23 @@ def test_the_published_marts_hold_a_dropped_company_no_more(pair, tmp_path):
             for name, server in zip(("alpha", "beta"), pair, strict=True)
         )
     )
-    data = tmp_path / "data"
+    data, published = tmp_path / "data", tmp_path / "published"
     env = environment(data, pair[0].base_url, BLSYNC_COMPANIES=str(file), KEY=pair[0].api_key,
-                      BLSYNC_START=str(datetime.now(UTC).date()))  # fmt: skip
+                      BLSYNC_START=str(datetime.now(UTC).date()),
+                      BLSYNC_PUBLISH_TO=str(published))  # fmt: skip
     first = blsync("sync", env=env)
     assert first.returncode == 0, first.stderr
-    assert held_in(data / "blsync.duckdb") == {"co_a", "co_b"}
+    assert held_in(published / "blsync.duckdb") == {"co_a", "co_b"}
     told = blsync("company", "drop", "alpha", "--json", env=env)
     assert json.loads(told.stdout)["is_dropped"] is False
-    assert held_in(data / "blsync.duckdb") == {"co_a", "co_b"}
+    assert held_in(published / "blsync.duckdb") == {"co_a", "co_b"}
+    put_stale_marts(data)
     done = blsync("company", "drop", "alpha", "--yes", env=env)
     assert done.returncode == 0, done.stderr
-    assert held_in(data / "blsync.duckdb") == {"co_b"}
-    assert not (data / "blsync.previous.duckdb").exists()
-    assert "co_a" not in (data / "report.html").read_text()
+    assert held_in(published / "blsync.duckdb") == {"co_b"}
+    assert not (published / "blsync.previous.duckdb").exists()
+    assert not names_of_stale_marts(data)
+    assert "co_a" not in (published / "report.html").read_text()
 
 
 def held_in(path: Path) -> set[str]:

@@ -256,6 +256,19 @@ def test_a_group_reads_what_is_published_elsewhere_and_nothing_else(publish, tmp
     assert settings.paths_in_environment(current)["BLSYNC_PUBLISH_TO"] == str(folder)
 
 
+def test_a_report_from_before_marts_were_published_elsewhere_is_named_too(environment, tmp_path):
+    (tmp_path / "marts").mkdir()
+    environment.setenv("BLSYNC_PUBLISH_TO", str(tmp_path / "marts"))
+    current = settings.load()
+    current.data.mkdir()
+    assert marts.left_behind(current) is None
+    for name in ("blsync.duckdb", "report.html"):
+        (current.data / name).touch()
+    assert "blsync.duckdb, report.html in " in (marts.left_behind(current) or "")
+    (current.data / "blsync.duckdb").unlink()
+    assert "report.html in " in (marts.left_behind(current) or "")
+
+
 def test_marts_closed_again_leave_no_older_ones_open(publish, tmp_path):
     to = str(tmp_path / "marts")
     publish(BLSYNC_PUBLISH_TO=to, BLSYNC_PUBLISH_MODE="0640")
@@ -273,8 +286,8 @@ def test_marts_that_were_published_elsewhere_before_are_told_of_and_never_read(p
             marts.fetch_rows(settings.load(), "from finance.figures")
     publish.said.clear()
     publish(BLSYNC_PUBLISH_TO=to)
-    (told,) = [text for text in publish.said if str(old) in text]
-    assert "delete it" in told
+    (told,) = [text for text in publish.said if f"{old.name} in {old.parent}" in text]
+    assert "delete them" in told
     assert old.exists()
 
 

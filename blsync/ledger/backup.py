@@ -10,6 +10,7 @@ sent, and a look-up settles it; never the other way round.
 from __future__ import annotations
 
 import fcntl
+import glob
 import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -21,7 +22,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from blsync.aside import move_aside
+from blsync.aside import move_aside, moved_from, remove
 from blsync.errors import StorageError
 from blsync.ledger.tables import attempts, operations, plans
 
@@ -139,18 +140,30 @@ class PlanBackup:
                 move_aside(changes)
             return move_aside(path)
 
-    def drop(self, company_id: str) -> None:
-        """Delete the backups of a company's plans, which are deleted for good."""
-        for plan_id in self.ids():
-            try:
-                is_its_own = self.read(plan_id).plan.get("company_id") == company_id
-            except StorageError:  # whose a damaged one was is not known
-                continue
-            if not is_its_own:
-                continue
-            with _storage(self._file(plan_id)):
-                self._changes(plan_id).unlink(missing_ok=True)
-                self._file(plan_id).unlink(missing_ok=True)
+    def drop(self, company_id: str, plan_ids: Collection[str]) -> None:
+        """Delete the backups of a company's plans, which are deleted for good.
+
+        Those of `plan_ids`, which the ledger knows to be the company's, need not be readable.
+        """
+        known = set(plan_ids)
+        for plan_id in known | self.ids():
+            if plan_id in known or self._is_of(plan_id, company_id):
+                self._remove(plan_id)
+
+    def _is_of(self, plan_id: str, company_id: str) -> bool:
+        try:
+            return bool(self.read(plan_id).plan.get("company_id") == company_id)
+        except StorageError:  # whose a damaged one was is not known
+            return False
+
+    def _remove(self, plan_id: str) -> None:
+        path, changes = self._file(plan_id), self._changes(plan_id)
+        with _storage(path):
+            for left in self.folder.glob(f".{glob.escape(path.name)}.*.draft"):
+                remove(left)
+            for own in (changes, path):
+                for left in [*moved_from(own), own]:
+                    remove(left)
 
     def _file(self, plan_id: str) -> Path:
         return self.folder / f"{plan_id}.json"

@@ -50,7 +50,7 @@ class Report:
 
 def report_file(settings: Settings) -> Path:
     """Return where the report is written unless another file is asked for."""
-    return settings.publish_to / "report.html"
+    return settings.publish_to / marts.REPORT
 
 
 def write(settings: Settings, output: Path | None = None) -> Report:

@@ -11,9 +11,9 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from blsync.history import KEPT
 from blsync.lake import alone_blocking, appearing, storage
 
-FILE = "ui_token"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
@@ -22,9 +22,9 @@ def token_of(home: Path, say: Callable[[str], None]) -> str:
 
     One that others could read or write is replaced, which is said. Raises StorageError.
     """
-    file = home / FILE
+    file = home / KEPT
     busy = "Another process is making the UI's token; waiting for it."
-    with alone_blocking(home / f"{FILE}.lock", say, busy), storage(file):
+    with alone_blocking(home / f"{KEPT}.lock", say, busy), storage(file):
         token, is_private = _read(file)
         if token and is_private:
             return token

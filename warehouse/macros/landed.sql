@@ -1,5 +1,7 @@
 {# The files of an entity in the landing: those that `blsync build` has listed, because a pattern would
-   match what strayed into the folders as well. Where dbt runs by itself, the whole folder. #}
+   match what strayed into the folders as well. Where dbt runs by itself, the whole folder; but a build
+   that was killed leaves its list, build.files, which names no later files: delete it before you run
+   dbt by hand. The next `blsync build` does so itself. #}
 {% macro landed(entity) -%}
     {%- set relation = source('landing', entity) -%}
     {%- set files = lake_files('landing', entity) -%}
