@@ -115,9 +115,11 @@ def loads_of(ledger: Ledger, company_id: str) -> list[str]:
 
 def drop(ledger: Ledger, company_id: str) -> None:
     """Remove all that is known of a company's loads and plans; what it is bound to stays."""
-    if ledger.backup is not None:  # first: plans without a backup are no loss
-        ledger.backup.drop(company_id)
     of_company = select(plans.c.plan_id).where(plans.c.company_id == company_id)
+    if ledger.backup is not None:  # first: plans without a backup are no loss
+        with ledger.begin() as db:
+            known = _texts(db, of_company)
+        ledger.backup.drop(company_id, known)
     with ledger.begin(durable=True) as db:
         _drop_loads(db, company_id)
         db.execute(delete(drift).where(drift.c.company_id == company_id))
