@@ -259,7 +259,7 @@ def older(plan_id: str) -> LedgerDamaged:
 def tries_in(db: Connection, plan_id: str) -> set[tuple[int, str]]:
     """Return the row and the batch of each attempt at a plan that the ledger knows."""
     query = select(attempts.c.row, attempts.c.batch_id).where(attempts.c.plan_id == plan_id)
-    return {(row, batch_id) for row, batch_id in db.execute(query)}
+    return {(row.row, row.batch_id) for row in db.execute(query)}
 
 
 def _hold(db: Connection, plan_id: str) -> bool:
