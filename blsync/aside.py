@@ -1,9 +1,13 @@
-"""Moving aside what is damaged, or stands in the way of a file of ours: nothing is thrown away."""
+"""Moving aside what is damaged, or stands in the way of a file of ours.
+
+What can be made anew is kept a few times; what cannot, a ledger or a plan, is never thrown away.
+"""
 
 from __future__ import annotations
 
 import glob
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,18 +15,28 @@ from pathlib import Path
 MARK = ".damaged-"
 """Between a name and the time (UTC) at which what had it was moved aside."""
 MOST_KEPT = 3
-"""Of what was moved aside from one name, so many are kept: the oldest go."""
+"""Of what was moved aside from one name, so many are kept unless told otherwise."""
 
 
-def move_aside(path: Path) -> Path:
+def move_aside(
+    path: Path, *, companions: Iterable[str] = (), most_kept: int | None = MOST_KEPT
+) -> Path:
     """Rename a file or folder to its name, `.damaged-` and the time; return where it is now.
 
-    Only the latest few of one name are kept. Raises OSError.
+    `companions` are the ends of the names of files that belong to it: they go first, so that
+    whatever takes its place never meets one of them. Only the latest `most_kept` of one name are
+    kept; None: all are. Raises OSError.
     """
     at = datetime.now(UTC)
     target = path.with_name(f"{path.name}{MARK}{at:%Y%m%dT%H%M%S%f}Z")
+    for end in companions:
+        companion = path.with_name(f"{path.name}{end}")
+        if companion.exists():
+            companion.rename(target.with_name(f"{target.name}{end}"))
     path.rename(target)
-    for old in moved_from(path)[:-MOST_KEPT]:
+    if most_kept is None:
+        return target
+    for old in moved_from(path)[:-most_kept]:
         with suppress(OSError):
             remove(old)
     return target

@@ -72,9 +72,11 @@ def inspect(settings: Settings) -> tuple[Ledger | None, BlsyncError | None]:
 def take_over(settings: Settings) -> None:
     """Have the ledger belong to this folder, whatever folder it belonged to.
 
-    Raises ConfigError where the settings do not fit the folder.
+    Tables that it lost are made again. Raises ConfigError where the settings do not fit the folder,
+    or a company is half removed from it.
     """
-    ledger = Ledger(settings.ledger_url)
+    _refuse_half_dropped(settings.data)
+    ledger = Ledger(settings.ledger_url, is_mended=True)
     try:
         with _alone(settings):
             folder = read(settings.data)

@@ -11,7 +11,7 @@ import webbrowser
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -19,11 +19,14 @@ from blsync import __version__, doctor, marts, permissions, plan, redaction, set
 from blsync.cli_company import app as company_app
 from blsync.cli_push import app as push_app
 from blsync.entities import select
-from blsync.errors import BlsyncError, ConfigError
+from blsync.errors import BlsyncError, ConfigError, PartlyFailed
 from blsync.landed import told
 from blsync.progress import showing
 from blsync.screen import Json, err, print_json, print_table, say, stdout, tell
 from blsync.unexpected import unexpected
+
+if TYPE_CHECKING:
+    from blsync.upkeep import Repaired
 
 app = typer.Typer(
     name="blsync",
@@ -387,7 +390,18 @@ def repair(
     done = upkeep.repair(current, current.companies(), select(), is_taken_over=take_over, say=say)
     if as_json:
         print_json(done)
-        return
+    else:
+        _tell_repaired(done)
+    if done.lost_plans:
+        raise PartlyFailed(
+            f"The plans {', '.join(done.lost_plans)} cannot be brought back, and what they sent is "
+            "not known here any more; their backups were moved aside. Restore these from a backup "
+            "and run `blsync repair` again; or look at BigLedger, and plan their files again. All "
+            "else is done."
+        )
+
+
+def _tell_repaired(done: Repaired) -> None:
     tell(
         f"{len(done.adopted)} loads entered into the ledger, {len(done.forgotten)} taken out of "
         f"it, {len(done.spools)} left-over spool folders removed, {len(done.plans)} plans of "

@@ -183,9 +183,10 @@ def _alone(settings: Settings, company_id: str, say: Say) -> Iterator[None]:
     lake = Lake(settings.data)
     locks = [lake.lock_of(entity, company_id) for entity in ENTITIES.values()]
     locks += [settings.data / "push" / f"{name}.{company_id}.lock" for name in push.ENDPOINTS]
-    # The build's comes last, as everywhere: whoever holds it waits for nothing else.
+    # In the order in which everybody takes several, or two would wait for each other. The build's
+    # comes last, as everywhere: whoever holds it waits for nothing else.
     with ExitStack() as held:
-        for lock in [*locks, lake.build_lock]:
+        for lock in [*sorted(locks), lake.build_lock]:
             busy = f"{lock.name} is held by a running command; waiting for it."
             held.enter_context(alone_blocking(lock, say, busy))
         yield

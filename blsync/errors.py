@@ -12,7 +12,8 @@ BlsyncError                 exit 1
 │   └── DeletesHeldBack     exit 3  so much of an entity seems deleted that nothing of it landed
 ├── SafetyLimit             exit 4  a cap refused to let a change through
 ├── StorageError            exit 1  the data folder cannot be read or written
-│   └── LedgerDamaged       exit 1  the ledger is damaged, or lost what it knew: `blsync repair`
+│   ├── LedgerDamaged       exit 1  the ledger is damaged, or lost what it knew: `blsync repair`
+│   └── BackupDamaged       exit 1  the backup of a plan cannot be understood: `blsync repair`
 ├── TooManyRejected         exit 1  so many records cannot be typed that none of them landed
 ├── BuildError              exit 1  the marts could not be built or published
 ├── Unexpected              exit 1  an error that nobody foresaw; its details are in a file
@@ -84,6 +85,10 @@ class StorageError(BlsyncError):
 
 class LedgerDamaged(StorageError):
     """The ledger is damaged, or does not know what lies beside it any more."""
+
+
+class BackupDamaged(StorageError):
+    """The backup of a plan can be read, but not understood."""
 
 
 class TooManyRejected(BlsyncError):

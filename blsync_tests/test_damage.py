@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -32,7 +35,7 @@ from blsync.errors import (
     StorageError,
     Unexpected,
 )
-from blsync.lake import Lake
+from blsync.lake import Lake, alone_blocking
 from blsync.ledger import loads
 from blsync.pull import Result, pull, raise_failures
 from blsync.sandbox import Handle, Options, running
@@ -514,6 +517,15 @@ def test_only_the_latest_of_what_was_moved_aside_is_kept(tmp_path):
     assert (last / "number").read_text() == str(MOST_KEPT + 2)
 
 
+def test_a_log_goes_with_the_ledger_that_is_moved_aside_and_no_ledger_is_thrown_away(tmp_path):
+    for number in range(MOST_KEPT + 3):
+        (tmp_path / "ledger.db").write_text(str(number))
+        (tmp_path / "ledger.db-wal").write_text(str(number))
+        aside = move_aside(tmp_path / "ledger.db", companions=("-wal", "-shm"), most_kept=None)
+        assert Path(f"{aside}-wal").read_text() == str(number)
+    assert len(list(tmp_path.iterdir())) == 2 * (MOST_KEPT + 3)
+
+
 # The ledger.
 
 
@@ -587,6 +599,32 @@ def test_status_and_doctor_tell_a_lost_ledger_and_go_on(given, env, call, damage
     assert "blsync repair" in checks["ledger"]["message"]
     assert checks["disk"]["ok"]
     assert "stray files" in checks
+
+
+def test_of_two_repairs_at_once_one_moves_the_damaged_ledger_aside(given):
+    damage_ledger(given.data, garbage)
+    (lock, *_) = sorted((given.data / "spool").glob("*.lock"))
+    waiting = threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        with alone_blocking(lock, lambda _: None, ""):
+            runs = [pool.submit(repaired, given, lambda _: waiting.set()) for _ in range(2)]
+            waiting.wait(20)
+            time.sleep(0.5)  # for the second one to look at the ledger, too
+        moved = [run.result().moved_aside for run in runs]
+    assert sum(path is not None for path in moved) == 1
+    assert len(list(given.data.glob("ledger.db.damaged-*Z"))) == 1
+
+
+def test_the_command_tells_which_plan_could_not_be_brought_back(env):
+    data = Path(env["BLSYNC_DATA"])
+    (data / "plans").mkdir(exist_ok=True)
+    (data / "plans/0123456789ab.json").write_bytes(b"\xff")
+    assert blsync("sync", env=env).returncode == 1
+    done = blsync("repair", "--json", env=env)
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["lost_plans"] == ["0123456789ab"]
+    assert "0123456789ab" in done.stderr
+    assert blsync("repair", env=env).returncode == 0
 
 
 def test_the_command_says_that_a_lost_ledger_is_to_be_repaired(env):

@@ -28,7 +28,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -37,6 +37,7 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
+from conftest import TinyServer, listed
 from push_desk import Desk, opened, rows_of, server, set_up
 
 from blsync import push
@@ -46,6 +47,7 @@ from blsync.errors import (
     Forbidden,
     InputFileError,
     SafetyLimit,
+    ServerFault,
     Unauthorized,
     WrongClock,
 )
@@ -604,3 +606,18 @@ def test_what_is_not_there_is_told_with_what_is(
     bind_anew(desk.settings)
     with pytest.raises(ConfigError, match="was compared with"):
         desk.apply(plan_id)
+
+
+@pytest.mark.parametrize("told", ["a\0b", "x" * 201, True, ["a"]], ids=range(4))
+def test_a_record_whose_id_cannot_be_kept_is_neither_a_match_nor_none(
+    tiny_server: Callable[..., TinyServer],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    told: object,
+) -> None:
+    record = {"id": told, "email": "a@x.example", "name": "A"}
+    server = tiny_server(lambda _: listed([record]))
+    set_up(monkeypatch, tmp_path, server.base_url)
+    desk = Desk(tmp_path, httpx.Client(trust_env=False), datetime.now(UTC), word="x")
+    with pytest.raises(ServerFault, match="/customers"):
+        desk.plan("email,name\na@x.example,A\n")

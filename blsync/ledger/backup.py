@@ -4,7 +4,8 @@ A plan is a file of its own in `BLSYNC_DATA/plans`: PLAN.json has it as it was a
 each line of PLAN.changes what its rows became since. A change is written and synced before the
 ledger commits it, so an intent to send is here, too, before the request goes out. Read again, the
 last word on each row counts: what was written and then not committed makes a row held that was not
-sent, and a look-up settles it; never the other way round.
+sent, and a look-up settles it; never the other way round. So a backup knows every attempt that the
+ledger knows; one that knows more tells that an older copy has taken the ledger's place.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Table, delete, insert, select
 
 from blsync.aside import move_aside, moved_from, remove
-from blsync.errors import StorageError
+from blsync.errors import BackupDamaged, LedgerDamaged, StorageError
 from blsync.ledger.tables import attempts, operations, plans
 
 MOST_CHANGES = 2**20
@@ -36,6 +37,16 @@ _TIMES = {
     table: tuple(column.name for column in table.c if column.name.endswith("_at"))
     for table in (plans, operations, attempts)
 }
+_STATES = {
+    plans: ("planned", "applying", "applied"),
+    operations: ("not_sent", "pending", "held", "applied", "rejected"),
+}
+_NEVER_SENT = b'"state": "planned"'
+"""In the head of a backup: what it holds, less its changes, tells of no attempt."""
+_HEAD = 16_384
+"""Bytes in which a plan's own columns are, which come first."""
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading text that is not what was written ends with."""
 
 
 @dataclass
@@ -47,9 +58,18 @@ class StoredPlan:
     attempts: dict[int, dict[str, Any]] = field(default_factory=dict)
     is_whole: bool = True
 
+    def is_last_intent(self, tried: Collection[Mapping[str, Any]]) -> bool:
+        """Tell whether these attempts are the latest batch, of which nothing but the intent is
+        known: a process that is killed before it commits leaves just that.
+        """
+        latest = self.attempts[max(self.attempts)]["batch_id"]
+        return all((row["batch_id"], row["outcome"]) == (latest, "sent") for row in tried)
+
 
 class PlanBackup:
-    """The folder of backups. Each method raises StorageError."""
+    """The folder of backups. Each method raises StorageError, and BackupDamaged where what it has
+    to read cannot be understood.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,8 +79,35 @@ class PlanBackup:
         with _storage(self.folder):
             return {path.stem for path in self.folder.glob("*.json") if path.is_file()}
 
+    def has(self, plan_id: str) -> bool:
+        """Tell whether a plan has a backup."""
+        with _storage(self.folder):
+            return self._file(plan_id).is_file()
+
+    def may_tell_of_sends(self, plan_id: str) -> bool:
+        """Tell whether the backup of a plan that the ledger takes for never applied may know
+        better; as far as a look at its beginning tells.
+        """
+        path, changes = self._file(plan_id), self._changes(plan_id)
+        with _storage(path):
+            if changes.exists() and changes.stat().st_size:
+                return True
+            with path.open("rb") as file:
+                return _NEVER_SENT not in file.read(_HEAD)
+
     def write(self, db: Connection, plan_id: str) -> None:
-        """Write a plan anew, as the transaction sees it, in the place of its changes."""
+        """Write a plan anew, as the transaction sees it, in the place of its changes.
+
+        Raises LedgerDamaged where the backup knows more than the ledger.
+        """
+        if self.has(plan_id) and self.unknown(db, plan_id):
+            raise older(plan_id)
+        self.overwrite(db, plan_id)
+
+    def overwrite(self, db: Connection, plan_id: str) -> None:
+        """As `write`, whatever the backup knows; nothing where the ledger has no such plan."""
+        if not _hold(db, plan_id):
+            return
         told = {
             "plan": _rows(db.execute(select(plans).where(plans.c.plan_id == plan_id)))[0],
             "operations": _rows(
@@ -99,25 +146,40 @@ class PlanBackup:
         """Return a plan with all changes. Raises StorageError also where it cannot be read."""
         path, changes = self._file(plan_id), self._changes(plan_id)
         with _storage(path):
-            text = path.read_text()
-            lines = changes.read_text(errors="replace").split("\n") if changes.exists() else []
+            text = path.read_bytes()
+        with _storage(changes):
+            lines = changes.read_bytes().split(b"\n") if changes.exists() else []
         try:
-            told = json.loads(text)
-            stored = StoredPlan(told["plan"])
-            _apply(stored, told)
-        except (ValueError, KeyError, TypeError) as error:
-            raise StorageError(f"{path} is damaged: {error}.") from None
+            stored = _stored(json.loads(text.decode()))
+        except _UNREADABLE as error:
+            why = " ".join(str(error).split())[:200]
+            raise BackupDamaged(
+                f"{path}, the backup of a plan, is damaged: {type(error).__name__} {why}. Run "
+                "`blsync repair`, which moves it aside."
+            ) from None
         for number, line in enumerate(lines):
             try:
-                _apply(stored, json.loads(line) if line else {})
-            except (ValueError, KeyError, TypeError):
+                _change(stored, json.loads(line.decode()) if line else {})
+            except _UNREADABLE:
                 # The last line may be half written: what it says was never committed nor sent.
                 stored.is_whole &= number == len(lines) - 1
         return stored
 
-    def restore(self, db: Connection, plan_id: str) -> None:
-        """Enter a plan into a ledger that does not have it."""
+    def unknown(self, db: Connection, plan_id: str) -> list[dict[str, Any]]:
+        """Return the attempts of which the ledger knows nothing; the plan is held from now on."""
+        _hold(db, plan_id)
         stored = self.read(plan_id)
+        known = tries_in(db, plan_id)
+        return [
+            row for row in stored.attempts.values() if (row["row"], row["batch_id"]) not in known
+        ]
+
+    def restore(self, db: Connection, plan_id: str) -> None:
+        """Enter a plan into the ledger, in the place of what it knows of the plan."""
+        _hold(db, plan_id)
+        stored = self.read(plan_id)
+        for table in (attempts, operations, plans):
+            db.execute(delete(table).where(table.c.plan_id == plan_id))
         if not stored.is_whole:
             _hold_pending(stored, self._changes(plan_id))
         db.execute(insert(plans).values(**_parsed(stored.plan, _TIMES[plans])))
@@ -131,14 +193,16 @@ class PlanBackup:
         ]
         if tries:
             db.execute(insert(attempts), tries)
+        # With the attempts' new numbers, so that those to come are not taken for them.
+        self.overwrite(db, plan_id)
 
     def give_up(self, plan_id: str) -> Path:
         """Move a backup that cannot be read aside; return where it is now."""
         path, changes = self._file(plan_id), self._changes(plan_id)
         with _storage(path):
             if changes.exists():
-                move_aside(changes)
-            return move_aside(path)
+                move_aside(changes, most_kept=None)
+            return move_aside(path, most_kept=None)
 
     def drop(self, company_id: str, plan_ids: Collection[str]) -> None:
         """Delete the backups of a company's plans, which are deleted for good.
@@ -150,12 +214,6 @@ class PlanBackup:
             if plan_id in known or self._is_of(plan_id, company_id):
                 self._remove(plan_id)
 
-    def _is_of(self, plan_id: str, company_id: str) -> bool:
-        try:
-            return bool(self.read(plan_id).plan.get("company_id") == company_id)
-        except StorageError:  # whose a damaged one was is not known
-            return False
-
     def _remove(self, plan_id: str) -> None:
         path, changes = self._file(plan_id), self._changes(plan_id)
         with _storage(path):
@@ -164,6 +222,12 @@ class PlanBackup:
             for own in (changes, path):
                 for left in [*moved_from(own), own]:
                     remove(left)
+
+    def _is_of(self, plan_id: str, company_id: str) -> bool:
+        try:
+            return bool(self.read(plan_id).plan["company_id"] == company_id)
+        except BackupDamaged:  # whose it was is not known
+            return False
 
     def _file(self, plan_id: str) -> Path:
         return self.folder / f"{plan_id}.json"
@@ -192,12 +256,68 @@ def _in_parts(rows: list[int]) -> Iterator[list[int]]:
         yield rows[start : start + AT_ONCE]
 
 
-def _apply(stored: StoredPlan, told: Mapping[str, Any]) -> None:
-    stored.plan |= told.get("plan", {})
-    for row in told.get("operations", []):
-        stored.operations[row["row"]] = stored.operations.get(row["row"], {}) | row
-    for row in told.get("attempts", []):
-        stored.attempts[row["attempt_id"]] = row
+def older(plan_id: str) -> LedgerDamaged:
+    """Word that the ledger does not know what was sent of a plan."""
+    return LedgerDamaged(
+        f"The ledger does not know of rows of plan {plan_id} that were sent to BigLedger: an older "
+        "copy has taken its place. Nothing was pulled or pushed, as that could do them twice. Run "
+        "`blsync repair`: it brings the plan back from its backup, and loads from the lake."
+    )
+
+
+def tries_in(db: Connection, plan_id: str) -> set[tuple[int, str]]:
+    """Return the row and the batch of each attempt at a plan that the ledger knows."""
+    query = select(attempts.c.row, attempts.c.batch_id).where(attempts.c.plan_id == plan_id)
+    return {(row.row, row.batch_id) for row in db.execute(query)}
+
+
+def _hold(db: Connection, plan_id: str) -> bool:
+    """Hold a plan until the transaction ends; tell whether there is one."""
+    found = select(plans.c.plan_id).where(plans.c.plan_id == plan_id).with_for_update()
+    return db.execute(found).first() is not None
+
+
+def _stored(told: Mapping[str, Any]) -> StoredPlan:
+    """Return a plan as it was written. Raises what _UNREADABLE lists."""
+    return StoredPlan(
+        _checked(plans, told["plan"]),
+        {row["row"]: _checked(operations, row) for row in told["operations"]},
+        {row["attempt_id"]: _checked(attempts, row) for row in told["attempts"]},
+    )
+
+
+def _change(stored: StoredPlan, told: Mapping[str, Any]) -> None:
+    """Take in a change, all of it or nothing. Raises what _UNREADABLE lists."""
+    plan = _checked(plans, stored.plan | told.get("plan", {}))
+    rows = [
+        _checked(operations, stored.operations[row["row"]] | row)
+        for row in told.get("operations", [])
+    ]
+    tries = [_checked(attempts, row) for row in told.get("attempts", [])]
+    stored.plan = plan
+    stored.operations |= {row["row"]: row for row in rows}
+    stored.attempts |= {row["attempt_id"]: row for row in tries}
+
+
+def _checked(table: Table, row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row that the table takes. Raises ValueError for another, and what _UNREADABLE
+    lists.
+    """
+    for name, value in row.items():
+        column = table.c[name]
+        if value is None and column.nullable:
+            continue
+        kind = str if name in _TIMES[table] else column.type.python_type
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise ValueError(f"{name} is {value!r:.40}")
+        if name in _TIMES[table]:
+            datetime.fromisoformat(value)
+    needed = (c.name for c in table.c if not (c.nullable or c.default is not None))
+    if missing := [name for name in needed if name not in row]:
+        raise ValueError(f"{', '.join(missing)} is missing")
+    if table in _STATES and row["state"] not in _STATES[table]:
+        raise ValueError(f"the state is {row['state']!r:.40}")
+    return row
 
 
 def _hold_pending(stored: StoredPlan, changes: Path) -> None:

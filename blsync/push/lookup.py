@@ -8,10 +8,22 @@ from typing import Any
 from urllib.parse import quote
 
 from blsync.client import Client, read
+from blsync.errors import ServerFault
+from blsync.exchange import said
 from blsync.push.endpoint import Json, Listing
 
 QUERY_BYTES = 4000
 """Length of a filter's values in the address; servers commonly refuse addresses above 8 kB."""
+
+
+LONGEST_ID = 200
+"""Characters of a record's id; the API's have some twenty."""
+
+
+def usable_id(told: object) -> str | None:
+    """Return the id that an answer names; None where it is none that can be kept, or sent back."""
+    text = str(told) if isinstance(told, str | int) and not isinstance(told, bool) else ""
+    return text if 0 < len(text) <= LONGEST_ID and text.isprintable() else None
 
 
 @dataclass
@@ -23,10 +35,19 @@ class Known:
     def add(self, listing: Listing, record: Json) -> None:
         """Take in a record; a later version of it replaces an earlier one. Without an id it could
         neither be changed nor told apart, so it does not count.
+
+        Raises ServerFault where it has an id that cannot be kept: taken for no record, it would be
+        created a second time.
         """
         for row in listing.rows(record):
             if not row.get("id"):
                 continue
+            if usable_id(row["id"]) is None:
+                raise ServerFault(
+                    f"{listing.path} has a {listing.record} whose id cannot be kept: "
+                    f"{said(str(row['id']), 40)}. Have it mended at BigLedger, then run the same "
+                    "command again; nothing was sent for it."
+                )
             one = (str(row["id"]), *(row.get(part) for part in listing.parts))
             for name in listing.identifiers:
                 if row.get(name):

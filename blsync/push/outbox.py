@@ -27,6 +27,7 @@ from blsync.errors import (
     Unanswered,
 )
 from blsync.ledger import Ledger, plans
+from blsync.ledger.loss import refuse_older
 from blsync.ledger.plans import SENDS, Operation, Outcome, Plan
 from blsync.push import settle
 from blsync.push.compare import to_text
@@ -146,6 +147,7 @@ def _told(ledger: Ledger, plan: Plan, endpoint: Endpoint, say: Callable[[str], N
 async def _apply(work: Work) -> PlanReport:
     plan_id = work.plan.plan_id
     async with only_apply(work), work.client:
+        refuse_older(work.ledger, plan_id)
         _refuse_if_stale(work.settings, work.ledger, _now(work), work.clock())
         if _left(work):
             await settle.settle_due(work)
@@ -161,6 +163,7 @@ async def _apply(work: Work) -> PlanReport:
 
 async def _settle(work: Work) -> PlanReport:
     async with only_apply(work), work.client:
+        refuse_older(work.ledger, work.plan.plan_id)
         lost = await settle.settle_due(work)
         lost |= await settle.settle_again(work)
         await _send_pending(work, only=lost)

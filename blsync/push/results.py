@@ -13,11 +13,10 @@ from blsync.exchange import said
 from blsync.ledger.plans import Operation, Outcome, Problem
 from blsync.push.compare import from_text
 from blsync.push.endpoint import Endpoint, Json
+from blsync.push.lookup import usable_id
 from blsync.push.validate import problem
 from blsync.redaction import redact_all
 
-LONGEST_ID = 200
-"""Characters of a record's id; the API's have some twenty."""
 _TAKEN = re.compile(r"already (exists|in use|taken)", re.IGNORECASE)
 _TAKEN_CODES = ("DUPLICATE_VALUE", "CONFLICT")
 
@@ -82,18 +81,11 @@ def _outcome(endpoint: Endpoint, row: Operation, results: list[Json]) -> Outcome
             row.row, "rejected", "rejected", error=_problem(endpoint, row, result.get("error"))
         )
     record = result.get("data")
-    remote_id = _id_of(record)
+    remote_id = usable_id(record.get("id")) if isinstance(record, dict) else None
     is_ours = row.remote_id in (None, remote_id or row.remote_id)
     if result.get("success") is True and is_ours and (remote_id or row.remote_id):
         return Outcome(row.row, "applied", "applied", remote_id=str(remote_id or row.remote_id))
     return Outcome(row.row, "held", "held", error=held("the answer does not name the record"))
-
-
-def _id_of(record: Any) -> str | None:
-    """Return the id that an answer names; None where it is none that can be kept."""
-    told = record.get("id") if isinstance(record, dict) else None
-    text = str(told) if isinstance(told, str | int) else ""
-    return text if 0 < len(text) <= LONGEST_ID and text.isprintable() else None
 
 
 def _problem(endpoint: Endpoint, row: Operation, error: Any) -> Problem:

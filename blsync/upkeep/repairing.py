@@ -5,8 +5,8 @@ what a clock that was wrong has frozen, set free.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -42,7 +42,8 @@ class Repaired:
     """Loads entered into the ledger, loads taken out of it, spool folders removed; and what a
     clock that ran ahead has left: loads dated anew, those among them that cover nothing any more,
     comparisons with BigLedger's totals that were dropped, and companies whose key was held back;
-    and plans brought back. `moved_aside` is the damaged ledger, None where it was sound.
+    plans brought back, and plans that could not be. `moved_aside` is the damaged ledger, None where
+    it was sound.
     """
 
     adopted: list[str] = field(default_factory=list)
@@ -53,6 +54,7 @@ class Repaired:
     comparisons: list[str] = field(default_factory=list)
     unblocked: list[str] = field(default_factory=list)
     plans: list[str] = field(default_factory=list)
+    lost_plans: list[str] = field(default_factory=list)
     moved_aside: str | None = None
 
 
@@ -100,10 +102,7 @@ def repair(
                     _mend(site, ledger, done, dating.latest_stamps(known), is_taken_over)
 
     try:
-        done.plans, problems = restore_plans(ledger)
-        for problem in problems:
-            say(problem)
-        back_up_plans(ledger)
+        _bring_plans_back(ledger, done, is_taken_over, say)
         asyncio.run(all_of_them())
         _drop_spools(lake, ledger, done)
     finally:
@@ -112,28 +111,41 @@ def repair(
     return done
 
 
+def _bring_plans_back(ledger: Ledger, done: Repaired, is_taken_over: bool, say: Say) -> None:
+    restored = restore_plans(ledger, is_taken_over=is_taken_over)
+    done.plans, done.lost_plans = restored.plans, sorted(restored.lost)
+    for plan_id, why in restored.lost.items():
+        say(f"Plan {plan_id} cannot be brought back: {why}")
+    for note in restored.notes:
+        say(note)
+    back_up_plans(ledger, is_anew=is_taken_over)
+
+
 def _replace_if_damaged(settings: Settings, lake: Lake, done: Repaired, say: Say) -> None:
     """Move a damaged SQLite file aside; what a server's database has lost is made anew in it."""
     file = sqlite_file(settings.ledger_url)
-    if file is None or not file.exists():
+    if file is None or not file.exists() or _damage_of(settings) is None:
         return
-    why = _damage_of(settings)
-    if why is None:
-        return
-    # A process that has it open would write on into the file that is moved.
-    with ExitStack() as stack:
-        busy = "Another process is using the ledger; waiting for it."
-        for folder in ("spool", "push"):
-            for path in sorted((lake.data / folder).glob("*.lock")):
-                stack.enter_context(alone_blocking(path, say, busy))
-        with storage(file):
-            aside = move_aside(file)
-            for end in ("-wal", "-shm"):
-                log = file.with_name(f"{file.name}{end}")
-                if log.exists():
-                    log.rename(aside.with_name(f"{aside.name}{end}"))
+    with alone_blocking(lake.data / "repair.lock", say, "Another repair is running; waiting."):
+        # By now another repair may have made a new ledger, which is sound.
+        why = _damage_of(settings) if file.exists() else None
+        if why is None:
+            return
+        with _unused(lake, say), storage(file):
+            aside = move_aside(file, companions=("-wal", "-shm"), most_kept=None)
     done.moved_aside = str(aside)
     say(f"{why} It is now {aside}.")
+
+
+@contextmanager
+def _unused(lake: Lake, say: Say) -> Iterator[None]:
+    """Hold all that pulls or pushes: it would write on into the file that is moved."""
+    busy = "Another process is using the ledger; waiting for it."
+    locks = [path for folder in ("spool", "push") for path in (lake.data / folder).glob("*.lock")]
+    with ExitStack() as stack:
+        for path in sorted(locks):  # in the order in which everybody takes several
+            stack.enter_context(alone_blocking(path, say, busy))
+        yield
 
 
 def _damage_of(settings: Settings) -> str | None:
