@@ -22,12 +22,12 @@ from blsync import binding, marts, nightly, push, report
 from blsync.entities import ENTITIES
 from blsync.errors import BlsyncError, BuildError, ConfigError, SafetyLimit
 from blsync.lake import Lake, alone_blocking, appearing, storage
+from blsync.landed import LAYERS
 from blsync.ledger import Ledger, lakes
 from blsync.ledger.lakes import PlanTally
 from blsync.settings import Settings
 
 Say = Callable[[str], None]
-LAYERS = ("landing", "quarantine")
 
 
 @dataclass
