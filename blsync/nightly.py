@@ -145,7 +145,7 @@ def sync(
             except BlsyncError as error:
                 report.failed["build"] = error
     report.published = datetime.now(UTC) if is_built else None
-    report.failed = watch.held_back | report.failed
+    report.failed |= {n: e for n, e in watch.held_back.items() if n not in report.failed}
     report.other_requests = watch.other_requests
     report.other_throttled_ms = watch.other_throttled_ms
     return report

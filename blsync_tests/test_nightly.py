@@ -202,9 +202,9 @@ def publish_a_difference(env: dict[str, str], company_id: str) -> None:
         db.execute("create schema finance")
         db.execute(
             "create table finance.reconciliation as select * from (values "
-            "(?, 'trial_balance', ?::date, 'a:debit', 0, 5, 5, 'fail', false, false, "
-            "'request', now()::timestamp)) as t(company_id, check_name, as_of_date, entity_key, "
-            "mart_value, report_value, difference, status, failed_before, is_healed, "
+            "(?, 'trial_balance', null::date, ?::date, 'a:debit', 0, 5, 5, 'fail', false, false, "
+            "'request', now()::timestamp)) as t(company_id, check_name, period_from, as_of_date, "
+            "entity_key, mart_value, report_value, difference, status, failed_before, is_healed, "
             "source_request_id, checked_at)",
             [company_id, today.replace(day=1) - timedelta(days=1)],
         )
@@ -228,7 +228,7 @@ def test_what_is_allowed_for_one_company_is_held_back_of_the_others_and_told(pai
     assert deleted(companies, "co_b") == 0
     assert done.returncode == 3, done.stderr
     assert "--company beta --allow" in done.stderr.splitlines()[-1]
-    assert json.loads(done.stdout)["published"]
+    assert json.loads(done.stdout)["published"], done.stderr
 
 
 def test_a_clock_that_every_company_refuses_ends_with_the_code_of_a_setting(pair, companies):
