@@ -166,7 +166,7 @@ def landed(data: Path) -> list[Path]:
 def ties(sandbox: Handle, data: Path) -> bool:
     """Tell whether the published marts tie out, and every customer is as the server has it."""
     with duckdb.connect(data / "blsync.duckdb", read_only=True) as db:
-        off = db.sql("select count(*) from finance.reconciliation where status = 'fail'").fetchone()
+        off = db.sql("select count(*) from finance.reconciliation where status = 'fail'").fetchall()
         ours = dict(
             db.sql(
                 "select customer_id, updated_at from history.customers where is_latest"
@@ -175,7 +175,7 @@ def ties(sandbox: Handle, data: Path) -> bool:
         ahead = db.sql(
             "select count(*) from history.customers where known_from > now()::timestamp "
             "+ interval 1 day"
-        ).fetchone()
+        ).fetchall()
     headers = {"Authorization": f"Bearer {sandbox.api_key}", "X-Company-Id": sandbox.company_id}
     url = f"{sandbox.base_url}/customers"
     answer = httpx.get(url, params={"limit": "100"}, headers=headers).json()
@@ -184,7 +184,7 @@ def ties(sandbox: Handle, data: Path) -> bool:
         for record in answer["data"]
     }
     same = {key: at.replace(tzinfo=UTC) for key, at in ours.items()} == theirs
-    return off == (0,) and ahead == (0,) and same
+    return off == [(0,)] and ahead == [(0,)] and same
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from blsync.errors import BlsyncError, ConfigError, LedgerDamaged, StorageError
 from blsync.lake import FOOTER, Lake, alone_blocking, appearing, storage
 from blsync.landed import company_folders, company_of, landed_files
-from blsync.ledger import Ledger, lakes
+from blsync.ledger import Ledger, lakes, sqlite_file
 from blsync.ledger.lakes import Binding, Origin
 from blsync.ledger.loss import back_up_plans, refuse_lost
 from blsync.settings import Settings
@@ -356,7 +356,8 @@ def _lake_id_of(settings: Settings, origins: _Origins) -> str:
 
 
 def _has_ledger_inside(settings: Settings) -> bool:
-    return settings.ledger_url.startswith(f"sqlite:///{settings.data}/")
+    file = sqlite_file(settings.ledger_url)
+    return file is not None and file.resolve().is_relative_to(settings.data.resolve())
 
 
 def _normal(url: str) -> tuple[str, str, int | None, str]:

@@ -41,7 +41,14 @@ from blsync.abreast import INTERRUPTED, abreast
 from blsync.aside import clear, move_aside
 from blsync.entities import ENTITIES
 from blsync.entity import Entity
-from blsync.errors import BlsyncError, BuildError, PartlyFailed, StorageError
+from blsync.errors import (
+    BlsyncError,
+    BuildError,
+    DeletesHeldBack,
+    StorageError,
+    WrongClock,
+    joined,
+)
 from blsync.history import begin_anew, damage_of
 from blsync.lake import storage
 from blsync.pull import Progress, Result, Window, pull, raise_failures, window_of
@@ -51,6 +58,10 @@ from blsync.unexpected import apart, unexpected_of
 
 OWNERS = ["team:finance-data"]
 MANY_DAYS = 31
+_PARTITION = "dagster/partition"
+_FIRST_PARTITION = "dagster/asset_partition_range_start"
+_LAST_PARTITION = "dagster/asset_partition_range_end"
+"""Tags of a run: its partition, or the ends of its range of them."""
 EVENT_SECONDS = 0.03
 """What Dagster takes to record one asset's day on SQLite."""
 
@@ -80,8 +91,8 @@ class Watch:
     """What a caller in the same process hears of a run, and what the run found."""
 
     wait: bool = True
-    allow: bool = False
-    """Whether what a safety bound holds back is let through, this once."""
+    allowed: frozenset[str] = frozenset()
+    """Companies of which what a safety bound holds back is let through, this once."""
     progress: Any = None
     say: Any = None
     results: dict[str, dict[str, Result]] = field(default_factory=dict)
@@ -89,6 +100,8 @@ class Watch:
     """What `pull_ahead` brought, by company."""
     other_requests: int = 0
     other_throttled_ms: int = 0
+    held_back: dict[str, BlsyncError] = field(default_factory=dict)
+    """What a comparison with BigLedger would not let through, by company; the build goes on."""
     failure: BlsyncError | None = None
     has_told_strays: bool = False
 
@@ -103,8 +116,9 @@ _WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 
 class AllowConfig(dg.Config):
-    """`allow`: let through, in this run alone, what a safety bound holds back: deletes above
-    BLSYNC_DELETE_SHARE, a collapsed reconciliation.
+    """`allow`: let through, in this run alone and of its companies alone (all of them in a run that
+    has no partitions), what a safety bound holds back: deletes above BLSYNC_DELETE_SHARE, a
+    collapsed reconciliation.
     """
 
     allow: bool = False
@@ -155,8 +169,8 @@ def raw(
         }
         say = watch.say or context.log.info
         watch.tell_strays(say)
-        allow = watch.allow or config.allow
-        pulled, failed = _pull_companies(watch, selected, windows, again, say, allow=allow)
+        allowed = allowed_companies(context, config, watch)
+        pulled, failed = _pull_companies(watch, selected, windows, again, say, allowed)
         watch.results |= pulled
         for entity in selected if not failed else []:
             results = [of_company[entity.name] for of_company in pulled.values()]
@@ -165,8 +179,8 @@ def raw(
                     asset_key=["raw", entity.name], metadata=_load_metadata(results)
                 )
         if failed:
-            kind = PartlyFailed if pulled else BlsyncError
-            raise kind(" ".join(f"{name} failed: {error}" for name, error in failed.items()))
+            told = {f"{name} failed": error for name, error in failed.items()}
+            raise joined(told, len(windows))
         raise_failures(
             {
                 f"{entity} of {name}": result
@@ -182,8 +196,7 @@ def _pull_companies(
     windows: Mapping[str, Window],
     again: bool,
     say: Callable[[str], None],
-    *,
-    allow: bool,
+    allowed: frozenset[str],
 ) -> tuple[dict[str, dict[str, Result]], dict[str, BlsyncError]]:
     """Pull the companies side by side; return what each brought, and which failed as a whole."""
 
@@ -198,7 +211,7 @@ def _pull_companies(
             entities,
             windows[name],
             again=again,
-            allow=allow,
+            allow=name in allowed,
             wait=watch.wait,
             progress=progress,
             say=say,
@@ -228,6 +241,25 @@ def _days_by_company(context: dg.AssetExecutionContext) -> dict[str, list[str]]:
         part = key.keys_by_dimension
         found.setdefault(part["company"], []).append(part["day"])
     return found
+
+
+def allowed_companies(
+    context: dg.AssetExecutionContext, config: AllowConfig, watch: Watch
+) -> frozenset[str]:
+    """Return the companies of which what a safety bound holds back is let through."""
+    return frozenset(_companies_of_run(context.run.tags)) if config.allow else watch.allowed
+
+
+def _companies_of_run(tags: Mapping[str, str]) -> list[str]:
+    """Return the companies whose partitions a run has, all of them where it has none."""
+    names = [company.name for company in COMPANIES]
+    one = tags.get(_PARTITION)
+    ends = tags.get(_FIRST_PARTITION, one), tags.get(_LAST_PARTITION, one)
+    keys = [partitions.get_partition_key_from_str(end) for end in ends if end]
+    if not keys:
+        return names
+    places = [names.index(key.keys_by_dimension["company"]) for key in keys]
+    return names[min(places) : max(places) + 1]
 
 
 def _window(names: list[str]) -> Window:
@@ -286,9 +318,10 @@ def inputs(
         watch.other_requests = watch.other_throttled_ms = 0
         say = watch.say or context.log.warning
         marts.mend_inputs(SETTINGS, say)
+        allowed = allowed_companies(context, config, watch)
         for company in COMPANIES:
             try:
-                allow = watch.allow or config.allow
+                allow = company.name in allowed
                 facts, read = differences.ask(
                     SETTINGS, company, allow=allow, wait=watch.wait, say=say
                 )
@@ -299,6 +332,8 @@ def inputs(
                 if len(COMPANIES) == 1:
                     raise
                 known = apart(error, "The comparison", SETTINGS.data)
+                if isinstance(known, DeletesHeldBack | WrongClock):
+                    watch.held_back[company.name] = known
                 say(f"{company.name} cannot be compared with BigLedger: {known}")
                 asked.append((company, reconcile.kept(SETTINGS, company)))
         for name, rows in marts.write_inputs(SETTINGS, asked, say).items():
@@ -470,8 +505,10 @@ def published(
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Publish the build, and show what of it does not tie out."""
     with _failing_clearly(watch):
-        allow = watch.allow or config.allow
-        rows = marts.publish(SETTINGS, watch.say or context.log.info, allow=allow)
+        allowed = {
+            SETTINGS.company(name).company_id for name in allowed_companies(context, config, watch)
+        }
+        rows = marts.publish(SETTINGS, watch.say or context.log.info, allowed=allowed)
         off = marts.tie_out(SETTINGS)
         compared = differences.summary(SETTINGS)
     yield dg.MaterializeResult(
@@ -585,8 +622,8 @@ def range_tags(company: str, first: str, last: str) -> dict[str, str]:
     """Return the tags of one run over a company's days, both ends included."""
     keys = [dg.MultiPartitionKey({"company": company, "day": day}) for day in (first, last)]
     return {
-        "dagster/asset_partition_range_start": keys[0],
-        "dagster/asset_partition_range_end": keys[1],
+        _FIRST_PARTITION: keys[0],
+        _LAST_PARTITION: keys[1],
     }
 
 
@@ -674,7 +711,7 @@ def pull_ahead(
     chosen = [ENTITIES[name] for name in entities]
     say = watch.say or (lambda _: None)
     is_again = days_range is not None
-    pulled, failed = _pull_companies(watch, chosen, windows, is_again, say, allow=watch.allow)
+    pulled, failed = _pull_companies(watch, chosen, windows, is_again, say, watch.allowed)
     watch.pulled = {**pulled, **failed}
 
 

@@ -29,6 +29,8 @@ What a server or another program said is part of many messages: secrets in it ar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from blsync.redaction import redact, redact_all
 
 
@@ -144,3 +146,13 @@ class Unanswered(ApiError):
 
 class NotSent(Unanswered):
     """No connection came about: nothing was sent, so a write was not done."""
+
+
+def joined(failed: Mapping[str, BlsyncError], count: int) -> BlsyncError:
+    """Return one error for those of `count` companies that failed, each under its name.
+
+    It is a part that failed; but a clock that all of them refused is the machine's.
+    """
+    kinds = {type(error) for error in failed.values()}
+    kind = WrongClock if kinds == {WrongClock} and len(failed) == count else PartlyFailed
+    return kind(" ".join(f"{name}: {error}" for name, error in failed.items()))

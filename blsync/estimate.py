@@ -18,7 +18,7 @@ import msgspec
 
 from blsync.client import Client, Page
 from blsync.entity import Entity, Feed
-from blsync.errors import BlsyncError, QuotaSpent, Unauthorized
+from blsync.errors import BlsyncError, QuotaSpent, Unauthorized, WrongClock
 from blsync.lake import Lake
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import CHANGE, Load, Walk
@@ -81,7 +81,7 @@ class Estimator:
         """Return what the entity would cost, its error included where that stops it alone."""
         try:
             return await self._estimate()
-        except (Unauthorized, QuotaSpent):
+        except (Unauthorized, QuotaSpent, WrongClock):
             raise
         except BlsyncError as error:
             return Estimate(error=error)

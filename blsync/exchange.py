@@ -12,7 +12,6 @@ import logging
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import httpx
@@ -180,11 +179,3 @@ def said(text: str, most: int = MOST_SAID) -> str:
     text = redact(text)  # before it is cut: half a secret is found by nobody
     shown = text if len(text) <= most else f"{text[:most]}…"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
-
-
-def utc(at: datetime) -> datetime | None:
-    """Return an instant in UTC, which it is taken for without a zone; None where none can be."""
-    try:
-        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-    except OverflowError:  # the first or the last day of all, in another zone
-        return None

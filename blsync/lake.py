@@ -17,7 +17,15 @@ import tempfile
 import time
 import uuid
 from array import array
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -35,7 +43,7 @@ from blsync.clock import has_passed
 from blsync.entity import Entity
 from blsync.errors import InputFileError, StorageError
 from blsync.intake import MOST_TEXT, Intake, check_size
-from blsync.landed import LAYERS, damage_of, damaged, landed_files
+from blsync.landed import LAYERS, LOAD_ID, damage_of, damaged, landed_files
 from blsync.permissions import close_data_folder
 from blsync.records import KEY_SEPARATOR, Fingerprints, Versions, as_bytes, fingerprint, key_of
 
@@ -209,6 +217,21 @@ class Lake:
     def drop_spool(self, load_id: str) -> None:
         """Delete the pages of a landed load."""
         shutil.rmtree(self.data / "spool" / load_id, ignore_errors=True)
+
+    def drop_left_spools(self, open_ids: Callable[[], Collection[str]]) -> list[str]:
+        """Delete the pages of loads that landed before they were killed; return the loads' ids.
+
+        `open_ids` asks the ledger for the loads that have not landed. Raises StorageError.
+        """
+        folder = self.data / "spool"
+        with storage(folder):
+            # Listed before the ledger is asked: a load is in it before its first page is spooled.
+            folders = [path for path in folder.glob("*Z-*") if path.is_dir()]
+        spooled = {path.name for path in folders if LOAD_ID.fullmatch(path.name)}
+        left = sorted(spooled - set(open_ids()))
+        for load_id in left:
+            self.drop_spool(load_id)
+        return left
 
     def file_of(self, entity: Entity, company_id: str, load_id: str) -> Path:
         """Return where a load's records land."""

@@ -18,7 +18,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -502,13 +502,16 @@ def _explain_failure(settings: Settings, artifacts: Path) -> str:
 
 
 def publish(
-    settings: Settings, say: Callable[[str], None] = lambda _: None, *, allow: bool = False
+    settings: Settings,
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    allowed: Collection[str] = (),
 ) -> dict[str, int]:
     """Publish the latest whole build by one rename; returns the rows of each table.
 
     The file is in a storage version that DuckDB 1.0 and later open. Raises BuildError where the
-    latest build is not whole, and without `allow` SafetyLimit where its reconciliation collapsed;
-    what is published then stays.
+    latest build is not whole, and SafetyLimit where the reconciliation of a company collapsed whose
+    id is not `allowed`; what is published then stays.
     """
     target = published_file(settings)
     with _build_lock(settings, say), storage(target):
@@ -519,8 +522,7 @@ def publish(
                 "as they were. Mend what it said, then run `blsync build`."
             )
         try:
-            if not allow:
-                collapse.check(settings.data / "build.duckdb", target)
+            collapse.check(settings.data / "build.duckdb", target, allowed)
             with appearing(target) as draft:
                 rows = _copy(settings.data / "build.duckdb", draft)
                 _keep_previous(target, settings.publish_mode, say)

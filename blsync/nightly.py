@@ -13,7 +13,7 @@ from blsync import marts
 from blsync.abreast import INTERRUPTED
 from blsync.binding import open_ledger
 from blsync.entities import select
-from blsync.errors import BlsyncError, ConfigError, PartlyFailed, SafetyLimit
+from blsync.errors import BlsyncError, ConfigError, SafetyLimit, joined
 from blsync.pull import Progress, Result
 from blsync.settings import Company, Settings, require_credentials
 
@@ -31,12 +31,12 @@ class SyncReport:
 
     @property
     def error(self) -> BlsyncError | None:
-        """What the command ends with; one of several companies failing is a part (exit 3)."""
+        """What the command ends with; see `joined` for several companies."""
         if len(self.companies) == 1 or not self.failed:
             return next(iter(self.failed.values()), None)
         if isinstance(error := self.failed.get("build"), SafetyLimit) and len(self.failed) == 1:
             return error
-        return PartlyFailed(" ".join(f"{name}: {error}" for name, error in self.failed.items()))
+        return joined(self.failed, len(self.companies))
 
     def to_json(self) -> dict[str, Any]:
         """Return interface.md's shape; with several companies their figures are added up."""
@@ -102,9 +102,9 @@ def sync(
 ) -> SyncReport:
     """Pull what is missing (or `days` again, both included), then build and publish.
 
-    With `allow` what a safety bound holds back is let through, this once: deletes above
-    BLSYNC_DELETE_SHARE, a collapsed reconciliation. Raises ConfigError before anything is asked;
-    what fails later is in the report.
+    With `allow` what a safety bound holds back is let through, this once and for these companies
+    alone: deletes above BLSYNC_DELETE_SHARE, a collapsed reconciliation. Raises ConfigError before
+    anything is asked; what fails later is in the report.
     """
     names = [entity.name for entity in select(list(entities))]
     chosen = [settings.company(name) for name in companies] or settings.companies()
@@ -113,8 +113,10 @@ def sync(
     open_ledger(settings).close()  # refuses before Dagster records a run
     chosen_days = days_range(settings, chosen, days)
     definitions = _definitions()
-    watch = definitions.Watch(wait=wait, allow=allow, progress=progress, say=say)
-    report = SyncReport([company.name for company in chosen], watch.results)
+    names_of_chosen = [company.name for company in chosen]
+    allowed = frozenset(names_of_chosen if allow else ())
+    watch = definitions.Watch(wait=wait, allowed=allowed, progress=progress, say=say)
+    report = SyncReport(names_of_chosen, watch.results)
     # One company is one run, pull to publishing; several are pulled side by side, recorded in a run
     # each, and built once.
     is_one = len(chosen) == 1
@@ -143,6 +145,7 @@ def sync(
             except BlsyncError as error:
                 report.failed["build"] = error
     report.published = datetime.now(UTC) if is_built else None
+    report.failed |= {n: e for n, e in watch.held_back.items() if n not in report.failed}
     report.other_requests = watch.other_requests
     report.other_throttled_ms = watch.other_throttled_ms
     return report
@@ -165,8 +168,9 @@ def build(
     if is_full:
         marts.ask_for_full_build(settings)
     definitions = _definitions()
+    allowed = frozenset(company.name for company in settings.companies() if allow)
     with contextlib.redirect_stdout(io.StringIO()):
-        definitions.run(None, definitions.Watch(say=say, allow=allow), has_inputs=False)
+        definitions.run(None, definitions.Watch(say=say, allowed=allowed), has_inputs=False)
 
 
 def _definitions() -> Any:

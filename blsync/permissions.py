@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from blsync.aside import MARK
 from blsync.errors import ConfigError
 
 OTHERS = 0o077
@@ -15,14 +16,16 @@ WRITABLE = 0o022
 """Permission bits of the group and the world; those that let them write."""
 _OURS = (
     *("landing", "quarantine", "spool", "inputs", "dbt", "docs", "dagster", "demo", "errors"),
+    *("push", "plans", "lake.lock", "build.files"),
     *("ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db.lock", "report.html"),
     *("blsync.duckdb", "blsync.previous.duckdb", "build.duckdb", "build.duckdb.wal"),
     *("build.duckdb.tmp", "build.lock", "build.full", "build.whole", "build.models"),
     *("sandbox.db", "sandbox.db-wal", "sandbox.db-shm", "sandbox.log", "sandbox.json"),
     *("credit limits.csv", "no.env", "lake.json", "dropping.json"),
 )
-"""What versions that left folders open put into them, the demo's included. This one makes
-everything closed from the first write on, so that what it adds needs no mention.
+"""Everything that blsync, the demo included, makes at the top of a data folder, this version and
+those before. A folder is taken for blsync's alone where nothing else is in it: a name that is
+missing here has its folder stay open, or be refused.
 """
 _warned: set[str] = set()
 
@@ -44,7 +47,7 @@ def close_data_folder(data: Path) -> None:
     if not data.exists() or not _mode(data) & OTHERS:
         return
     found = [path for path in data.iterdir() if not _is_passing(path.name)]
-    ours = [path for path in found if path.name in _OURS]
+    ours = [path for path in found if path.name.partition(MARK)[0] in _OURS]
     left: list[str] = []
     if len(ours) == len(found):
         close(data, left)

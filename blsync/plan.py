@@ -14,7 +14,7 @@ from blsync.binding import open_ledger
 from blsync.client import Client
 from blsync.entities import select
 from blsync.entity import Entity
-from blsync.errors import BlsyncError, PartlyFailed
+from blsync.errors import BlsyncError, PartlyFailed, joined
 from blsync.estimate import Estimate, Estimator, sum_known
 from blsync.lake import Lake
 from blsync.ledger import Ledger
@@ -68,11 +68,11 @@ class Plan:
 
     @property
     def error(self) -> BlsyncError | None:
-        """What the command ends with; one of several companies failing is a part (exit 3)."""
+        """What the command ends with; see `joined` for several companies."""
         failed = {name: c.failure for name, c in self.companies.items() if c.failure}
         if len(self.companies) == 1 or not failed:
             return next(iter(failed.values()), None)
-        return PartlyFailed(" ".join(f"{name}: {error}" for name, error in failed.items()))
+        return joined(failed, len(self.companies))
 
     def to_json(self) -> dict[str, Any]:
         """Return interface.md's shape; several companies are added up, and listed one by one.

@@ -21,10 +21,10 @@ import pyarrow as pa
 
 from blsync.binding import open_ledger
 from blsync.client import Answer, Client, read
-from blsync.clock import is_ahead
+from blsync.clock import is_ahead, plausible
 from blsync.entities import ENTITIES
 from blsync.errors import ApiError, BlsyncError
-from blsync.exchange import said, utc
+from blsync.exchange import said
 from blsync.lake import Lake
 from blsync.ledger import Ledger, loads
 from blsync.quota import pace_for
@@ -335,7 +335,7 @@ def _made_at(answer: Answer) -> datetime | None:
     for part in (body.get("meta"), body.get("data")):
         for name in _MADE if isinstance(part, dict) else ():
             with contextlib.suppress(msgspec.ValidationError):
-                told.append(utc(msgspec.convert(part.get(name), datetime)))
+                told.append(plausible(msgspec.convert(part.get(name), datetime)))
     return min(filter(None, told), default=None)
 
 

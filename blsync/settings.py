@@ -41,6 +41,8 @@ TOKEN_URL = "https://auth.bigledger.com/oauth/token"  # noqa: S105 (an address)
 
 _ENCODING = "utf-8-sig"
 """UTF-8, with or without the mark that Windows editors put in front."""
+_SQLITE_FILE = re.compile(r"(sqlite(?:\+\w+)?:///(?:file:)?)([^?]+)(.*)", re.DOTALL)
+"""SQLAlchemy URL of a SQLite file: what goes before, the path, what comes after."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _OAUTH_NAMES = ("BIGLEDGER_CLIENT_ID", "BIGLEDGER_CLIENT_SECRET", "BIGLEDGER_REFRESH_TOKEN")
 
@@ -206,6 +208,14 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().absolute() if value else None
 
+    @field_validator("ledger_url_given")
+    @classmethod
+    def _with_absolute_file(cls, value: SecretStr | None) -> SecretStr | None:
+        found = _SQLITE_FILE.fullmatch(value.get_secret_value()) if value else None
+        if found is None or found[2] == ":memory:":
+            return value
+        return SecretStr(f"{found[1]}{Path(found[2]).absolute()}{found[3]}")
+
     @property
     def zone(self) -> ZoneInfo:
         """Business days are days in this zone."""
@@ -213,7 +223,7 @@ class Settings(BaseSettings):
 
     @property
     def ledger_url(self) -> str:
-        """SQLAlchemy URL of the ledger."""
+        """SQLAlchemy URL of the ledger; a file's path in it is absolute."""
         if self.ledger_url_given:
             return self.ledger_url_given.get_secret_value()
         return f"sqlite:///{self.data / 'ledger.db'}"
@@ -297,7 +307,10 @@ def _is_env_file_named() -> bool:
 
 
 def paths_in_environment(settings: Settings) -> dict[str, str]:
-    """Return the settings that are paths, absolute, for a process with another working folder."""
+    """Return the settings that are paths, absolute, for a process with another working folder.
+
+    The ledger's URL is among them where it is a file's: a server's may hold a password.
+    """
     paths = {
         "BLSYNC_ENV_FILE": env_file(),
         "BLSYNC_COMPANIES": settings.companies_file,
@@ -306,7 +319,10 @@ def paths_in_environment(settings: Settings) -> dict[str, str]:
         "BLSYNC_PUSH_POLICIES": settings.push_policies,
         "BLSYNC_PUBLISH_TO": settings.publish_to_given,
     }
-    return {name: str(path.absolute()) for name, path in paths.items() if path}
+    told = {name: str(path.absolute()) for name, path in paths.items() if path}
+    if settings.ledger_url_given and _SQLITE_FILE.fullmatch(settings.ledger_url):
+        told["BLSYNC_LEDGER_URL"] = settings.ledger_url
+    return told
 
 
 _FOR_ANY_PROGRAM = (

@@ -22,7 +22,7 @@ from openpyxl.xml.constants import SHEET_MAIN_NS
 from openpyxl.xml.functions import iterparse
 
 from blsync.errors import ConfigError, InputFileError
-from blsync.intake import MOST_CELLS, Intake, check_size, too_large
+from blsync.intake import Intake, check_size, too_large
 
 MOST_ROWS = 1_048_576
 """Rows that a worksheet has room for, the header among them."""
@@ -34,6 +34,8 @@ MOST_INFLATED = 128 * 2**20
 """Bytes of all parts of a workbook, inflated."""
 MOST_MARKS = 4_000_000
 """Elements and attributes of the cells or texts of a workbook: some seven for each cell."""
+MOST_TEXTS = MOST_MARKS // 7
+"""Texts that a workbook has for its cells: no more than cells, and each costs as much as one."""
 MOST_OTHER_MARKS = 300_000
 """Those of any other part, and of what a worksheet has beside its cells: each is read to an object
 of a kilobyte or so."""
@@ -185,7 +187,7 @@ def _check_part(path: Path, archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> 
                     )
             else:
                 others = marks
-            if marks > MOST_MARKS or others > MOST_OTHER_MARKS or texts > MOST_CELLS:
+            if marks > MOST_MARKS or others > MOST_OTHER_MARKS or texts > MOST_TEXTS:
                 what = f"more than can be read in the part {part.filename}"
                 raise too_large(path, what, _AS_CSV)
 

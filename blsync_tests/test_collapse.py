@@ -92,6 +92,24 @@ def test_one_company_of_several_is_enough(tmp_path):
         collapse.check(after, before)
 
 
+def test_one_company_may_collapse_where_it_is_allowed_and_no_other_one(tmp_path):
+    pair = [*figures("pass"), *figures("pass", company="other")]
+    before = build_of(tmp_path / "before", pair)
+    after = build_of(tmp_path / "after", [(*row[:3], "fail") for row in pair])
+    for path in (before, after):
+        with duckdb.connect(str(path)) as db:
+            db.execute("insert into staging.stg_companies values ('other')")
+            db.execute(
+                "insert into intermediate.int_reports_fetched values ('other', 'trial_balance')"
+            )
+    with pytest.raises(SafetyLimit, match=r"figures of co .* figures of other "):
+        collapse.check(after, before)
+    with pytest.raises(SafetyLimit) as refused:
+        collapse.check(after, before, {"co"})
+    assert "figures of co " not in str(refused.value)
+    collapse.check(after, before, {"co", "other"})
+
+
 def test_nothing_is_compared_before_the_first_publish_or_with_other_columns(tmp_path):
     after = build_of(tmp_path / "after", figures("fail"))
     collapse.check(after, tmp_path / "none")

@@ -14,6 +14,7 @@ import dagster as dg
 import pytest
 
 from blsync.entities import ENTITIES
+from blsync.landed import INPUTS
 from blsync.sandbox import Options, running
 
 
@@ -43,6 +44,51 @@ def test_loading_needs_no_credentials_and_every_asset_is_described_and_owned(def
         assert node.description, key
         assert node.owners == definitions.OWNERS, key
         assert node.kinds, key
+
+
+def test_every_input_of_a_build_is_an_asset_or_written_by_the_build_itself(definitions):
+    graph = definitions.defs.resolve_asset_graph()
+    assets = {key.path[1] for key in graph.get_all_asset_keys() if key.path[0] == "inputs"}
+    # What the user accepted is read anew by each build, which asks nobody for it.
+    assert assets | {"accepted_exceptions"} == set(INPUTS)
+
+
+@pytest.mark.parametrize(
+    ("ends", "companies"),
+    [
+        ((), ["alpha", "beta", "gamma"]),
+        (("beta",), ["beta"]),
+        (("alpha", "beta"), ["alpha", "beta"]),
+    ],
+)
+def test_a_run_allows_what_its_own_companies_hold_back(tmp_path, ends, companies):
+    (tmp_path / "companies.toml").write_text(
+        "".join(
+            f'[companies.{name}]\ncompany_id = "co_{name}"\napi_key_env = "KEY"\n'
+            for name in ("alpha", "beta", "gamma")
+        )
+    )
+    script = (
+        "import sys, dagster as dg\n"
+        "from blsync import definitions as d\n"
+        "keys = [dg.MultiPartitionKey({'company': name, 'day': '2026-01-01'}) "
+        "for name in sys.argv[1:]]\n"
+        "names = ('dagster/partition',) if len(keys) == 1 else "
+        "('dagster/asset_partition_range_start', 'dagster/asset_partition_range_end')\n"
+        "@dg.asset\n"
+        "def one(context: dg.AssetExecutionContext):\n"
+        "    config = d.AllowConfig(allow=True)\n"
+        "    print('found', *sorted(d.allowed_companies(context, config, d.Watch())))\n"
+        "tags = dict(zip(names, keys)) if keys else {}\n"
+        "dg.materialize([one], tags=tags)\n"
+    )
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("BIGLEDGER_", "BLSYNC_"))}
+    env |= {"BLSYNC_DATA": str(tmp_path / "data"), "BLSYNC_ENV_FILE": str(tmp_path / "none")}
+    env |= {"BLSYNC_COMPANIES": str(tmp_path / "companies.toml")}
+    done = subprocess.run(
+        [sys.executable, "-c", script, *ends], env=env, capture_output=True, text=True, timeout=120
+    )
+    assert f"found {' '.join(companies)}\n" in done.stdout, done.stderr[-2000:]
 
 
 def test_raw_assets_are_partitioned_by_company_and_day_with_one_run_a_range(definitions):

@@ -16,6 +16,7 @@ from conftest import spied, spy_on_children
 from ui_process import descendants
 
 from blsync.marts import CHECKS
+from blsync.permissions import close_data_folder
 
 
 def test_the_demo_ties_out_before_and_after_a_night_and_pushes_a_change(tmp_path):
@@ -42,6 +43,10 @@ def test_the_demo_ties_out_before_and_after_a_night_and_pushes_a_change(tmp_path
     assert report["push"]["counts"]["reject"] == 2
     assert report["push"]["outcomes"]["verified"] == 10
     assert [path.name for path in data.iterdir()] == ["demo"]
+    # All that a sync, a build and a push leave is known for blsync's: such a folder closes whole.
+    (data / "demo").chmod(0o755)
+    close_data_folder(data / "demo")
+    assert (data / "demo").stat().st_mode & 0o077 == 0
     children = spied(tmp_path / "spy")
     assert len(children) >= 3
     assert "blg_" not in str(children)

@@ -86,8 +86,9 @@ def with_filling(path: Path, part: str, after: bytes, filling: bytes, times: int
         (STYLES, b"<cellXfs ", b' a=""' * 100_000, 20, f"can be read in the part {STYLES}"),
         (STYLES, b"</fonts>", b"<xf/>" * 200_000, 40, f"can be read in the part {STYLES}"),
         (TEXTS, b'main">', b"<si/>" * 200_000, 40, f"can be read in the part {TEXTS}"),
+        (TEXTS, b'main">', b"<si/>" * 200_000, 3, f"can be read in the part {TEXTS}"),
     ],
-    ids=["inflated", "rows", "beside the cells", "attributes", "styles", "texts"],
+    ids=["inflated", "rows", "beside cells", "attributes", "styles", "texts", "texts of no cell"],
 )
 def test_a_small_workbook_takes_no_gigabytes(tmp_path, part, after, filling, times, told):
     path = with_filling(tmp_path / "f.xlsx", part, after, filling, times)
@@ -206,6 +207,12 @@ def test_more_rows_than_are_planned_at_once_are_refused(tmp_path, name):
         (tmp_path / name).write_text(texts[name])
     with pytest.raises(InputFileError, match="more than 100,000 rows"):
         read(tmp_path / name)
+
+
+def test_a_cell_of_csv_too_long_to_read_is_one_clear_line(tmp_path):
+    (tmp_path / "f.csv").write_text(f'email,notes\na@b.example,"{"x" * 140_000}"\n')
+    with pytest.raises(InputFileError, match=r"more than 131,072 characters.* line 2: shorten it"):
+        read(tmp_path / "f.csv")
 
 
 def test_more_columns_than_a_record_can_have_are_refused(tmp_path):

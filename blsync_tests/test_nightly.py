@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
+import duckdb
 import pytest
 from test_cli import blsync, environment
 from test_pull import control, requests_at
@@ -192,6 +193,56 @@ def test_in_one_run_over_several_companies_one_that_fails_leaves_the_others(pair
     assert "beta failed" not in told
     for name in ("customers", "invoices", "items"):
         assert landed(companies, name)["co_b"] == 1
+
+
+def publish_a_difference(env: dict[str, str], company_id: str) -> None:
+    """Have the published trial balance of last month, and of today, differ from BigLedger's."""
+    today = datetime.now(UTC).date()
+    with duckdb.connect(str(Path(env["BLSYNC_DATA"]) / "blsync.duckdb")) as db:
+        db.execute("create schema finance")
+        db.execute(
+            "create table finance.reconciliation as select * from (values "
+            "(?, 'trial_balance', null::date, ?::date, 'a:debit', 0, 5, 5, 'fail', false, false, "
+            "'request', now()::timestamp)) as t(company_id, check_name, period_from, as_of_date, "
+            "entity_key, mart_value, report_value, difference, status, failed_before, is_healed, "
+            "source_request_id, checked_at)",
+            [company_id, today.replace(day=1) - timedelta(days=1)],
+        )
+
+
+def deleted(env: dict[str, str], company_id: str) -> int:
+    """How many delete rows of journal entries have landed."""
+    files = Path(env["BLSYNC_DATA"]) / f"landing/journal_entries/company_id={company_id}/2*.parquet"
+    sql = f"select count(*) filter (where _op = 'delete') from '{files}'"
+    return int(duckdb.sql(sql).fetchall()[0][0])
+
+
+def test_what_is_allowed_for_one_company_is_held_back_of_the_others_and_told(pair, companies):
+    """The journals of beta are read again, because they differed, and its server lost them."""
+    first = blsync("sync", "--no-build", env=companies)
+    assert first.returncode == 0, first.stderr
+    publish_a_difference(companies, "co_b")
+    control(pair[1], "faults", faults="hide=1")
+    arguments = ("sync", "customers", "--company", "alpha", "--allow", "--json")
+    done = blsync(*arguments, env=companies)
+    assert deleted(companies, "co_b") == 0
+    assert done.returncode == 3, done.stderr
+    assert "--company beta --allow" in done.stderr.splitlines()[-1]
+    assert json.loads(done.stdout)["published"], done.stderr
+
+
+def test_a_clock_that_every_company_refuses_ends_with_the_code_of_a_setting(pair, companies):
+    control(pair[0], "faults", faults="clock=+7200s")
+    one = blsync("sync", "customers", "--no-build", env=companies)
+    planned = blsync("plan", "customers", env=companies)
+    assert (one.returncode, planned.returncode) == (3, 3), one.stderr + planned.stderr
+    control(pair[1], "faults", faults="clock=+7200s")
+    for command in (("sync", "customers", "--no-build"), ("plan", "customers")):
+        both = blsync(*command, env=companies)
+        assert both.returncode == 2, both.stderr
+        assert "more than 5 minutes are not safe" in both.stderr
+    alone = blsync("plan", "customers", "--company", "alpha", env=companies)
+    assert alone.returncode == 2, alone.stderr
 
 
 def test_a_year_of_days_is_one_run_and_one_walk_a_feed(tmp_path):

@@ -71,7 +71,13 @@ def test_an_older_data_folder_is_closed_at_its_first_use(tmp_path):
     outside = tmp_path / "outside.txt"
     outside.write_text("not ours")
     (data / "spool").symlink_to(tmp_path)
-    for name in ("ledger.db", "blsync.duckdb", "landing/invoices/company_id=a/1.parquet"):
+    for name in ("push", "plans", "dagster.damaged-20260101T000000000000Z"):
+        (data / name).mkdir()
+    for name in (
+        *("ledger.db", "blsync.duckdb", "landing/invoices/company_id=a/1.parquet"),
+        *("push/customers.a.lock", "plans/1.json", "lake.lock", "build.files"),
+        *("ledger.db.damaged-20260101T000000000000Z", "report.html.damaged-20260101T000000000000Z"),
+    ):
         (data / name).write_text("")
     for path in (*data.rglob("*"), data, outside):
         path.chmod(0o777 if path.is_dir() else 0o666)

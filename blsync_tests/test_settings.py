@@ -369,3 +369,32 @@ def test_a_key_of_a_companies_file_is_checked_like_any_other(environment, compan
     message = message_of(lambda: settings.load().companies())
     assert message.startswith("NORTH_KEY: ")
     assert KEY not in message
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("sqlite:///ledger.db", "sqlite:///{here}/ledger.db"),
+        ("sqlite:///books/l.db?timeout=5", "sqlite:///{here}/books/l.db?timeout=5"),
+        ("sqlite+pysqlite:///./l.db", "sqlite+pysqlite:///{here}/l.db"),
+        ("sqlite:///file:l.db?mode=rwc&uri=true", "sqlite:///file:{here}/l.db?mode=rwc&uri=true"),
+        ("sqlite:////srv/l.db", "sqlite:////srv/l.db"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("sqlite:///file::memory:?uri=true", "sqlite:///file::memory:?uri=true"),
+        ("sqlite://", "sqlite://"),
+        ("postgresql://u:p@h/db", "postgresql://u:p@h/db"),
+    ],
+)
+def test_a_ledgers_file_is_that_of_the_folder_in_which_the_command_was_started(
+    environment, tmp_path, written, meant
+):
+    environment.chdir(tmp_path)
+    environment.setenv("BLSYNC_LEDGER_URL", written)
+    loaded = settings.load()
+    wanted = meant.format(here=tmp_path)
+    # The UI starts its children in another folder.
+    told = settings.paths_in_environment(loaded).get("BLSYNC_LEDGER_URL", written)
+    environment.chdir("/")
+    environment.setenv("BLSYNC_LEDGER_URL", told)
+    assert (loaded.ledger_url, settings.load().ledger_url) == (wanted, wanted)
+    assert ("p@h" in str(settings.paths_in_environment(loaded))) is False

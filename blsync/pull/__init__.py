@@ -27,7 +27,6 @@ from blsync.errors import (
     WrongClock,
 )
 from blsync.lake import Lake, alone, storage
-from blsync.landed import LOAD_ID
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import CHANGE, DRIFT, Load, Outcome
 from blsync.pull import drift, stamps
@@ -162,7 +161,7 @@ def _opened(
 async def _pull_all(
     pulling: _Pulling, entities: list[Entity], window: Window, again: bool
 ) -> dict[str, Result]:
-    _drop_left_spools(pulling.lake, pulling.ledger)
+    pulling.lake.drop_left_spools(partial(loads.open_ids, pulling.ledger))
 
     async def one(entity: Entity) -> Result:
         result = Result()
@@ -225,15 +224,6 @@ def reread(
 
 def _unseen(*_: object) -> None:
     """Show no progress."""
-
-
-def _drop_left_spools(lake: Lake, ledger: Ledger) -> None:
-    """Drop the pages of loads that landed before they were killed."""
-    # Listed before the ledger is asked: a load is in it before its first page is spooled.
-    folders = [path for path in (lake.data / "spool").glob("*Z-*") if path.is_dir()]
-    spooled = {path.name for path in folders if LOAD_ID.fullmatch(path.name)}
-    for load_id in spooled - loads.open_ids(ledger):
-        lake.drop_spool(load_id)
 
 
 async def _cover(work: Work, window: Window, again: bool) -> None:

@@ -150,11 +150,21 @@ def _read_csv(path: Path) -> Table:
     return Table(header, rows, delimiter, is_flat=True)
 
 
+_TOO_LONG = "field limit"
+"""What Python's reader of csv says of a cell longer than any it takes."""
+
+
 def _records(path: Path, text: str, delimiter: str) -> Iterator[list[str]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         yield from reader
     except csv.Error as error:
+        if _TOO_LONG in str(error):
+            raise InputFileError(
+                f"{path.name} has a cell of more than {csv.field_size_limit():,} characters that "
+                f"goes on in line {reader.line_num}: shorten it, or close the double quotes that "
+                "it begins with."
+            ) from None
         raise InputFileError(
             f"{path.name} line {reader.line_num} is not well-formed csv ({error}); every quoted "
             'cell needs a closing ", and a " inside one is written "".'

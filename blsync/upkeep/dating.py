@@ -18,12 +18,12 @@ from typing import Any
 import pyarrow as pa
 
 from blsync.clock import is_ahead
+from blsync.landed import LAYERS
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import BEGINNING, CHANGE
 from blsync.upkeep.files import About, about, batches_of, parquet_files, write
 from blsync.upkeep.site import Site
 
-LAYERS = ("landing", "quarantine")
 ONE_NIGHT = timedelta(days=1)
 """Loads that are dated no further apart ran by a clock that was wrong by the same."""
 _TICK = timedelta(microseconds=1)

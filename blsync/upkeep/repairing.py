@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from blsync.aside import move_aside
@@ -24,7 +25,7 @@ from blsync.errors import (
     WrongClock,
 )
 from blsync.lake import Lake, alone_blocking, storage
-from blsync.landed import LOAD_ID
+from blsync.landed import LAYERS
 from blsync.ledger import Ledger, loads, requests, sqlite_file
 from blsync.ledger.loss import back_up_plans, restore_plans
 from blsync.quota import pace_for
@@ -104,7 +105,7 @@ def repair(
     try:
         _bring_plans_back(ledger, done, is_taken_over, say)
         asyncio.run(all_of_them())
-        _drop_spools(lake, ledger, done)
+        done.spools = lake.drop_left_spools(partial(loads.open_ids, ledger))
     finally:
         ledger.close()
     failures.raise_any()
@@ -258,7 +259,7 @@ def _mend(
 ) -> None:
     in_landing: set[str] = set()
     known: dict[str, dict[str, Any]] = {}
-    for layer in ("landing", "quarantine"):
+    for layer in LAYERS:
         for path in parquet_files(site.folder(layer)):
             found = about(path)
             for facts in found.facts:
@@ -290,15 +291,3 @@ def _mend(
 
 def _rows(facts: dict[str, Any]) -> int:
     return int(facts.get("rows") or 0) + int(facts.get("deleted") or 0)
-
-
-def _drop_spools(lake: Lake, ledger: Ledger, done: Repaired) -> None:
-    folder = lake.data / "spool"
-    with storage(folder):
-        # Listed before the ledger is asked: a load is in it before its first page is spooled.
-        spools = [path for path in folder.glob("*") if LOAD_ID.fullmatch(path.name)]
-    still_open = loads.open_ids(ledger)
-    for path in spools:
-        if path.name not in still_open:
-            lake.drop_spool(path.name)
-            done.spools.append(path.name)
