@@ -646,7 +646,8 @@ def _keep_previous(target: Path, mode: int, say: Callable[[str], None]) -> None:
 def _damage_of_published(path: Path) -> str | None:
     """Return why published marts cannot be read; None where another program just has them open."""
     try:
-        duckdb.connect(str(path), read_only=True).close()
+        # As readers in this process open it: DuckDB opens a file in one way at a time.
+        duckdb.connect(str(path), read_only=True, config=queries.LOCKED).close()
     except duckdb.Error as error:
         return None if is_locked(error) else reason_of(error)
     return None
