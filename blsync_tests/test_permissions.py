@@ -111,7 +111,8 @@ def test_a_folder_that_holds_other_things_and_that_others_can_write_is_refused(t
 def test_what_belongs_to_another_user_stays_and_is_told(tmp_path, capsys):
     data = tmp_path / "data"
     data.mkdir()
-    (data / "ledger.db").touch(0o644)
+    (data / "ledger.db").touch()
+    (data / "ledger.db").chmod(0o644)
     os.chown(data / "ledger.db", STRANGER, -1)
     data.chmod(0o755)
     Lake(data)

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from blsync import cli, report, settings
+from blsync import cli, queries, report, settings
 from blsync.errors import BuildError, ConfigError
 
 BUILT = "timestamp '2026-03-10 22:00:00'"  # 11 March in Kuala Lumpur
@@ -223,7 +223,7 @@ def amount(text: str) -> Decimal:
 
 @pytest.fixture(scope="module")
 def ask(published) -> Iterator[Callable[..., tuple]]:
-    with duckdb.connect(str(published), read_only=True) as db:
+    with queries.opened(published) as db:
         yield lambda sql: db.execute(sql).fetchone()
 
 
