@@ -310,7 +310,11 @@ def test_a_new_token_that_is_refused_too_stops_with_the_cure(tiny_server, sign_i
     ("name", "value", "said"),
     [
         ("BIGLEDGER_REFRESH_TOKEN", "blg_oauth_rt_old", "sign in to BigLedger again"),
-        ("BIGLEDGER_CLIENT_SECRET", "wrong", "BIGLEDGER_CLIENT_ID and BIGLEDGER_CLIENT_SECRET"),
+        (
+            "BIGLEDGER_CLIENT_SECRET",
+            "blg_oauth_cs_of_another",
+            "BIGLEDGER_CLIENT_ID and BIGLEDGER_CLIENT_SECRET",
+        ),
     ],
 )
 def test_credentials_that_are_granted_no_token_are_named_with_the_cure(
@@ -340,8 +344,8 @@ def test_an_address_that_grants_no_tokens_is_named(tiny_server, sign_in, use, re
 
 def test_a_refresh_token_that_is_put_in_anew_is_used_at_once(tiny_server, sign_in, use):
     server = tiny_server(authority())
-    for count, refresh in ((1, "first"), (1, "first"), (2, "second"), (2, "second")):
-        use(sign_in(server, BIGLEDGER_REFRESH_TOKEN=refresh), get)
+    for count, which in ((1, "first"), (1, "first"), (2, "second"), (2, "second")):
+        use(sign_in(server, BIGLEDGER_REFRESH_TOKEN=f"blg_oauth_rt_{which}"), get)
         assert asked_for_tokens(server) == count
 
 

@@ -354,7 +354,7 @@ def test_a_plan_is_sent_from_dagster_with_its_own_code_alone(desk: Desk) -> None
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_the_beginning_of_a_plans_id_names_no_plan_in_dagster(desk: Desk, dry_run: bool) -> None:
     plan_id = desk.plan_id(new(1, "whole"))
-    for beginning in (plan_id[:1], plan_id[:-1], "", "%", plan_id.upper()):
+    for beginning in (plan_id[:1], plan_id[:-1], "", "%", f"{plan_id}0"):
         run = desk.materialise("apply", plan=beginning, dry_run=dry_run)
         message, exit_code = run.failure
         assert "named by its whole id" in message
