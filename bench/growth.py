@@ -21,11 +21,11 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from blsync import settings, upkeep
+from blsync import maintenance, settings
 from blsync.entities import ENTITIES
-from blsync.lake import Lake
+from blsync.lake.store import Lake
+from blsync.lake.typing import Received, type_records
 from blsync.ledger import Ledger, loads
-from blsync.records import Received, type_records
 
 ROUNDS = 5
 ROWS = 100
@@ -104,7 +104,7 @@ def compacted(data: Path) -> str:
     os.environ["BLSYNC_ENV_FILE"] = str(data / "no.env")
     current = settings.load()
     started = time.perf_counter()
-    (done,) = upkeep.compact(current, current.companies(), [CUSTOMERS])
+    (done,) = maintenance.compact(current, current.companies(), [CUSTOMERS])
     took = time.perf_counter() - started
     return f"{done.files_before} files → {done.files_after} in {took:.1f} s"
 

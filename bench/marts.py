@@ -26,8 +26,8 @@ import duckdb
 
 from blsync import marts, settings
 from blsync.entities import ENTITIES
-from blsync.lake import Lake
-from blsync.reconcile import COMPANIES, FIGURES
+from blsync.lake.store import Lake
+from blsync.marts.figures import COMPANIES, FIGURES
 
 COMPANY = "company_bench"
 SIZES = (10_000, 100_000)

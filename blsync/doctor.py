@@ -10,15 +10,17 @@ from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
-from blsync import binding, marts, permissions, settings
-from blsync.client import Client
+from blsync import marts, settings
+from blsync.api.client import Client
+from blsync.api.exchange import said
+from blsync.api.rate_limit import pace_for
 from blsync.clock import LARGEST_SKEW
 from blsync.entities import ENTITIES
 from blsync.errors import ApiError, BlsyncError, ConfigError, StorageError, WrongClock
-from blsync.exchange import said
-from blsync.lake import Lake
+from blsync.files import permissions
+from blsync.lake.store import Lake
 from blsync.ledger import Ledger
-from blsync.quota import pace_for
+from blsync.session import binding
 from blsync.settings import Company, Settings
 
 NOTED_SKEW = timedelta(seconds=60)

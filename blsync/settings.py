@@ -32,8 +32,9 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from blsync import permissions, redaction
+from blsync import redaction
 from blsync.errors import ConfigError
+from blsync.files import permissions
 
 ROOT = Path(__file__).resolve().parent.parent
 PRODUCTION = "https://api.bigledger.com/v1"
@@ -53,7 +54,7 @@ class OAuth(BaseModel, frozen=True):
     client_id: SecretStr
     client_secret: SecretStr
     refresh_token: SecretStr
-    """As it was given; the server may have put another in its place since (`blsync.oauth`)."""
+    """As it was given; the server may have put another in its place since (`blsync.api.oauth`)."""
     token_url: str
     names: tuple[str, str, str] = _OAUTH_NAMES
     """The variables that hold the three, for messages."""

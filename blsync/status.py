@@ -6,12 +6,14 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from blsync import binding, differences, marts
+from blsync import marts
+from blsync.api.rate_limit import pace_for
 from blsync.entities import ENTITIES
 from blsync.errors import StorageError
-from blsync.lake import Lake
+from blsync.lake.store import Lake
 from blsync.ledger import Ledger, loads
-from blsync.quota import pace_for
+from blsync.reconcile import differences
+from blsync.session import binding
 from blsync.settings import Company, Settings
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from test_warehouse import WAREHOUSE
 
-from blsync import acceptance
+from blsync import user_tables
 from blsync.errors import ConfigError
 
 HEADER = "company_id,record_id,rule,reason,accepted_by"
@@ -22,8 +22,8 @@ ROW = {
 
 
 def read(tmp_path: Path, content: str, encoding: str = "utf-8") -> list[dict[str, str]]:
-    (tmp_path / acceptance.FILE).write_bytes(content.encode(encoding))
-    return acceptance.read(tmp_path)
+    (tmp_path / user_tables.FILE).write_bytes(content.encode(encoding))
+    return user_tables.read(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -44,10 +44,10 @@ def test_the_file_is_read_as_people_keep_it(tmp_path: Path, content: str) -> Non
 
 
 def test_no_file_and_one_with_its_header_alone_accept_nothing(tmp_path: Path) -> None:
-    assert acceptance.read(tmp_path) == []
+    assert user_tables.read(tmp_path) == []
     assert read(tmp_path, f"{HEADER}\n") == []
     assert read(tmp_path, "") == []
-    assert acceptance.read(WAREHOUSE / "seeds") == []
+    assert user_tables.read(WAREHOUSE / "seeds") == []
 
 
 GOOD = "acme,je_1,unbalanced_entry,why,Mei"
@@ -80,4 +80,4 @@ def test_a_file_in_another_encoding_is_told_with_its_line(tmp_path: Path) -> Non
 def test_every_rule_of_the_exceptions_can_be_accepted_and_no_other() -> None:
     text = (WAREHOUSE / "models/marts/trust/trust.yml").read_text()
     (values,) = re.findall(r"values: \[(unbalanced_entry.*)\]", text)
-    assert set(values.split(", ")) == set(acceptance.RULES)
+    assert set(values.split(", ")) == set(user_tables.RULES)

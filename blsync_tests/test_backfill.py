@@ -19,8 +19,8 @@ import httpx
 import pyarrow.dataset
 import pytest
 from conftest import Asked, Reply, Server, failure, serving
+from rig.ui_process import serving_ui
 from test_redaction import ENCODERS, leaks
-from ui_process import serving_ui
 
 from blsync.entities import ENTITIES
 from blsync.sandbox import Handle, Options, running

@@ -15,18 +15,19 @@ from test_cli import blsync, environment
 from test_ledger import new_schema, postgresql  # noqa: F401 (a fixture)
 from test_pull import landed, on_server, run
 
-from blsync import binding, doctor, settings, status
-from blsync.binding import open_ledger
+from blsync import doctor, settings, status
 from blsync.entities import ENTITIES, select
 from blsync.errors import ConfigError
-from blsync.lake import Lake
+from blsync.lake.store import Lake
 from blsync.ledger import loads
 from blsync.ledger.loads import Load
+from blsync.maintenance import compact, facts_in, repair, replay
 from blsync.pull import pull
 from blsync.push import plan as plan_push
 from blsync.sandbox import Handle, Options, running
+from blsync.session import binding
+from blsync.session.binding import open_ledger
 from blsync.settings import Settings
-from blsync.upkeep import compact, facts_in, repair, replay
 
 FEW = {"invoices": 40, "customers": 15, "items": 12, "months": 2, "limits": False}
 

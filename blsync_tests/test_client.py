@@ -13,7 +13,8 @@ import pytest
 from conftest import Asked, Reply, Server, failure, listed
 from pydantic import SecretStr
 
-from blsync.client import REFUSALS, STALE_PAGES, TRIES, Client
+from blsync.api.client import REFUSALS, STALE_PAGES, TRIES, Client
+from blsync.api.rate_limit import pace_for
 from blsync.errors import (
     ApiError,
     ConfigError,
@@ -24,7 +25,6 @@ from blsync.errors import (
     Unauthorized,
 )
 from blsync.ledger import Ledger
-from blsync.quota import pace_for
 from blsync.sandbox import Options, running
 from blsync.settings import Company
 

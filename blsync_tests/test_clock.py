@@ -23,12 +23,12 @@ from blsync import cli, doctor, marts
 from blsync.clock import has_passed
 from blsync.entities import ENTITIES
 from blsync.errors import WrongClock
-from blsync.lake import Lake, appearing
+from blsync.lake.store import Lake, appearing
 from blsync.ledger import Ledger, loads
+from blsync.maintenance import Repaired, facts_in, repair
 from blsync.pull import Result, pull, reread
 from blsync.sandbox import Options, running
 from blsync.settings import Settings
-from blsync.upkeep import Repaired, facts_in, repair
 
 CUSTOMERS = ENTITIES["customers"]
 TWO_YEARS = timedelta(days=730)
@@ -451,7 +451,7 @@ def land(
     record = {**customer(), "name": f"version {number}", **more}
     import msgspec
 
-    from blsync.records import Received, type_records
+    from blsync.lake.typing import Received, type_records
 
     payload = msgspec.Raw(json.dumps(record).encode())
     odd = msgspec.Raw(b'{"id":null,"number":%d}' % number)
@@ -520,7 +520,7 @@ def test_a_night_dated_ahead_gets_its_place_among_the_nights_before_and_after(ni
 
 
 def test_merged_files_are_dated_anew_too(nights):
-    from blsync.upkeep import compact, compacting
+    from blsync.maintenance import compact, compacting
 
     folder = Lake(nights.data).folder("landing", CUSTOMERS, str(nights.company_id))
     for number in range(6, 6 + compacting.FEWEST):

@@ -12,8 +12,8 @@ from conftest import open_for_writing
 from test_cli import blsync, environment
 from test_pull import control
 
-from blsync import collapse
 from blsync.errors import SafetyLimit
+from blsync.marts import collapse
 from blsync.sandbox import Options, running
 
 REPORTS = ("trial_balance", "aged_receivables")

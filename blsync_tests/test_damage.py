@@ -22,10 +22,7 @@ from conftest import open_for_writing
 from test_cli import blsync, call, said_once  # noqa: F401
 from test_cli import environment as environment_of
 
-from blsync import marts, policies, settings, status
-from blsync.abreast import abreast
-from blsync.aside import MOST_KEPT, move_aside
-from blsync.binding import open_ledger
+from blsync import marts, settings, status
 from blsync.entities import ENTITIES, select
 from blsync.errors import (
     BuildError,
@@ -35,13 +32,17 @@ from blsync.errors import (
     StorageError,
     Unexpected,
 )
-from blsync.lake import Lake, alone_blocking
+from blsync.files.aside import MOST_KEPT, move_aside
+from blsync.lake.store import Lake, alone_blocking
 from blsync.ledger import loads
+from blsync.maintenance import compact, repair
+from blsync.orchestration.parallel import abreast
 from blsync.pull import Result, pull, raise_failures
+from blsync.push import policies
 from blsync.sandbox import Handle, Options, running
+from blsync.session.binding import open_ledger
 from blsync.settings import Settings
 from blsync.ui.token import token_of
-from blsync.upkeep import compact, repair
 
 Damage = Callable[[Path], Any]
 COMPANY = "company_id=company_sandbox"
@@ -420,7 +421,7 @@ def test_damaged_inputs_are_told_and_asked_for_again(given, name, damage):
     assert len(said) == 1
     assert str(path) in said[0]
     assert not path.exists()
-    from blsync import differences
+    from blsync.reconcile import differences
 
     facts, _ = differences.ask(given, given.companies()[0])
     marts.write_inputs(given, [(given.companies()[0], facts)])

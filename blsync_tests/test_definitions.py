@@ -14,7 +14,7 @@ import dagster as dg
 import pytest
 
 from blsync.entities import ENTITIES
-from blsync.landed import INPUTS
+from blsync.lake.landed import INPUTS
 from blsync.sandbox import Options, running
 
 
@@ -31,7 +31,7 @@ def definitions(tmp_path_factory):
         patch.setenv("BLSYNC_START", str(datetime.now(UTC).date() - timedelta(days=6)))
         with warnings.catch_warnings():
             warnings.filterwarnings("error", module="blsync")
-            import blsync.definitions as module
+            import blsync.orchestration.assets as module
         yield module
 
 
@@ -70,7 +70,7 @@ def test_a_run_allows_what_its_own_companies_hold_back(tmp_path, ends, companies
     )
     script = (
         "import sys, dagster as dg\n"
-        "from blsync import definitions as d\n"
+        "from blsync.orchestration import assets as d\n"
         "keys = [dg.MultiPartitionKey({'company': name, 'day': '2026-01-01'}) "
         "for name in sys.argv[1:]]\n"
         "names = ('dagster/partition',) if len(keys) == 1 else "
@@ -158,7 +158,7 @@ def test_a_run_without_credentials_fails_with_what_doctor_says(tmp_path):
     }
     script = (
         "import json, sys, dagster as dg\n"
-        "from blsync import definitions as d\n"
+        "from blsync.orchestration import assets as d\n"
         "key = d.partitions.get_last_partition_key()\n"
         "run = d.defs.resolve_job_def('backfill').execute_in_process(\n"
         "    partition_key=str(key), raise_on_error=False)\n"
@@ -213,7 +213,7 @@ def test_a_run_over_several_companies_pulls_each_of_them(tmp_path):
             "KEY": first.api_key,
         }
         script = (
-            "from blsync import definitions as d\n"
+            "from blsync.orchestration import assets as d\n"
             "day = d.days.get_first_partition_key()\n"
             "tags = {**d.range_tags('alpha', day, day)}\n"
             "tags['dagster/asset_partition_range_end'] = d.range_tags('beta', day, day)"
@@ -244,7 +244,7 @@ def test_the_nightly_job_pulls_from_where_the_last_one_ended_whatever_days_it_is
         }
         script = (
             "import dagster as dg\n"
-            "from blsync import definitions as d\n"
+            "from blsync.orchestration import assets as d\n"
             "from blsync.ledger import Ledger, loads\n"
             "day = d.days.get_last_partition_key()\n"
             "asset = [dg.AssetKey(['raw', 'items'])]\n"

@@ -13,10 +13,10 @@ from contextlib import suppress
 
 import pytest
 from conftest import spied, spy_on_children
-from ui_process import descendants
+from rig.ui_process import descendants
 
+from blsync.files.permissions import close_data_folder
 from blsync.marts import CHECKS
-from blsync.permissions import close_data_folder
 
 
 def test_the_demo_ties_out_before_and_after_a_night_and_pushes_a_change(tmp_path):

@@ -9,7 +9,7 @@ from conftest import Asked, Reply, listed
 from test_pull import control, landed, on_server, run
 
 from blsync.entities import ENTITIES
-from blsync.lake import Lake
+from blsync.lake.store import Lake
 from blsync.ledger import Ledger, loads
 from blsync.sandbox import Handle, Options, running
 

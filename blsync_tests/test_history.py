@@ -21,13 +21,13 @@ import pyarrow.parquet as pq
 import pytest
 from test_pull import control, run
 
-from blsync import marts, upkeep
+from blsync import maintenance, marts
 from blsync.entities import ENTITIES
+from blsync.maintenance import compacting
+from blsync.marts.figures import CompanyFacts
 from blsync.pull import Window
-from blsync.reconcile import Facts
 from blsync.sandbox import Handle
 from blsync.settings import Settings
-from blsync.upkeep import compacting
 
 WAREHOUSE = Path(__file__).parent.parent / "warehouse"
 RECORDS = ("--select", "path:models/history", "path:models/staging")
@@ -259,7 +259,7 @@ def test_nights_of_business_give_the_same_marts_as_a_full_build(
 
     def night_passes(*models: str) -> None:
         run(given)
-        marts.write_inputs(given, [(company, Facts("Trading", "MYR"))])
+        marts.write_inputs(given, [(company, CompanyFacts("Trading", "MYR"))])
         dbt(given, *models)
 
     night_passes()
@@ -267,7 +267,7 @@ def test_nights_of_business_give_the_same_marts_as_a_full_build(
     for name in ("customers", "invoices"):
         control(module_sandbox, "delete", entity=name, count=2, seed=7)
     night_passes(*RECORDS)
-    upkeep.compact(given, [company], list(ENTITIES.values()))
+    maintenance.compact(given, [company], list(ENTITIES.values()))
     control(module_sandbox, "night")
     run(given, window=Window(None, datetime.now(UTC)), again=True)
     night_passes(*RECORDS)
@@ -333,7 +333,7 @@ def test_a_build_begins_anew_where_the_models_changed(
 def test_a_replay_has_the_next_build_begin_anew(given: Settings) -> None:
     run(given, "accounts")
     a_table_of_an_earlier_build(given)
-    upkeep.replay(given, given.companies(), ENTITIES["accounts"])
+    maintenance.replay(given, given.companies(), ENTITIES["accounts"])
     assert tables_when_building(given) == []
 
 

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Reply
 
-from blsync import policies
 from blsync.errors import ConfigError, InputFileError
-from blsync.intake import MOST_FILE, MOST_ROWS
+from blsync.files.intake import MOST_FILE, MOST_ROWS
+from blsync.push import policies
 from blsync.push.endpoints import endpoint_named
-from blsync.push.read import read
-from blsync.push.validate import validate
+from blsync.push.plan.validate import validate
+from blsync.push.source.read import read
 
 READING = """
 import sys
@@ -27,8 +27,8 @@ from pathlib import Path
 from blsync import policies
 from blsync.errors import ConfigError, InputFileError
 from blsync.push.endpoints import endpoint_named
-from blsync.push.read import read
-from blsync.push.validate import validate
+from blsync.push.source.read import read
+from blsync.push.plan.validate import validate
 try:
     print(len(read(Path(sys.argv[1])).rows), "rows")
 except InputFileError as error:

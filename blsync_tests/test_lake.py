@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from blsync.entities import ENTITIES
 from blsync.errors import StorageError
-from blsync.lake import Lake
-from blsync.records import Fingerprints, Received, type_records
+from blsync.lake.store import Lake
+from blsync.lake.typing import Fingerprints, Received, type_records
 
 PULLED_AT = datetime(2026, 11, 22, 1, 2, 3, tzinfo=UTC)
 ACCOUNTS, CUSTOMERS, INVOICES, ITEMS, STOCK = (
@@ -297,7 +297,7 @@ def test_a_record_is_read_the_same_whatever_stands_beside_it(drawn):
 MANY_NAMES = """
 import pyarrow as pa
 from test_lake import CUSTOMERS, received
-from blsync.records import type_records
+from blsync.lake.typing import type_records
 rest = '{"id":"%d","customFields":{%s},"unheardOf":{%s}}'
 names = [",".join(f'"{n}-{m}":"value"' for m in range(20)) for n in range(1000)]
 payloads = [rest % (n, names[n], names[n]) for n in range(1000)]
@@ -405,8 +405,8 @@ from pathlib import Path
 import msgspec
 from blsync.entities import ENTITIES
 from blsync.errors import StorageError
-from blsync.lake import Lake
-from blsync.records import Received, type_records
+from blsync.lake.store import Lake
+from blsync.lake.typing import Received, type_records
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 lake = Lake(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))

@@ -209,7 +209,7 @@ import asyncio, json, random, sys, time
 from zoneinfo import ZoneInfo
 from blsync.ledger import Ledger
 from blsync.ledger.requests import Limits
-from blsync.quota import Pace
+from blsync.api.rate_limit import Pace
 
 async def main():
     pace = Pace(Ledger(sys.argv[1]), "key", Limits(1000, 20, 3600.0, 0.0), ZoneInfo("UTC"))

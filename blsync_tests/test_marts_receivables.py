@@ -28,8 +28,8 @@ from test_warehouse import (
 )
 
 from blsync.push.endpoints.customers import CUSTOMERS
-from blsync.push.read import read
-from blsync.push.validate import validate
+from blsync.push.plan.validate import validate
+from blsync.push.source.read import read
 
 Row = dict[str, Any]
 Query = Callable[[str], list[Any]]

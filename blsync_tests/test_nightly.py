@@ -170,7 +170,7 @@ def test_an_interruption_ends_companies_that_wait_for_the_next_hour(pair, compan
 def test_in_one_run_over_several_companies_one_that_fails_leaves_the_others(pair, companies):
     script = (
         "import json\n"
-        "from blsync import definitions as d\n"
+        "from blsync.orchestration import assets as d\n"
         "day = d.days.get_first_partition_key()\n"
         "tags = d.range_tags('alpha', day, day)\n"
         "name = 'dagster/asset_partition_range_end'\n"

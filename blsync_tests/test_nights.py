@@ -36,16 +36,23 @@ from blsync import settings as blsync_settings
 from blsync.entities import ENTITIES, select
 from blsync.errors import BlsyncError
 from blsync.ledger import Ledger, loads
+from blsync.maintenance import compact
 from blsync.pull import Window, pull, raise_failures
 from blsync.sandbox import Options, running
 from blsync.settings import Settings
-from blsync.upkeep import compact
 
 LONGER = int(os.environ.get("BLSYNC_NIGHTS", "0"))
 
 nursery = multiprocessing.get_context("forkserver")
 nursery.set_forkserver_preload(
-    ["blsync.pull", "blsync.upkeep", "blsync.sandbox", "pyarrow.dataset", "hypothesis", "pytest"]
+    [
+        "blsync.pull",
+        "blsync.maintenance",
+        "blsync.sandbox",
+        "pyarrow.dataset",
+        "hypothesis",
+        "pytest",
+    ]
 )
 
 TOUCHABLE = ("customers", "invoices", "items", "stock", "accounts")

@@ -18,11 +18,11 @@ import pytest
 from conftest import Asked, Reply, failure
 
 from blsync import doctor
-from blsync.client import LONGEST_PAUSE, Client
+from blsync.api.client import LONGEST_PAUSE, Client
+from blsync.api.oauth import LEASE, TRIES
+from blsync.api.rate_limit import pace_for
 from blsync.errors import ApiError, ConfigError, Unanswered, Unauthorized
 from blsync.ledger import Ledger, tokens
-from blsync.oauth import LEASE, TRIES
-from blsync.quota import pace_for
 from blsync.sandbox import Handle, Options, running
 
 OK = Reply(b'{"success":true,"data":{"id":"1"}}')
@@ -35,9 +35,9 @@ SECRET, REFRESH = "sandbox-secret", "blg_oauth_rt_sandbox"
 WORKER = """
 import asyncio, sys, time
 from blsync import settings
-from blsync.client import Client
+from blsync.api.client import Client
 from blsync.ledger import Ledger, tokens
-from blsync.quota import pace_for
+from blsync.api.rate_limit import pace_for
 
 loaded = settings.load()
 company = loaded.companies()[0]

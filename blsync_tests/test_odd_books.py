@@ -34,8 +34,8 @@ from test_warehouse import (
     write,
 )
 
-from blsync import acceptance, failures, report, settings
-from blsync.marts import publish
+from blsync import report, settings, user_tables
+from blsync.marts import failures, publish
 
 __all__ = ["dbt"]
 
@@ -153,7 +153,7 @@ def accept(data: Path, pairs: list[tuple[str, str]]) -> None:
          "accepted_by": "Mei"}
         for key, rule in pairs
     ]  # fmt: skip
-    table = pa.Table.from_pylist(rows, acceptance.SCHEMA)
+    table = pa.Table.from_pylist(rows, user_tables.SCHEMA)
     pq.write_table(table, data / "inputs" / "accepted_exceptions.parquet")
 
 

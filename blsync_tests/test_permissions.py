@@ -16,7 +16,7 @@ from test_cli import blsync, environment, said_once
 
 from blsync import marts, report, settings
 from blsync.errors import BuildError, ConfigError
-from blsync.lake import Lake
+from blsync.lake.store import Lake
 from blsync.ledger import Ledger
 
 OTHERS = 0o077
@@ -155,7 +155,7 @@ def test_what_is_no_file_can_be_an_env_file(environment):
 
 
 def test_files_of_companies_and_policies_that_others_can_write_are_refused(environment, tmp_path):
-    from blsync import policies
+    from blsync.push import policies
 
     companies = tmp_path / "companies.toml"
     companies.write_text('[companies.a]\ncompany_id = "a"\napi_key_env = "A"\n')

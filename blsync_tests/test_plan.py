@@ -19,12 +19,13 @@ from test_cli import blsync, environment
 from test_pull import control, requests_at
 from test_reconcile import publish
 
-from blsync import differences, marts
-from blsync import plan as room
+from blsync import estimate as room
+from blsync import marts
 from blsync.entities import ENTITIES, select
 from blsync.errors import ConfigError, Forbidden, PartlyFailed, QuotaSpent, Unauthorized
 from blsync.ledger.requests import Limits
 from blsync.pull import Window, pull
+from blsync.reconcile import differences
 from blsync.sandbox import Handle, Options, running
 from blsync.settings import ROOT, Settings
 

@@ -15,18 +15,18 @@ from typing import Any
 
 import httpx
 import pytest
-from push_desk import Desk, opened, server
+from rig.push_desk import Desk, opened, server
 from sqlalchemy import insert, select, update
 from test_ledger import new_schema, postgresql  # noqa: F401 (a fixture)
 
 from blsync import push
-from blsync.binding import open_ledger
 from blsync.errors import BackupDamaged, ConfigError, LedgerDamaged, StorageError
 from blsync.ledger import Ledger, backup, lakes, plans
-from blsync.ledger.loss import refuse_lost, restore_plans
 from blsync.ledger.tables import attempts, operations
 from blsync.ledger.tables import plans as plans_table
-from blsync.upkeep import repair
+from blsync.maintenance import repair
+from blsync.session.binding import open_ledger
+from blsync.session.loss import refuse_lost, restore_plans
 
 
 @pytest.fixture(scope="module")

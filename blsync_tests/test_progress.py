@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from rich.console import Console
 
+from blsync.api.rate_limit import Pace
+from blsync.cli.progress import lines, showing
 from blsync.ledger import Ledger
 from blsync.ledger.requests import Limits
-from blsync.progress import lines, showing
-from blsync.quota import Pace
 
 NOON = datetime(2026, 11, 22, 4, 0, tzinfo=UTC).timestamp()
 """12:00 in Kuala Lumpur."""

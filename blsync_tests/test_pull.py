@@ -35,7 +35,7 @@ from blsync.errors import (
     StorageError,
     Unauthorized,
 )
-from blsync.lake import Lake
+from blsync.lake.store import Lake
 from blsync.ledger import Ledger, loads
 from blsync.pull import Window, pull, raise_failures
 from blsync.sandbox import Handle, Options, running

@@ -38,10 +38,9 @@ import httpx
 import msgspec
 import pytest
 from conftest import TinyServer, listed
-from push_desk import Desk, opened, rows_of, server, set_up
+from rig.push_desk import Desk, opened, rows_of, server, set_up
 
 from blsync import push
-from blsync.binding import bind_anew
 from blsync.errors import (
     ConfigError,
     Forbidden,
@@ -53,10 +52,11 @@ from blsync.errors import (
 )
 from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import Operation
-from blsync.push import planning
-from blsync.push.due import due
+from blsync.push.apply.due import due
+from blsync.push.apply.results import outcomes_of
 from blsync.push.endpoints import ENDPOINTS
-from blsync.push.results import outcomes_of
+from blsync.push.plan import planning
+from blsync.session.binding import bind_anew
 
 
 @pytest.fixture(scope="module")

@@ -21,12 +21,13 @@ import pytest
 from openpyxl import Workbook
 from sqlalchemy import update
 
-from blsync import policies, push, settings
+from blsync import push, settings
 from blsync.errors import ConfigError, SafetyLimit
 from blsync.ledger import Ledger, plans, tables
-from blsync.push.due import due
+from blsync.orchestration.push_assets import key_of, push_definitions
+from blsync.push import policies
+from blsync.push.apply.due import due
 from blsync.push.endpoints import ENDPOINTS
-from blsync.push_assets import key_of, push_definitions
 from blsync.sandbox import Options, running
 from blsync.settings import Settings
 
@@ -726,7 +727,7 @@ def test_no_night_pushes_and_proposals_lead_to_plans(tmp_path: Path) -> None:
     env |= {"BLSYNC_ENV_FILE": str(tmp_path / "no.env"), "BLSYNC_DATA": str(tmp_path)}
     script = (
         "import json\n"
-        "from blsync import definitions as d\n"
+        "from blsync.orchestration import assets as d\n"
         "found = [n for n, v in vars(d).items() if isinstance(v, d.dg.Definitions)]\n"
         "assert found == ['defs'], f'dagster dev takes one only: {found}'\n"
         "graph = d.defs.resolve_asset_graph()\n"

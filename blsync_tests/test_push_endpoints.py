@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from push_desk import (
+from rig.push_desk import (
     ADJUSTMENTS,
     CUSTOMERS,
     DRAFTS,

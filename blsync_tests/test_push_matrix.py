@@ -23,7 +23,7 @@ from typing import Any
 
 import httpx
 import pytest
-from push_desk import (
+from rig.push_desk import (
     ADJUSTMENTS,
     CUSTOMER_UPDATES,
     CUSTOMERS,
@@ -47,11 +47,11 @@ from push_desk import (
 )
 
 from blsync import push
-from blsync.binding import bind_anew
 from blsync.errors import ApiError, SafetyLimit
 from blsync.ledger import Ledger, plans
-from blsync.push import settle
+from blsync.push.apply import settle
 from blsync.push.endpoints import ENDPOINTS
+from blsync.session.binding import bind_anew
 
 ROWS = 4
 

@@ -22,16 +22,17 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from blsync import settings, spreadsheet
+from blsync import settings
 from blsync.errors import BuildError, ConfigError, InputFileError
+from blsync.files import spreadsheet
 from blsync.ledger.plans import Operation
 from blsync.push.compare import to_text
 from blsync.push.endpoints import endpoint_named
-from blsync.push.read import read
-from blsync.push.rejects import check_target, write_rejects
-from blsync.push.sheet import Sheet
-from blsync.push.validate import validate
-from blsync.push.views import read_view
+from blsync.push.plan.rejects import check_target, write_rejects
+from blsync.push.plan.validate import validate
+from blsync.push.source.read import read
+from blsync.push.source.sheet import Sheet
+from blsync.push.source.views import read_view
 
 LINE_ROWS = """\
 reference,invoiceDate,items.itemId,items.quantity

@@ -18,14 +18,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from blsync.client import Client
+from blsync.api.client import Client
+from blsync.api.rate_limit import Pace, pace_for
 from blsync.errors import QuotaSpent
 from blsync.ledger import Ledger
 from blsync.ledger.requests import Limits
-from blsync.quota import Pace, pace_for
 from blsync.sandbox import Options, running
-from blsync.sandbox.errors import ApiError
-from blsync.sandbox.limits import Limits as SandboxLimits
+from blsync.sandbox.books.errors import ApiError
+from blsync.sandbox.http.limits import Limits as SandboxLimits
 from blsync.settings import Settings
 
 EPOCH = 1_800_000_000.0

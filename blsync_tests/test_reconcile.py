@@ -14,12 +14,13 @@ import pytest
 from conftest import Asked, Reply, failure, listed
 from test_pull import control, landed
 
-from blsync import differences, marts, reconcile, status
+from blsync import marts, reconcile, status
 from blsync.entities import ENTITIES, select
 from blsync.errors import Unauthorized
-from blsync.lake import Lake
+from blsync.lake.store import Lake
+from blsync.marts.figures import CompanyFacts
 from blsync.pull import pull, raise_failures, reread
-from blsync.reconcile import Facts
+from blsync.reconcile import differences
 from blsync.sandbox import Handle, Options, running
 from blsync.settings import Settings
 
@@ -48,7 +49,7 @@ def land(settings: Settings) -> None:
     raise_failures(pull(settings, settings.companies()[0], select(["customers"])))
 
 
-def ask(settings: Settings, **options: object) -> Facts:
+def ask(settings: Settings, **options: object) -> CompanyFacts:
     """Ask, and keep what came as a sync does."""
     company = settings.companies()[0]
     facts = reconcile.ask(settings, company, **options)

@@ -414,7 +414,7 @@ def test_a_run_that_fails_outside_our_steps_says_why_too(crashing, tmp_path):
 
 
 def test_only_the_newest_details_of_unexpected_errors_are_kept(tmp_path):
-    from blsync.unexpected import MOST_FILES, unexpected
+    from blsync.files.unexpected import MOST_FILES, unexpected
 
     for number in range(MOST_FILES + 3):
         last = unexpected(ValueError(f"number {number}"), tmp_path)
@@ -424,7 +424,7 @@ def test_only_the_newest_details_of_unexpected_errors_are_kept(tmp_path):
 
 
 def test_an_unexpected_error_is_told_where_its_details_cannot_be_kept(tmp_path):
-    from blsync.unexpected import unexpected
+    from blsync.files.unexpected import unexpected
 
     (tmp_path / "errors").write_text("a file in the folder's place")
     assert "could not be kept" in str(unexpected(KeyError("x"), tmp_path))

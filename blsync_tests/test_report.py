@@ -13,8 +13,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from blsync import cli, queries, report, settings
+from blsync import cli, report, settings
 from blsync.errors import BuildError, ConfigError
+from blsync.marts import queries
 
 BUILT = "timestamp '2026-03-10 22:00:00'"  # 11 March in Kuala Lumpur
 TABLES = {

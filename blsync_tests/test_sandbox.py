@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sandbox_api import (
+from rig.sandbox_api import (
     LISTS,
     SMALL,
     Api,
@@ -20,11 +20,11 @@ from sandbox_api import (
 )
 
 from blsync.sandbox import Options, serve
-from blsync.sandbox.errors import ApiError
-from blsync.sandbox.limits import Limits, Stats
-from blsync.sandbox.oauth import Tokens
-from blsync.sandbox.query import OPERATORS
-from blsync.sandbox.values import loads
+from blsync.sandbox.books.errors import ApiError
+from blsync.sandbox.books.values import loads
+from blsync.sandbox.http.limits import Limits, Stats
+from blsync.sandbox.http.oauth import Tokens
+from blsync.sandbox.http.query import OPERATORS
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sandbox_api import SMALL, Api, api, assert_books_hold, instant
+from rig.sandbox_api import SMALL, Api, api, assert_books_hold, instant
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sandbox_api import (
+from rig.sandbox_api import (
     LISTS,
     SMALL,
     Api,
@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 
 from blsync.cli import app
 from blsync.sandbox import Options, create_app, fault_table
-from blsync.sandbox.faults import FAULTS, Faults
+from blsync.sandbox.faults.faults import FAULTS, Faults
 
 
 @pytest.fixture(scope="module")

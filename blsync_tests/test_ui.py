@@ -20,9 +20,9 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from ui_process import Ui, descendants, serving_ui
+from rig.ui_process import Ui, descendants, serving_ui
 
-from blsync import lifeline
+from blsync.ui import lifeline
 from blsync.ui.guard import door, guarded
 from blsync.ui.token import secret_path, token_of
 

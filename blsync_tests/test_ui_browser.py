@@ -16,8 +16,8 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from chromium import Browser, Page, browsing, program
-from ui_process import Ui, serving_ui
+from rig.chromium import Browser, Page, browsing, program
+from rig.ui_process import Ui, serving_ui
 
 from blsync.ui.token import secret_path
 

@@ -31,14 +31,14 @@ from blsync.entities import ENTITIES
 from blsync.entities.customers import Customer
 from blsync.entity import NOTHING, Entity, FreeForm, Key, Record
 from blsync.errors import StorageError
-from blsync.lake import Lake
+from blsync.lake.store import Lake
+from blsync.lake.typing import Received, type_records
 from blsync.ledger import Ledger, loads
+from blsync.maintenance import compact, facts_in, repair, replay
+from blsync.maintenance.site import exchange
 from blsync.pull import pull
-from blsync.records import Received, type_records
 from blsync.sandbox import Options, running
 from blsync.settings import Company, Settings
-from blsync.upkeep import compact, facts_in, repair, replay
-from blsync.upkeep.site import exchange
 
 CUSTOMERS = ENTITIES["customers"]
 FIRST = datetime(2026, 1, 1, 18, 30, tzinfo=UTC)
@@ -330,7 +330,7 @@ def test_without_an_exchange_in_one_step_it_says_so_and_changes_nothing(site, tm
 
 KILLED = """
 import os, signal, sys
-from blsync import settings, upkeep
+from blsync import maintenance, settings
 from blsync.entities import ENTITIES
 def on_step(step):
     if step == sys.argv[2]:
@@ -338,13 +338,13 @@ def on_step(step):
 current, customers = settings.load(), ENTITIES["customers"]
 print("ready", flush=True)
 if sys.argv[1] == "compact":
-    upkeep.compact(current, current.companies(), [customers], on_step=on_step)
+    maintenance.compact(current, current.companies(), [customers], on_step=on_step)
 else:
     sys.path.insert(0, sys.argv[3])
     model = customers
     if sys.argv[1] == "narrow":
         from test_upkeep import NARROW as model
-    upkeep.replay(current, current.companies(), model, on_step=on_step)
+    maintenance.replay(current, current.companies(), model, on_step=on_step)
 """
 
 
@@ -782,7 +782,7 @@ def test_dagster_has_the_job_and_its_schedule_is_stopped_until_turned_on(site):
     nights(site, 12)
     script = (
         "import dagster as dg\n"
-        "from blsync import definitions as d\n"
+        "from blsync.orchestration import assets as d\n"
         "assert d.weekly_compaction.default_status == dg.DefaultScheduleStatus.STOPPED\n"
         "run = d.defs.resolve_job_def('compact').execute_in_process()\n"
         "assert run.success\n"

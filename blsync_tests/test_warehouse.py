@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from blsync import failures, marts, report, settings
+from blsync import marts, report, settings
 from blsync.entities import ENTITIES
-from blsync.marts import FIGURES, PUSH_LOG
+from blsync.marts import FIGURES, PUSH_LOG, failures
 from blsync.settings import Settings
 
 WAREHOUSE = Path(__file__).parent.parent / "warehouse"

@@ -24,15 +24,15 @@ import pytest
 from conftest import Asked, Reply, Server, failure, listed
 
 from blsync import reconcile
-from blsync.client import LONGEST_PAGE, PAGES_BEYOND, STALE_PAGES, TRIES, Answer, Client
+from blsync.api.client import LONGEST_PAGE, PAGES_BEYOND, STALE_PAGES, TRIES, Answer, Client
+from blsync.api.exchange import MOST_BYTES, MOST_SAID
+from blsync.api.rate_limit import pace_for
 from blsync.entities import select
 from blsync.errors import ApiError, NotSent, ServerFault, Unanswered
-from blsync.exchange import MOST_BYTES, MOST_SAID
-from blsync.lake import SAY_AGAIN, alone, alone_blocking
+from blsync.lake.store import SAY_AGAIN, alone, alone_blocking
 from blsync.ledger import Ledger
+from blsync.maintenance import replay
 from blsync.pull import pull
-from blsync.quota import pace_for
-from blsync.upkeep import replay
 
 OK = b'{"success":true,"data":{"id":"1"}}'
 PEAK = "next(l for l in open('/proc/self/status') if l.startswith('VmHWM')).split()[1]"
@@ -40,13 +40,13 @@ PEAK = "next(l for l in open('/proc/self/status') if l.startswith('VmHWM')).spli
 ASKING = f"""
 import asyncio
 from blsync import settings
-from blsync.client import Client
+from blsync.api.client import Client
 from blsync.errors import BlsyncError
-from blsync.lake import SAY_AGAIN, alone, alone_blocking
+from blsync.lake.store import SAY_AGAIN, alone, alone_blocking
 from blsync.ledger import Ledger
 from blsync.pull import pull
-from blsync.quota import pace_for
-from blsync.upkeep import replay
+from blsync.api.rate_limit import pace_for
+from blsync.maintenance import replay
 
 loaded = settings.load()
 company = loaded.companies()[0]
@@ -462,7 +462,7 @@ def test_what_the_server_says_is_shown_and_not_sent_to_the_terminal(use, tiny_se
 HOLDING = """
 import sys
 from pathlib import Path
-from blsync.lake import alone_blocking
+from blsync.lake.store import alone_blocking
 with alone_blocking(Path(sys.argv[1]), print, "busy"):
     print("held", flush=True)
     sys.stdin.read()

@@ -20,9 +20,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from blsync.errors import ConfigError, LedgerDamaged, StorageError
+from blsync.files.permissions import close
 from blsync.ledger.backup import PlanBackup
 from blsync.ledger.versions import bring_up_to_date
-from blsync.permissions import close
 
 LONGEST_WAIT = 60
 """Seconds for which a transaction waits for another's lock, and for which one may lie idle before
@@ -47,7 +47,7 @@ class Ledger:
         """
         self._url = _address(url)
         self.lake_id: str | None = None
-        """The lake that it belongs to, where `blsync.binding` has opened it."""
+        """The lake that it belongs to, where `blsync.session.binding` has opened it."""
         self.backup = PlanBackup(plans) if plans else None
         try:
             self._engine = _engine(self._url)

@@ -23,8 +23,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, delete, insert, select
 
-from blsync.aside import move_aside, moved_from, remove
 from blsync.errors import BackupDamaged, LedgerDamaged, StorageError
+from blsync.files.aside import move_aside, moved_from, remove
 from blsync.ledger.tables import attempts, operations, plans
 
 MOST_CHANGES = 2**20

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
 
-from blsync.binding import open_ledger
-from blsync.client import Client
+from blsync.api.client import Client
+from blsync.api.rate_limit import pace_for
 from blsync.clock import LARGEST_SKEW
 from blsync.entity import Entity
 from blsync.errors import (
@@ -26,16 +26,16 @@ from blsync.errors import (
     Unauthorized,
     WrongClock,
 )
-from blsync.lake import Lake, alone, storage
+from blsync.files.unexpected import apart
+from blsync.lake.store import Lake, alone, storage
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import CHANGE, DRIFT, Load, Outcome
 from blsync.pull import drift, stamps
 from blsync.pull.land import Gone, land, outcome_of
 from blsync.pull.walk import feed_of, walk_feed
 from blsync.pull.work import UP_TO_NOW, OpenWalks, Progress, Result, Window, Work, window_of
-from blsync.quota import pace_for
+from blsync.session.binding import open_ledger
 from blsync.settings import Company, Settings, require_credentials
-from blsync.unexpected import apart
 
 __all__ = [
     "OVERLAP",

@@ -21,14 +21,14 @@ import pyarrow.compute as pc
 from blsync.clock import has_passed
 from blsync.entity import Feed
 from blsync.errors import ApiError
-from blsync.lake import NAMELESS
+from blsync.lake.store import NAMELESS
+from blsync.lake.typing import KEY_SEPARATOR, key_of
 from blsync.ledger import loads
 from blsync.ledger.loads import DRIFT, Drift, Load, Outcome
 from blsync.pull import bound
 from blsync.pull.land import Gone
 from blsync.pull.walk import iso, read_aside, spelled_pages, walk_feed
 from blsync.pull.work import Work
-from blsync.records import KEY_SEPARATOR, key_of
 from blsync.settings import Settings
 
 IDS = "ids of"

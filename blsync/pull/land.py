@@ -18,13 +18,13 @@ from typing import Any
 import msgspec
 
 from blsync.errors import TooManyRejected
-from blsync.lake import Landing
+from blsync.lake.store import Landing
+from blsync.lake.typing import UNTYPED, Fingerprints, Received, tombstones, type_records
 from blsync.ledger import loads
 from blsync.ledger.loads import CHANGE, Load, Outcome, SpooledPage
 from blsync.pull import bound
 from blsync.pull.walk import read_aside
 from blsync.pull.work import Work
-from blsync.records import UNTYPED, Fingerprints, Received, tombstones, type_records
 
 REVERSED = "reversed originals"
 """Under its name records are spooled that a reversing record made us fetch again."""

@@ -17,13 +17,13 @@ from typing import Any
 
 import msgspec
 
-from blsync.client import Page
+from blsync.api.client import Page
 from blsync.entity import Entity, Feed
 from blsync.errors import ApiError, CursorRefused, ServerFault, Unauthorized
+from blsync.lake.typing import UNTYPED, Fingerprints, Payload, key_of
 from blsync.ledger import loads
 from blsync.ledger.loads import CHANGE, Load, Walk
 from blsync.pull.work import Work
-from blsync.records import UNTYPED, Fingerprints, Payload, key_of
 
 SLICE_PAGES = 8
 """Pages that a walk has left at least before it is worth splitting: a slice may cost one more."""

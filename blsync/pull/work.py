@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
-from blsync.client import Client, Page, records_of
+from blsync.api.client import Client, Page, records_of
+from blsync.api.rate_limit import Pace
 from blsync.entity import Entity
 from blsync.errors import BlsyncError
-from blsync.lake import Lake, storage
+from blsync.lake.store import Lake, storage
+from blsync.lake.typing import Received
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import Cost, Load, SpooledPage, Walk
-from blsync.quota import Pace
-from blsync.records import Received
 from blsync.settings import Company, Settings
 
 MOST_WALKS = 4

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from blsync.binding import open_ledger
 from blsync.ledger import plans
-from blsync.push.confirmation import check_confirmed
+from blsync.push.apply.outbox import apply, settle_all
 from blsync.push.endpoints import ENDPOINTS, endpoint_named
-from blsync.push.outbox import apply, settle_all
-from blsync.push.planning import MODES, ON_CONFLICT, plan, retry
-from blsync.push.rejects import check_target, write_rejects
+from blsync.push.plan.confirmation import check_confirmed
+from blsync.push.plan.planning import MODES, ON_CONFLICT, plan, retry
+from blsync.push.plan.rejects import check_target, write_rejects
 from blsync.push.report import PlanReport, report_of, sheet_of
 from blsync.push.work import plan_in_full, plan_named
+from blsync.session.binding import open_ledger
 from blsync.settings import Settings
 
 __all__ = [

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+from blsync.lake.typing import MOST_NESTING, is_too_deep
 from blsync.push.endpoint import Endpoint, Json
 from blsync.push.token import unmarked
-from blsync.records import MOST_NESTING, is_too_deep
 
 Changes = dict[str, list[Any]]
 """Field, with dots for nesting → [now, wanted]."""

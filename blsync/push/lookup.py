@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from blsync.client import Client, read
+from blsync.api.client import Client, read
+from blsync.api.exchange import said
 from blsync.errors import ServerFault
-from blsync.exchange import said
 from blsync.push.endpoint import Json, Listing
 
 QUERY_BYTES = 4000

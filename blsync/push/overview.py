@@ -13,7 +13,7 @@ from typing import Any
 
 from blsync.errors import BlsyncError
 from blsync.ledger.plans import SENDS, Operation
-from blsync.push import settle
+from blsync.push.apply import settle
 from blsync.push.compare import from_text
 from blsync.push.endpoint import Endpoint
 from blsync.push.endpoints import ENDPOINTS, endpoint_named

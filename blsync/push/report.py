@@ -13,7 +13,7 @@ from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import SENDS, Operation, Plan
 from blsync.push.compare import from_text
 from blsync.push.endpoints import endpoint_named
-from blsync.push.sheet import Sheet, SheetRow
+from blsync.push.source.sheet import Sheet, SheetRow
 
 ACTIONS = ("create", "update", "noop", "adopt", "conflict", "reject", "blocked")
 STATES = ("applied", "rejected", "held", "pending")

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from blsync.client import Client
+from blsync.api.client import Client
 from blsync.clock import has_passed
 from blsync.errors import ConfigError
-from blsync.lake import alone
+from blsync.lake.store import alone
 from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import Held, Plan
 from blsync.push.endpoint import Endpoint

@@ -20,9 +20,9 @@ from markupsafe import Markup
 
 from blsync import __version__, marts
 from blsync.errors import BuildError, ConfigError
-from blsync.lake import Lake, appearing, storage
-from blsync.permissions import make_published_folder
-from blsync.reconcile import COMPANIES
+from blsync.files.permissions import make_published_folder
+from blsync.lake.store import Lake, appearing, storage
+from blsync.marts.figures import COMPANIES
 from blsync.report import figures
 from blsync.settings import Settings, environment_for_a_child
 

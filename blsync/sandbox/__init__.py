@@ -4,8 +4,8 @@ It shares no code with the rest of blsync, so that a misreading of the API on on
 up as a failing test on the other.
 """
 
-from blsync.sandbox.app import create_app
-from blsync.sandbox.faults import fault_table
+from blsync.sandbox.faults.faults import fault_table
+from blsync.sandbox.http.app import create_app
 from blsync.sandbox.options import Options
 from blsync.sandbox.server import Handle, running, serve
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import uvicorn
 
-from blsync.sandbox.app import create_app
+from blsync.sandbox.http.app import create_app
 from blsync.sandbox.options import Options
 
 DEFAULT_PORT = 8765

@@ -21,12 +21,12 @@ from typing import Any
 
 import uvicorn
 
-from blsync import lifeline
 from blsync.errors import BlsyncError, ConfigError
-from blsync.lake import Lake
-from blsync.lifeline import Child
+from blsync.lake.store import Lake
 from blsync.settings import Settings, paths_in_environment
+from blsync.ui import lifeline
 from blsync.ui.guard import App, Door, door, guarded
+from blsync.ui.lifeline import Child
 from blsync.ui.token import secret_path, token_of
 
 ADDRESS = "127.0.0.1"
@@ -133,7 +133,7 @@ def _private_folder() -> Iterator[Path]:
 
 def _instance_home() -> Path:
     """Import Dagster only where it is needed: it takes seconds."""
-    from blsync.definitions import instance_home
+    from blsync.orchestration.assets import instance_home
 
     return instance_home()
 

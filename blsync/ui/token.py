@@ -11,8 +11,8 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from blsync.history import KEPT
-from blsync.lake import alone_blocking, appearing, storage
+from blsync.lake.store import alone_blocking, appearing, storage
+from blsync.orchestration.history import KEPT
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 

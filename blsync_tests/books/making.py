@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from blsync.entities import ENTITIES
 from blsync.marts import FIGURES, LOADS, PUSH_LOG
-from blsync.reconcile import COMPANIES
+from blsync.marts.figures import COMPANIES
 from books.company import (
     CHART,
     DAY,

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictStr
 from pydantic_core import PydanticCustomError
 
-from blsync.push import listings
 from blsync.push.endpoint import Endpoint, Row
-from blsync.push.fields import Amount, Email, Text, plain_number
+from blsync.push.endpoints import listings
+from blsync.push.endpoints.fields import Amount, Email, Text, plain_number
 
 _SPREADSHEET_NUMBER = re.compile(r"[0-9][.,]?[0-9]*E[+-]?[0-9]+", re.IGNORECASE)
 

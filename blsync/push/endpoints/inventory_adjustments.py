@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from blsync.push import listings
 from blsync.push.endpoint import TODAY, Endpoint, Json, Reference, Row
-from blsync.push.fields import CENT, Code, Day, Id, Quantity, ReferenceText, UnitCost
+from blsync.push.endpoints import listings
+from blsync.push.endpoints.fields import CENT, Code, Day, Id, Quantity, ReferenceText, UnitCost
 
 
 class AdjustmentRow(Row):

@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from blsync.ledger.plans import Problem
-from blsync.push import listings
 from blsync.push.endpoint import Endpoint, Json, Reference, Row
-from blsync.push.fields import Amount, Code, Day, Id, ReferenceText, Text
+from blsync.push.endpoints import listings
+from blsync.push.endpoints.fields import Amount, Code, Day, Id, ReferenceText, Text
 
 
 class JournalLine(Row):

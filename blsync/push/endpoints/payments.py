@@ -11,9 +11,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from blsync.push import listings
 from blsync.push.endpoint import TODAY, Endpoint, Json, Reference, Row
-from blsync.push.fields import AmountAboveZero, Code, Day, Id, ReferenceText
+from blsync.push.endpoints import listings
+from blsync.push.endpoints.fields import AmountAboveZero, Code, Day, Id, ReferenceText
 
 
 class PaymentRow(Row):

@@ -1,0 +1,1 @@
+"""BigLedger over HTTP: requests at the key's pace, pages, errors, tokens."""

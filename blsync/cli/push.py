@@ -1,0 +1,212 @@
+"""The commands of `blsync push`. No logic of their own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from blsync import push, settings
+from blsync.cli.screen import Json, print_json, print_table, say, tell
+from blsync.errors import ConfigError
+from blsync.push.source.views import source_of
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Plan changes, look at them, apply them."
+    "\n\nExample: `blsync push plan customers changes.csv`",
+)
+
+MOST_ROWS = 200
+"""Rows that are printed; a file has all of them."""
+
+Plan = Annotated[str, typer.Argument(help="The plan's id, or the beginning of it.")]
+Rejects = Annotated[Path | None, typer.Option(help="Write rejected rows to this csv or xlsx file.")]
+Company = Annotated[
+    str | None, typer.Option("--company", help="Which company, where several are set.")
+]
+
+
+@app.command("plan")
+def plan_command(
+    endpoint: Annotated[str, typer.Argument(help=", ".join(push.ENDPOINTS))],
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="csv, xlsx, json, jsonl or parquet with the API's field names."),
+    ] = None,
+    from_view: Annotated[
+        str | None, typer.Option(help="A view of the marts' schema proposals, not a file.")
+    ] = None,
+    mode: Annotated[str, typer.Option(help="create, update or upsert.")] = "upsert",
+    on_conflict: Annotated[str, typer.Option(help="abort, ours or theirs.")] = "abort",
+    rejects: Rejects = None,
+    company: Company = None,
+    as_json: Json = False,
+) -> None:
+    """Compare a file of changes with BigLedger and store the plan; sends nothing.
+
+    A cell that is empty leaves the field alone; the word (clear) empties it. The lines of invoices
+    and journal entries are written one a row, with columns like items.quantity.
+
+    Examples: `blsync push plan customers changes.csv --rejects mend.csv`,
+    `blsync push plan payments bank.xlsx --mode create`,
+    `blsync push plan customers --from-view push_customers_credit_limit`
+    """
+    current = settings.load()
+    chosen = current.chosen(company)
+    report = push.plan(
+        current,
+        chosen,
+        endpoint,
+        source_of(current, chosen, endpoint, file, from_view),
+        mode=mode,
+        on_conflict=on_conflict,
+        rejects=rejects,
+        say=say,
+    )
+    _print_plan(report, as_json, has_code=True)
+
+
+@app.command("apply")
+def apply_command(
+    plan: Plan,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Send nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Send a plan; run again after a crash or a timeout, it goes on where it was.
+
+    Refused (exit 4) are plans older than a day, those that a newer plan has superseded, and those
+    above the caps BLSYNC_PUSH_MAX_CREATES, BLSYNC_PUSH_MAX_UPDATES and BLSYNC_PUSH_MAX_MONEY.
+
+    Example: `blsync push apply 3f2a --yes`
+    """
+    current = settings.load()
+    if not (yes or dry_run):
+        _confirm(push.show(current, plan))
+    report = push.apply(current, plan, dry_run=dry_run, say=say)
+    _print_plan(report, as_json)
+    raise typer.Exit(report.exit_code)
+
+
+def _confirm(report: push.PlanReport) -> None:
+    if not sys.stdin.isatty():
+        raise ConfigError("Nobody is there to confirm; add --yes.")
+    counts = report.counts
+    money = f", {report.money:,.2f} in all," if report.money else ""
+    question = f"Create {counts['create']} and update {counts['update']} records{money}"
+    typer.confirm(f"{question} at BigLedger?", abort=True, err=True)
+
+
+@app.command("show")
+def show_command(plan: Plan, rejects: Rejects = None, as_json: Json = False) -> None:
+    """Tell what became of each row of a plan.
+
+    Examples: `blsync push show 3f2a --json`, `blsync push show 3f2a --rejects mend.csv`
+    """
+    report = push.show(settings.load(), plan, rejects=rejects)
+    _print_plan(report, as_json, has_code=True)
+
+
+@app.command("list")
+def list_command(as_json: Json = False) -> None:
+    """List all plans, the newest first.
+
+    Example: `blsync push list`
+    """
+    plans = push.list_plans(settings.load())
+    if as_json:
+        print_json(plans)
+    elif plans:
+        headers = ("plan_id", "endpoint", "state", "created_at", "source")
+        print_table(None, headers, [[plan[name] for name in headers] for plan in plans])
+    else:
+        tell("No plans yet. Make one: blsync push plan customers FILE")
+
+
+@app.command("settle")
+def settle_command(as_json: Json = False) -> None:
+    """Look up what became of rows that were sent and not answered, in all plans.
+
+    Rows whose settle time is not over are left alone. What was lost is sent once more where that
+    can do no harm; a payment or a posting waits for a person.
+
+    Example: `blsync push settle`
+    """
+    reports = push.settle_all(settings.load(), say=say)
+    if as_json:
+        print_json([report.to_json() for report in reports])
+    elif reports:
+        headers = ("plan_id", "endpoint", "state", "applied", "rejected", "held")
+        rows = [
+            (
+                *(report.plan.plan_id, report.plan.endpoint, report.plan.state),
+                *(report.outcomes[name] for name in headers[3:]),
+            )
+            for report in reports
+        ]
+        print_table(None, headers, rows)
+    else:
+        tell("Nothing is held.")
+    raise typer.Exit(max((report.exit_code for report in reports), default=0))
+
+
+@app.command("retry")
+def retry_command(plan: Plan, as_json: Json = False) -> None:
+    """Plan the rejected rows of a plan anew, and those held for a person; sends nothing.
+
+    Look at BigLedger first: a held payment or posting that was done there is adopted, any other
+    would be sent by the next apply.
+
+    Example: `blsync push retry 3f2a`
+    """
+    _print_plan(push.retry(settings.load(), plan, say=say), as_json, has_code=True)
+
+
+def _print_plan(report: push.PlanReport, as_json: bool, *, has_code: bool = False) -> None:
+    document = report.to_json()
+    if has_code:
+        document["confirmation_code"] = report.plan.confirmation_code
+    if as_json:
+        print_json(document)
+        return
+    rows = [
+        (
+            o["row"],
+            o["key"],
+            o["action"],
+            o["state"],
+            "; ".join(_changed(name, *values) for name, values in o["changes"].items()),
+            o["error"]["message"] if o["error"] else None,
+        )
+        for o in document["operations"][:MOST_ROWS]
+    ]
+    title = f"Plan {document['plan_id']} ({document['endpoint']}): {document['state']}"
+    print_table(title, ("row", "key", "action", "state", "changes", "error"), rows)
+    if len(document["operations"]) > MOST_ROWS:
+        left = len(document["operations"]) - MOST_ROWS
+        tell(f"… and {left} more rows: blsync push show {document['plan_id']} --json")
+    for part in ("counts", "outcomes"):
+        told = ", ".join(f"{name} {n}" for name, n in document[part].items() if n)
+        tell(f"{part}: {told or 'none'}")
+    if report.money:
+        tell(f"money: {report.money:,.2f}")
+    if document.get("confirmation_code"):
+        tell(f"confirmation code, to send it from Dagster: {document['confirmation_code']}")
+
+
+def _changed(name: str, now: Any, wanted: Any) -> str:
+    return (
+        f"{name}: {_shown(wanted)}" if now is None else f"{name}: {_shown(now)} → {_shown(wanted)}"
+    )
+
+
+def _shown(value: Any) -> str:
+    """Write a value of a change; a document's lines as how many there are."""
+    return f"{len(value)} lines" if isinstance(value, list) and _is_lines(value) else str(value)
+
+
+def _is_lines(value: list[Any]) -> bool:
+    return bool(value) and all(isinstance(line, dict) for line in value)

@@ -1,0 +1,698 @@
+"""The lake: pages in the spool, typed records in Parquet, what cannot be typed in quarantine.
+
+Nothing that is landed is ever changed. A file appears under its name whole or not at all: it is
+written under another one, synced, renamed. Its footer holds all that the ledger knows of the load.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+import uuid
+from array import array
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import IO, Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from blsync.clock import has_passed
+from blsync.entity import Entity
+from blsync.errors import InputFileError, StorageError
+from blsync.files.intake import MOST_TEXT, Intake, check_size
+from blsync.files.permissions import close_data_folder
+from blsync.lake.landed import LAYERS, LOAD_ID, damage_of, damaged, landed_files
+from blsync.lake.typing import KEY_SEPARATOR, Fingerprints, Versions, as_bytes, fingerprint, key_of
+
+# Arrow's own pool keeps what was freed: a pull of a million invoices then takes a quarter more.
+pa.set_memory_pool(pa.system_memory_pool())
+
+
+def _hide_pandas(name: str, *_: object) -> None:
+    if name == "pandas":
+        raise ModuleNotFoundError(name)
+
+
+# At its first array pyarrow brings pandas, where there is one: half a second and 60 MB of which we
+# use nothing. Whoever asks for pandas later, `to_pandas` for one, still gets it.
+sys.meta_path.insert(0, SimpleNamespace(find_spec=_hide_pandas))
+pa.array([None])
+del sys.meta_path[0]
+
+ROW_GROUP = 4 * 2**20
+"""Bytes in memory of a row group: some 1,500 invoices. Compaction makes larger ones."""
+FULL_SIZED = 25
+"""Row groups after which they grow by ROW_GROUP, up to four times as large: the writer keeps some
+150 kB for each until the file is closed."""
+REJECTS = 1_000
+"""Rows of a row group in quarantine."""
+TIDY_EVERY = 3
+"""Row groups after which the C library gives back what it kept: 60 MB in a million invoices."""
+BATCH = 4_096
+"""Rows read from the landing at a time."""
+NAMELESS = "?"
+"""Begins what stands for the key of a record in quarantine that has none."""
+LOCK_POLL = 0.2
+"""Seconds between looks at a lock that another process holds."""
+SAY_AGAIN = 300.0
+"""Seconds after which who waits for a lock says so again."""
+LONGEST_COMMAND = 200
+"""Characters of a command that a lock file tells."""
+STALE = timedelta(hours=1)
+"""Age of a draft that no process is writing any more."""
+FOOTER = b"blsync"
+"""Under this key a file's footer holds, as JSON, what the ledger knows of its load."""
+_TIME = pa.timestamp("us", "UTC")
+_KEYS = pa.schema([("key", pa.string()), ("pulled_at", _TIME), ("at", _TIME)])
+_UPSERTS = pc.field("_op") == "upsert"
+_DELETES = pc.field("_op") == "delete"
+QUARANTINE = pa.schema(
+    [
+        pa.field("_payload", pa.string()),
+        pa.field("_reason", pa.string()),
+        pa.field("_load_id", pa.string()),
+        pa.field("_request_id", pa.string()),
+        pa.field("_pulled_at", pa.timestamp("us", "UTC")),
+    ]
+)
+
+
+@dataclass
+class Landing:
+    """A load's files while they are written, and what becomes their footer."""
+
+    writer: pq.ParquetWriter
+    quarantine: pq.ParquetWriter
+    rows: int = 0
+    rejected: int = 0
+    first_reject: dict[str, Any] | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    _rejects: list[dict[str, Any]] = field(default_factory=list)
+    _parts: list[pa.Table] = field(default_factory=list)
+    _size: int = 0
+    _groups: int = 0
+
+    def add(self, table: pa.Table, rejects: Sequence[dict[str, Any]] = ()) -> None:
+        """Add rows, and rows of the quarantine.
+
+        Small tables are put together: a file of small row groups is slow to read.
+        """
+        self.rows += table.num_rows
+        self.rejected += len(rejects)
+        self.first_reject = self.first_reject or next(iter(rejects), None)
+        self._rejects += rejects
+        if len(self._rejects) >= REJECTS:
+            self._write_rejects()
+        self._parts.append(table)
+        self._size += table.nbytes
+        if self._size >= ROW_GROUP * min(4, 1 + self._groups // FULL_SIZED):
+            self._write_rows()
+            self._groups += 1
+            if self._groups % TIDY_EVERY == 0:
+                pa.default_memory_pool().release_unused()
+
+    def flush(self) -> None:
+        """Write what is not written yet."""
+        self._write_rows()
+        self._write_rejects()
+
+    def _write_rows(self) -> None:
+        if any(part.num_rows for part in self._parts):
+            self.writer.write_table(pa.concat_tables(self._parts))
+        self._parts, self._size = [], 0
+
+    def _write_rejects(self) -> None:
+        if self._rejects:
+            self.quarantine.write_table(pa.Table.from_pylist(self._rejects, QUARANTINE))
+        self._rejects = []
+
+
+class Lake:
+    """The files under `BLSYNC_DATA`."""
+
+    def __init__(self, data: Path) -> None:
+        """Raises StorageError where the folder cannot be written, ConfigError where others can."""
+        self.data = data
+        with storage(data):
+            data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            close_data_folder(data)
+            with tempfile.TemporaryFile(dir=data):
+                pass
+        for name in (*LAYERS, "spool", "inputs"):
+            folder = data / name
+            if os.path.lexists(folder) and not folder.is_dir():
+                raise StorageError(
+                    f"{folder} is no folder, but a file or a link that leads nowhere. Move it "
+                    "elsewhere and run the same command again."
+                )
+
+    def spool(self, load_id: str, feed: str, number: int) -> Path:
+        """Return where a page's bytes lie until the load is landed."""
+        return (
+            self.data
+            / "spool"
+            / load_id
+            / f"{feed.replace(' ', '-').replace('/', '_')}-{number:06d}.json"
+        )
+
+    def is_spooled(self, load_id: str, feed: str, number: int) -> bool:
+        """Tell whether a page is in the spool, whole; a power cut may have left half of one."""
+        try:
+            msgspec.json.decode(self.spool(load_id, feed, number).read_bytes(), type=msgspec.Raw)
+        except (OSError, msgspec.MsgspecError, RecursionError):
+            return False
+        return True
+
+    def lock_of(self, entity: Entity, company_id: str) -> Path:
+        """Return the file that is locked by whoever changes an entity's files."""
+        return self.data / "spool" / f"{entity.name}.{company_id}.lock"
+
+    @property
+    def build_lock(self) -> Path:
+        """Return the file that is locked by whoever builds the marts, or exchanges folders."""
+        return self.data / "build.lock"
+
+    @property
+    def full_build_marker(self) -> Path:
+        """Return the file that has the next build start from the landing alone while it exists."""
+        return self.data / "build.full"
+
+    @property
+    def build_files(self) -> Path:
+        """Return the Parquet file that tells a running build which files of the lake it reads."""
+        return self.data / "build.files"
+
+    def put_page(self, path: Path, body: bytes) -> None:
+        """Write a page to the spool.
+
+        It survives a kill; after a power cut it may be found broken, and is asked for again.
+        """
+        with storage(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(body)
+
+    def drop_spool(self, load_id: str) -> None:
+        """Delete the pages of a landed load."""
+        shutil.rmtree(self.data / "spool" / load_id, ignore_errors=True)
+
+    def drop_left_spools(self, open_ids: Callable[[], Collection[str]]) -> list[str]:
+        """Delete the pages of loads that landed before they were killed; return the loads' ids.
+
+        `open_ids` asks the ledger for the loads that have not landed. Raises StorageError.
+        """
+        folder = self.data / "spool"
+        with storage(folder):
+            # Listed before the ledger is asked: a load is in it before its first page is spooled.
+            folders = [path for path in folder.glob("*Z-*") if path.is_dir()]
+        spooled = {path.name for path in folders if LOAD_ID.fullmatch(path.name)}
+        left = sorted(spooled - set(open_ids()))
+        for load_id in left:
+            self.drop_spool(load_id)
+        return left
+
+    def file_of(self, entity: Entity, company_id: str, load_id: str) -> Path:
+        """Return where a load's records land."""
+        return self.folder("landing", entity, company_id) / f"{load_id}.parquet"
+
+    def ensure_schema(self, entity: Entity, company_id: str) -> None:
+        """Give every entity a file, if one of no rows, so that it can be read before it has any."""
+        path = self.file_of(entity, company_id, "00000000-schema")
+        with storage(path):
+            if not path.exists() or damage_of(path):
+                with appearing(path) as draft:
+                    pq.write_table(entity.schema.empty_table(), draft)
+
+    def held(
+        self, entity: Entity, company_id: str, since: datetime | None, load_id: str = ""
+    ) -> Fingerprints:
+        """Return the versions held as they were last seen, of records that changed at `since` on.
+
+        Those in quarantine are held too: the same fault is not reported anew every night; but not
+        those that a load put there before it was killed, where it asks itself. Those of a record
+        that is marked deleted are not: should it come back, it lands again.
+        """
+        # A record without a change time may be any age: it always counts.
+        recent = pc.scalar(since is None)
+        for name in {feed.change_field for feed in entity.feeds}:
+            recent |= (pc.field(name) >= since) | pc.field(name).is_null()
+        columns = ["_payload", "_pulled_at", *entity.key]
+        deleted = self._deleted(entity, company_id)
+        versions = Versions()
+        for batch in self._batches(entity, company_id, columns, recent & _UPSERTS):
+            payloads, times, *parts = (column.to_pylist() for column in batch.columns)
+            keys = list(map(KEY_SEPARATOR.join, zip(*parts, strict=True)))
+            gone = [
+                key in deleted and at <= deleted[key] for key, at in zip(keys, times, strict=True)
+            ]
+            versions.add(
+                keys, times, [None if g else p for g, p in zip(gone, payloads, strict=True)]
+            )
+        found = Fingerprints(versions.latest())
+        for payloads in self._quarantined(entity, company_id, load_id):
+            found.add(payloads)
+        return found
+
+    def held_keys(self, entity: Entity, company_id: str) -> pa.Table:
+        """Return every record held that is not marked deleted: `key` as one text, and `at`.
+
+        `at` is the latest `entity.created_field` (UTC; null for a record in quarantine).
+        """
+        columns = [*entity.key, "_pulled_at", entity.created_field]
+        parts = [_KEYS.empty_table()]
+        for batch in self._batches(entity, company_id, columns, _UPSERTS):
+            key = pc.binary_join_element_wise(*batch.columns[:-2], KEY_SEPARATOR)
+            parts.append(pa.table([key, *batch.columns[-2:]], schema=_KEYS))
+        rows = (
+            pa.concat_tables(parts).group_by("key").aggregate([("pulled_at", "max"), ("at", "max")])
+        )
+        if deleted := self._deleted(entity, company_id):
+            gone = pa.table({"key": list(deleted), "deleted_at": list(deleted.values())})
+            rows = rows.join(gone, "key")
+            came_back = pc.field("pulled_at_max") > pc.field("deleted_at")
+            rows = rows.filter(came_back | pc.field("deleted_at").is_null())
+        held = rows.select(["key", "at_max"]).rename_columns(["key", "at"])
+        known = held["key"]
+        others = pa.array(sorted(self._quarantined_keys(entity, company_id, deleted)), pa.string())
+        others = others.filter(pc.invert(pc.is_in(others, known)))
+        return pa.concat_tables(
+            [held, pa.table([others, pa.nulls(len(others), _TIME)], schema=held.schema)]
+        )
+
+    def held_count(self, entity: Entity, company_id: str) -> int:
+        """Return how many records `held_keys` has, in 8 bytes of memory for each."""
+        deleted = self._deleted(entity, company_id)
+        hashes = array("q")
+        for batch in self._batches(entity, company_id, [*entity.key, "_pulled_at"], _UPSERTS):
+            *parts, times = batch.columns
+            texts = (part.to_pylist() for part in parts)
+            keys = list(map(KEY_SEPARATOR.join, zip(*texts, strict=True)))
+            if deleted:
+                pulled = zip(keys, times.to_pylist(), strict=True)
+                keys = [key for key, at in pulled if key not in deleted or at > deleted[key]]
+            hashes.extend(map(hash, keys))
+        hashes.extend(map(hash, self._quarantined_keys(entity, company_id, deleted)))
+        known = np.frombuffer(hashes, np.int64)
+        known.sort()
+        return len(known) - int(np.count_nonzero(known[1:] == known[:-1]))
+
+    def _quarantined_keys(
+        self, entity: Entity, company_id: str, deleted: Mapping[str, datetime]
+    ) -> set[str]:
+        """Return the keys of the records in quarantine, and what stands for those that have none;
+        less those marked deleted.
+        """
+        return {
+            key_of(entity, payload) or f"{NAMELESS}{fingerprint(payload)}"
+            for payloads in self._quarantined(entity, company_id)
+            for payload in payloads
+        } - set(deleted)
+
+    def keys_dated(self, entity: Entity, company_id: str, first: date, last: date) -> pa.Array:
+        """Return the keys of the live records held of which a version has a `date` in between."""
+        dated = (pc.field("date") >= first) & (pc.field("date") <= last) & _UPSERTS
+        parts = [pa.array([], pa.string())]
+        for batch in self._batches(entity, company_id, list(entity.key), dated):
+            parts.append(pc.binary_join_element_wise(*batch.columns, KEY_SEPARATOR))
+        found = pa.chunked_array(parts).unique()
+        live = self.held_keys(entity, company_id)["key"].combine_chunks()
+        return found.filter(pc.is_in(found, live))
+
+    @contextmanager
+    def landing(
+        self,
+        entity: Entity,
+        company_id: str,
+        load_id: str,
+    ) -> Iterator[Landing]:
+        """Yield what takes a load's rows; they land when the block ends, not where it raises.
+
+        No file is made where there are none; that of the quarantine appears first. Raises
+        StorageError.
+        """
+        path = self.file_of(entity, company_id, load_id)
+        odd = self.folder("quarantine", entity, company_id) / path.name
+        with storage(path), appearing(path) as draft, appearing(odd) as odd_draft:
+            with (
+                pq.ParquetWriter(
+                    draft,
+                    entity.schema,
+                    compression="zstd",
+                    # The writer keeps those of every row group until the end: only what is
+                    # filtered by.
+                    write_statistics=_filtered_by(entity),
+                ) as writer,
+                pq.ParquetWriter(odd_draft, QUARANTINE) as quarantine,
+            ):
+                landing = Landing(writer, quarantine)
+                yield landing
+                landing.flush()
+                footer = {FOOTER: json.dumps(landing.facts)}
+                writer.add_key_value_metadata(footer)
+                quarantine.add_key_value_metadata(footer)
+            if not landing.rejected:
+                odd_draft.unlink()
+            if not landing.rows:
+                draft.unlink()
+
+    def facts_of(self, path: Path) -> dict[str, Any]:
+        """Return what a landed file's footer says of its load. Raises StorageError."""
+        try:
+            with storage(path):
+                facts: dict[str, Any] = json.loads(pq.read_metadata(path).metadata[FOOTER])
+        except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
+            raise damaged(path, error) from error
+        return facts
+
+    def write_input(self, name: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+        """Write a small table for the marts' build."""
+        path = self.input_file(name)
+        with storage(path), appearing(path) as draft:
+            pq.write_table(pa.Table.from_pylist(rows, schema), draft)
+
+    def input_file(self, name: str) -> Path:
+        """Return where such a table lies."""
+        return self.data / "inputs" / f"{name}.parquet"
+
+    def read_input(self, name: str, schema: pa.Schema | None = None) -> list[dict[str, Any]]:
+        """Return such a table's rows; none where it was never written.
+
+        With a `schema`, null stands for what an earlier version left out. Raises StorageError where
+        it is damaged, or no such table.
+        """
+        path = self.input_file(name)
+        if not os.path.lexists(path):
+            return []
+        try:
+            with pq.ParquetFile(path) as file:
+                table = file.read()
+            if schema is not None:
+                table = _fitted(table, schema)
+        except (pa.ArrowException, OSError) as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise StorageError(
+                f"{path} is damaged: {reason}. It holds what BigLedger said of the companies and "
+                "in its reports, and is made anew by `blsync sync`, which asks for that again."
+            ) from error
+        rows: list[dict[str, Any]] = table.to_pylist()
+        return rows
+
+    def folder(self, layer: str, entity: Entity, company_id: str) -> Path:
+        """Return the folder of a layer (landing, quarantine); it need not exist."""
+        return self.data / layer / entity.name / f"company_id={company_id}"
+
+    def _batches(
+        self, entity: Entity, company_id: str, columns: list[str], wanted: pc.Expression
+    ) -> Iterator[pa.RecordBatch]:
+        """Read landed rows, a few at a time: a payload is large and there may be millions."""
+        import pyarrow.dataset as ds  # here, because few commands need it and all would wait for it
+
+        folder = self.folder("landing", entity, company_id)
+        with storage(folder):
+            files = landed_files(folder)
+        if not files:
+            return
+        with _naming_the_damaged(files):
+            landed = ds.dataset([*map(str, files)], format="parquet", schema=entity.schema)
+            yield from landed.to_batches(
+                columns,
+                filter=wanted,
+                batch_size=BATCH,
+                batch_readahead=1,
+                fragment_readahead=1,
+                use_threads=False,  # each takes memory of its own
+            )
+
+    def _deleted(self, entity: Entity, company_id: str) -> dict[str, datetime]:
+        """Return when each record that has a delete row was last found gone, by key."""
+        found: dict[str, datetime] = {}
+        columns = ["_pulled_at", *entity.key]
+        for batch in self._batches(entity, company_id, columns, _DELETES):
+            times, *keys = (column.to_pylist() for column in batch.columns)
+            for at, key in zip(
+                times, map(KEY_SEPARATOR.join, zip(*keys, strict=True)), strict=True
+            ):
+                found[key] = max(at, found.get(key, at))
+        return found
+
+    def _quarantined(self, entity: Entity, company_id: str, but: str = "") -> Iterator[list[bytes]]:
+        folder = self.folder("quarantine", entity, company_id)
+        with storage(folder):
+            files = landed_files(folder)
+        for path in files:
+            if path.stem != but:
+                with _naming_the_damaged([path]):
+                    payloads = pq.read_table(path, columns=["_payload"])[0].to_pylist()
+                yield list(map(as_bytes, payloads))
+
+
+def _fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return a table with a schema's columns. Raises ArrowInvalid where its first is not filled."""
+    held = set(table.column_names)
+    columns = [
+        table[field.name].cast(field.type)
+        if field.name in held
+        else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    if columns[0].null_count:
+        raise pa.ArrowInvalid(f"the column {schema.names[0]} is not filled")
+    return pa.table(columns, schema=schema)
+
+
+@contextmanager
+def _naming_the_damaged(files: Sequence[Path]) -> Iterator[None]:
+    """Turn what Arrow says of files into StorageError, naming the one that is damaged.
+
+    They are looked through only after one could not be read: looking at the footers of a thousand
+    nights first would cost each night what it saves one.
+    """
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, MemoryError):
+            raise
+        for path in filter(Path.exists, files):
+            if why := damage_of(path) or damage_of(path, is_thorough=True):
+                raise damaged(path, why) from error
+        with storage(files[0].parent):
+            if isinstance(error, OSError):
+                raise
+        raise StorageError(f"{files[0].parent} cannot be read: {error}") from error
+
+
+def read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return the columns and rows of any Parquet file, structs and maps as dicts.
+
+    Raises InputFileError where it is none, or holds more than a file of changes may; OSError as it
+    comes.
+    """
+    check_size(path)
+    intake, rows = Intake(path), []
+    try:
+        with pq.ParquetFile(path) as file:
+            names: list[str] = file.schema_arrow.names
+            for batch in file.iter_batches(_rows_at_once(file.metadata, intake)):
+                records = batch.to_pylist(maps_as_pydicts="strict")
+                intake.take(rows=len(records), text=_length_of(records))
+                rows += records
+    except pa.ArrowException as error:
+        message = f"{path.name} is not a Parquet file that can be read: {error}."
+        raise InputFileError(message) from None
+    return names, rows
+
+
+def _length_of(value: Any) -> int:
+    """Return how long all texts in a value are together."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_length_of, value.values()))
+    return sum(map(_length_of, value)) if isinstance(value, list) else 0
+
+
+def _rows_at_once(about: pq.FileMetaData, intake: Intake) -> int:
+    """Return how many rows may be read together, going by what the file says of itself.
+
+    A text that is kept once may stand in every row. Raises InputFileError.
+    """
+    groups = [about.row_group(number) for number in range(about.num_row_groups)]
+    columns = [group.column(n) for group in groups for n in range(group.num_columns)]
+    asked = replace(intake)
+    asked.take(
+        rows=about.num_rows,
+        cells=sum(column.num_values for column in columns),
+        text=max((column.total_uncompressed_size for column in columns), default=0),
+    )
+    return max(1, min(BATCH, MOST_TEXT // max(asked.text, 1)))
+
+
+def _filtered_by(entity: Entity) -> list[str]:
+    feeds = (feed.change_field for feed in entity.feeds)
+    names = {*entity.key, *feeds, entity.created_field, "date", "_op", "_pulled_at"}
+    return sorted(names & set(entity.schema.names))
+
+
+@asynccontextmanager
+async def alone(
+    path: Path,
+    say: Callable[[str], None],
+    busy: str,
+    *,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> AsyncIterator[None]:
+    """Hold the lock file for this process.
+
+    Where another one holds it, says `busy`, which process that is, and every SAY_AGAIN how long it
+    has been waited for. The lock ends with the process, however it ends. Raises StorageError.
+    """
+    with _lock_file(path) as file:
+        for pause in _until_locked(file, say, busy):
+            await sleep(pause)
+        with _named(file):
+            yield
+
+
+@contextmanager
+def alone_blocking(
+    path: Path,
+    say: Callable[[str], None],
+    busy: str,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[None]:
+    """As `alone`, where no event loop runs."""
+    with _lock_file(path) as file:
+        for pause in _until_locked(file, say, busy):
+            sleep(pause)
+        with _named(file):
+            yield
+
+
+def _lock_file(path: Path) -> IO[str]:
+    with storage(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a+")  # what it says is its holder's
+
+
+def _until_locked(file: IO[str], say: Callable[[str], None], busy: str) -> Iterator[float]:
+    """Lock the file; yield seconds to wait as long as another process holds it."""
+    waited, said_at = 0.0, -SAY_AGAIN
+    while not _is_locked(file):
+        if waited - said_at >= SAY_AGAIN:
+            so_far = f" Waited {round(waited / 60)} minutes so far." if waited else ""
+            say(f"{busy}{_holder_of(file)}{so_far}")
+            said_at = waited
+        waited += LOCK_POLL
+        yield LOCK_POLL
+
+
+@contextmanager
+def _named(file: IO[str]) -> Iterator[None]:
+    """Have a lock file say who holds it, for whoever waits."""
+    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    holder = {"pid": os.getpid(), "since": time.time(), "command": command[:LONGEST_COMMAND]}
+    # A courtesy, which a full disk must not turn into a failure.
+    with suppress(OSError):
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), json.dumps(holder).encode())
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.ftruncate(file.fileno(), 0)
+
+
+def _holder_of(file: IO[str]) -> str:
+    """Word who holds a lock file; empty where it does not say (yet)."""
+    try:
+        file.seek(0)
+        holder = json.loads(file.read())
+        since = datetime.fromtimestamp(holder["since"], UTC)
+        return (
+            f" It is process {int(holder['pid'])} ({holder['command']}), at it since "
+            f"{since:%Y-%m-%d %H:%M:%S} UTC."
+        )
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return ""
+
+
+def _is_locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+_CURES = {
+    errno.ENOTDIR: "Move away the file that stands in a folder's place",
+    errno.EEXIST: "Move away what stands in a folder's place",
+    errno.EISDIR: "Move away the folder that stands in a file's place",
+    errno.ELOOP: "Move away the link that leads back to itself",
+}
+"""What to do about what the system says; about anything else, both that helps most often."""
+
+
+@contextmanager
+def storage(path: Path) -> Iterator[None]:
+    """Turn what the disk says into StorageError, with the path and what to do."""
+    try:
+        yield
+    except OSError as error:
+        cure = _CURES.get(error.errno or 0, "Free some room or mend the folder's permissions")
+        raise StorageError(
+            f"{path} cannot be written or read: {error.strerror or error}. {cure} (BLSYNC_DATA "
+            "names it) and run the same command again; nothing was half written."
+        ) from error
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """Yield a draft's path; the draft gets its name once it is whole and on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{path.name}.*.draft"):  # of a killed process
+        written_at = datetime.fromtimestamp(left.stat().st_mtime, UTC)
+        if has_passed(STALE, written_at, datetime.now(UTC)):
+            left.unlink(missing_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.draft")
+    try:
+        yield draft
+        if draft.exists():
+            with draft.open("rb") as file:
+                os.fsync(file.fileno())
+            draft.replace(path)
+            sync_folder(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the disk keep which files a folder has."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,13 @@
+"""Upkeep of the lake: merging old loads, typing what is held again, mending the ledger.
+
+What is landed is never changed in place. A company's folder of an entity is built anew beside the
+lake and exchanged for the old one in one step: a reader finds all old files or all new ones, or,
+having listed the old ones, a file that is not there any more; never rows twice, never rows missing.
+"""
+
+from blsync.maintenance.compacting import Compacted, compact
+from blsync.maintenance.files import facts_in
+from blsync.maintenance.repairing import Repaired, repair
+from blsync.maintenance.replaying import Replayed, replay
+
+__all__ = ["Compacted", "Repaired", "Replayed", "compact", "facts_in", "repair", "replay"]

@@ -1,0 +1,297 @@
+"""Dagster's view of the push: assets `plan` and `apply` of each endpoint, policies, settling.
+
+No logic of its own. Every schedule and sensor is off until somebody turns it on: a second machine
+with a copy of the settings must not begin to send by itself.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from blsync import push
+from blsync.errors import BlsyncError, ConfigError, PartlyFailed
+from blsync.ledger.plans import Plan
+from blsync.orchestration.steps import failing_clearly, ticking_clearly
+from blsync.push import overview, policies
+from blsync.push.apply.due import due
+from blsync.push.endpoints import ENDPOINTS
+from blsync.push.report import PlanReport
+from blsync.push.source.views import source_of
+from blsync.settings import Settings
+
+GROUP = "push"
+ACCEPTED, APPLIED = "all_rows_accepted", "all_rows_applied"
+"""Checks of the two assets; they warn, because what is right is not kept back for the others."""
+_NO_OUTPUT = dg.Out(dg.Nothing, is_required=False)
+_READ_FROM = dg.AssetKey(["published", "finance"])
+
+
+class PlanConfig(dg.Config):
+    """What is to be planned: either `file` or `view`."""
+
+    file: str | None = Field(None, description="csv, xlsx, json, jsonl or parquet: its path.")
+    view: str | None = Field(None, description="A view of the schema proposals.")
+    company: str | None = Field(None, description="Its name, where several are set.")
+    mode: str = Field("upsert", description="create, update or upsert")
+    on_conflict: str = Field("abort", description="abort, ours or theirs")
+
+
+class ApplyConfig(dg.Config):
+    """Which plan is sent, and whether it is."""
+
+    plan: str = Field(description="The plan's whole id.")
+    dry_run: bool = Field(True, description="Send nothing: say what would be sent.")
+    confirmation: str | None = Field(
+        None, description="To send it: the code that `blsync push show` prints on the terminal."
+    )
+
+
+def push_definitions(
+    settings: Settings, proposals: Iterable[dg.AssetKey], owners: Sequence[str]
+) -> dg.Definitions:
+    """Return the assets, jobs, schedule and sensor of the push.
+
+    `proposals` are the assets of the views that can be pushed. Loading asks nothing and needs
+    neither credentials nor policies.
+    """
+    views = list(proposals)
+    plans = [_plan_asset(settings, name, views, owners) for name in ENDPOINTS]
+    applies = [_apply_asset(settings, name, owners) for name in ENDPOINTS]
+    by_policy, settling = _policies_job(settings), _settle_job(settings)
+    return dg.Definitions(
+        assets=[*plans, *applies],
+        jobs=[by_policy, settling],
+        schedules=[_schedule(settings, by_policy)],
+        sensors=[_sensor(settings, settling)],
+    )
+
+
+def key_of(endpoint: str, step: str) -> dg.AssetKey:
+    """Return the asset of an endpoint's `plan` or `apply`."""
+    return dg.AssetKey([GROUP, endpoint.replace("-", "_"), step])
+
+
+def _plan_asset(
+    settings: Settings, endpoint: str, views: list[dg.AssetKey], owners: Sequence[str]
+) -> dg.AssetsDefinition:
+    key = key_of(endpoint, "plan")
+    prefix = f"push_{endpoint.replace('-', '_')}_"
+    own = [key for key in views if key.path[-1].startswith(prefix)]
+
+    @dg.asset(
+        key=key,
+        group_name=GROUP,
+        deps=[*own, _READ_FROM] if own else [],
+        owners=owners,
+        kinds={"python"},
+        description=f"What a file or a view of proposals would change of {endpoint} at BigLedger. "
+        "Sends nothing.",
+        check_specs=[
+            dg.AssetCheckSpec(
+                ACCEPTED, asset=key, description="No row is rejected, blocked or in conflict."
+            )
+        ],
+    )
+    def plan(
+        context: dg.AssetExecutionContext, config: PlanConfig
+    ) -> Iterator[dg.MaterializeResult[Any]]:
+        with failing_clearly(settings.data, overview.told):
+            company = settings.chosen(config.company)
+            file = Path(config.file) if config.file else None
+            report = push.plan(
+                settings,
+                company,
+                endpoint,
+                source_of(settings, company, endpoint, file, config.view),
+                mode=config.mode,
+                on_conflict=config.on_conflict,
+                say=lambda text: context.log.info(overview.noted(text)),
+            )
+            yield dg.MaterializeResult(
+                metadata=_planned(report),
+                check_results=[dg.AssetCheckResult(check_name=ACCEPTED, **_accepted(report))],
+            )
+
+    return plan
+
+
+def _apply_asset(settings: Settings, endpoint: str, owners: Sequence[str]) -> dg.AssetsDefinition:
+    key = key_of(endpoint, "apply")
+
+    @dg.asset(
+        key=key,
+        group_name=GROUP,
+        deps=[key_of(endpoint, "plan")],
+        owners=owners,
+        kinds={"python"},
+        description=f"What was sent to BigLedger of a plan of {endpoint}, and what became of it. "
+        "The run's config names the plan; without dry_run: false, the plan's confirmation code and "
+        "BLSYNC_PUSH_FROM_UI nothing is sent.",
+        check_specs=[
+            dg.AssetCheckSpec(
+                APPLIED, asset=key, description="No row that was sent is rejected, held or left."
+            )
+        ],
+    )
+    def apply(
+        context: dg.AssetExecutionContext, config: ApplyConfig
+    ) -> Iterator[dg.MaterializeResult[Any]]:
+        with failing_clearly(settings.data, overview.told):
+            plan = push.show_in_full(settings, config.plan).plan
+            _check_endpoint(plan, endpoint)
+            if not config.dry_run:
+                push.check_confirmed(settings, plan, config.confirmation)
+            report = push.apply(
+                settings, plan.plan_id, dry_run=config.dry_run, say=_say(context.log.info)
+            )
+            yield dg.MaterializeResult(
+                metadata=_sent(report) | {"dry_run": config.dry_run},
+                check_results=[dg.AssetCheckResult(check_name=APPLIED, **_applied(report))],
+            )
+
+    return apply
+
+
+def _policies_job(settings: Settings) -> dg.JobDefinition:
+    @dg.op(
+        description="Plan each view that a policy allows, and send what is within its caps.",
+        out=_NO_OUTPUT,
+    )
+    def push_by_policy(context: dg.OpExecutionContext) -> Iterator[Any]:
+        with failing_clearly(settings.data, overview.told):
+            reports, failed = policies.run_all(settings, _say(context.log.info))
+            for report in reports:
+                yield from _plan_events(report)
+                if report.plan.state != "planned":
+                    yield from _apply_events(report)
+            if failed:
+                kind = PartlyFailed if reports else BlsyncError
+                raise kind(" ".join(f"{name}: {error}" for name, error in failed.items()))
+
+    @dg.job(
+        name="push_policies",
+        description="Push the views that BLSYNC_PUSH_POLICIES allows, each within its caps.",
+    )
+    def job() -> None:
+        push_by_policy()
+
+    return job
+
+
+def _settle_job(settings: Settings) -> dg.JobDefinition:
+    @dg.op(
+        description="Look up what became of rows that were sent and not answered.", out=_NO_OUTPUT
+    )
+    def settle_held(context: dg.OpExecutionContext) -> Iterator[Any]:
+        with failing_clearly(settings.data, overview.told):
+            for report in push.settle_all(settings, say=_say(context.log.info)):
+                yield from _apply_events(report)
+
+    @dg.job(name="push_settle", description="Settle the held rows of all plans.")
+    def job() -> None:
+        settle_held()
+
+    return job
+
+
+def _schedule(settings: Settings, job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name="nightly_push",
+        job=job,
+        cron_schedule="0 5 * * *",
+        execution_timezone=settings.timezone,
+        description="After the night's sync; does nothing without policies.",
+    )
+    def nightly_push(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        with ticking_clearly(settings.data):
+            has_policies = bool(policies.load(settings))
+        if not has_policies:
+            return dg.SkipReason("BLSYNC_PUSH_POLICIES allows no view to be pushed by a schedule.")
+        at = context.scheduled_execution_time.astimezone(settings.zone)
+        return dg.RunRequest(run_key=f"{at:%Y-%m-%d}")
+
+    return nightly_push
+
+
+def _sensor(settings: Settings, job: dg.JobDefinition) -> dg.SensorDefinition:
+    @dg.sensor(
+        name="push_settle",
+        job=job,
+        minimum_interval_seconds=300,
+        description="Has held rows looked up once their settle time is over.",
+    )
+    def push_settle() -> dg.RunRequest | dg.SkipReason:
+        with ticking_clearly(settings.data):
+            state = due(settings)
+        return dg.RunRequest(run_key=state) if state else dg.SkipReason("Nothing is due.")
+
+    return push_settle
+
+
+def _check_endpoint(plan: Plan, endpoint: str) -> None:
+    if plan.endpoint != endpoint:
+        asset = key_of(plan.endpoint, "apply").to_user_string()
+        raise ConfigError(f"Plan {plan.plan_id} is of {plan.endpoint}; materialise {asset}.")
+
+
+def _planned(report: PlanReport) -> dict[str, Any]:
+    plan = report.plan
+    return {
+        "plan_id": plan.plan_id,
+        "company": plan.company,
+        "source": overview.masked(plan.source),
+        "mode": plan.mode,
+        "on_conflict": plan.on_conflict,
+        "state": plan.state,
+        "counts": report.counts,
+        "money": f"{report.money:.2f}",
+        "changes": dg.MetadataValue.md(overview.changes(report)),
+        "troubles": dg.MetadataValue.md(overview.troubles(report)),
+        "next": overview.next_step(report),
+    }
+
+
+def _sent(report: PlanReport) -> dict[str, Any]:
+    return {
+        "plan_id": report.plan.plan_id,
+        "company": report.plan.company,
+        "state": report.plan.state,
+        "outcomes": report.outcomes,
+        "money": f"{report.money:.2f}",
+        "request_ids": list(dict.fromkeys(report.request_ids.values())),
+        "troubles": dg.MetadataValue.md(overview.troubles(report)),
+        "next": overview.next_step(report),
+    }
+
+
+def _accepted(report: PlanReport) -> Mapping[str, Any]:
+    return _check(overview.is_accepted(report), report.counts)
+
+
+def _applied(report: PlanReport) -> Mapping[str, Any]:
+    return _check(overview.is_applied(report), report.outcomes)
+
+
+def _check(passed: bool, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"passed": passed, "severity": dg.AssetCheckSeverity.WARN, "metadata": metadata}
+
+
+def _plan_events(report: PlanReport) -> Iterator[Any]:
+    """Yield what shows on the asset's page what a job planned."""
+    key = key_of(report.plan.endpoint, "plan")
+    yield dg.AssetMaterialization(key, metadata=_planned(report))
+    yield dg.AssetCheckEvaluation(asset_key=key, check_name=ACCEPTED, **_accepted(report))
+
+
+def _apply_events(report: PlanReport) -> Iterator[Any]:
+    """Yield what shows on the asset's page what a job sent or settled."""
+    key = key_of(report.plan.endpoint, "apply")
+    yield dg.AssetMaterialization(key, metadata=_sent(report) | {"dry_run": False})
+    yield dg.AssetCheckEvaluation(asset_key=key, check_name=APPLIED, **_applied(report))
+
+
+def _say(log: Callable[[str], None]) -> Callable[[str], None]:
+    return lambda text: log(overview.masked(text))

@@ -1,0 +1,217 @@
+"""What the pull of one entity would read and cost, for at most one request.
+
+What an earlier run left open is read off the ledger; how much changed since is one filtered list's
+`total`. What nobody can know beforehand is left out: records that change while they are read, the
+second feed's own count, and what a new difference from BigLedger's total would be made of.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from blsync.api.client import Client, Page
+from blsync.entity import Entity, Feed
+from blsync.errors import BlsyncError, QuotaSpent, Unauthorized, WrongClock
+from blsync.lake.store import Lake
+from blsync.lake.typing import UNTYPED
+from blsync.ledger import Ledger, loads
+from blsync.ledger.loads import CHANGE, Load, Walk
+from blsync.pull import OVERLAP, Window, drift
+from blsync.pull.drift import IDS
+from blsync.pull.walk import feed_of, iso
+from blsync.pull.work import UP_TO_NOW
+from blsync.settings import Settings
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a sync would read of an entity and spend on it; None where the server tells no total."""
+
+    records: int | None = 0
+    requests: int | None = 0
+    is_news: bool = False
+    """Whether something would land."""
+    error: BlsyncError | None = None
+
+    def __add__(self, other: Estimate) -> Estimate:
+        return Estimate(
+            sum_known([self.records, other.records]),
+            sum_known([self.requests, other.requests]),
+            self.is_news or other.is_news,
+            self.error or other.error,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return {records, requests}, with the error where it could not be asked."""
+        error = {"error": str(self.error)} if self.error else {}
+        return {"records": self.records, "requests": self.requests, **error}
+
+
+def sum_known(numbers: Sequence[int | None]) -> int | None:
+    """Return the sum, None where one of them is unknown."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) if len(known) == len(numbers) else None
+
+
+@dataclass
+class Estimator:
+    """What the estimate of one entity works with."""
+
+    entity: Entity
+    client: Client
+    ledger: Ledger
+    lake: Lake
+    settings: Settings
+    window: Window
+    has_asked: bool = False
+
+    @property
+    def company_id(self) -> str:
+        """BigLedger's id of the company that is asked about."""
+        return self.client.company.company_id
+
+    async def estimate(self) -> Estimate:
+        """Return what the entity would cost, its error included where that stops it alone."""
+        try:
+            return await self._estimate()
+        except (Unauthorized, QuotaSpent, WrongClock):
+            raise
+        except BlsyncError as error:
+            return Estimate(error=error)
+
+    async def _estimate(self) -> Estimate:
+        if limit := loads.known(self.ledger, self.company_id, self.entity.name).page_limit:
+            self.client.page_limits[self.entity.path] = limit
+        is_up_to_now = self.window == UP_TO_NOW
+        found = Estimate()
+        reached = loads.uncovered_from(
+            self.ledger, self.company_id, self.entity.name, None, datetime.now(UTC)
+        )
+        load = loads.unfinished(self.ledger, self.company_id, self.entity.name)
+        if load:
+            walks = loads.walks_of(self.ledger, load.load_id)
+            found += await self._rest_of(load, walks)
+            if is_up_to_now and self._brings_up_to_now(load, walks):
+                return found + self._look(found)
+            reached = max([reached or loads.BEGINNING, *(walk.as_of for walk in walks)])
+        start = self.window.start
+        if is_up_to_now and reached and reached > loads.BEGINNING:
+            start = reached - OVERLAP
+        end = self.window.end if self._has_ended() else None
+        found += await self._window_of(self.entity.feeds_for(start), start, end)
+        return found + (self._look(found) if is_up_to_now else Estimate())
+
+    def _has_ended(self) -> bool:
+        return self.window.end is not None and self.window.end < datetime.now(UTC) - OVERLAP
+
+    async def _rest_of(self, load: Load, walks: list[Walk]) -> Estimate:
+        """Return what is left of a load that an earlier run left open."""
+        if self.lake.file_of(self.entity, self.company_id, load.load_id).exists():
+            return Estimate()
+        if load.kind != CHANGE:
+            walks = [walk for walk in walks if walk.feed.startswith(IDS)]
+            return self._left(walks) + (Estimate(0, 1) if walks else self._look(Estimate()))
+        begun = {feed_of(walk) for walk in walks}
+        feeds = self.entity.feeds_for(load.window_start)
+        unread = [feed for feed in feeds if feed.name not in begun]
+        if feeds[0] in unread:
+            fresh = await self._window_of(unread, load.window_start, load.window_end)
+        else:
+            fresh = Estimate(0, len(unread))
+        return self._left(walks) + fresh + Estimate(is_news=True)
+
+    def _left(self, walks: list[Walk]) -> Estimate:
+        """Return what is left of walks: each of them asks once more at the least."""
+        is_told = all(w.total is not None or "/" in w.feed for w in walks)
+        if not is_told:
+            return Estimate(None, None)
+        size = max(
+            (math.ceil(w.records / w.pages) for w in walks if w.pages and not w.is_done),
+            default=self.entity.page_limit,
+        )
+        totals = loads.own_totals(walks)
+        left = [max(0, totals.get(w.feed, 0) - w.records) for w in walks if not w.is_done]
+        requests = sum(max(1, math.ceil(records / size)) for records in left)
+        return Estimate(sum(left), requests)
+
+    def _brings_up_to_now(self, load: Load, walks: list[Walk]) -> bool:
+        """Tell whether no window follows: all feeds run up to now and end in the next run."""
+        is_landed = self.lake.file_of(self.entity, self.company_id, load.load_id).exists()
+        is_open = load.kind == CHANGE and load.window_end is None and not is_landed
+        feeds = {feed.name for feed in self.entity.feeds_for(load.window_start)}
+        return is_open and not any(walk.is_done for walk in walks if walk.feed in feeds)
+
+    async def _window_of(
+        self, feeds: list[Feed], start: datetime | None, end: datetime | None
+    ) -> Estimate:
+        """Return what reading a window costs; asks how many records it has."""
+        if self.has_asked:
+            return Estimate(0, len(feeds))
+        self.has_asked = True
+        had_limit = self.entity.path in self.client.page_limits
+        page = await self._first_page(feeds[0], start, end)
+        refusals = 0 if had_limit or self.entity.path not in self.client.page_limits else len(feeds)
+        if page.total is None:
+            return Estimate(None, None, is_news=bool(page.records))
+        size = page.limit or self.client.page_limits.get(self.entity.path, self.entity.page_limit)
+        is_sorted = loads.known(self.ledger, self.company_id, self.entity.name).is_sorted
+        requests = refusals
+        for number, feed in enumerate(feeds):
+            # A feed of the same list has about as many; of another list nothing is known.
+            count = page.total if number == 0 or feed.needs_lower_bound else 0
+            walk = max(1, math.ceil(count / size))
+            is_newest_first = is_sorted and start and not end and not feed.needs_lower_bound
+            requests += (1 if count < size else 1 + walk) if is_newest_first else walk
+        if start is None:
+            return Estimate(page.total, requests, is_news=page.total > 0)
+        held = self.lake.held(self.entity, self.company_id, start)
+        are_new = held.are_new(page.records)
+        reversing = sum(
+            1
+            for record, is_new in zip(page.records, are_new, strict=True)
+            if is_new and self._reverses(record)
+        )
+        beyond = page.total - len(page.records)
+        scale = page.total / max(1, len(page.records))
+        requests += math.ceil(reversing * scale / self.entity.page_limit)
+        is_again = self.window != UP_TO_NOW
+        records = page.total if is_again or beyond > 0 else sum(are_new)
+        is_news = any(are_new) or (beyond > 0 and not is_again)
+        return Estimate(records, requests, is_news)
+
+    async def _first_page(self, feed: Feed, start: datetime | None, end: datetime | None) -> Page:
+        params = {"limit": str(self.entity.page_limit), **feed.spellings[0]}
+        if start:
+            params[f"{feed.change_field}[gte]"] = iso(start)
+        if end:
+            params[f"{feed.change_field}[lt]"] = iso(end)
+        async with aclosing(self.client.pages(self.entity.path, params)) as pages:
+            return await anext(pages)
+
+    def _reverses(self, record: msgspec.Raw) -> bool:
+        if self.entity.reversal_field is None:
+            return False
+        try:
+            fields = msgspec.json.decode(record, type=dict[str, Any])
+        except UNTYPED:
+            return False
+        return bool(fields.get(self.entity.reversal_field))
+
+    def _look(self, found: Estimate) -> Estimate:
+        """Return what a look at the ids costs, where the last comparison left one to do."""
+        known = loads.drift_of(self.ledger, self.company_id, self.entity.name)
+        if known is None or known.total == known.held or found.requests is None:
+            return Estimate()
+        if not drift.is_due(self.settings, known.walked_at, datetime.now(UTC)):
+            return Estimate()
+        narrowed = drift.requests_to_narrow(known.total, known.held, self.entity.page_limit)
+        pages = math.ceil(known.total / self.entity.page_limit)
+        lists = len(self.entity.feeds_for(None))
+        return Estimate(0, lists + math.ceil(min(pages, narrowed)) + 1, is_news=True)

@@ -1,0 +1,1 @@
+"""Applying a plan: intent before the request, outcome after, what is unanswered settled later."""

@@ -1,0 +1,424 @@
+"""Apply: the intent is in the ledger before the request goes out, the outcome after.
+
+BigLedger knows no idempotency key. A row whose answer never came is held, left alone for the
+settle time and then looked up (`settle`); nothing is sent again that may be under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from blsync.api.client import Client
+from blsync.api.rate_limit import pace_for
+from blsync.clock import is_ahead
+from blsync.errors import (
+    ApiError,
+    BlsyncError,
+    NotSent,
+    SafetyLimit,
+    Unanswered,
+)
+from blsync.files.unexpected import apart
+from blsync.ledger import Ledger, plans
+from blsync.ledger.plans import SENDS, Operation, Outcome, Plan
+from blsync.push.apply import settle
+from blsync.push.apply.results import held, is_taken, outcomes_of, refusal
+from blsync.push.apply.settle import DUPLICATE_FOUND
+from blsync.push.compare import to_text
+from blsync.push.endpoint import Endpoint
+from blsync.push.endpoints import ENDPOINTS, endpoint_named
+from blsync.push.plan.validate import problem
+from blsync.push.report import PlanReport, report_of
+from blsync.push.work import Work, company_of, only_apply, plan_named
+from blsync.session.binding import open_ledger
+from blsync.session.loss import refuse_older
+from blsync.settings import Settings
+
+UNANSWERED_IN_A_ROW = 3
+"""Requests without an answer, one after the other, before the rest is left for later."""
+ANSWERED_BEFORE_LIMIT = 100
+"""Rows that BigLedger has answered before the share of rejected ones counts (interface.md)."""
+VALID_FOR = timedelta(hours=24)
+"""A plan that nobody began to apply by then was compared with a BigLedger too long ago."""
+_MAY_BE_ONE_ROW = (400, 409, 413, 422)
+"""Statuses with which one bad row may have had its whole request refused, and nothing done."""
+
+
+def apply(
+    settings: Settings,
+    plan_id: str,
+    *,
+    dry_run: bool = False,
+    wait: bool = True,
+    say: Callable[[str], None] = lambda _: None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> PlanReport:
+    """Send what a plan holds, or go on where an earlier run stopped; a finished plan sends nothing.
+
+    First settles what was held long enough, then sends what is pending, then reads back.
+    `plan_id` may be the beginning of one. With `wait` off it neither waits for the hour's quota
+    nor between two look-ups. The report's `exit_code` is 3 where rows were rejected or are left.
+
+    Raises ConfigError, Unauthorized, Forbidden, StorageError, ApiError, QuotaSpent, and
+    SafetyLimit where the plan is too old, was made anew since, is larger than the settings allow,
+    or too many rows are rejected; in each case the ledger knows every row's state.
+    """
+    ledger = open_ledger(settings)
+    try:
+        plan = plan_named(ledger, plan_id)
+        endpoint = endpoint_named(plan.endpoint)
+        if dry_run:
+            _refuse_if_stale(settings, ledger, plan, clock())
+            return _told(ledger, plan, endpoint, say)
+        with _working(settings, ledger, plan, wait, say, clock, sleep) as work:
+            return asyncio.run(_apply(work))
+    finally:
+        ledger.close()
+
+
+def settle_all(
+    settings: Settings,
+    *,
+    wait: bool = True,
+    say: Callable[[str], None] = lambda _: None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> list[PlanReport]:
+    """Look up what became of every held row whose settle time is over, in all plans.
+
+    A row that was lost is sent once more where that can do no harm; nothing else is sent. A plan
+    that cannot be settled, because its company is no longer in the settings or for whatever other
+    reason, is said and left as it is (exit code 3); the others are settled. Raises StorageError.
+    """
+    ledger = open_ledger(settings)
+    try:
+        reports = []
+        order = list(ENDPOINTS)  # what others refer to comes first
+        for plan in sorted(plans.holding(ledger), key=lambda p: order.index(p.endpoint)):
+            try:
+                with _working(settings, ledger, plan, wait, say, clock, sleep) as work:
+                    reports.append(asyncio.run(_settle(work)))
+            except Exception as error:  # one plan's failure keeps no other one from its end
+                told = apart(error, f"Settling plan {plan.plan_id}", settings.data)
+                say(f"Plan {plan.plan_id} cannot be settled: {told}")
+                reports.append(replace(report_of(ledger, plan.plan_id), exit_code=3))
+        return reports
+    finally:
+        ledger.close()
+
+
+@contextmanager
+def _working(
+    settings: Settings,
+    ledger: Ledger,
+    plan: Plan,
+    wait: bool,
+    say: Callable[[str], None],
+    clock: Callable[[], datetime],
+    sleep: Callable[[float], Awaitable[None]],
+) -> Iterator[Work]:
+    company = company_of(settings, plan)
+    pace = pace_for(settings, ledger, company.key_id)
+    pace.wait_for_hour, pace.say = wait, say
+    client = Client(company, pace, sleep=sleep)
+    endpoint = endpoint_named(plan.endpoint)
+    yield Work(settings, plan, endpoint, ledger, client, wait, say, clock, sleep)
+
+
+def _told(ledger: Ledger, plan: Plan, endpoint: Endpoint, say: Callable[[str], None]) -> PlanReport:
+    count = plans.tally(ledger, plan.plan_id).get("pending", 0)
+    requests = -(-count // endpoint.limit)
+    say(
+        f"Would send {count} rows in {requests} requests or more to {endpoint.bulk_path}; nothing "
+        "is sent."
+    )
+    return report_of(ledger, plan.plan_id)
+
+
+async def _apply(work: Work) -> PlanReport:
+    plan_id = work.plan.plan_id
+    async with only_apply(work), work.client:
+        refuse_older(work.ledger, plan_id)
+        _refuse_if_stale(work.settings, work.ledger, _now(work), work.clock())
+        if _left(work):
+            await settle.settle_due(work)
+            await _send_pending(work)
+            if await settle.settle_again(work):
+                await _send_pending(work)
+        plans.finish(work.ledger, plan_id, work.clock())
+        await settle.verify(work)
+        if _is_over_limit(work) and plans.tally(work.ledger, plan_id).get("pending"):
+            raise _limit_reached(work)
+    return _reported(work)
+
+
+async def _settle(work: Work) -> PlanReport:
+    async with only_apply(work), work.client:
+        refuse_older(work.ledger, work.plan.plan_id)
+        lost = await settle.settle_due(work)
+        lost |= await settle.settle_again(work)
+        await _send_pending(work, only=lost)
+        plans.finish(work.ledger, work.plan.plan_id, work.clock())
+        await settle.verify(work)
+    return _reported(work)
+
+
+def _reported(work: Work) -> PlanReport:
+    _say_what_is_left(work)
+    report = report_of(work.ledger, work.plan.plan_id)
+    twice = [o for o in report.operations if (o.error or {}).get("code") == DUPLICATE_FOUND]
+    if twice:
+        work.say(f"{len(twice)} rows stand for more than one record at BigLedger: see push show.")
+    sent = sum(o.action in SENDS for o in report.operations)
+    is_done = report.outcomes["applied"] == sent and not twice
+    return replace(report, exit_code=0 if is_done else 3)
+
+
+def _now(work: Work) -> Plan:
+    """Return the plan as it is by now: another apply may have begun or ended it."""
+    return plans.find(work.ledger, work.plan.plan_id)[0]
+
+
+def _refuse_if_stale(settings: Settings, ledger: Ledger, plan: Plan, now: datetime) -> None:
+    """Raise SafetyLimit for a plan that nobody should begin to apply any more.
+
+    One that was begun goes on: each row is compared once more before it is sent.
+    """
+    if plan.state != "planned":
+        return
+    again = "plan the file again"
+    if is_ahead(plan.created_at, now):
+        raise SafetyLimit(
+            f"Plan {plan.plan_id} is dated {plan.created_at:%Y-%m-%d %H:%M} UTC, ahead of this "
+            f"clock, which says {now:%Y-%m-%d %H:%M}: one of the two is wrong, so nobody knows "
+            f"how old it is. See to the clock, then {again}. Nothing was sent."
+        )
+    if now - plan.created_at > VALID_FOR:
+        raise SafetyLimit(
+            f"Plan {plan.plan_id} was made more than 24 hours ago, and BigLedger has moved on "
+            f"since: {again}. Nothing was sent."
+        )
+    if newer := plans.superseded_by(ledger, plan, now):
+        raise SafetyLimit(
+            f"Plan {plan.plan_id} is superseded: the newer plan {newer} sends some of the same "
+            f"rows. Apply that one, or {again}. Nothing was sent."
+        )
+    if told := _over_cap(settings, ledger, plan):
+        raise SafetyLimit(
+            f"Plan {plan.plan_id} is larger than the settings allow: {told}. Split the file, or "
+            "raise the setting. Nothing was sent."
+        )
+
+
+def _over_cap(settings: Settings, ledger: Ledger, plan: Plan) -> str:
+    report = report_of(ledger, plan.plan_id)
+    caps = (
+        ("creates", report.counts["create"], "MAX_CREATES", settings.push_max_creates),
+        ("updates", report.counts["update"], "MAX_UPDATES", settings.push_max_updates),
+        ("money", report.money, "MAX_MONEY", settings.push_max_money),
+    )
+    return ", ".join(
+        f"{value} {what} (BLSYNC_PUSH_{name} is {cap})"
+        for what, value, name, cap in caps
+        if cap is not None and value > cap
+    )
+
+
+def _say_what_is_left(work: Work) -> None:
+    waiting = plans.held(work.ledger, work.plan.plan_id)
+    for_a_person = [held for held in waiting if settle.is_for_a_person(held.operation)]
+    if for_a_person:
+        work.say(
+            f"{len(for_a_person)} rows were sent, never answered and not found at BigLedger; they "
+            "are not sent again, as that could do them twice. Look at BigLedger; `blsync push "
+            f"retry {work.plan.plan_id}` plans them anew."
+        )
+    if len(waiting) > len(for_a_person):
+        others = [held for held in waiting if held not in for_a_person]
+        at = max(held.since for held in others) + work.settle_time
+        work.say(
+            f"{len(others)} rows were sent and not answered. Run `blsync push apply "
+            f"{work.plan.plan_id}` after {at.astimezone(work.settings.zone):%Y-%m-%d %H:%M:%S %Z}: "
+            "it looks them up first, and sends nothing twice."
+        )
+
+
+def _left(work: Work) -> bool:
+    tally = plans.tally(work.ledger, work.plan.plan_id)
+    return bool(tally.get("pending") or tally.get("held"))
+
+
+async def _send_pending(work: Work, only: Collection[int] | None = None) -> None:
+    """Send the pending rows in batches, or `only` those; what fits no batch now stays pending."""
+    waiting = deque(row for row in _sendable(work) if only is None or row.row in only)
+    unanswered = 0
+    while waiting and not _is_over_limit(work):
+        batch = _next_batch(work, waiting)
+        if not batch:
+            return
+        is_answered = await _send_halves(work, await settle.unchanged(work, batch))
+        unanswered = 0 if is_answered else unanswered + 1
+        _say_progress(work)
+        if unanswered == UNANSWERED_IN_A_ROW and waiting:
+            work.say(
+                f"{unanswered} requests in a row were not answered; the rest is left for later."
+            )
+            return
+
+
+def _next_batch(work: Work, waiting: deque[Operation]) -> list[Operation]:
+    """Take rows off the queue that may be under way together, in the order of the file."""
+    busy = plans.groups(work.ledger, work.plan.plan_id, "held")
+    batch: list[Operation] = []
+    kept: list[Operation] = []
+    while waiting and len(batch) < work.endpoint.limit:
+        row = waiting.popleft()
+        (kept if row.in_flight in busy else batch).append(row)
+        if row.in_flight:
+            busy.add(row.in_flight)
+    waiting.extendleft(reversed(kept))
+    return batch
+
+
+def _sendable(work: Work) -> list[Operation]:
+    """Return the pending rows, less those whose record another plan holds unanswered."""
+    plan = work.plan
+    keys = plans.held_elsewhere(work.ledger, plan.company_id, plan.endpoint, but=plan.plan_id)
+    rows, blocked = [], []
+    for row in plans.operations_of(work.ledger, plan.plan_id, "pending"):
+        if holder := keys.holder(row):
+            message = f"plan {holder} sent a change of this record that is not answered yet"
+            cure = f"run push apply {holder} until it is settled, then this plan again"
+            blocked.append((row.row, problem("HELD_ELSEWHERE", None, f"{message}; {cure}")))
+        else:
+            rows.append(row)
+    plans.refuse_rows(work.ledger, plan.plan_id, blocked)
+    return rows
+
+
+class _Refused(Exception):
+    """The whole request was refused, perhaps for one of its rows."""
+
+
+async def _send_halves(work: Work, batch: list[Operation]) -> bool:
+    """Send a batch, in halves where it is refused as a whole; tell whether an answer came."""
+    queue = deque([batch] if batch else [])
+    is_answered = True
+    while queue:
+        chunk = queue.popleft()
+        try:
+            is_answered = await _send(work, chunk) and is_answered
+        except _Refused:
+            half = len(chunk) // 2
+            queue.extendleft((chunk[half:], chunk[:half]))
+    return is_answered
+
+
+async def _send(work: Work, chunk: list[Operation]) -> bool:
+    """Send a chunk; tell whether an answer came. Raises _Refused where halves should be tried."""
+    plan_id = work.plan.plan_id
+    await work.client.check_clock()  # settle times are told by it: a wrong one must begin none
+    rows = plans.claim(work.ledger, plan_id, chunk, uuid.uuid4().hex, work.clock())
+    if not rows:
+        return True
+    try:
+        answer = await work.client.post(work.endpoint.bulk_path, _body(rows))
+    except NotSent as error:
+        back = [Outcome(row.row, "pending", "refused") for row in rows]
+        plans.settle(work.ledger, plan_id, back, work.clock(), error.request_id)
+        raise
+    except Unanswered as error:
+        why = held(f"BigLedger did not answer (status {error.status or 'none'})")
+        outcomes = [Outcome(row.row, "held", "held", error=why) for row in rows]
+        plans.settle(work.ledger, plan_id, outcomes, work.clock(), error.request_id)
+        return False
+    except BlsyncError as error:
+        _take_back(work, rows, error)
+        return True
+    outcomes, strays = outcomes_of(work.endpoint, rows, answer.data)
+    if strays:
+        work.say(f"{strays} results belong to no row that was sent (request {answer.request_id}).")
+    await _record(work, rows, outcomes, answer.request_id)
+    return True
+
+
+async def _record(
+    work: Work, rows: list[Operation], outcomes: list[Outcome], request_id: str
+) -> None:
+    """Write the outcomes; what is refused as taken stays held until a look-up has told whose."""
+    taken = [
+        (row, outcome)
+        for row, outcome in zip(rows, outcomes, strict=True)
+        if outcome.state == "rejected" and is_taken(row, outcome.error)
+    ]
+    open_rows = {row.row for row, _ in taken}
+    written = [
+        Outcome(o.row, "held", "rejected", error=o.error) if o.row in open_rows else o
+        for o in outcomes
+    ]
+    plans.settle(work.ledger, work.plan.plan_id, written, work.clock(), request_id)
+    await settle.resolve_taken(work, taken)
+
+
+def _take_back(work: Work, rows: list[Operation], error: BlsyncError) -> None:
+    """Settle rows whose request was refused as a whole, with nothing done.
+
+    Raises `error`, or _Refused where it may concern one row alone.
+    """
+    plan_id, at = work.plan.plan_id, work.clock()
+    request_id = error.request_id if isinstance(error, ApiError) else None
+    if isinstance(error, ApiError) and error.status in _MAY_BE_ONE_ROW and len(rows) == 1:
+        why = refusal(work.endpoint, rows[0], error)
+        outcome = Outcome(rows[0].row, "rejected", "rejected", error=why)
+        plans.settle(work.ledger, plan_id, [outcome], at, request_id)
+        return
+    back = [Outcome(row.row, "pending", "refused") for row in rows]
+    plans.settle(work.ledger, plan_id, back, at, request_id)
+    if isinstance(error, ApiError) and error.status in _MAY_BE_ONE_ROW:
+        raise _Refused
+    raise error
+
+
+def _body(rows: list[Operation]) -> msgspec.Raw:
+    operations = [
+        {"operation": row.action}
+        | ({"id": row.remote_id} if row.action == "update" else {})
+        | {"data": msgspec.Raw(row.body.encode())}
+        for row in rows
+    ]
+    return msgspec.Raw(to_text({"operations": operations}).encode())
+
+
+def _say_progress(work: Work) -> None:
+    tally = plans.tally(work.ledger, work.plan.plan_id)
+    told = ", ".join(
+        f"{tally[s]} {s}" for s in ("applied", "rejected", "held", "pending") if s in tally
+    )
+    work.say(f"{work.endpoint.name}: {told}.")
+
+
+def _is_over_limit(work: Work) -> bool:
+    tally = plans.tally(work.ledger, work.plan.plan_id)
+    rejected = tally.get("rejected", 0)
+    answered = tally.get("applied", 0) + rejected
+    allowed = work.settings.push_max_reject_rate * answered
+    return answered >= ANSWERED_BEFORE_LIMIT and rejected > allowed
+
+
+def _limit_reached(work: Work) -> SafetyLimit:
+    tally = plans.tally(work.ledger, work.plan.plan_id)
+    answered = tally.get("applied", 0) + tally["rejected"]
+    return SafetyLimit(
+        f"BigLedger rejected {tally['rejected']} of the {answered} rows it answered, more than "
+        f"BLSYNC_PUSH_MAX_REJECT_RATE allows; {tally['pending']} rows are not sent. "
+        f"`blsync push show {work.plan.plan_id}` says why; mend the file and plan it again."
+    )

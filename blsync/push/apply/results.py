@@ -1,0 +1,115 @@
+"""A bulk answer, row by row: results come in any order and are matched by `index` alone."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import Any
+
+import msgspec
+
+from blsync.api.exchange import said
+from blsync.errors import ApiError
+from blsync.ledger.plans import Operation, Outcome, Problem
+from blsync.push.compare import from_text
+from blsync.push.endpoint import Endpoint, Json
+from blsync.push.lookup import usable_id
+from blsync.push.plan.validate import problem
+from blsync.redaction import redact_all
+
+_TAKEN = re.compile(r"already (exists|in use|taken)", re.IGNORECASE)
+_TAKEN_CODES = ("DUPLICATE_VALUE", "CONFLICT")
+
+
+def outcomes_of(
+    endpoint: Endpoint, sent: list[Operation], data: msgspec.Raw
+) -> tuple[list[Outcome], int]:
+    """Return what became of each row that was sent, and how many results belong to none.
+
+    A row whose result is missing, there twice or unreadable is held; the others stand.
+    """
+    by_index, strays = _by_index(data, len(sent))
+    outcomes = [_outcome(endpoint, row, by_index.get(index, [])) for index, row in enumerate(sent)]
+    return outcomes, strays
+
+
+def is_taken(operation: Operation, error: Problem | None) -> bool:
+    """Tell whether a create was refused because its record is there already."""
+    return (
+        operation.action == "create"
+        and error is not None
+        and (error["code"] in _TAKEN_CODES or bool(_TAKEN.search(error["message"] or "")))
+    )
+
+
+def refusal(endpoint: Endpoint, operation: Operation, error: ApiError) -> Problem:
+    """Word a refusal of a whole request that held just this row."""
+    told = {"code": error.code, "message": str(error), "details": error.details}
+    return _problem(endpoint, operation, told)
+
+
+def held(why: str) -> Problem:
+    """Word that nobody knows yet what became of a row."""
+    message = f"{why}; it may or may not have been done. Run push apply on the same plan later"
+    return problem("UNANSWERED", None, f"{message}: it looks first, and sends nothing twice")
+
+
+def _by_index(data: msgspec.Raw, size: int) -> tuple[dict[int, list[Json]], int]:
+    try:
+        answer = from_text(data)
+    except msgspec.MsgspecError:
+        answer = None
+    results = answer.get("results") if isinstance(answer, dict) else None
+    found: dict[int, list[Json]] = defaultdict(list)
+    strays = 0
+    for result in results if isinstance(results, list) else []:
+        index = result.get("index") if isinstance(result, dict) else None
+        if isinstance(index, int) and not isinstance(index, bool) and 0 <= index < size:
+            found[index].append(result)
+        else:
+            strays += 1
+    return found, strays
+
+
+def _outcome(endpoint: Endpoint, row: Operation, results: list[Json]) -> Outcome:
+    if len(results) != 1:
+        why = "the answer tells of this row more than once" if results else "the answer left it out"
+        return Outcome(row.row, "held", "held", error=held(why))
+    result = results[0]
+    if result.get("success") is False:
+        return Outcome(
+            row.row, "rejected", "rejected", error=_problem(endpoint, row, result.get("error"))
+        )
+    record = result.get("data")
+    remote_id = usable_id(record.get("id")) if isinstance(record, dict) else None
+    is_ours = row.remote_id in (None, remote_id or row.remote_id)
+    if result.get("success") is True and is_ours and (remote_id or row.remote_id):
+        return Outcome(row.row, "applied", "applied", remote_id=str(remote_id or row.remote_id))
+    return Outcome(row.row, "held", "held", error=held("the answer does not name the record"))
+
+
+def _problem(endpoint: Endpoint, row: Operation, error: Any) -> Problem:
+    """Take over the server's words: its first detail where it has one, as that names the field."""
+    told = redact_all(error) if isinstance(error, dict) else {}
+    details = told.get("details")
+    detail = (
+        next((d for d in details if isinstance(d, dict)), {}) if isinstance(details, list) else {}
+    )
+    code = detail.get("code") or told.get("code") or "REJECTED"
+    message = detail.get("message") or told.get("message") or "BigLedger gave no reason"
+    field = detail.get("field")
+    told_of = said(str(field)) if field else None
+    return problem(said(str(code), 100), told_of, said(_masked(endpoint, row, str(message))))
+
+
+def _masked(endpoint: Endpoint, row: Operation, message: str) -> str:
+    """Take the row's personal data out of the server's words."""
+    body = from_text(row.body)
+    words = {row.natural_key}
+    for name in endpoint.personal & body.keys():
+        value = body[name]
+        words |= {str(v) for v in (value.values() if isinstance(value, dict) else [value]) if v}
+    for word in sorted(words, key=len, reverse=True):
+        if len(word) > 2:
+            message = re.sub(re.escape(word), "…", message, flags=re.IGNORECASE)
+    return message

@@ -1,0 +1,309 @@
+"""What each row does, given what BigLedger has now: create, update, nothing, or why not."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from blsync.ledger.plans import SENDS, Keys, Operation, Problem
+from blsync.push.compare import Changes, changes, create_body, to_text, update_body
+from blsync.push.endpoint import TODAY, Endpoint, Json
+from blsync.push.lookup import Known
+from blsync.push.plan.validate import Wanted, problem, twin_problems
+from blsync.push.token import marked
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Decides what a row does, given what is known of BigLedger and what is still held.
+
+    `today` is the business day, `closed` the months (first days) that are closed, each with when.
+    """
+
+    endpoint: Endpoint
+    company_id: str
+    mode: str
+    on_conflict: str
+    known: Known
+    held: Keys
+    today: date
+    closed: Mapping[date, str]
+    has_token: bool = True
+    _paid: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    """What earlier rows of the plan pay of an invoice."""
+
+    def operations(self, rows: list[Wanted]) -> list[Operation]:
+        """Return what each row does."""
+        return _no_twins(self.endpoint, [self._operation(row) for row in rows])
+
+    def spellings(self, row: Wanted, name: str) -> list[str]:
+        """Return the values by which a row's record may be found, the surest first."""
+        value = row.named[name]
+        return [self._marked(row, value), value] if name == "reference" else [value]
+
+    def _marked(self, row: Wanted, reference: str) -> str:
+        if not (self.endpoint.is_tokened and self.has_token):
+            return reference
+        return marked(reference, self.company_id, self.endpoint.name, row.key)
+
+    def _operation(self, row: Wanted) -> Operation:
+        problems = row.problems or self._period_problem(row)
+        if problems:
+            return _rejected(row, problems)
+        if row.blocked:
+            return _operation(self.endpoint, row, "blocked", error=row.blocked)
+        if self.endpoint.target:
+            return self._unless_held(row, self._pay(row))
+        now, trouble = self._target(row)
+        if trouble:
+            return _rejected(row, (trouble,))
+        return self._unless_held(row, self._create(row) if now is None else self._update(row, now))
+
+    def _unless_held(self, row: Wanted, operation: Operation) -> Operation:
+        """Keep a row back while an earlier change of its record was sent and not answered."""
+        holder = self.held.holder(operation)
+        if not holder or operation.action not in SENDS:
+            return operation
+        message = (
+            f"an earlier change of this {self.endpoint.record} was sent and not answered; "
+            f"run push apply {holder} until it is settled, then plan again"
+        )
+        why = problem("HELD_ELSEWHERE", None, message)
+        return _operation(self.endpoint, row, "blocked", remote_id=operation.remote_id, error=why)
+
+    def _period_problem(self, row: Wanted) -> tuple[Problem, ...]:
+        name = self.endpoint.date_field
+        day = row.data.get(name) if name else None
+        closed_at = self.closed.get(day.replace(day=1)) if isinstance(day, date) else None
+        if closed_at is None:
+            return ()
+        message = f"{name} {day} must lie in an open period: that month was closed on {closed_at}"
+        return (problem("PERIOD_CLOSED", name, message),)
+
+    def _target(self, row: Wanted) -> tuple[Json | None, Problem | None]:
+        """Return the record that the row names, None where there is none yet."""
+        target: Json | None = None
+        for name in self.endpoint.identifiers:
+            found = self._found(row, name) if name in row.named else []
+            if name in row.named and not found and name != self.endpoint.natural_key:
+                message = (
+                    f"no {self.endpoint.record} at BigLedger has this {name}; mend it, or leave "
+                    "the cell empty for a new one, BigLedger gives it out"
+                )
+                return None, problem("NOT_FOUND", name, message)
+            if len(found) > 1:
+                message = f"{len(found)} records at BigLedger have this {name}"
+                return None, problem("CONFLICT", name, f"{message}; name one by its id")
+            if found and target and _id(found[0]) != _id(target):
+                message = f"another {self.endpoint.record} at BigLedger has this {name}"
+                return None, problem("DUPLICATE_VALUE", name, message)
+            target = target or (found[0] if found else None)
+        return target, None
+
+    def _found(self, row: Wanted, name: str) -> list[Json]:
+        parts = self.endpoint.parts if name == self.endpoint.natural_key else ()
+        for value in self.spellings(row, name):
+            found = [
+                record
+                for record in self.known.find(name, value)
+                if all(str(record.get(part)) == row.values(part) for part in parts)
+            ]
+            if found:
+                return found
+        return []
+
+    def _create(self, row: Wanted) -> Operation:
+        record, key = self.endpoint.record, self.endpoint.natural_key
+        if self.mode == "update":
+            message = f"no {record} at BigLedger has this {key}, and --mode update creates none"
+            return _rejected(row, (problem("NOT_FOUND", key, message),))
+        if missing := self._missing(row):
+            return _rejected(row, missing)
+        body = self._body(row)
+        return _operation(
+            self.endpoint, row, "create", body=body, changed=changes(self.endpoint, {}, body)
+        )
+
+    def _body(self, row: Wanted) -> Json:
+        given = {n: self.today if v == TODAY else v for n, v in self.endpoint.defaults.items()}
+        body = create_body({**given, **row.data})
+        if self.endpoint.is_tokened:
+            body["reference"] = self._marked(row, str(body["reference"]))
+        return body
+
+    def _missing(self, row: Wanted) -> tuple[Problem, ...]:
+        """Return which fields are missing of those without which nothing is created."""
+        record = self.endpoint.record
+        return tuple(
+            problem("REQUIRED_FIELD", name, f"{name} is needed to create a {record}; fill it in")
+            for name in self.endpoint.required
+            if not row.data.get(name)
+        )
+
+    def _update(self, row: Wanted, now: Json) -> Operation:
+        record, remote_id = self.endpoint.record, _id(now)
+        wanted = self.endpoint.comparable(row.data)
+        if self.endpoint.defaults.get("status") == wanted.get("status"):
+            # What is asked for is a draft to begin with, not that a person's posting is undone.
+            wanted = {name: value for name, value in wanted.items() if name != "status"}
+        changed = changes(self.endpoint, now, wanted)
+        if self.mode == "create" or not self.endpoint.can_update:
+            return self._adopt(row, now, changed)
+        if not changed:
+            return _operation(self.endpoint, row, "noop", remote_id=remote_id)
+        if why := self.endpoint.locked(now):
+            return replace(_rejected(row, (why,)), remote_id=remote_id)
+        if self.on_conflict != "ours" and _has_moved(now, row.based_on):
+            if self.on_conflict == "theirs":
+                return _operation(self.endpoint, row, "noop", remote_id=remote_id)
+            message = (
+                f"the {record} changed at BigLedger after {row.based_on}; compare, then plan with "
+                "--on-conflict ours or theirs"
+            )
+            why_not = problem("CONFLICT", "updatedAt", message)
+            return _operation(
+                self.endpoint,
+                row,
+                "conflict",
+                remote_id=remote_id,
+                changed=changed,
+                error=why_not,
+            )
+        body = update_body(now, row.data, changed)
+        return _operation(
+            self.endpoint, row, "update", remote_id=remote_id, body=body, changed=changed
+        )
+
+    def _adopt(self, row: Wanted, now: Json, changed: Collection[str]) -> Operation:
+        """Take what exists for what the row was to create, where it is the same."""
+        if not changed:
+            return _operation(self.endpoint, row, "adopt", remote_id=_id(now))
+        name = list(row.named)[-1]
+        told = "--mode create changes none" if self.endpoint.can_update else "none can be changed"
+        fields = ", ".join(changed)
+        message = (
+            f"a {self.endpoint.record} with this {name} exists with other {fields}, and {told}"
+        )
+        return replace(
+            _rejected(row, (problem("DUPLICATE_VALUE", name, message),)), remote_id=_id(now)
+        )
+
+    def _pay(self, row: Wanted) -> Operation:
+        if missing := self._missing(row):
+            return _rejected(row, missing)
+        assert self.endpoint.target is not None  # noqa: S101 (payments have one)
+        invoice, amount = row.found[self.endpoint.target.field], row.data["amount"]
+        paid, due = (Decimal(str(invoice.get(name) or 0)) for name in ("amountPaid", "amountDue"))
+        if self._is_paid(row, paid):
+            return _operation(self.endpoint, row, "adopt")
+        earlier = self._paid[invoice["id"]]
+        why = _unpayable(row, invoice, due - earlier)
+        if why:
+            return _rejected(row, (why,))
+        self._paid[invoice["id"]] += amount
+        before = paid + earlier
+        changed = {"amountPaid": [before, before + amount]}
+        return _operation(self.endpoint, row, "create", body=self._body(row), changed=changed)
+
+    def _is_paid(self, row: Wanted, paid: Decimal) -> bool:
+        """Tell whether this very payment is in the journal already."""
+        wanted = {n: row.data[n] for n in ("amount", "paymentDate") if n in row.data}
+        entries = self.known.find("reference", row.named["reference"])
+        is_there = any(not changes(self.endpoint, entry, wanted) for entry in entries)
+        return is_there and paid >= row.data["amount"]
+
+
+def _unpayable(row: Wanted, invoice: Json, due: Decimal) -> Problem | None:
+    status, amount = str(invoice.get("status")), row.data["amount"]
+    day = row.data.get("paymentDate")
+    if status in ("draft", "cancelled"):
+        message = f"the invoice is {status}; only one that was sent to its customer can be paid"
+        return problem("BUSINESS_RULE_VIOLATION", "invoiceId", message)
+    if amount > due:
+        message = f"amount '{amount}' must be at most {due}, which is due on the invoice"
+        return problem("MAX_VALUE", "amount", message)
+    if day and str(day) < str(invoice.get("invoiceDate") or ""):
+        message = f"paymentDate '{day}' must be the invoiceDate {invoice['invoiceDate']} or later"
+        return problem("DATE_CONSTRAINT", "paymentDate", message)
+    return None
+
+
+def _operation(
+    endpoint: Endpoint,
+    row: Wanted,
+    action: str,
+    *,
+    remote_id: str | None = None,
+    body: Json | None = None,
+    changed: Changes | None = None,
+    error: Problem | None = None,
+) -> Operation:
+    group = "/".join(str((body or {}).get(name)) for name in endpoint.in_flight)
+    return Operation(
+        row=row.row,
+        natural_key=row.key,
+        action=action,
+        state="pending" if action in SENDS else "not_sent",
+        remote_id=remote_id,
+        body=to_text(body or {}),
+        changes=to_text(changed or {}),
+        error=error,
+        in_flight=group if body and group else None,
+        cells=to_text(_storable(row.cells)),
+    )
+
+
+def _storable(cells: Mapping[str, Any]) -> Json:
+    return {name: value for name, value in cells.items() if not name.startswith("_")}
+
+
+def _rejected(row: Wanted, problems: tuple[Problem, ...]) -> Operation:
+    """Word all that is wrong at once, under the first one's code and field."""
+    told = "; ".join(str(p["message"]) for p in problems)
+    return Operation(
+        row=row.row,
+        natural_key=row.key,
+        action="reject",
+        state="not_sent",
+        error={**problems[0], "message": told},
+        cells=to_text(_storable(row.cells)),
+    )
+
+
+def _id(record: Json | None) -> str | None:
+    return str(record["id"]) if record and record.get("id") else None
+
+
+def _has_moved(now: Json, based_on: datetime | None) -> bool:
+    if based_on is None:
+        return False
+    try:
+        at = datetime.fromisoformat(str(now.get("updatedAt")))
+    except ValueError:
+        return True  # nobody can tell, so it is not overwritten
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    # A basis without a fraction was cut to the second by whatever wrote the file.
+    return (at if based_on.microsecond else at.replace(microsecond=0)) > based_on
+
+
+def _no_twins(endpoint: Endpoint, operations: list[Operation]) -> list[Operation]:
+    """Reject rows that name one record in different ways, one by id and another by email."""
+    by_record: dict[str, list[int]] = defaultdict(list)
+    for operation in operations:
+        if operation.remote_id and operation.action not in ("reject", "adopt"):
+            by_record[operation.remote_id].append(operation.row)
+    told = {
+        number: why
+        for rows in by_record.values()
+        for number, why in twin_problems(endpoint.record, rows)
+    }
+    return [
+        replace(o, action="reject", state="not_sent", body="{}", changes="{}", error=told[o.row])
+        if o.row in told
+        else o
+        for o in operations
+    ]

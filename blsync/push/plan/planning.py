@@ -1,0 +1,213 @@
+"""The plan: what each row of a file would change at BigLedger. Sends nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from blsync.api.client import Client
+from blsync.api.rate_limit import pace_for
+from blsync.errors import ConfigError
+from blsync.ledger import Ledger, plans
+from blsync.ledger.plans import SENDS, Operation, Plan
+from blsync.push.apply.settle import is_for_a_person
+from blsync.push.compare import to_text
+from blsync.push.endpoints import endpoint_named
+from blsync.push.lookup import Known, look_up
+from blsync.push.plan.confirmation import new_code
+from blsync.push.plan.decide import Decision
+from blsync.push.plan.periods import closed_periods
+from blsync.push.plan.references import resolve
+from blsync.push.plan.rejects import check_target, write_rejects
+from blsync.push.plan.validate import Wanted, problem, unique, validate
+from blsync.push.report import PlanReport, report_of, sheet_of
+from blsync.push.source.read import read
+from blsync.push.source.sheet import Sheet
+from blsync.push.work import company_of, plan_named
+from blsync.session.binding import open_ledger
+from blsync.settings import Company, Settings, require_credentials
+
+MODES = ("create", "update", "upsert")
+ON_CONFLICT = ("abort", "ours", "theirs")
+
+
+def plan(
+    settings: Settings,
+    company: Company,
+    endpoint: str,
+    source: Path | Sheet,
+    *,
+    mode: str = "upsert",
+    on_conflict: str = "abort",
+    rejects: Path | None = None,
+    wait: bool = True,
+    say: Callable[[str], None] = lambda _: None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> PlanReport:
+    """Compare a file of changes with what BigLedger has now and store what would be sent.
+
+    `source` is a file, or rows that were read elsewhere. `mode` create rejects rows whose record
+    exists with other values, update those whose record does not. A record that changed since the
+    row's basis is a conflict, unless `on_conflict` says whose version holds. `rejects` is written
+    with the rejected rows, to be mended and planned again. The same file against the same records
+    is the same plan.
+
+    Raises ConfigError, InputFileError, ApiError, StorageError, or QuotaSpent where `wait` is off.
+    """
+    kind = endpoint_named(endpoint)
+    _check_choice("--mode", mode, MODES)
+    _check_choice("--on-conflict", on_conflict, ON_CONFLICT)
+    if mode == "update" and not kind.can_update:
+        raise ConfigError(
+            f"--mode update: a {kind.record} cannot be changed once it is there; use --mode create."
+        )
+    if rejects:
+        check_target(rejects, source if isinstance(source, Path) else source.path)
+    sheet = (
+        read(source, lines=kind.lines, key=kind.natural_key) if isinstance(source, Path) else source
+    )
+    if sheet.note:
+        say(sheet.note)
+    rows = validate(kind, sheet)
+    require_credentials(company)
+    ledger = open_ledger(settings)
+    try:
+        pace = pace_for(settings, ledger, company.key_id)
+        pace.wait_for_hour, pace.say = wait, say
+        now = clock()
+        held = plans.held_elsewhere(ledger, company.company_id, kind.name)
+        decision = Decision(
+            kind,
+            company.company_id,
+            mode,
+            on_conflict,
+            Known(),
+            held,
+            now.astimezone(settings.zone).date(),
+            closed_periods(settings.seeds, company.company_id, now),
+            settings.push_reference_token,
+        )
+        operations = asyncio.run(_decided(Client(company, pace), ledger, decision, rows))
+        stored = _store(ledger, company, decision, sheet.path.name, operations, now)
+        report = report_of(ledger, stored)
+    finally:
+        ledger.close()
+    if rejects:
+        write_rejects(rejects, sheet, operations)
+    return report
+
+
+def retry(
+    settings: Settings,
+    plan_id: str,
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> PlanReport:
+    """Plan the rejected rows of a plan anew, and those that are held for a person to decide.
+
+    A held row is given up in the old plan first: whoever asks for this has looked at BigLedger, and
+    the new plan adopts what it finds there. Rows whose settle time is not over stay held. Raises
+    what `plan` raises, and ConfigError where there is nothing to retry.
+    """
+    ledger = open_ledger(settings)
+    try:
+        old = plan_named(ledger, plan_id)
+        rows = plans.operations_of(ledger, old.plan_id)
+        again = [row for row in rows if _is_for_retry(row)]
+        if not again:
+            left = sum(row.state == "held" for row in rows)
+            still = f"; {left} rows are being settled, run push settle first" if left else ""
+            raise ConfigError(f"Plan {old.plan_id} has no rejected rows to retry{still}.")
+        message = "given up after look-ups that found nothing, and planned anew by push retry"
+        given_up = [row.row for row in again if row.state == "held"]
+        plans.give_up(ledger, old.plan_id, given_up, problem("GIVEN_UP", None, message))
+        if given_up:
+            plans.finish(ledger, old.plan_id, clock())
+        company = company_of(settings, old)
+    finally:
+        ledger.close()
+    return plan(
+        settings,
+        company,
+        old.endpoint,
+        sheet_of(old, again),
+        mode=old.mode,
+        on_conflict=old.on_conflict,
+        say=say,
+        clock=clock,
+    )
+
+
+def _is_for_retry(row: Operation) -> bool:
+    if row.state == "held":
+        return is_for_a_person(row)
+    return row.state == "rejected" or row.action in ("reject", "conflict", "blocked")
+
+
+def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{option} {value!r} is none of {', '.join(choices)}.")
+
+
+async def _decided(
+    client: Client, ledger: Ledger, decision: Decision, rows: list[Wanted]
+) -> list[Operation]:
+    endpoint = decision.endpoint
+    async with client:
+        rows = unique(endpoint, await resolve(client, ledger, endpoint, rows))
+        for name in endpoint.identifiers:
+            values = [
+                value
+                for row in rows
+                if name in row.named and not row.problems
+                for value in decision.spellings(row, name)
+            ]
+            await look_up(client, endpoint.listing, name, values, decision.known)
+    return decision.operations(rows)
+
+
+def _store(
+    ledger: Ledger,
+    company: Company,
+    decision: Decision,
+    source: str,
+    operations: list[Operation],
+    at: datetime,
+) -> str:
+    """Store the plan under the hash of what it does, and return its id.
+
+    A plan of the same content that was applied to its end is history: what is stored then is
+    another one, or its rejected rows could never be sent again.
+    """
+    content: list[Any] = [decision.endpoint.name, company.company_id, company.base_url]
+    content += [decision.mode, decision.on_conflict]
+    content += [
+        [o.row, o.natural_key, o.action, o.remote_id, o.body, o.changes, o.error]
+        for o in operations
+    ]
+    does_send = any(o.action in SENDS for o in operations)
+    for number in range(1_000_000):
+        plan_id = hashlib.sha256(to_text([*content, number]).encode()).hexdigest()[:12]
+        known = plans.find(ledger, plan_id)
+        if not (known and known[0].state == "applied" and does_send):
+            break
+    stored = Plan(
+        plan_id=plan_id,
+        company=company.name,
+        company_id=company.company_id,
+        base_url=company.base_url,
+        endpoint=decision.endpoint.name,
+        state="planned",
+        source=source,
+        mode=decision.mode,
+        created_at=at,
+        on_conflict=decision.on_conflict,
+        confirmation_code=new_code(),
+    )
+    plans.put(ledger, stored, operations)
+    return plan_id

@@ -1,0 +1,162 @@
+"""Records that rows refer to: each has to exist, and may be named in more ways than by its id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from blsync.api.client import Client
+from blsync.ledger import Ledger, plans
+from blsync.ledger.plans import Problem
+from blsync.push.endpoint import Endpoint, Json, Reference
+from blsync.push.lookup import Known, look_up
+from blsync.push.plan.validate import Wanted, problem
+
+Parents = Mapping[str, tuple[str, bool]]
+"""Natural key of what plans did not create yet → the plan, and whether it was rejected there."""
+
+
+async def resolve(
+    client: Client, ledger: Ledger, endpoint: Endpoint, rows: list[Wanted]
+) -> list[Wanted]:
+    """Put ids in the place of other names, and tell which rows refer to what is not there.
+
+    A row whose customer is still to be created by another plan is blocked. Raises ApiError.
+    """
+    for reference in endpoint.references:
+        known = await _known(client, reference, endpoint, rows)
+        parents = _parents(ledger, client.company.company_id, reference)
+        rows = [_resolved(row, endpoint, reference, known, parents) for row in rows]
+    return [_with_parts(endpoint, row) for row in rows]
+
+
+async def _known(
+    client: Client, reference: Reference, endpoint: Endpoint, rows: Iterable[Wanted]
+) -> Known:
+    known = Known()
+    holders = [h for row in rows if not row.problems for h in _holders(endpoint, reference, row)]
+    for column, identifier in reference.columns.items():
+        values = [str(value) for holder in holders if (value := _at(holder, column))]
+        await look_up(client, reference.listing, identifier, values, known)
+    return known
+
+
+def _parents(ledger: Ledger, company_id: str, reference: Reference) -> Parents:
+    name = {"customer": "customers"}.get(reference.listing.record)
+    return plans.not_created(ledger, company_id, name) if name else {}
+
+
+def _resolved(
+    row: Wanted,
+    endpoint: Endpoint,
+    reference: Reference,
+    known: Known,
+    parents: Parents,
+) -> Wanted:
+    problems: list[Problem] = []
+    blocked: Problem | None = row.blocked
+    found: dict[str, Json] = {}
+    data = _copy(row.data, endpoint.lines)
+    for index, holder in enumerate(_holders(endpoint, reference, replace(row, data=data))):
+        given = {c: str(v) for c in reference.columns if (v := _at(holder, c))}
+        if not given or row.problems:
+            continue
+        place = f"{endpoint.lines}[{index}]." if reference.in_lines else ""
+        records = _matching(reference, known, given)
+        column = next(iter(given))
+        if len(records) == 1:
+            for other in reference.columns:
+                _drop(holder, other)
+            holder[reference.field] = records[0]["id"]
+            found[reference.field] = records[0]
+        elif parent := _parent(reference, place + column, given.values(), parents):
+            blocked = parent
+        else:
+            problems.append(_trouble(endpoint, reference, place, given, records))
+    return replace(
+        row,
+        data=data,
+        found={**row.found, **found},
+        problems=(*row.problems, *problems),
+        blocked=blocked,
+    )
+
+
+def _matching(reference: Reference, known: Known, given: Mapping[str, str]) -> list[Json]:
+    """Return the records that have every one of the given identifiers."""
+    columns = reference.columns
+    found = [known.find(columns[column], value) for column, value in given.items()]
+    ids = set.intersection(*({record["id"] for record in records} for records in found))
+    return [record for record in found[0] if record["id"] in ids]
+
+
+def _trouble(
+    endpoint: Endpoint,
+    reference: Reference,
+    place: str,
+    given: Mapping[str, str],
+    records: list[Json],
+) -> Problem:
+    column, value = next(iter(given.items()))
+    is_personal = column.partition(".")[0] in endpoint.personal
+    told = " and ".join(place + name for name in given)
+    told += "" if is_personal else f" {value[:40]!r}"
+    rule = f"must name one {reference.listing.record} that BigLedger has"
+    if records:
+        message = f"{told} {rule}; {len(records)} have it, so name one by its id"
+        return problem("CONFLICT", place + column, message)
+    cure = "mend it, or create that record first"
+    return problem("NOT_FOUND", place + column, f"{told} {rule}; none has it: {cure}")
+
+
+def _parent(
+    reference: Reference, column: str, values: Iterable[str], parents: Parents
+) -> Problem | None:
+    """Tell that a row has to wait for the plan that was to create what it refers to."""
+    found = next((parents[v.casefold()] for v in values if v.casefold() in parents), None)
+    if found is None:
+        return None
+    plan_id, is_rejected = found
+    record = reference.listing.record
+    if is_rejected:
+        message = f"the {record} was rejected in plan {plan_id}; mend it there first"
+        return problem("PARENT_REJECTED", column, f"{message}, then plan this file again")
+    message = f"the {record} is created by plan {plan_id}, which is not applied to its end yet"
+    cure = f"run push apply {plan_id}, then plan this file again"
+    return problem("PARENT_PENDING", column, f"{message}; {cure}")
+
+
+def _with_parts(endpoint: Endpoint, row: Wanted) -> Wanted:
+    return replace(row, key=" ".join(filter(None, (row.key, *map(row.values, endpoint.parts)))))
+
+
+def _holders(endpoint: Endpoint, reference: Reference, row: Wanted) -> Iterator[Json]:
+    """Yield the objects of a row that hold the reference: itself, or each of its lines."""
+    if not reference.in_lines:
+        yield row.data
+        return
+    yield from row.data.get(endpoint.lines or "") or []
+
+
+def _copy(data: Json, lines: str | None) -> Json:
+    copied = {n: dict(v) if isinstance(v, dict) else v for n, v in data.items()}
+    if lines and lines in data:
+        copied[lines] = [dict(line) for line in data[lines]]
+    return copied
+
+
+def _at(holder: Json, column: str) -> Any:
+    head, dot, rest = column.partition(".")
+    value = holder.get(head)
+    return value.get(rest) if dot and isinstance(value, dict) else None if dot else value
+
+
+def _drop(holder: Json, column: str) -> None:
+    head, dot, rest = column.partition(".")
+    if dot and isinstance(holder.get(head), dict):
+        holder[head].pop(rest, None)
+        if not holder[head]:
+            del holder[head]
+    elif not dot:
+        holder.pop(head, None)

@@ -1,0 +1,241 @@
+"""Rows against their model, before anything is asked of BigLedger: the whole row or nothing."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from blsync.errors import InputFileError
+from blsync.ledger.plans import Problem
+from blsync.push.endpoint import Endpoint, Json
+from blsync.push.source.read import CLEAR, Sheet, SheetRow
+from blsync.push.token import unmarked
+
+BASIS = ("base_updated_at", "updatedAt")
+"""Columns that say which version of the record the row was based on: its `updatedAt`, in ISO 8601
+(UTC where it names no zone)."""
+
+_WHOLE = {"line": "", "dates": "dueDate", "balance": "lines"}
+"""Errors of ours that concern several fields at once and word themselves what is wrong → the field
+that they are listed under, where it is not a line."""
+_INDEX = re.compile(r"\[\d+\]|\.\d+(?=\.)")
+_CODES = {
+    "email": "INVALID_EMAIL_FORMAT",
+    "literal_error": "INVALID_CHOICE",
+    "greater_than_equal": "MIN_VALUE",
+    "string_too_short": "MIN_VALUE",
+    "less_than_equal": "MAX_VALUE",
+    "string_too_long": "MAX_VALUE",
+    "decimal_max_digits": "MAX_VALUE",
+    "greater_than": "MIN_VALUE",
+    "too_short": "MIN_VALUE",
+    "missing": "REQUIRED_FIELD",
+    "dates": "DATE_CONSTRAINT",
+    "balance": "INVALID_JOURNAL_ENTRY",
+}
+"""Pydantic's error type → the API's own field code (contract, section 2)."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a row asks for.
+
+    `key` is the natural key as the file gave it (else another identifier), with the parts that
+    belong to it; `named` the identifiers that are given; `data` the fields under the API's names,
+    typed, None where one is to be cleared; `based_on` the version the row was based on; `found` the
+    records that it refers to, by field; `problems` why it is rejected; `blocked` why it has to wait
+    for another plan; `cells` what the file said.
+    """
+
+    row: int
+    key: str
+    named: Mapping[str, str]
+    data: dict[str, Any]
+    based_on: datetime | None = None
+    found: Mapping[str, Json] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    blocked: Problem | None = None
+    cells: Mapping[str, Any] = field(default_factory=dict)
+
+    def values(self, name: str) -> str:
+        """Return a field as text, to tell rows apart by."""
+        return str(self.data.get(name) or "")
+
+
+def problem(code: str, field: str | None, message: str) -> Problem:
+    """Word what is wrong with a row. The message names no person."""
+    return {"code": code, "field": field, "message": message}
+
+
+def validate(endpoint: Endpoint, sheet: Sheet) -> list[Wanted]:
+    """Check every row on its own.
+
+    Raises InputFileError where a column is unknown or none names the records.
+    """
+    _check_columns(endpoint, sheet)
+    return [_checked(endpoint, row) for row in sheet.rows]
+
+
+def _check_columns(endpoint: Endpoint, sheet: Sheet) -> None:
+    own = (*endpoint.identifiers, *BASIS)
+    odd = [
+        name
+        for name in sheet.columns
+        if not (name.startswith("_") or name in own or endpoint.is_writable(_INDEX.sub("", name)))
+    ]
+    known = [*(n for n in endpoint.identifiers if n not in endpoint.rules), *endpoint.rules]
+    if odd:
+        told = "; ".join(_told(endpoint, name, [*known, *BASIS]) for name in odd)
+        raise InputFileError(
+            f"{sheet.path.name} cannot be used: {told}. Rename or delete the column and plan "
+            f"again. Known: {', '.join(known)}, {BASIS[0]}."
+        )
+    if not set(endpoint.identifiers) & set(sheet.columns):
+        raise InputFileError(
+            f"{sheet.path.name} has no column that names each {endpoint.record}: add "
+            f"{' or '.join(map(repr, reversed(endpoint.identifiers)))}."
+        )
+
+
+def _told(endpoint: Endpoint, name: str, known: list[str]) -> str:
+    if name in endpoint.read_only:
+        return f"column {name!r} is read-only: BigLedger works it out itself"
+    parts = [column for column in endpoint.rules if column.startswith(f"{name}.")]
+    if parts:
+        return f"column {name!r} has parts, each in a column of its own, as {parts[0]!r}"
+    by_lower = {column.lower(): column for column in reversed(known)}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    guess = f" (did you mean {by_lower[near[0]]!r}?)" if near else ""
+    return f"column {name!r} is unknown{guess}"
+
+
+def _checked(endpoint: Endpoint, row: SheetRow) -> Wanted:
+    named = {n: str(row.cells[n]) for n in endpoint.identifiers if n in row.cells}
+    given = {n: value for n, value in row.cells.items() if endpoint.is_writable(n)}
+    cleared = [n for n, value in given.items() if value == CLEAR]
+    problems = [p for name in cleared if (p := _clear_problem(endpoint, name))]
+    data: dict[str, Any] = {}
+    try:
+        kept = {n: value for n, value in given.items() if n not in cleared}
+        model = endpoint.model.model_validate(_nested(kept))
+        data = model.model_dump(by_alias=True, exclude_unset=True)
+    except ValidationError as error:
+        told = [_worded(endpoint, e, given) for e in error.errors(include_url=False)]
+        problems += {p["message"]: p for p in told}.values()  # a union tells one mistake often
+    for name in cleared:
+        _put(data, name, endpoint.cleared.get(name))
+    if endpoint.is_tokened and "reference" in named:
+        named["reference"] = unmarked(named["reference"])
+        data |= {"reference": named["reference"]} if "reference" in data else {}
+    problems += [problem("INVALID_FORMAT", endpoint.lines, told) for told in row.problems]
+    based_on, basis_problem = _basis(row)
+    if basis_problem:
+        problems.append(basis_problem)
+    if not named:
+        need = f"{endpoint.natural_key} is empty; fill it in, it says which {endpoint.record} it is"
+        problems.append(problem("REQUIRED_FIELD", endpoint.natural_key, need))
+    key = named.get(endpoint.natural_key) or next(iter(named.values()), "")
+    return Wanted(row.number, key, named, data, based_on, problems=tuple(problems), cells=row.cells)
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for name, value in flat.items():
+        _put(nested, name, value)
+    return nested
+
+
+def _put(data: dict[str, Any], name: str, value: object) -> None:
+    head, dot, rest = name.partition(".")
+    if dot:
+        data.setdefault(head, {})[rest] = value
+    else:
+        data[head] = value
+
+
+def _clear_problem(endpoint: Endpoint, name: str) -> Problem | None:
+    if name.partition(".")[0] in endpoint.cleared:
+        return None
+    message = f"{name} cannot be emptied; it must be {endpoint.rule(name)}"
+    return problem("INVALID_FORMAT", name, message)
+
+
+def _worded(endpoint: Endpoint, error: ErrorDetails, given: Mapping[str, Any]) -> Problem:
+    name, plain = _named(error["loc"], given)
+    code = _CODES.get(error["type"], "INVALID_FORMAT")
+    if error["type"] in _WHOLE:
+        told = f"{name} {error['msg']}" if name else error["msg"]
+        return problem(code, name or _WHOLE[error["type"]], told)
+    shown = ""
+    if plain.partition(".")[0] not in endpoint.personal:
+        value = given.get(name, error["input"])
+        is_shown = error["type"] != "missing" and not isinstance(value, list | dict)
+        shown = f" {str(value)[:40]!r}" if is_shown else ""
+    if error["type"] == "missing":
+        return problem(code, name, f"{name} is missing; it must be {endpoint.rule(plain)}")
+    rule = endpoint.rule(plain) or "a single value"
+    return problem(code, name, f"{name}{shown} must be {rule}")
+
+
+def _named(place: tuple[int | str, ...], given: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the column of an error, `items[0].quantity`, and it without the line's number.
+
+    A union's error is placed at its kinds too; only the columns there are count.
+    """
+    if len(place) > 1 and isinstance(place[1], int):
+        rest = "".join(f".{part}" for part in place[2:])
+        return f"{place[0]}[{place[1]}]{rest}", f"{place[0]}{rest}"
+    parts = [str(part) for part in place if isinstance(part, str)]
+    if not parts:
+        return "", ""
+    known = (".".join(parts), ".".join(parts[:2]), parts[0])
+    name = next((n for n in known if n in given), parts[0])
+    return name, name
+
+
+def _basis(row: SheetRow) -> tuple[datetime | None, Problem | None]:
+    name = next((name for name in BASIS if name in row.cells), None)
+    if name is None:
+        return None, None
+    try:
+        at = datetime.fromisoformat(str(row.cells[name]))
+    except ValueError:
+        rule = "the updatedAt that BigLedger gave, like 2026-11-09T04:54:32Z"
+        shown = str(row.cells[name])[:40]
+        return None, problem("INVALID_FORMAT", name, f"{name} {shown!r} must be {rule}")
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)), None
+
+
+def unique(endpoint: Endpoint, rows: list[Wanted]) -> list[Wanted]:
+    """Reject all rows that name the same record: which of them is meant nobody can tell."""
+    twins: dict[int, list[Problem]] = defaultdict(list)
+    for name in endpoint.identifiers:
+        parts = endpoint.parts if name == endpoint.natural_key else ()
+        holders: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for row in rows:
+            if name in row.named:
+                one = (row.named[name].casefold(), *map(row.values, parts))
+                holders[one].append(row.row)
+        for numbers in holders.values():
+            for number, told in twin_problems(", ".join((name, *parts)), numbers):
+                twins[number].append(told)
+    return [replace(row, problems=(*row.problems, *twins[row.row])) for row in rows]
+
+
+def twin_problems(name: str, numbers: Iterable[int]) -> Iterator[tuple[int, Problem]]:
+    """Yield for each of several rows with the same `name` which the others are."""
+    together = list(numbers)
+    for number in together:
+        others = [str(n) for n in together if n != number]
+        if others:
+            rows = f"row {others[0]}" if len(others) == 1 else f"rows {', '.join(others)}"
+            message = f"{name}: the same as in {rows} of the file; keep one of them"
+            yield number, problem("DUPLICATE_VALUE", name.partition(",")[0], message)

@@ -1,0 +1,205 @@
+"""Documents with lines, out of flat rows.
+
+A file has the lines of a document in one of three ways: a row for each line (`items.itemId`), a
+column for each line's field (`items[0].itemId` or `items.0.itemId`), or one cell with JSON.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from blsync.errors import InputFileError
+from blsync.push.compare import from_text
+from blsync.push.source.sheet import Cells, SheetRow, Table
+
+ERRORS = frozenset(
+    (
+        *("#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A", "#GETTING_DATA"),
+        *("#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!", "#CONNECT!", "#UNKNOWN!"),
+    )
+)
+"""What a spreadsheet shows where a formula failed; it saves the same words as csv."""
+
+
+@dataclass
+class _Row:
+    """One row of the file: the document's own cells, notes (`_…`), and lines."""
+
+    number: int
+    source: Cells
+    cells: Cells
+    notes: Cells
+    lines: Any
+    problems: list[str] = field(default_factory=list)
+
+
+def gather(name: str, table: Table, lines: str | None, key: str) -> list[SheetRow]:
+    """Return the rows, each a record, in the file's order.
+
+    Rows of a flat table belong together where the row above has the same `key`, and where key and
+    all the document's own cells are empty, or without a key the same. Rows apart from each other
+    are never put together, nor those that `_row` tells apart: two documents of one key must not
+    become one with twice the lines. Raises InputFileError where lines are written in two ways.
+    """
+    parts = _line_columns(name, table.columns, lines)
+    has_line_rows = any(index is None for index, _ in parts.values())
+    rows = (_taken_apart(row, parts, lines, is_flat=table.is_flat) for row in table.rows)
+    if table.is_flat and has_line_rows and lines:
+        return list(_documents(rows, lines, key))
+    return [_record([row], lines) for row in rows]
+
+
+def _line_columns(
+    name: str, columns: list[str], lines: str | None
+) -> dict[str, tuple[int | None, list[str]]]:
+    """Return the columns of lines → the line's index, where the column has one, and the field."""
+    if lines is None:
+        return {}
+    pattern = re.compile(rf"{re.escape(lines)}(?:\[(\d+)\]|\.(\d+))?\.(.+)")
+    found: dict[str, tuple[int | None, list[str]]] = {}
+    for column in columns:
+        if match := pattern.fullmatch(column):
+            index = match[1] or match[2]
+            found[column] = (int(index) if index else None, match[3].split("."))
+    ways = {index is None: column for column, (index, _) in reversed(found.items())}
+    told = [*([lines] if lines in columns else []), *ways.values()]
+    if len(told) > 1:
+        raise InputFileError(
+            f"{name} has {lines} in two ways, as the column {told[0]!r} and as {told[1]!r}; keep "
+            "one of them."
+        )
+    return found
+
+
+def _taken_apart(
+    row: tuple[int, Cells],
+    parts: Mapping[str, tuple[int | None, list[str]]],
+    lines: str | None,
+    *,
+    is_flat: bool,
+) -> _Row:
+    number, source = row
+    taken = _Row(number, source, {}, {}, None)
+    found: dict[int, Cells] = {}
+    for name, value in source.items():
+        if name.startswith("_"):
+            taken.notes[name] = value
+        elif is_flat and isinstance(value, str) and value in ERRORS:
+            taken.problems.append(
+                f"row {number}: {name} holds {value}, the error of a formula; mend the formula, "
+                "or write the value"
+            )
+        elif name in parts:
+            index, path = parts[name]
+            _put(found.setdefault(index or 0, {}), path, value)
+        elif name == lines:
+            taken.lines = _from_json(value, number, lines, taken.problems)
+        else:
+            taken.cells[name] = value
+    if found:
+        taken.lines = [found[index] for index in sorted(found)]
+    return taken
+
+
+def _put(line: Cells, path: list[str], value: Any) -> None:
+    *outer, last = path
+    for name in outer:
+        inner = line.get(name)
+        line = line.setdefault(name, {}) if isinstance(inner, dict | None) else {}
+    line[last] = value
+
+
+def _from_json(value: Any, number: int, lines: str, problems: list[str]) -> Any:
+    if not (isinstance(value, str) and value.startswith("[")):
+        return value
+    try:
+        return tidy(from_text(value))
+    except msgspec.MsgspecError as error:
+        problems.append(
+            f"row {number}: {lines} begins with [ and is not well-formed JSON ({error}); write a "
+            "list of objects, or a column for each field of a line"
+        )
+        return None
+
+
+def tidy(value: Any) -> Any:
+    """Return the value without blanks around texts, and objects without what holds nothing."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, list):
+        return [tidy(each) for each in value]
+    if isinstance(value, dict):
+        inner = {name: tidy(each) for name, each in value.items()}
+        return {
+            name: each for name, each in inner.items() if each is not None and each not in ("", {})
+        }
+    return value
+
+
+def _documents(rows: Iterator[_Row], lines: str, key: str) -> Iterator[SheetRow]:
+    open_: list[_Row] = []
+    firsts: dict[str, int] = {}
+    for row in rows:
+        if open_ and _goes_on(open_, row, key):
+            open_.append(row)
+            continue
+        if open_:
+            yield _record(open_, lines)
+        open_ = [row]
+        if key in row.cells:
+            first = firsts.setdefault(str(row.cells[key]), row.number)
+            if first != row.number:
+                row.problems.append(
+                    f"row {row.number} has the {key} of row {first} and is no part of it; put the "
+                    "rows of one document one below the other, with the same _row where the file "
+                    f"has that column, or give each document a {key} of its own"
+                )
+    if open_:
+        yield _record(open_, lines)
+
+
+def _goes_on(document: list[_Row], row: _Row, key: str) -> bool:
+    """Tell whether a row belongs to the document above it."""
+    first = document[0]
+    numbers = {str(each.notes["_row"]) for each in (first, row) if "_row" in each.notes}
+    if len(numbers) > 1:
+        return False
+    if key in row.cells:
+        return str(first.cells.get(key)) == str(row.cells[key])
+    if key in first.cells or not row.cells:
+        return not row.cells
+    return _own(row.cells) == _own(first.cells)
+
+
+def _own(cells: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in cells.items()}
+
+
+def _record(rows: list[_Row], lines: str | None) -> SheetRow:
+    first = rows[0]
+    cells: Cells = {}
+    given_in: dict[str, int] = {}
+    problems: list[str] = []
+    found: list[Any] = []
+    for row in rows:
+        problems += row.problems
+        for name, value in row.cells.items():
+            if name not in cells:
+                cells[name], given_in[name] = value, row.number
+            elif str(cells[name]) != str(value):
+                problems.append(
+                    f"row {row.number} and row {given_in[name]} of the same document say different "
+                    f"things in {name}; make them the same"
+                )
+        if isinstance(row.lines, list):
+            found += row.lines
+    value = first.lines if len(rows) == 1 else found or None
+    if lines and value is not None:
+        cells[lines] = value
+    source = tuple(row.source for row in rows)
+    return SheetRow(first.number, {**first.notes, **cells}, source, tuple(problems))

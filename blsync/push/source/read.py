@@ -1,0 +1,309 @@
+"""Files of changes, with the API's field names and dots for nesting.
+
+csv (UTF-8, with commas, semicolons or tabs), xlsx (the first worksheet), json (a list of objects),
+jsonl (an object a line), parquet. A missing value leaves a field alone, `(clear)` empties it.
+In csv an apostrophe before = + - or @ at the start of a cell is the one that an export put there.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from blsync.errors import InputFileError
+from blsync.files.intake import MOST_CELLS, MOST_COLUMNS, Intake, check_size, too_large
+from blsync.files.spreadsheet import read_worksheet, unguarded
+from blsync.lake.store import read_parquet
+from blsync.push.compare import from_text
+from blsync.push.source.documents import gather, tidy
+from blsync.push.source.sheet import CLEAR, Cells, Sheet, SheetRow, Table
+
+__all__ = ["CLEAR", "Sheet", "SheetRow", "plain", "read", "sheet_of"]
+
+NUL = "\u2400"
+"""Stands for a NUL character where one is shown."""
+_DELIMITERS = {",": "','", ";": "';'", "\t": "a tab"}
+
+
+def read(path: Path, *, lines: str | None = None, key: str = "") -> Sheet:
+    """Read a file of changes.
+
+    `lines` is the field that holds a document's lines, None where there are none; `key` the column
+    of the natural key, by which rows of a csv or xlsx file are lines of one document
+    (`blsync.push.documents`).
+
+    Raises InputFileError, in one line, where the file as a whole cannot be used: it is missing,
+    empty or not well formed. What is wrong with single values is left to validation.
+    """
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        known = f"save it as one of {', '.join(_READERS)} (csv: UTF-8)"
+        raise InputFileError(
+            f"{path.name}: files of the kind {path.suffix or 'without an ending'!r} are not read; "
+            f"{known}."
+        )
+    try:
+        table = reader(path)
+    except FileNotFoundError:
+        raise InputFileError(f"{path} does not exist; check the file's name.") from None
+    except RecursionError:
+        raise InputFileError(
+            f"{path.name} has values nested too deep to be read; a record has a few levels."
+        ) from None
+    except OSError as error:
+        raise InputFileError(f"{path} cannot be read: {error.strerror or error}.") from None
+    if not table.rows:
+        raise InputFileError(f"{path.name} has no rows below its header; there is nothing to plan.")
+    return sheet_of(path, table, lines=lines, key=key)
+
+
+def sheet_of(path: Path, table: Table, *, lines: str | None, key: str) -> Sheet:
+    """Gather a table's rows to records, as `read` does."""
+    rows = [_without_nul(row) for row in gather(path.name, table, lines, key)]
+    return Sheet(path, table.columns, rows, table.delimiter, table.note)
+
+
+def _without_nul(row: SheetRow) -> SheetRow:
+    """Return a row that holds NUL, which no database takes in a text, as one with a problem."""
+    odd = [name for name, value in row.cells.items() if _has_nul(value) or "\0" in name]
+    if not odd:
+        return row
+    told = f"row {row.number}: {odd[0]!r} holds a NUL character; delete it and plan the row again"
+    cells = {name.replace("\0", NUL): _shown(value) for name, value in row.cells.items()}
+    return replace(row, cells=cells, problems=(*row.problems, told))
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(map(_has_nul, value)) or any(map(_has_nul, value.values()))
+    return isinstance(value, list) and any(map(_has_nul, value))
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", NUL)
+    if isinstance(value, dict):
+        return {_shown(name): _shown(inner) for name, inner in value.items()}
+    return [_shown(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _text(path: Path) -> str:
+    check_size(path)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise InputFileError(
+            f"{path.name} is not UTF-8 (line {line} has a byte that cannot be read); save it "
+            "again as 'CSV UTF-8' and plan that file."
+        ) from None
+    if not text.strip():
+        raise _empty(path)
+    return text
+
+
+def _json_text(path: Path) -> str:
+    """Return the text of a file of JSON that has no more values than can be read."""
+    text = _text(path)
+    if sum(map(text.count, (",", "[", "{"))) > 3 * MOST_CELLS:
+        raise too_large(path, f"more than {MOST_CELLS:,} values")
+    return text
+
+
+def _empty(path: Path) -> InputFileError:
+    return InputFileError(f"{path.name} is empty; the first line must name the fields.")
+
+
+def _read_csv(path: Path) -> Table:
+    text = _text(path)
+    delimiter = _delimiter(text)
+    records = _records(path, text, delimiter)
+    header = next((cells for cells in records if any(map(str.strip, cells))), [])
+    header = _header(path, header)
+    intake, rows = Intake(path), []
+    for number, cells in enumerate(records, start=1):
+        cells = [unguarded(cell.strip()) for cell in cells]
+        if not any(cells):
+            continue
+        extra = cells[len(header) :]
+        if len(cells) < len(header) or any(extra):
+            raise InputFileError(
+                f"{path.name} row {number} has {len(cells)} cells where the header has "
+                f"{len(header)}; put cells that hold {_DELIMITERS[delimiter]} into double quotes."
+            )
+        given = zip(header, cells, strict=False)
+        row = {name: cell for name, cell in given if cell}
+        intake.take(rows=1, cells=len(row))
+        rows.append((number, row))
+    return Table(header, rows, delimiter, is_flat=True)
+
+
+_TOO_LONG = "field limit"
+"""What Python's reader of csv says of a cell longer than any it takes."""
+
+
+def _records(path: Path, text: str, delimiter: str) -> Iterator[list[str]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        yield from reader
+    except csv.Error as error:
+        if _TOO_LONG in str(error):
+            raise InputFileError(
+                f"{path.name} has a cell of more than {csv.field_size_limit():,} characters that "
+                f"goes on in line {reader.line_num}: shorten it, or close the double quotes that "
+                "it begins with."
+            ) from None
+        raise InputFileError(
+            f"{path.name} line {reader.line_num} is not well-formed csv ({error}); every quoted "
+            'cell needs a closing ", and a " inside one is written "".'
+        ) from None
+
+
+def _delimiter(text: str) -> str:
+    first = text.lstrip().partition("\n")[0]
+    outside = "".join(first.split('"')[::2])
+    return max(_DELIMITERS, key=outside.count)
+
+
+def _header(path: Path, cells: list[str]) -> list[str]:
+    header = [cell.strip() for cell in cells]
+    while header and not header[-1]:
+        header.pop()  # spreadsheets write columns that hold nothing
+    if "" in header:
+        raise InputFileError(
+            f"{path.name}: column {header.index('') + 1} of the header has no name."
+        )
+    if len(header) > MOST_COLUMNS:
+        raise too_large(path, f"more than {MOST_COLUMNS:,} columns")
+    twice = sorted(name for name, count in Counter(header).items() if count > 1)
+    if twice:
+        raise InputFileError(
+            f"{path.name} has the column {twice[0]!r} more than once; keep one of them."
+        )
+    return header
+
+
+def _read_xlsx(path: Path) -> Table:
+    sheet = read_worksheet(path)
+    if not sheet.rows:
+        raise _empty(path)
+    (top, names), *below = sheet.rows
+    header = _header(path, ["" if name is None else str(name) for name in names])
+    rows = []
+    for number, values in below:
+        if any(value not in (None, "") for value in values[len(header) :]):
+            raise InputFileError(
+                f"{path.name}: row {number} of the sheet has a cell right of the last column that "
+                "the header names; name the column, or empty the cell."
+            )
+        given = zip(header, values, strict=False)
+        cells = {name: value for name, value in given if value not in (None, "")}
+        rows.append((number - top, cells))
+    note = ""
+    if sheet.others:
+        others = ", ".join(map(repr, sheet.others))
+        note = f"{path.name}: only the first worksheet, {sheet.name!r}, is read; not {others}."
+    return Table(header, rows, note=note, is_flat=True)
+
+
+def _read_json(path: Path) -> Table:
+    try:
+        records = from_text(_json_text(path))
+    except msgspec.MsgspecError as error:
+        raise InputFileError(f"{path.name} is not well-formed JSON: {error}.") from None
+    if not isinstance(records, list):
+        raise InputFileError(f"{path.name} must hold a list of objects, one for each record.")
+    return _table(path, enumerate(records, start=1))
+
+
+def _read_jsonl(path: Path) -> Table:
+    records = []
+    for number, line in enumerate(_json_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            records.append((number, from_text(line)))
+        except msgspec.MsgspecError as error:
+            raise InputFileError(
+                f"{path.name} line {number} is not well-formed JSON: {error}."
+            ) from None
+    return _table(path, iter(records))
+
+
+def _table(path: Path, records: Iterator[tuple[int, Any]]) -> Table:
+    intake, rows = Intake(path), []
+    for number, record in records:
+        if not isinstance(record, dict):
+            raise InputFileError(f"{path.name} row {number} is not an object of field names.")
+        row = dict(_flat(tidy(record)))
+        intake.take(rows=1, cells=len(row))
+        rows.append((number, row))
+    return Table(_columns(rows), rows)
+
+
+def _columns(rows: list[tuple[int, Cells]]) -> list[str]:
+    return list(dict.fromkeys(name for _, cells in rows for name in cells))
+
+
+def _read_parquet(path: Path) -> Table:
+    columns, records = read_parquet(path)
+    return plain(columns, records)
+
+
+def plain(columns: list[str], records: list[Cells]) -> Table:
+    """Make a table of typed records: days and instants as text (ISO 8601, UTC where they have a
+    zone), numbers exact, structs as columns with dots.
+    """
+    rows = [(n, dict(_flat(tidy(_plain(record))))) for n, record in enumerate(records, start=1)]
+    return Table(_columns(rows) or columns, rows)
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        if not isfinite(value):
+            return None  # data frames write a missing number so
+        return int(value) if value.is_integer() else Decimal(repr(value))
+    if isinstance(value, Decimal):
+        return value
+    if isinstance(value, datetime):
+        if value.tzinfo:
+            return value.astimezone(UTC).isoformat()
+        return (value.date() if value.time() == time() else value).isoformat()
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return str(value)
+
+
+def _flat(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in record.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+_READERS: dict[str, Callable[[Path], Table]] = {
+    ".csv": _read_csv,
+    ".xlsx": _read_xlsx,
+    ".json": _read_json,
+    ".jsonl": _read_jsonl,
+    ".parquet": _read_parquet,
+}

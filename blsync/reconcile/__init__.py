@@ -1,0 +1,5 @@
+"""Reconciliation: BigLedger's own reports, asked for after a pull, and how they differ from ours."""
+
+from blsync.reconcile.reports import ask, last_closed, requests_due
+
+__all__ = ["ask", "last_closed", "requests_due"]

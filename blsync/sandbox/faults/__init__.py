@@ -1,0 +1,1 @@
+"""What a server may do wrong, each by its name."""

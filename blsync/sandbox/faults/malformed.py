@@ -1,0 +1,66 @@
+"""Records that are not as documented: odd customers, and disguises that faults put on any."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from blsync.sandbox.books.values import Record, encode, loads
+from blsync.sandbox.faults.faults import Faults
+
+UNDOCUMENTED: Record = {
+    "loyaltyTier": "gold",
+    "riskScore": Decimal("12.50"),
+    "integration": {"source": "pos", "batch": {"number": 7, "isManual": False}},
+    "labels": ["a", {"colour": "red"}],
+}
+MONEY_OF = ("customers", "invoices")
+MONEY = (
+    *("creditLimit", "currentBalance", "totalSales", "subtotal", "totalDiscount", "totalTax"),
+    *("shippingCost", "total", "amountPaid", "amountDue"),
+    *("unitPrice", "discountAmount", "lineTotal", "taxAmount"),
+)
+
+
+def odd_customers(count: int, good: Record) -> list[tuple[str, Record]]:
+    """Make customers (key in the table, record) that no client can type, from a good one."""
+    oddities: tuple[Record, ...] = (
+        {"lastSaleDate": "2026-02-31"},
+        {"creditLimit": "fifty thousand"},
+        {"id": None},
+        {"createdAt": "last Tuesday", "paymentTerms": "thirty"},
+    )
+    result = []
+    for number in range(count):
+        key = f"cust_odd{number:05d}"
+        names = {"id": key, "customerNumber": f"ODD-{number:04d}", "email": f"{key}@example.my"}
+        record = {**good, **names, **oddities[number % len(oddities)]}
+        if record["id"] is None:
+            del record["id"]
+        result.append((key, record))
+    return result
+
+
+def disguise(entity: str, documents: list[bytes], faults: Faults) -> list[bytes]:
+    """Return records' JSON as the faults in force want them, mostly just as they are."""
+    nulls, as_text = faults["null-fields"], faults["text-numbers"] and entity in MONEY_OF
+    extra = UNDOCUMENTED if faults["extra-fields"] else {}
+    if not (nulls or as_text or extra):
+        return documents
+    result = []
+    for document in documents:
+        record = loads(document)
+        if as_text:
+            record = _spell_money(record)
+        record |= dict.fromkeys(nulls & record.keys()) | extra
+        result.append(encode(record))
+    return result
+
+
+def _spell_money(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        return {key: _spell_money(inner, key) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_spell_money(inner) for inner in value]
+    is_money = name in MONEY and isinstance(value, int | Decimal)
+    return str(value) if is_money else value

@@ -1,0 +1,1 @@
+"""Books made up from a seed: masters, months of trade, nights of business."""

@@ -1,0 +1,1 @@
+"""The sandbox over HTTP: routes, pages, limits, tokens, the control of tests."""

@@ -1,0 +1,267 @@
+"""The API's routes, for one prefix: lists, records, writes, reports, bulk, key and company."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from blsync.sandbox.books.company import Books
+from blsync.sandbox.books.errors import ApiError, bad_request, not_found
+from blsync.sandbox.books.fields import ENTITIES, Entity
+from blsync.sandbox.books.store import DOCUMENT
+from blsync.sandbox.books.values import Record, encode, parse_date
+from blsync.sandbox.faults.faults import Faults
+from blsync.sandbox.faults.malformed import disguise
+from blsync.sandbox.http import tampering
+from blsync.sandbox.http.cursors import invalid_cursor
+from blsync.sandbox.http.gateway import NO_ANSWER, meta
+from blsync.sandbox.http.pages import Lists, Page
+from blsync.sandbox.http.query import OPERATORS, read_listing
+from blsync.sandbox.http.reports import Reports
+from blsync.sandbox.options import Options
+from blsync.sandbox.writes import adjustments, bulk, entries, invoices, masters
+from blsync.sandbox.writes.request_fields import read_body
+
+COMPANY_NAME = "Cahaya Mutiara Trading Sdn Bhd"
+PLAN = "professional"
+Write = Callable[..., Record]
+
+WRITES: tuple[tuple[str, str, Write, int], ...] = (
+    ("POST", "/customers", masters.create_customer, 201),
+    ("PUT", "/customers/{record_id}", masters.update_customer, 200),
+    ("POST", "/items", masters.create_item, 201),
+    ("PUT", "/items/{record_id}", masters.update_item, 200),
+    ("POST", "/accounts", masters.create_account, 201),
+    ("PUT", "/accounts/{record_id}", masters.update_account, 200),
+    ("POST", "/invoices", invoices.create_invoice, 201),
+    ("PUT", "/invoices/{record_id}", invoices.update_invoice, 200),
+    ("POST", "/invoices/{record_id}/send", invoices.send_invoice, 200),
+    ("POST", "/invoices/{record_id}/payment", invoices.record_payment, 201),
+    ("POST", "/invoices/{record_id}/payments", invoices.record_payment, 201),
+    ("POST", "/journal-entries", entries.create_entry, 201),
+    ("PUT", "/journal-entries/{record_id}", entries.update_entry, 200),
+    ("POST", "/journal-entries/{record_id}/post", entries.post_entry, 200),
+    ("POST", "/journal-entries/{record_id}/void", entries.void_entry, 200),
+    ("POST", "/stock-adjustments", adjustments.create_adjustment, 201),
+    ("POST", "/inventory/adjustments", adjustments.create_adjustment, 201),
+    ("POST", "/stock-adjustments/{record_id}/post", adjustments.post_draft_adjustment, 200),
+    (
+        "POST",
+        "/inventory/adjustments/{record_id}/post",
+        adjustments.post_draft_adjustment,
+        200,
+    ),
+    ("PUT", "/inventory/stock", adjustments.set_stock, 200),
+)
+"""Method, address, what it does to the books, status of success."""
+
+DELETES: tuple[tuple[str, Write], ...] = (
+    ("/customers/{record_id}", masters.delete_customer),
+    ("/items/{record_id}", masters.delete_item),
+    ("/accounts/{record_id}", masters.delete_account),
+    ("/invoices/{record_id}", invoices.delete_invoice),
+    ("/journal-entries/{record_id}", entries.delete_entry),
+)
+BODY = {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}}
+
+
+def answer(request: Request, data: object, status: int = 200) -> Response:
+    """Wrap data in the envelope of success."""
+    return envelope(request, encode(data), status=status)
+
+
+def envelope(request: Request, data: bytes, more: bytes = b"", status: int = 200) -> Response:
+    """Wrap JSON in the envelope of success."""
+    about = encode(meta(request.scope["request_id"]))
+    text = b'{"success":true,"data":%s%s,"meta":%s}' % (data, more, about)
+    return Response(text, status, media_type="application/json")
+
+
+def api_routes(books: Books, options: Options, faults: Faults) -> APIRouter:
+    """Build the routes of one prefix."""
+    router = APIRouter()
+    lists = Lists(books.store)
+    for entity in ENTITIES.values():
+        for path in entity.paths:
+            _add_lists(router, books, lists, faults, entity, f"/{path}")
+    for method, path, act, status in WRITES:
+        _add_write(router, books, method, path, act, status)
+    for path, act in DELETES:
+        _add_write(router, books, "DELETE", path, act, 200)
+    _add_reports(router, books)
+    _add_bulk(router, books, faults)
+    _add_company(router, options)
+    return router
+
+
+def _add_lists(
+    router: APIRouter, books: Books, lists: Lists, faults: Faults, entity: Entity, path: str
+) -> None:
+    async def list_records(request: Request) -> Response:
+        listing = read_listing(entity, request.query_params.multi_items(), faults)
+        if 0 < faults["expire-cursors"] < listing.walked:
+            raise invalid_cursor("The cursor has expired")
+        page = lists.page(listing, faults)
+        if faults.strikes("churn"):
+            tampering.churn(books, listing, page.total)
+        documents = disguise(entity.name, page.documents, faults)
+        about = _pagination(page, has_total=not faults["no-total"])
+        return envelope(request, b"[%s]" % b",".join(documents), about)
+
+    async def get_record(request: Request, record_id: str) -> Response:
+        sql = f"select {DOCUMENT} from {entity.name} where id = ?"  # noqa: S608 - a name of our own
+        rows = books.store.query(sql, record_id)
+        if not rows:
+            raise not_found(entity.resource, record_id, entity.code)
+        return envelope(request, disguise(entity.name, [rows[0][0]], faults)[0])
+
+    extra = {"parameters": _list_parameters(entity)}
+    summary = f"List {entity.name.replace('_', ' ')}"
+    router.add_api_route(path, list_records, summary=summary, openapi_extra=extra)
+    if entity.prefix:
+        router.add_api_route(f"{path}/{{record_id}}", get_record, summary=f"Get {entity.resource}")
+
+
+def _pagination(page: Page, has_total: bool) -> bytes:
+    about: Record = {
+        "hasMore": page.has_more,
+        "nextCursor": page.next_cursor,
+        "limit": page.limit,
+    }
+    if has_total:
+        about["total"] = page.total
+    return b',"pagination":' + encode(about)
+
+
+def _list_parameters(entity: Entity) -> list[Record]:
+    """Describe a list's parameters for the OpenAPI page."""
+    operators = ", ".join(OPERATORS)
+    described = {
+        "limit": f"1 to {entity.max_limit}, default 50",
+        "cursor": "nextCursor of the page before",
+        "sort": "field:asc,other:desc",
+        "order": "asc or desc, for a sort that does not say",
+        "search": "text to look for",
+        "searchFields": f"where, default {','.join(entity.search)}",
+    }
+    if entity.date_field:
+        described |= dict.fromkeys(("fromDate", "toDate"), f"{entity.date_field}, inclusive")
+    described |= {
+        name: f"{kind}; also {name}[operator] with {operators}"
+        for name, kind in entity.fields.items()
+    }
+    described |= {name: f"{field}[{test}]" for name, (field, test) in entity.aliases.items()}
+    text = {"type": "string"}
+    return [
+        {"name": name, "in": "query", "description": about, "schema": text}
+        for name, about in described.items()
+    ]
+
+
+def _add_write(
+    router: APIRouter, books: Books, method: str, path: str, act: Write, status: int
+) -> None:
+    async def write(request: Request) -> Response:
+        data = read_body(await request.body())
+        arguments: list[Any] = list(request.path_params.values())
+        if method != "DELETE":
+            arguments.append(data)
+        books.tick()
+        try:
+            return answer(request, act(books, *arguments), status)
+        finally:
+            books.save()
+
+    summary = (act.__doc__ or "").partition("\n")[0].rstrip(".")
+    parameter = {"name": "record_id", "in": "path", "required": True, "schema": {"type": "string"}}
+    extra: dict[str, Any] = {} if method == "DELETE" else dict(BODY)
+    if "{record_id}" in path:
+        extra["parameters"] = [parameter]
+    router.add_api_route(
+        path, write, methods=[method], summary=summary, status_code=status, openapi_extra=extra
+    )
+
+
+def _add_bulk(router: APIRouter, books: Books, faults: Faults) -> None:
+    async def run_bulk(request: Request, name: str) -> Response:
+        if name not in bulk.ENDPOINTS:
+            raise not_found("endpoint", f"bulk/{name}")
+        body = read_body(await request.body())
+        data = bulk.run(books, name, body, faults, request.scope["strikes"])
+        return Response(status_code=NO_ANSWER) if data is None else answer(request, data)
+
+    summary = f"Bulk writes: {', '.join(bulk.ENDPOINTS)}"
+    router.add_api_route(
+        "/bulk/{name}", run_bulk, methods=["POST"], summary=summary, openapi_extra=BODY
+    )
+
+
+def _day(request: Request, *names: str, default: date) -> str:
+    for name in names:
+        text = request.query_params.get(name)
+        if text is not None:
+            try:
+                return parse_date(text)
+            except ValueError as error:
+                raise bad_request(f"{name} must be a date, YYYY-MM-DD", name, text) from error
+    return default.isoformat()
+
+
+def _add_reports(router: APIRouter, books: Books) -> None:
+    reports = Reports(books)
+
+    async def trial_balance(request: Request) -> Response:
+        zeros = request.query_params.get("includeZeroBalances", "").lower() == "true"
+        day = _day(request, "asOfDate", default=books.today)
+        return answer(request, reports.trial_balance(day, zeros))
+
+    async def balance_sheet(request: Request) -> Response:
+        day = _day(request, "asOfDate", default=books.today)
+        return answer(request, reports.balance_sheet(day))
+
+    async def profit_loss(request: Request) -> Response:
+        last = _day(request, "periodTo", "toDate", default=books.today)
+        start = date.fromisoformat(last).replace(month=1, day=1)
+        first = _day(request, "periodFrom", "fromDate", default=start)
+        if first > last:
+            raise ApiError(422, "VALIDATION_ERROR", "periodFrom is after periodTo")
+        return answer(request, reports.profit_loss(first, last))
+
+    async def aged_receivables(request: Request) -> Response:
+        day = _day(request, "asOfDate", default=books.today)
+        return answer(request, reports.aged_receivables(day))
+
+    async def stock_valuation(request: Request) -> Response:
+        day = _day(request, "asOfDate", default=books.today)
+        place = request.query_params.get("locationId")
+        return answer(request, reports.stock_valuation(day, place))
+
+    for path, report, names in (
+        ("/reports/trial-balance", trial_balance, ("asOfDate", "includeZeroBalances")),
+        ("/reports/balance-sheet", balance_sheet, ("asOfDate",)),
+        ("/reports/profit-loss", profit_loss, ("periodFrom", "periodTo", "fromDate", "toDate")),
+        ("/reports/aged-receivables", aged_receivables, ("asOfDate",)),
+        ("/reports/stock-valuation", stock_valuation, ("asOfDate", "locationId")),
+        ("/inventory/reports/valuation", stock_valuation, ("asOfDate", "locationId")),
+    ):
+        described = [{"name": n, "in": "query", "schema": {"type": "string"}} for n in names]
+        router.add_api_route(path, report, openapi_extra={"parameters": described})
+
+
+def _add_company(router: APIRouter, options: Options) -> None:
+    about = {"id": options.company_id, "name": COMPANY_NAME, "plan": PLAN}
+
+    async def verify(request: Request) -> Response:
+        data = {"authenticated": True, "company": about, "permissions": options.permissions}
+        return answer(request, data)
+
+    async def company(request: Request) -> Response:
+        more = {"currency": "MYR", "country": "MY", "createdAt": "2019-03-01T01:00:00Z"}
+        return answer(request, {**about, **more})
+
+    router.add_api_route("/auth/verify", verify, summary="Verify the key")
+    router.add_api_route("/company", company, summary="Get the company")

@@ -1,0 +1,182 @@
+"""The five bulk endpoints: each record stands for itself (contract, section 6)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from blsync.sandbox.books.company import Books
+from blsync.sandbox.books.errors import ApiError, invalid
+from blsync.sandbox.books.values import Record, dumps
+from blsync.sandbox.faults.faults import Faults, Strikes
+from blsync.sandbox.writes import adjustments, entries, invoices, masters
+from blsync.sandbox.writes.request_fields import Form
+
+
+def _pay(books: Books, data: object) -> Record:
+    form = Form(data)
+    invoice_id = form.text("invoiceId", required=True)
+    form.check()
+    return invoices.record_payment(books, invoice_id, data)
+
+
+class Endpoint(NamedTuple):
+    """A bulk endpoint: how many operations it takes, and what each one does."""
+
+    entity: str
+    most: int
+    create: Callable[[Books, object], Record]
+    update: Callable[[Books, object, object], Record] | None = None
+    delete: Callable[[Books, object], Record] | None = None
+
+
+ENDPOINTS = {
+    "customers": Endpoint(
+        "customers",
+        100,
+        masters.create_customer,
+        masters.update_customer,
+        masters.delete_customer,
+    ),
+    "invoices": Endpoint(
+        "invoices",
+        50,
+        invoices.create_invoice,
+        invoices.update_invoice,
+        invoices.delete_invoice,
+    ),
+    "inventory-adjustments": Endpoint("stock_adjustments", 200, adjustments.adjust_one),
+    "journal-entries": Endpoint(
+        "journal_entries",
+        100,
+        entries.create_entry,
+        entries.update_entry,
+        entries.delete_entry,
+    ),
+    "payments": Endpoint("invoices", 100, _pay),
+}
+
+
+def run(books: Books, name: str, body: Record, faults: Faults, strikes: Strikes) -> Record | None:
+    """Carry out a bulk request, on the running loop; None where the connection is to close.
+
+    Raises ApiError 422 if there are too many operations, or none, and what `poison` asks for.
+    """
+    endpoint = ENDPOINTS[name]
+    operations = _read_operations(endpoint, body)
+    _refuse_poison(operations, faults)
+    if strikes.by("late-write"):
+        later, loop = faults["late-write"], asyncio.get_running_loop()
+        loop.call_later(later, _commit, books, endpoint, operations, strikes)
+        return None
+    if strikes.by("part"):
+        _commit(books, endpoint, operations[: len(operations) // 2], strikes)
+        return None
+    results = _commit(books, endpoint, operations, strikes)
+    successful = sum(result["success"] for result in results)
+    return {
+        "processed": len(results),
+        "successful": successful,
+        "failed": len(results) - successful,
+        "results": _garbled(results, faults, strikes),
+    }
+
+
+def _read_operations(endpoint: Endpoint, body: Record) -> list[object]:
+    operations = body.get("operations")
+    if not isinstance(operations, list) or not operations:
+        detail = {"field": "operations", "code": "REQUIRED_FIELD"}
+        raise invalid([{**detail, "message": "operations must be a list with entries"}])
+    if len(operations) > endpoint.most:
+        detail = {"field": "operations", "code": "MAX_VALUE", "constraint": f"<= {endpoint.most}"}
+        message = f"At most {endpoint.most} operations, not {len(operations)}"
+        raise invalid([{**detail, "message": message, "value": len(operations)}], message)
+    return operations
+
+
+def _refuse_poison(operations: list[object], faults: Faults) -> None:
+    if faults["poison"] and any(faults["poison"] in dumps(operation) for operation in operations):
+        status = faults["poison-status"]
+        code = "VALIDATION_ERROR" if status == 422 else "BAD_REQUEST"
+        raise ApiError(status, code, "The request cannot be processed")
+
+
+def _commit(
+    books: Books, endpoint: Endpoint, operations: list[object], strikes: Strikes
+) -> list[Record]:
+    """Carry out operations in one go: nothing else gets at the books in between."""
+    books.tick()
+    try:
+        return [
+            _result(books, endpoint, index, operation, strikes)
+            for index, operation in enumerate(operations)
+        ]
+    finally:
+        books.save()
+
+
+def _garbled(results: list[Record], faults: Faults, strikes: Strikes) -> list[Record]:
+    """Return the results as an answer tells them, with the faults that may have."""
+    told, draw = list(results), faults.random
+    if strikes.by("missing-results"):
+        missing = draw.sample(range(len(told)), min(faults["missing-results"], len(told)))
+        told = [result for result in told if result["index"] not in missing]
+    if strikes.by("double-results"):
+        told += draw.sample(told, min(faults["double-results"], len(told)))
+    if strikes.by("stray-results"):
+        unsent = range(len(results), len(results) + faults["stray-results"])
+        told += [{**draw.choice(results), "index": index} for index in unsent]
+    if len(told) > 1 and strikes.by("shuffle-results"):
+        told = _shuffled(told, draw)
+    return told
+
+
+def _shuffled(results: list[Record], draw: random.Random) -> list[Record]:
+    """Shuffle, and then turn, so that it is another order even of two."""
+    first = results[0]
+    shuffled = draw.sample(results, len(results))
+    return shuffled if shuffled[0] is not first else [*shuffled[1:], first]
+
+
+def _result(
+    books: Books, endpoint: Endpoint, index: int, operation: object, strikes: Strikes
+) -> Record:
+    try:
+        if strikes.by("reject-rows"):
+            detail = {"field": "data", "code": "INVALID_FORMAT", "message": "data is refused"}
+            raise invalid([detail])
+        record = _carry_out(books, endpoint, operation)
+    except ApiError as error:
+        return {"index": index, "success": False, "error": _worded(error)}
+    return {"index": index, "success": True, "data": dict(record)}
+
+
+def _carry_out(books: Books, endpoint: Endpoint, operation: object) -> Record:
+    form = Form(operation, prefix="")
+    actions: dict[str, Any] = {
+        "create": endpoint.create,
+        "update": endpoint.update,
+        "delete": endpoint.delete,
+    }
+    known = tuple(name for name, action in actions.items() if action)
+    chosen = form.text("operation", required=True, choices=known)
+    record_id = form.text("id", required=chosen in ("update", "delete"))
+    form.check()
+    if chosen == "create":
+        return endpoint.create(books, form.data.get("data"))
+    if chosen == "delete":
+        return Record(actions["delete"](books, record_id))
+    return Record(actions["update"](books, record_id, form.data.get("data")))
+
+
+def _worded(error: ApiError) -> Record:
+    """Word a refusal as the vendor's bulk example does: a duplicate is a VALIDATION_ERROR."""
+    code, details = error.code, error.details
+    if code == "CONFLICT":
+        code = "VALIDATION_ERROR"
+        details = [
+            {**detail, "message": error.message, "code": "DUPLICATE_VALUE"} for detail in details
+        ]
+    return {"code": code, "message": error.message, "details": details}

@@ -1,0 +1,1 @@
+"""What a command opens once: settings, ledger and lake, bound to each other."""

@@ -1,0 +1,1 @@
+"""What tests share: a sandbox that serves, a desk to push from, a browser."""
