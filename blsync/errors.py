@@ -102,7 +102,7 @@ class BuildError(BlsyncError):
 
 
 class Unexpected(BlsyncError):
-    """An error of another kind than these; `blsync.files.unexpected` makes it and keeps the details."""
+    """An error of another kind than these; `blsync.files.unexpected` keeps the details."""
 
 
 class ApiError(BlsyncError):

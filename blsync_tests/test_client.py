@@ -13,7 +13,8 @@ import pytest
 from conftest import Asked, Reply, Server, failure, listed
 from pydantic import SecretStr
 
-from blsync.api.client import REFUSALS, STALE_PAGES, TRIES, Client
+from blsync.api.client import REFUSALS, TRIES, Client
+from blsync.api.pages import STALE_PAGES
 from blsync.api.rate_limit import pace_for
 from blsync.errors import (
     ApiError,

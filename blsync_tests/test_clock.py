@@ -23,7 +23,8 @@ from blsync import cli, doctor, marts
 from blsync.clock import has_passed
 from blsync.entities import ENTITIES
 from blsync.errors import WrongClock
-from blsync.lake.store import Lake, appearing
+from blsync.files.atomic import atomic_write
+from blsync.lake.store import Lake
 from blsync.ledger import Ledger, loads
 from blsync.maintenance import Repaired, facts_in, repair
 from blsync.pull import Result, pull, reread
@@ -617,7 +618,7 @@ def test_a_draft_that_is_dated_ahead_is_cleared_away(tmp_path):
     left.touch()
     ahead = (datetime.now(UTC) + TWO_YEARS).timestamp()
     os.utime(left, (ahead, ahead))
-    with appearing(tmp_path / "marts") as draft:
+    with atomic_write(tmp_path / "marts") as draft:
         draft.touch()
     assert not left.exists()
 

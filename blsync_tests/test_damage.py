@@ -33,7 +33,8 @@ from blsync.errors import (
     Unexpected,
 )
 from blsync.files.aside import MOST_KEPT, move_aside
-from blsync.lake.store import Lake, alone_blocking
+from blsync.files.locks import blocking_file_lock
+from blsync.lake.store import Lake
 from blsync.ledger import loads
 from blsync.maintenance import compact, repair
 from blsync.orchestration.parallel import abreast
@@ -609,7 +610,7 @@ def test_of_two_repairs_at_once_one_moves_the_damaged_ledger_aside(given):
     (lock, *_) = sorted((given.data / "spool").glob("*.lock"))
     waiting = threading.Event()
     with ThreadPoolExecutor(2) as pool:
-        with alone_blocking(lock, lambda _: None, ""):
+        with blocking_file_lock(lock, lambda _: None, ""):
             runs = [pool.submit(repaired, given, lambda _: waiting.set()) for _ in range(2)]
             waiting.wait(20)
             time.sleep(0.5)  # for the second one to look at the ledger, too

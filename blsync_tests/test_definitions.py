@@ -31,23 +31,23 @@ def definitions(tmp_path_factory):
         patch.setenv("BLSYNC_START", str(datetime.now(UTC).date() - timedelta(days=6)))
         with warnings.catch_warnings():
             warnings.filterwarnings("error", module="blsync")
-            import blsync.orchestration.assets as module
-        yield module
+            from blsync.definitions import defs
+        yield defs
 
 
 def test_loading_needs_no_credentials_and_every_asset_is_described_and_owned(definitions):
-    graph = definitions.defs.resolve_asset_graph()
+    graph = definitions.resolve_asset_graph()
     ours = [key for key in graph.get_all_asset_keys() if graph.get(key).is_materializable]
     assert {("raw", name) for name in ENTITIES} <= {tuple(key.path) for key in ours}
     for key in ours:
         node = graph.get(key)
         assert node.description, key
-        assert node.owners == definitions.OWNERS, key
+        assert node.owners == ["team:finance-data"], key
         assert node.kinds, key
 
 
 def test_every_input_of_a_build_is_an_asset_or_written_by_the_build_itself(definitions):
-    graph = definitions.defs.resolve_asset_graph()
+    graph = definitions.resolve_asset_graph()
     assets = {key.path[1] for key in graph.get_all_asset_keys() if key.path[0] == "inputs"}
     # What the user accepted is read anew by each build, which asks nobody for it.
     assert assets | {"accepted_exceptions"} == set(INPUTS)
@@ -70,7 +70,8 @@ def test_a_run_allows_what_its_own_companies_hold_back(tmp_path, ends, companies
     )
     script = (
         "import sys, dagster as dg\n"
-        "from blsync.orchestration import assets as d\n"
+        "from blsync.definitions import defs\n"
+        "from blsync.orchestration import location as d\n"
         "keys = [dg.MultiPartitionKey({'company': name, 'day': '2026-01-01'}) "
         "for name in sys.argv[1:]]\n"
         "names = ('dagster/partition',) if len(keys) == 1 else "
@@ -78,7 +79,7 @@ def test_a_run_allows_what_its_own_companies_hold_back(tmp_path, ends, companies
         "@dg.asset\n"
         "def one(context: dg.AssetExecutionContext):\n"
         "    config = d.AllowConfig(allow=True)\n"
-        "    print('found', *sorted(d.allowed_companies(context, config, d.Watch())))\n"
+        "    print('found', *sorted(d.allowed_companies(context, config, d.RunContext())))\n"
         "tags = dict(zip(names, keys)) if keys else {}\n"
         "dg.materialize([one], tags=tags)\n"
     )
@@ -92,7 +93,7 @@ def test_a_run_allows_what_its_own_companies_hold_back(tmp_path, ends, companies
 
 
 def test_raw_assets_are_partitioned_by_company_and_day_with_one_run_a_range(definitions):
-    graph = definitions.defs.resolve_asset_graph()
+    graph = definitions.resolve_asset_graph()
     for name in ENTITIES:
         node = graph.get(dg.AssetKey(["raw", name]))
         assert set(node.partitions_def.partition_dimension_names) == {"company", "day"}
@@ -101,7 +102,7 @@ def test_raw_assets_are_partitioned_by_company_and_day_with_one_run_a_range(defi
 
 
 def test_marts_have_lineage_from_raw_to_published(definitions):
-    graph = definitions.defs.resolve_asset_graph()
+    graph = definitions.resolve_asset_graph()
     below = graph.get(dg.AssetKey(["raw", "journal_entries"])).child_keys
     assert dg.AssetKey(["history", "journal_entries"]) in below
     above = graph.get(dg.AssetKey(["published", "finance"])).parent_keys
@@ -109,7 +110,7 @@ def test_marts_have_lineage_from_raw_to_published(definitions):
 
 
 def test_the_laws_are_asset_checks(definitions):
-    keys = definitions.defs.resolve_asset_graph().asset_check_keys
+    keys = definitions.resolve_asset_graph().asset_check_keys
     assert dg.AssetCheckKey(
         dg.AssetKey(["finance", "trial_balance"]), "trial_balance_sums_to_zero_every_month"
     ) in set(keys)
@@ -119,17 +120,19 @@ def test_the_laws_are_asset_checks(definitions):
 def test_a_runs_config_lets_through_what_a_safety_bound_holds_back(definitions):
     steps = ("raw", "inputs", "published__finance")
     config = {"ops": {name: {"config": {"allow": True}} for name in steps}}
-    told = dg.validate_run_config(definitions.defs.resolve_job_def("nightly"), config)
+    told = dg.validate_run_config(definitions.resolve_job_def("nightly"), config)
     assert [told["ops"][name]["config"]["allow"] for name in steps] == [True] * 3
 
 
 def test_the_schedule_asks_at_half_past_two_for_every_missing_day_in_one_run(definitions):
-    schedule = definitions.nightly_sync
+    schedule = definitions.resolve_schedule_def("nightly_sync")
     assert (schedule.cron_schedule, schedule.execution_timezone) == (
         "30 2 * * *",
         "Asia/Kuala_Lumpur",
     )
-    days = definitions.days.get_partition_keys()
+    from blsync.orchestration.location import days as every_day
+
+    days = every_day.get_partition_keys()
     with dg.instance_for_test() as instance:
         for entity in ENTITIES:
             for day in days[:-3]:
@@ -145,7 +148,7 @@ def test_the_schedule_asks_at_half_past_two_for_every_missing_day_in_one_run(def
 
 
 def test_jobs_have_the_names_that_users_script_against(definitions):
-    names = {job.name for job in definitions.defs.jobs}
+    names = {job.name for job in definitions.jobs}
     assert {"nightly", "backfill"} <= names
 
 
@@ -158,9 +161,10 @@ def test_a_run_without_credentials_fails_with_what_doctor_says(tmp_path):
     }
     script = (
         "import json, sys, dagster as dg\n"
-        "from blsync.orchestration import assets as d\n"
+        "from blsync.definitions import defs\n"
+        "from blsync.orchestration import location as d\n"
         "key = d.partitions.get_last_partition_key()\n"
-        "run = d.defs.resolve_job_def('backfill').execute_in_process(\n"
+        "run = defs.resolve_job_def('backfill').execute_in_process(\n"
         "    partition_key=str(key), raise_on_error=False)\n"
         "(event,) = [e for e in run.all_node_events if e.is_step_failure]\n"
         "failure = event.step_failure_data.user_failure_data\n"
@@ -213,12 +217,13 @@ def test_a_run_over_several_companies_pulls_each_of_them(tmp_path):
             "KEY": first.api_key,
         }
         script = (
-            "from blsync.orchestration import assets as d\n"
+            "from blsync.definitions import defs\n"
+            "from blsync.orchestration import location as d\n"
             "day = d.days.get_first_partition_key()\n"
             "tags = {**d.range_tags('alpha', day, day)}\n"
             "tags['dagster/asset_partition_range_end'] = d.range_tags('beta', day, day)"
             "['dagster/asset_partition_range_end']\n"
-            "run = d.defs.resolve_job_def('backfill').execute_in_process(tags=tags)\n"
+            "run = defs.resolve_job_def('backfill').execute_in_process(tags=tags)\n"
             "assert run.success\n"
         )
         done = subprocess.run(
@@ -244,12 +249,13 @@ def test_the_nightly_job_pulls_from_where_the_last_one_ended_whatever_days_it_is
         }
         script = (
             "import dagster as dg\n"
-            "from blsync.orchestration import assets as d\n"
+            "from blsync.definitions import defs\n"
+            "from blsync.orchestration import location as d\n"
             "from blsync.ledger import Ledger, loads\n"
             "day = d.days.get_last_partition_key()\n"
             "asset = [dg.AssetKey(['raw', 'items'])]\n"
             "for name in ('nightly', 'backfill'):\n"
-            "    run = d.defs.resolve_job_def(name).execute_in_process(\n"
+            "    run = defs.resolve_job_def(name).execute_in_process(\n"
             "        tags=d.range_tags('company_sandbox', day, day), asset_selection=asset)\n"
             "    assert run.success\n"
             "first, second = loads.history(Ledger(d.SETTINGS.ledger_url))\n"

@@ -16,7 +16,7 @@ from conftest import spied, spy_on_children
 from rig.ui_process import descendants
 
 from blsync.files.permissions import close_data_folder
-from blsync.marts import CHECKS
+from blsync.marts.published import CHECKS
 
 
 def test_the_demo_ties_out_before_and_after_a_night_and_pushes_a_change(tmp_path):

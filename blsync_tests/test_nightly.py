@@ -170,12 +170,13 @@ def test_an_interruption_ends_companies_that_wait_for_the_next_hour(pair, compan
 def test_in_one_run_over_several_companies_one_that_fails_leaves_the_others(pair, companies):
     script = (
         "import json\n"
-        "from blsync.orchestration import assets as d\n"
+        "from blsync.definitions import defs\n"
+        "from blsync.orchestration import location as d\n"
         "day = d.days.get_first_partition_key()\n"
         "tags = d.range_tags('alpha', day, day)\n"
         "name = 'dagster/asset_partition_range_end'\n"
         "tags[name] = d.range_tags('beta', day, day)[name]\n"
-        "run = d.defs.resolve_job_def('backfill').execute_in_process(\n"
+        "run = defs.resolve_job_def('backfill').execute_in_process(\n"
         "    tags=tags, raise_on_error=False)\n"
         "(event,) = [e for e in run.all_node_events if e.is_step_failure]\n"
         "print(json.dumps(event.step_failure_data.user_failure_data.description))\n"

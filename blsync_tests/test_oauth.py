@@ -18,7 +18,8 @@ import pytest
 from conftest import Asked, Reply, failure
 
 from blsync import doctor
-from blsync.api.client import LONGEST_PAUSE, Client
+from blsync.api.client import Client
+from blsync.api.envelope import LONGEST_PAUSE
 from blsync.api.oauth import LEASE, TRIES
 from blsync.api.rate_limit import pace_for
 from blsync.errors import ApiError, ConfigError, Unanswered, Unauthorized

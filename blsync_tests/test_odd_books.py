@@ -35,7 +35,8 @@ from test_warehouse import (
 )
 
 from blsync import report, settings, user_tables
-from blsync.marts import failures, publish
+from blsync.marts import failures
+from blsync.marts.publish import publish
 
 __all__ = ["dbt"]
 

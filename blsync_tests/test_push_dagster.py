@@ -727,13 +727,15 @@ def test_no_night_pushes_and_proposals_lead_to_plans(tmp_path: Path) -> None:
     env |= {"BLSYNC_ENV_FILE": str(tmp_path / "no.env"), "BLSYNC_DATA": str(tmp_path)}
     script = (
         "import json\n"
-        "from blsync.orchestration import assets as d\n"
-        "found = [n for n, v in vars(d).items() if isinstance(v, d.dg.Definitions)]\n"
+        "import dagster as dg\n"
+        "from blsync import definitions\n"
+        "defs = definitions.defs\n"
+        "found = [n for n, v in vars(definitions).items() if isinstance(v, dg.Definitions)]\n"
         "assert found == ['defs'], f'dagster dev takes one only: {found}'\n"
-        "graph = d.defs.resolve_asset_graph()\n"
-        "jobs = {n: sorted(k.to_user_string() for k in d.defs.resolve_job_def(n).asset_layer"
+        "graph = defs.resolve_asset_graph()\n"
+        "jobs = {n: sorted(k.to_user_string() for k in defs.resolve_job_def(n).asset_layer"
         ".executable_asset_keys) for n in ('nightly', 'backfill', 'build')}\n"
-        "plan = graph.get(d.dg.AssetKey(['push', 'customers', 'plan']))\n"
+        "plan = graph.get(dg.AssetKey(['push', 'customers', 'plan']))\n"
         "print(json.dumps([jobs, sorted(k.to_user_string() for k in plan.parent_keys)]))\n"
     )
     done = subprocess.run(

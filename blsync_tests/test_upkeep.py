@@ -782,9 +782,10 @@ def test_dagster_has_the_job_and_its_schedule_is_stopped_until_turned_on(site):
     nights(site, 12)
     script = (
         "import dagster as dg\n"
-        "from blsync.orchestration import assets as d\n"
+        "from blsync.definitions import defs\n"
+        "from blsync.orchestration import jobs as d\n"
         "assert d.weekly_compaction.default_status == dg.DefaultScheduleStatus.STOPPED\n"
-        "run = d.defs.resolve_job_def('compact').execute_in_process()\n"
+        "run = defs.resolve_job_def('compact').execute_in_process()\n"
         "assert run.success\n"
     )
     done = subprocess.run(

@@ -22,7 +22,8 @@ import pytest
 
 from blsync import marts, report, settings
 from blsync.entities import ENTITIES
-from blsync.marts import FIGURES, PUSH_LOG, failures
+from blsync.marts import FIGURES, failures
+from blsync.marts.inputs import PUSH_LOG
 from blsync.settings import Settings
 
 WAREHOUSE = Path(__file__).parent.parent / "warehouse"

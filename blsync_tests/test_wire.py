@@ -24,12 +24,14 @@ import pytest
 from conftest import Asked, Reply, Server, failure, listed
 
 from blsync import reconcile
-from blsync.api.client import LONGEST_PAGE, PAGES_BEYOND, STALE_PAGES, TRIES, Answer, Client
+from blsync.api.client import TRIES, Client
+from blsync.api.envelope import Answer
 from blsync.api.exchange import MOST_BYTES, MOST_SAID
+from blsync.api.pages import LONGEST_PAGE, PAGES_BEYOND, STALE_PAGES
 from blsync.api.rate_limit import pace_for
 from blsync.entities import select
 from blsync.errors import ApiError, NotSent, ServerFault, Unanswered
-from blsync.lake.store import SAY_AGAIN, alone, alone_blocking
+from blsync.files.locks import SAY_AGAIN, blocking_file_lock, file_lock
 from blsync.ledger import Ledger
 from blsync.maintenance import replay
 from blsync.pull import pull
@@ -490,7 +492,7 @@ def test_who_waits_says_for_which_process_and_how_long(tmp_path):
             holder.wait()
 
     async def wait() -> None:
-        async with alone(lock, said.append, "Another sync is at it.", sleep=sleep):
+        async with file_lock(lock, said.append, "Another sync is at it.", sleep=sleep):
             assert json.loads(lock.read_text())["pid"] == os.getpid()
 
     with held_elsewhere(lock) as holder:
@@ -516,7 +518,7 @@ def test_a_lock_file_that_does_not_name_its_holder_is_waited_for_all_the_same(tm
 
     with held_elsewhere(lock) as holder:
         lock.write_text(content)  # as an earlier version leaves it, or a full disk
-        with alone_blocking(lock, said.append, "Another sync is at it.", sleep=sleep):
+        with blocking_file_lock(lock, said.append, "Another sync is at it.", sleep=sleep):
             pass
     assert said == ["Another sync is at it."]
 

@@ -24,7 +24,7 @@ import httpx
 
 from blsync import marts, push, settings
 from blsync.errors import BlsyncError, ConfigError
-from blsync.lake.store import storage
+from blsync.files.atomic import storage_errors
 from blsync.orchestration import nightly
 from blsync.orchestration.nightly import SyncReport
 from blsync.pull import Progress
@@ -120,7 +120,7 @@ def run(
     """Run the demo. Raises ConfigError where the port is taken, or what made a step fail."""
     data = current.data / "demo"
     _stop_earlier(data)
-    with storage(data):
+    with storage_errors(data):
         shutil.rmtree(data, ignore_errors=True)
         data.mkdir(mode=0o700, parents=True)
     say("Starting a local BigLedger …")
@@ -181,7 +181,7 @@ def _changes(inside: Settings, data: Path) -> Path:
         "order by customer_number limit 10",
     )
     path = data / "credit limits.csv"
-    with storage(path), path.open("w", encoding="utf-8", newline="") as file:
+    with storage_errors(path), path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["email", "name", "creditLimit", "paymentTerms"])
         for number, (email, limit) in enumerate(known):

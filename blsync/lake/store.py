@@ -6,32 +6,24 @@ written under another one, synced, renamed. Its footer holds all that the ledger
 
 from __future__ import annotations
 
-import asyncio
-import errno
-import fcntl
 import json
 import os
 import shutil
 import sys
 import tempfile
-import time
-import uuid
 from array import array
 from collections.abc import (
-    AsyncIterator,
-    Awaitable,
     Callable,
     Collection,
     Iterator,
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from contextlib import contextmanager
+from datetime import date, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -39,12 +31,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from blsync.clock import has_passed
 from blsync.entity import Entity
-from blsync.errors import InputFileError, StorageError
-from blsync.files.intake import MOST_TEXT, Intake, check_size
+from blsync.errors import StorageError
+from blsync.files.atomic import atomic_write, storage_errors
 from blsync.files.permissions import close_data_folder
 from blsync.lake.landed import LAYERS, LOAD_ID, damage_of, damaged, landed_files
+from blsync.lake.landing import QUARANTINE, Landing
 from blsync.lake.typing import KEY_SEPARATOR, Fingerprints, Versions, as_bytes, fingerprint, key_of
 
 # Arrow's own pool keeps what was freed: a pull of a million invoices then takes a quarter more.
@@ -62,92 +54,16 @@ sys.meta_path.insert(0, SimpleNamespace(find_spec=_hide_pandas))
 pa.array([None])
 del sys.meta_path[0]
 
-ROW_GROUP = 4 * 2**20
-"""Bytes in memory of a row group: some 1,500 invoices. Compaction makes larger ones."""
-FULL_SIZED = 25
-"""Row groups after which they grow by ROW_GROUP, up to four times as large: the writer keeps some
-150 kB for each until the file is closed."""
-REJECTS = 1_000
-"""Rows of a row group in quarantine."""
-TIDY_EVERY = 3
-"""Row groups after which the C library gives back what it kept: 60 MB in a million invoices."""
 BATCH = 4_096
 """Rows read from the landing at a time."""
 NAMELESS = "?"
 """Begins what stands for the key of a record in quarantine that has none."""
-LOCK_POLL = 0.2
-"""Seconds between looks at a lock that another process holds."""
-SAY_AGAIN = 300.0
-"""Seconds after which who waits for a lock says so again."""
-LONGEST_COMMAND = 200
-"""Characters of a command that a lock file tells."""
-STALE = timedelta(hours=1)
-"""Age of a draft that no process is writing any more."""
 FOOTER = b"blsync"
 """Under this key a file's footer holds, as JSON, what the ledger knows of its load."""
 _TIME = pa.timestamp("us", "UTC")
 _KEYS = pa.schema([("key", pa.string()), ("pulled_at", _TIME), ("at", _TIME)])
 _UPSERTS = pc.field("_op") == "upsert"
 _DELETES = pc.field("_op") == "delete"
-QUARANTINE = pa.schema(
-    [
-        pa.field("_payload", pa.string()),
-        pa.field("_reason", pa.string()),
-        pa.field("_load_id", pa.string()),
-        pa.field("_request_id", pa.string()),
-        pa.field("_pulled_at", pa.timestamp("us", "UTC")),
-    ]
-)
-
-
-@dataclass
-class Landing:
-    """A load's files while they are written, and what becomes their footer."""
-
-    writer: pq.ParquetWriter
-    quarantine: pq.ParquetWriter
-    rows: int = 0
-    rejected: int = 0
-    first_reject: dict[str, Any] | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-    _rejects: list[dict[str, Any]] = field(default_factory=list)
-    _parts: list[pa.Table] = field(default_factory=list)
-    _size: int = 0
-    _groups: int = 0
-
-    def add(self, table: pa.Table, rejects: Sequence[dict[str, Any]] = ()) -> None:
-        """Add rows, and rows of the quarantine.
-
-        Small tables are put together: a file of small row groups is slow to read.
-        """
-        self.rows += table.num_rows
-        self.rejected += len(rejects)
-        self.first_reject = self.first_reject or next(iter(rejects), None)
-        self._rejects += rejects
-        if len(self._rejects) >= REJECTS:
-            self._write_rejects()
-        self._parts.append(table)
-        self._size += table.nbytes
-        if self._size >= ROW_GROUP * min(4, 1 + self._groups // FULL_SIZED):
-            self._write_rows()
-            self._groups += 1
-            if self._groups % TIDY_EVERY == 0:
-                pa.default_memory_pool().release_unused()
-
-    def flush(self) -> None:
-        """Write what is not written yet."""
-        self._write_rows()
-        self._write_rejects()
-
-    def _write_rows(self) -> None:
-        if any(part.num_rows for part in self._parts):
-            self.writer.write_table(pa.concat_tables(self._parts))
-        self._parts, self._size = [], 0
-
-    def _write_rejects(self) -> None:
-        if self._rejects:
-            self.quarantine.write_table(pa.Table.from_pylist(self._rejects, QUARANTINE))
-        self._rejects = []
 
 
 class Lake:
@@ -156,7 +72,7 @@ class Lake:
     def __init__(self, data: Path) -> None:
         """Raises StorageError where the folder cannot be written, ConfigError where others can."""
         self.data = data
-        with storage(data):
+        with storage_errors(data):
             data.mkdir(mode=0o700, parents=True, exist_ok=True)
             close_data_folder(data)
             with tempfile.TemporaryFile(dir=data):
@@ -210,7 +126,7 @@ class Lake:
 
         It survives a kill; after a power cut it may be found broken, and is asked for again.
         """
-        with storage(path):
+        with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(body)
 
@@ -224,7 +140,7 @@ class Lake:
         `open_ids` asks the ledger for the loads that have not landed. Raises StorageError.
         """
         folder = self.data / "spool"
-        with storage(folder):
+        with storage_errors(folder):
             # Listed before the ledger is asked: a load is in it before its first page is spooled.
             folders = [path for path in folder.glob("*Z-*") if path.is_dir()]
         spooled = {path.name for path in folders if LOAD_ID.fullmatch(path.name)}
@@ -240,9 +156,9 @@ class Lake:
     def ensure_schema(self, entity: Entity, company_id: str) -> None:
         """Give every entity a file, if one of no rows, so that it can be read before it has any."""
         path = self.file_of(entity, company_id, "00000000-schema")
-        with storage(path):
+        with storage_errors(path):
             if not path.exists() or damage_of(path):
-                with appearing(path) as draft:
+                with atomic_write(path) as draft:
                     pq.write_table(entity.schema.empty_table(), draft)
 
     def held(
@@ -354,7 +270,7 @@ class Lake:
         """
         path = self.file_of(entity, company_id, load_id)
         odd = self.folder("quarantine", entity, company_id) / path.name
-        with storage(path), appearing(path) as draft, appearing(odd) as odd_draft:
+        with storage_errors(path), atomic_write(path) as draft, atomic_write(odd) as odd_draft:
             with (
                 pq.ParquetWriter(
                     draft,
@@ -380,7 +296,7 @@ class Lake:
     def facts_of(self, path: Path) -> dict[str, Any]:
         """Return what a landed file's footer says of its load. Raises StorageError."""
         try:
-            with storage(path):
+            with storage_errors(path):
                 facts: dict[str, Any] = json.loads(pq.read_metadata(path).metadata[FOOTER])
         except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
             raise damaged(path, error) from error
@@ -389,7 +305,7 @@ class Lake:
     def write_input(self, name: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
         """Write a small table for the marts' build."""
         path = self.input_file(name)
-        with storage(path), appearing(path) as draft:
+        with storage_errors(path), atomic_write(path) as draft:
             pq.write_table(pa.Table.from_pylist(rows, schema), draft)
 
     def input_file(self, name: str) -> Path:
@@ -430,7 +346,7 @@ class Lake:
         import pyarrow.dataset as ds  # here, because few commands need it and all would wait for it
 
         folder = self.folder("landing", entity, company_id)
-        with storage(folder):
+        with storage_errors(folder):
             files = landed_files(folder)
         if not files:
             return
@@ -459,7 +375,7 @@ class Lake:
 
     def _quarantined(self, entity: Entity, company_id: str, but: str = "") -> Iterator[list[bytes]]:
         folder = self.folder("quarantine", entity, company_id)
-        with storage(folder):
+        with storage_errors(folder):
             files = landed_files(folder)
         for path in files:
             if path.stem != but:
@@ -497,202 +413,13 @@ def _naming_the_damaged(files: Sequence[Path]) -> Iterator[None]:
         for path in filter(Path.exists, files):
             if why := damage_of(path) or damage_of(path, is_thorough=True):
                 raise damaged(path, why) from error
-        with storage(files[0].parent):
+        with storage_errors(files[0].parent):
             if isinstance(error, OSError):
                 raise
         raise StorageError(f"{files[0].parent} cannot be read: {error}") from error
-
-
-def read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
-    """Return the columns and rows of any Parquet file, structs and maps as dicts.
-
-    Raises InputFileError where it is none, or holds more than a file of changes may; OSError as it
-    comes.
-    """
-    check_size(path)
-    intake, rows = Intake(path), []
-    try:
-        with pq.ParquetFile(path) as file:
-            names: list[str] = file.schema_arrow.names
-            for batch in file.iter_batches(_rows_at_once(file.metadata, intake)):
-                records = batch.to_pylist(maps_as_pydicts="strict")
-                intake.take(rows=len(records), text=_length_of(records))
-                rows += records
-    except pa.ArrowException as error:
-        message = f"{path.name} is not a Parquet file that can be read: {error}."
-        raise InputFileError(message) from None
-    return names, rows
-
-
-def _length_of(value: Any) -> int:
-    """Return how long all texts in a value are together."""
-    if isinstance(value, str | bytes):
-        return len(value)
-    if isinstance(value, dict):
-        return sum(map(_length_of, value.values()))
-    return sum(map(_length_of, value)) if isinstance(value, list) else 0
-
-
-def _rows_at_once(about: pq.FileMetaData, intake: Intake) -> int:
-    """Return how many rows may be read together, going by what the file says of itself.
-
-    A text that is kept once may stand in every row. Raises InputFileError.
-    """
-    groups = [about.row_group(number) for number in range(about.num_row_groups)]
-    columns = [group.column(n) for group in groups for n in range(group.num_columns)]
-    asked = replace(intake)
-    asked.take(
-        rows=about.num_rows,
-        cells=sum(column.num_values for column in columns),
-        text=max((column.total_uncompressed_size for column in columns), default=0),
-    )
-    return max(1, min(BATCH, MOST_TEXT // max(asked.text, 1)))
 
 
 def _filtered_by(entity: Entity) -> list[str]:
     feeds = (feed.change_field for feed in entity.feeds)
     names = {*entity.key, *feeds, entity.created_field, "date", "_op", "_pulled_at"}
     return sorted(names & set(entity.schema.names))
-
-
-@asynccontextmanager
-async def alone(
-    path: Path,
-    say: Callable[[str], None],
-    busy: str,
-    *,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> AsyncIterator[None]:
-    """Hold the lock file for this process.
-
-    Where another one holds it, says `busy`, which process that is, and every SAY_AGAIN how long it
-    has been waited for. The lock ends with the process, however it ends. Raises StorageError.
-    """
-    with _lock_file(path) as file:
-        for pause in _until_locked(file, say, busy):
-            await sleep(pause)
-        with _named(file):
-            yield
-
-
-@contextmanager
-def alone_blocking(
-    path: Path,
-    say: Callable[[str], None],
-    busy: str,
-    *,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[None]:
-    """As `alone`, where no event loop runs."""
-    with _lock_file(path) as file:
-        for pause in _until_locked(file, say, busy):
-            sleep(pause)
-        with _named(file):
-            yield
-
-
-def _lock_file(path: Path) -> IO[str]:
-    with storage(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("a+")  # what it says is its holder's
-
-
-def _until_locked(file: IO[str], say: Callable[[str], None], busy: str) -> Iterator[float]:
-    """Lock the file; yield seconds to wait as long as another process holds it."""
-    waited, said_at = 0.0, -SAY_AGAIN
-    while not _is_locked(file):
-        if waited - said_at >= SAY_AGAIN:
-            so_far = f" Waited {round(waited / 60)} minutes so far." if waited else ""
-            say(f"{busy}{_holder_of(file)}{so_far}")
-            said_at = waited
-        waited += LOCK_POLL
-        yield LOCK_POLL
-
-
-@contextmanager
-def _named(file: IO[str]) -> Iterator[None]:
-    """Have a lock file say who holds it, for whoever waits."""
-    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    holder = {"pid": os.getpid(), "since": time.time(), "command": command[:LONGEST_COMMAND]}
-    # A courtesy, which a full disk must not turn into a failure.
-    with suppress(OSError):
-        os.ftruncate(file.fileno(), 0)
-        os.write(file.fileno(), json.dumps(holder).encode())
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            os.ftruncate(file.fileno(), 0)
-
-
-def _holder_of(file: IO[str]) -> str:
-    """Word who holds a lock file; empty where it does not say (yet)."""
-    try:
-        file.seek(0)
-        holder = json.loads(file.read())
-        since = datetime.fromtimestamp(holder["since"], UTC)
-        return (
-            f" It is process {int(holder['pid'])} ({holder['command']}), at it since "
-            f"{since:%Y-%m-%d %H:%M:%S} UTC."
-        )
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
-        return ""
-
-
-def _is_locked(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-_CURES = {
-    errno.ENOTDIR: "Move away the file that stands in a folder's place",
-    errno.EEXIST: "Move away what stands in a folder's place",
-    errno.EISDIR: "Move away the folder that stands in a file's place",
-    errno.ELOOP: "Move away the link that leads back to itself",
-}
-"""What to do about what the system says; about anything else, both that helps most often."""
-
-
-@contextmanager
-def storage(path: Path) -> Iterator[None]:
-    """Turn what the disk says into StorageError, with the path and what to do."""
-    try:
-        yield
-    except OSError as error:
-        cure = _CURES.get(error.errno or 0, "Free some room or mend the folder's permissions")
-        raise StorageError(
-            f"{path} cannot be written or read: {error.strerror or error}. {cure} (BLSYNC_DATA "
-            "names it) and run the same command again; nothing was half written."
-        ) from error
-
-
-@contextmanager
-def appearing(path: Path) -> Iterator[Path]:
-    """Yield a draft's path; the draft gets its name once it is whole and on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{path.name}.*.draft"):  # of a killed process
-        written_at = datetime.fromtimestamp(left.stat().st_mtime, UTC)
-        if has_passed(STALE, written_at, datetime.now(UTC)):
-            left.unlink(missing_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.draft")
-    try:
-        yield draft
-        if draft.exists():
-            with draft.open("rb") as file:
-                os.fsync(file.fileno())
-            draft.replace(path)
-            sync_folder(path.parent)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the disk keep which files a folder has."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,8 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from blsync.files.atomic import storage_errors
 from blsync.lake.landed import damaged, landed_files
-from blsync.lake.store import FOOTER, storage
+from blsync.lake.store import FOOTER
 
 PART = "part"
 """In a load's facts: the file holds rows of the load that were added later, not the load itself."""
@@ -28,7 +29,7 @@ GROUP_BYTES = 32 * 2**20
 def opened(path: Path) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file of the lake. Raises StorageError, also while it is read."""
     try:
-        with storage(path), pq.ParquetFile(path) as file:
+        with storage_errors(path), pq.ParquetFile(path) as file:
             yield file
     except pa.ArrowException as error:
         if isinstance(error, MemoryError):
@@ -76,7 +77,7 @@ def parquet_files(folder: Path) -> list[Path]:
 
     Raises StorageError.
     """
-    with storage(folder):
+    with storage_errors(folder):
         return landed_files(folder)
 
 
@@ -109,7 +110,7 @@ def write(
 ) -> int:
     """Write a file of rows that fit the schema, and sync it; returns its rows."""
     rows = 0
-    with storage(path):
+    with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
             for group in _row_groups(batches):

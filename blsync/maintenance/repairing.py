@@ -24,8 +24,10 @@ from blsync.errors import (
     WrongClock,
 )
 from blsync.files.aside import move_aside
+from blsync.files.atomic import storage_errors
+from blsync.files.locks import blocking_file_lock
 from blsync.lake.landed import LAYERS
-from blsync.lake.store import Lake, alone_blocking, storage
+from blsync.lake.store import Lake
 from blsync.ledger import Ledger, loads, requests, sqlite_file
 from blsync.maintenance import dating
 from blsync.maintenance.dating import Dated
@@ -127,12 +129,12 @@ def _replace_if_damaged(settings: Settings, lake: Lake, done: Repaired, say: Say
     file = sqlite_file(settings.ledger_url)
     if file is None or not file.exists() or _damage_of(settings) is None:
         return
-    with alone_blocking(lake.data / "repair.lock", say, "Another repair is running; waiting."):
+    with blocking_file_lock(lake.data / "repair.lock", say, "Another repair is running; waiting."):
         # By now another repair may have made a new ledger, which is sound.
         why = _damage_of(settings) if file.exists() else None
         if why is None:
             return
-        with _unused(lake, say), storage(file):
+        with _unused(lake, say), storage_errors(file):
             aside = move_aside(file, companions=("-wal", "-shm"), most_kept=None)
     done.moved_aside = str(aside)
     say(f"{why} It is now {aside}.")
@@ -145,7 +147,7 @@ def _unused(lake: Lake, say: Say) -> Iterator[None]:
     locks = [path for folder in ("spool", "push") for path in (lake.data / folder).glob("*.lock")]
     with ExitStack() as stack:
         for path in sorted(locks):  # in the order in which everybody takes several
-            stack.enter_context(alone_blocking(path, say, busy))
+            stack.enter_context(blocking_file_lock(path, say, busy))
         yield
 
 

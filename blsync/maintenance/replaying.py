@@ -15,7 +15,9 @@ import msgspec
 import pyarrow as pa
 
 from blsync.entity import Entity
-from blsync.lake.store import QUARANTINE, Lake, appearing, storage
+from blsync.files.atomic import atomic_write, storage_errors
+from blsync.lake.landing import QUARANTINE
+from blsync.lake.store import Lake
 from blsync.lake.typing import Received, as_bytes, fingerprint, type_records
 from blsync.maintenance.files import (
     BATCH_ROWS,
@@ -198,7 +200,7 @@ def _write_rejects(work: _Work) -> None:
 def _add_rejects(site: Site) -> None:
     for path in parquet_files(site.work / "rejects"):
         target = site.folder("quarantine") / path.name
-        with storage(target), appearing(target) as draft:
+        with storage_errors(target), atomic_write(target) as draft:
             path.replace(draft)
     site.on_step("rejects added")
 

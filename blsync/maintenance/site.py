@@ -15,9 +15,11 @@ from typing import Any
 
 from blsync.entity import Entity
 from blsync.errors import BlsyncError, PartlyFailed, StorageError, WrongClock
+from blsync.files.atomic import storage_errors, sync_folder
+from blsync.files.locks import file_lock
 from blsync.files.unexpected import apart
 from blsync.lake.landed import DRAFT
-from blsync.lake.store import Lake, alone, storage, sync_folder
+from blsync.lake.store import Lake
 from blsync.ledger import Ledger, lakes, loads
 
 _HERE = -100  # AT_FDCWD
@@ -63,7 +65,7 @@ class Site:
         another.
         """
         found = {}
-        with storage(self.folder(layer)):
+        with storage_errors(self.folder(layer)):
             for path in self.folder(layer).iterdir():
                 if not DRAFT.fullmatch(path.name):
                     about = path.lstat()
@@ -86,14 +88,14 @@ class Site:
         Waits for a running build of the marts. Raises StorageError, and has changed nothing then.
         """
         folder, draft = self.folder(layer), self.draft(layer)
-        with storage(draft):
+        with storage_errors(draft):
             sync_folder(draft)
             sync_folder(self.work)
         self.on_step(f"{layer} built")
         # A build that lists the landing twice has to find the same files. Whoever holds its lock
         # waits for no pull, so that holding the pull's is no deadlock.
         busy = "The marts are being built; waiting for it."
-        async with alone(self.lake.build_lock, self.say, busy):
+        async with file_lock(self.lake.build_lock, self.say, busy):
             if self.contents(layer) != before:
                 raise StorageError(
                     f"{folder} was changed by something other than blsync meanwhile, so it was "
@@ -101,7 +103,7 @@ class Site:
                 )
             exchange(draft, folder)
             self.on_step(f"{layer} exchanged")
-            with storage(folder):
+            with storage_errors(folder):
                 sync_folder(folder.parent)
                 sync_folder(self.work)
         shutil.rmtree(draft, ignore_errors=True)  # what is left goes the next time
@@ -150,7 +152,7 @@ async def site_of(
 ) -> AsyncIterator[Site]:
     """Hold an entity's files of a company: no load lands meanwhile. Raises StorageError."""
     lock = lake.lock_of(entity, company_id)
-    async with alone(lock, say, f"A sync is pulling {entity.name}; waiting for it."):
+    async with file_lock(lock, say, f"A sync is pulling {entity.name}; waiting for it."):
         landed = {
             row["load_id"]: row
             for row in loads.history(ledger)
@@ -161,7 +163,7 @@ async def site_of(
         if site.folder("landing").exists():
             lake.ensure_schema(entity, company_id)
         try:
-            with storage(site.folder("landing")):
+            with storage_errors(site.folder("landing")):
                 yield site
         finally:
             shutil.rmtree(site.work, ignore_errors=True)
@@ -201,7 +203,7 @@ def _link(source: str | Path, target: str | Path) -> None:
 @contextmanager
 def _able(folder: Path) -> Iterator[None]:
     """Turn what the system says into StorageError, telling what it has to be able to do."""
-    with storage(folder):
+    with storage_errors(folder):
         try:
             yield
         except OSError as error:

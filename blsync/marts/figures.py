@@ -113,7 +113,7 @@ def _failed(earlier: dict[tuple[Any, ...], list[dict[str, Any]]], row: dict[str,
     return any(r["status"] == "fail" and r["as_of_date"] <= row["as_of_date"] for r in before)
 
 
-def kept(settings: Settings, company: Company) -> CompanyFacts:
+def stored_facts(settings: Settings, company: Company) -> CompanyFacts:
     """Return what was asked before; empty where nothing was."""
     lake = Lake(settings.data)
     known = [

@@ -23,8 +23,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from blsync.errors import ConfigError, StorageError
+from blsync.files.atomic import atomic_write, storage_errors
 from blsync.files.spreadsheet import guarded, write_table
-from blsync.lake.store import BATCH, appearing, storage
+from blsync.lake.store import BATCH
 from blsync.marts.database import is_locked, is_of_damage, open_elsewhere, reason_of
 
 LOCKED: dict[str, str | bool | int | float | list[str]] = {
@@ -121,7 +122,7 @@ def write(answer: Answer, form: str, output: Path) -> int:
     if not output.parent.is_dir():
         raise ConfigError(f"The folder {output.parent} does not exist.")
     counted = _Counted(answer.rows())
-    with storage(output), appearing(output) as draft:
+    with storage_errors(output), atomic_write(output) as draft:
         if form == "parquet":
             return _write_parquet(answer, draft)
         if form == "xlsx":

@@ -23,8 +23,10 @@ from blsync import marts, push
 from blsync.entities import ENTITIES
 from blsync.errors import BlsyncError, BuildError, ConfigError, SafetyLimit
 from blsync.files.aside import MARK, remove
+from blsync.files.atomic import atomic_write, storage_errors
+from blsync.files.locks import blocking_file_lock
 from blsync.lake.landed import INPUTS, company_folders, company_of, drafts, landed_files
-from blsync.lake.store import Lake, alone_blocking, appearing, storage
+from blsync.lake.store import Lake
 from blsync.ledger import Ledger, lakes, sqlite_file
 from blsync.ledger.lakes import PlanTally
 from blsync.orchestration import nightly
@@ -114,7 +116,7 @@ def drop(
             on_step("released")
     _renew_marts(settings, found, say)
     on_step("marts renewed")
-    with storage(settings.data):
+    with storage_errors(settings.data):
         (settings.data / binding.DROPPING).unlink(missing_ok=True)
         found.left = _left(settings, found)
     found.is_dropped = True
@@ -126,7 +128,7 @@ def _survey(settings: Settings, ledger: Ledger, name: str) -> Survey:
     found = Survey(company_id, known_as)
     for folder in _folders(settings.data, company_id):
         holding = found.entities.setdefault(folder.parent.name, Holding())
-        with storage(folder):
+        with storage_errors(folder):
             for path in landed_files(folder):
                 holding.files += 1
                 holding.rows += _rows_of(path)
@@ -141,7 +143,7 @@ def _survey(settings: Settings, ledger: Ledger, name: str) -> Survey:
             found.inputs += ids.count(company_id)
             others.update(filter(None, ids))
     found.others = sorted(others - {company_id})
-    with storage(settings.data):
+    with storage_errors(settings.data):
         found.left = _left(settings, found)
     return found
 
@@ -190,7 +192,7 @@ def _alone(settings: Settings, company_id: str, say: Say) -> Iterator[None]:
     with ExitStack() as held:
         for lock in [*sorted(locks), lake.build_lock]:
             busy = f"{lock.name} is held by a running command; waiting for it."
-            held.enter_context(alone_blocking(lock, say, busy))
+            held.enter_context(blocking_file_lock(lock, say, busy))
         yield
 
 
@@ -199,7 +201,7 @@ def _empty_lake(settings: Settings, found: Survey) -> None:
     for load_id in found.loads:
         lake.drop_spool(load_id)
     for folder in _folders(settings.data, found.company_id):
-        with storage(folder):
+        with storage_errors(folder):
             for path in [*landed_files(folder), *drafts(folder)]:
                 path.unlink()
             with suppress(OSError):  # what strayed into it stays, and is told
@@ -208,7 +210,7 @@ def _empty_lake(settings: Settings, found: Survey) -> None:
 
 def _empty_inputs(settings: Settings, company_id: str, say: Say) -> None:
     lake = Lake(settings.data)
-    with storage(settings.data / "inputs"):
+    with storage_errors(settings.data / "inputs"):
         for path in drafts(settings.data / "inputs"):
             path.unlink(missing_ok=True)  # nobody writes while the build's lock is held
     for name in INPUTS:
@@ -216,12 +218,12 @@ def _empty_inputs(settings: Settings, company_id: str, say: Say) -> None:
         if not os.path.lexists(path):
             continue
         table = _input(path)
-        with storage(path):
+        with storage_errors(path):
             if table is None:
                 remove(path)
                 say(f"{path} was damaged and is removed; the next `blsync sync` makes it anew.")
                 continue
-            with appearing(path) as draft:
+            with atomic_write(path) as draft:
                 kept = pc.invert(pc.fill_null(pc.equal(table["company_id"], company_id), False))
                 pq.write_table(table.filter(kept), draft)
 
@@ -259,9 +261,9 @@ def _renew_marts(settings: Settings, found: Survey, say: Say) -> None:
         gone += settings.data.glob("build.duckdb*")
         gone += [settings.data / name for name in ("build.whole", "build.models")]
     busy = "A build is running; waiting for it."
-    with alone_blocking(Lake(settings.data).build_lock, say, busy):
+    with blocking_file_lock(Lake(settings.data).build_lock, say, busy):
         for path in [*gone, *_old_marts(settings)]:
-            with storage(path):
+            with storage_errors(path):
                 remove(path)
 
 
@@ -299,7 +301,7 @@ def _left(settings: Settings, found: Survey) -> list[str]:
 def _note(settings: Settings, found: Survey, state: str) -> None:
     path = settings.data / binding.DROPPING
     told = {"company_id": found.company_id, "name": found.name, "state": state}
-    with storage(path), appearing(path) as draft:
+    with storage_errors(path), atomic_write(path) as draft:
         draft.write_text(json.dumps(told))
 
 

@@ -112,10 +112,10 @@ def sync(
         require_credentials(company)
     open_ledger(settings).close()  # refuses before Dagster records a run
     chosen_days = days_range(settings, chosen, days)
-    assets = _definitions()
+    dagster = _dagster()
     names_of_chosen = [company.name for company in chosen]
     allowed = frozenset(names_of_chosen if allow else ())
-    watch = assets.Watch(wait=wait, allowed=allowed, progress=progress, say=say)
+    watch = dagster.RunContext(wait=wait, allowed=allowed, progress=progress, say=say)
     report = SyncReport(names_of_chosen, watch.results)
     # One company is one run, pull to publishing; several are pulled side by side, recorded in a run
     # each, and built once.
@@ -123,12 +123,12 @@ def sync(
     with contextlib.redirect_stdout(io.StringIO()):  # dbt's log; the run keeps it
         if not is_one:
             try:
-                assets.pull_ahead(report.companies, watch, names, chosen_days)
+                dagster.pull_ahead(report.companies, watch, names, chosen_days)
             except KeyboardInterrupt:
                 raise BlsyncError(INTERRUPTED) from None
         for company in chosen:
             try:
-                assets.run(
+                dagster.run(
                     company.name,
                     watch,
                     entities=names,
@@ -140,7 +140,7 @@ def sync(
         is_built = has_build and is_one and not report.failed
         if has_build and not is_one and len(report.failed) < len(chosen):
             try:
-                assets.run(None, watch)
+                dagster.run(None, watch)
                 is_built = True
             except BlsyncError as error:
                 report.failed["build"] = error
@@ -167,17 +167,17 @@ def build(
     marts.refresh_inputs(settings)
     if is_full:
         marts.ask_for_full_build(settings)
-    assets = _definitions()
+    dagster = _dagster()
     allowed = frozenset(company.name for company in settings.companies() if allow)
     with contextlib.redirect_stdout(io.StringIO()):
-        assets.run(None, assets.Watch(say=say, allowed=allowed), has_inputs=False)
+        dagster.run(None, dagster.RunContext(say=say, allowed=allowed), has_inputs=False)
 
 
-def _definitions() -> Any:
+def _dagster() -> Any:
     """Import Dagster only where it is needed: it takes seconds."""
-    from blsync.orchestration import assets
+    from blsync.orchestration import run
 
-    return assets
+    return run
 
 
 def days_range(

@@ -26,8 +26,10 @@ from blsync.errors import (
     Unauthorized,
     WrongClock,
 )
+from blsync.files.atomic import storage_errors
+from blsync.files.locks import file_lock
 from blsync.files.unexpected import apart
-from blsync.lake.store import Lake, alone, storage
+from blsync.lake.store import Lake
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import CHANGE, DRIFT, Load, Outcome
 from blsync.pull import drift, stamps
@@ -110,7 +112,7 @@ class _Pulling:
         pace.clock = lambda: self.clock().timestamp()
         lock = self.lake.lock_of(entity, self.company.company_id)
         busy = f"Another sync is pulling {entity.name}; waiting for it."
-        async with Client(self.company, pace) as client, alone(lock, self.say, busy):
+        async with Client(self.company, pace) as client, file_lock(lock, self.say, busy):
             work = Work(
                 entity,
                 self.company,
@@ -230,7 +232,7 @@ async def _cover(work: Work, window: Window, again: bool) -> None:
     entity, company_id = work.entity, work.company.company_id
     # Nobody else writes here now, so these are of processes that were killed.
     for draft in work.lake.data.glob(f"*/{entity.name}/company_id={company_id}/.*.draft"):
-        with storage(draft):
+        with storage_errors(draft):
             draft.unlink(missing_ok=True)
     work.lake.ensure_schema(entity, company_id)
     if limit := loads.known(work.ledger, company_id, entity.name).page_limit:

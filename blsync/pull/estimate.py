@@ -16,7 +16,8 @@ from typing import Any
 
 import msgspec
 
-from blsync.api.client import Client, Page
+from blsync.api.client import Client
+from blsync.api.pages import Page
 from blsync.entity import Entity, Feed
 from blsync.errors import BlsyncError, QuotaSpent, Unauthorized, WrongClock
 from blsync.lake.store import Lake

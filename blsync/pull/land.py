@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from blsync.errors import TooManyRejected
-from blsync.lake.store import Landing
+from blsync.lake.landing import Landing
 from blsync.lake.typing import UNTYPED, Fingerprints, Received, tombstones, type_records
 from blsync.ledger import loads
 from blsync.ledger.loads import CHANGE, Load, Outcome, SpooledPage

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from blsync.api.client import Page
+from blsync.api.pages import Page
 from blsync.entity import Entity, Feed
 from blsync.errors import ApiError, CursorRefused, ServerFault, Unauthorized
 from blsync.lake.typing import UNTYPED, Fingerprints, Payload, key_of

@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
-from blsync.api.client import Client, Page, records_of
+from blsync.api.client import Client
+from blsync.api.pages import Page, records_of
 from blsync.api.rate_limit import Pace
 from blsync.entity import Entity
 from blsync.errors import BlsyncError
-from blsync.lake.store import Lake, storage
+from blsync.files.atomic import storage_errors
+from blsync.lake.store import Lake
 from blsync.lake.typing import Received
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import Cost, Load, SpooledPage, Walk
@@ -154,7 +156,7 @@ class Work:
     def records(self, load: Load, page: SpooledPage) -> list[Received]:
         """Return the records of a page that lies in the spool. Raises StorageError."""
         path = self.lake.spool(load.load_id, page.feed, page.number)
-        with storage(path):
+        with storage_errors(path):
             body = path.read_bytes()
         return [Received(raw, page.request_id, page.pulled_at) for raw in records_of(body)]
 

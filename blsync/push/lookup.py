@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from blsync.api.client import Client, read
+from blsync.api.client import Client
+from blsync.api.envelope import read
 from blsync.api.exchange import said
 from blsync.errors import ServerFault
 from blsync.push.endpoint import Json, Listing

@@ -26,10 +26,10 @@ from pydantic import BaseModel, Field, ValidationError
 from blsync import push
 from blsync.clock import is_ahead
 from blsync.errors import BlsyncError, BuildError, ConfigError, SafetyLimit
+from blsync.files.atomic import storage_errors
 from blsync.files.permissions import refuse_writable
 from blsync.files.unexpected import apart
-from blsync.lake.store import storage
-from blsync.marts import published_file
+from blsync.marts.published import published_file
 from blsync.push.apply.outbox import VALID_FOR
 from blsync.push.endpoints import ENDPOINTS
 from blsync.push.report import PlanReport
@@ -186,7 +186,7 @@ def _unusable(path: Path, why: str) -> ConfigError:
 def _refuse_if_old(settings: Settings, policy: Policy, now: datetime) -> None:
     """Refuse what yesterday's books propose: the night's sync or build has failed since."""
     path = published_file(settings)
-    with storage(path):
+    with storage_errors(path):
         if not path.exists():
             raise BuildError(f"Nothing is published at {path} yet. Run `blsync sync` first.")
         published_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from blsync.api.client import Client
 from blsync.clock import has_passed
 from blsync.errors import ConfigError
-from blsync.lake.store import alone
+from blsync.files.locks import file_lock
 from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import Held, Plan
 from blsync.push.endpoint import Endpoint
@@ -108,4 +108,4 @@ def only_apply(work: Work) -> AbstractAsyncContextManager[None]:
     """
     name = f"{work.plan.endpoint}.{work.plan.company_id}.lock"
     busy = f"Another apply to {work.plan.endpoint} is running; waiting for it."
-    return alone(work.settings.data / "push" / name, work.say, busy)
+    return file_lock(work.settings.data / "push" / name, work.say, busy)

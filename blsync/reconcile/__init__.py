@@ -1,4 +1,4 @@
-"""Reconciliation: BigLedger's own reports, asked for after a pull, and how they differ from ours."""
+"""Reconciliation: BigLedger's own reports, asked for after a pull, and where ours differ."""
 
 from blsync.reconcile.reports import ask, last_closed, requests_due
 

@@ -18,14 +18,15 @@ from typing import Any
 
 import msgspec
 
-from blsync.api.client import Answer, Client, read
+from blsync.api.client import Client
+from blsync.api.envelope import Answer, read
 from blsync.api.exchange import said
 from blsync.api.rate_limit import pace_for
 from blsync.clock import is_ahead, plausible
 from blsync.errors import ApiError, BlsyncError
 from blsync.lake.typing import exact
 from blsync.ledger import Ledger, loads
-from blsync.marts.figures import VALUE, CompanyFacts, kept
+from blsync.marts.figures import VALUE, CompanyFacts, stored_facts
 from blsync.session.binding import open_ledger
 from blsync.settings import Company, Settings
 
@@ -46,7 +47,7 @@ def ask(
     A report that the key may not read, or that the server cannot give, is left out and said.
     Raises Unauthorized, QuotaSpent.
     """
-    known = kept(settings, company)
+    known = stored_facts(settings, company)
     ledger = open_ledger(settings)
     try:
         days = _days_due(settings, company, ledger, known, again)
@@ -61,7 +62,7 @@ def requests_due(
     settings: Settings, company: Company, ledger: Ledger, *, again: bool = False
 ) -> int:
     """Return how many requests `ask` would send; 0 where what is kept is up to date."""
-    days = _days_due(settings, company, ledger, kept(settings, company), again)
+    days = _days_due(settings, company, ledger, stored_facts(settings, company), again)
     return 1 + sum(1 for _ in _questions(*days)) if days else 0
 
 

@@ -20,8 +20,9 @@ from markupsafe import Markup
 
 from blsync import __version__, marts
 from blsync.errors import BuildError, ConfigError
+from blsync.files.atomic import atomic_write, storage_errors
 from blsync.files.permissions import make_published_folder
-from blsync.lake.store import Lake, appearing, storage
+from blsync.lake.store import Lake
 from blsync.marts.figures import COMPANIES
 from blsync.report import figures
 from blsync.settings import Settings, environment_for_a_child
@@ -94,10 +95,10 @@ def write(settings: Settings, output: Path | None = None) -> Report:
         written_at=datetime.now(UTC),
         version=__version__,
     )
-    with storage(path):
+    with storage_errors(path):
         if output is None:
             make_published_folder(settings.publish_to, settings.publish_mode)
-        with appearing(path) as draft:
+        with atomic_write(path) as draft:
             draft.write_text(text, encoding="utf-8")
             if output is None:
                 draft.chmod(settings.publish_mode)
@@ -191,7 +192,10 @@ def write_docs(settings: Settings, say: Callable[[str], None] = lambda _: None) 
         raise BuildError(f"Nothing is published at {published} yet. Run `blsync sync` first.")
     target = settings.data / "docs" / "index.html"
     say("dbt is reading the project; this takes about half a minute.")
-    with storage(target), tempfile.TemporaryDirectory(prefix=".docs.", dir=settings.data) as name:
+    with (
+        storage_errors(target),
+        tempfile.TemporaryDirectory(prefix=".docs.", dir=settings.data) as name,
+    ):
         data = Path(name)
         shutil.copyfile(published, data / "build.duckdb")
         for layer in ("landing", "quarantine", "inputs"):
@@ -215,6 +219,6 @@ def write_docs(settings: Settings, say: Callable[[str], None] = lambda _: None) 
             told = " ".join((done.stdout + done.stderr).split())[-500:]
             raise BuildError(f"dbt could not write the documentation: {told or 'it said nothing'}")
         text = page.read_text(encoding="utf-8").replace(str(data), str(settings.data))
-        with appearing(target) as draft:
+        with atomic_write(target) as draft:
             draft.write_text(text, encoding="utf-8")
     return target

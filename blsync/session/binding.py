@@ -25,8 +25,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from blsync.errors import BlsyncError, ConfigError, LedgerDamaged, StorageError
+from blsync.files.atomic import atomic_write, storage_errors
+from blsync.files.locks import blocking_file_lock
 from blsync.lake.landed import company_folders, company_of, landed_files
-from blsync.lake.store import FOOTER, Lake, alone_blocking, appearing, storage
+from blsync.lake.store import FOOTER, Lake
 from blsync.ledger import Ledger, lakes, sqlite_file
 from blsync.ledger.lakes import Binding, Origin
 from blsync.session.loss import back_up_plans, refuse_lost
@@ -129,7 +131,7 @@ def read(data: Path) -> Binding | None:
     if not path.exists():
         return None
     try:
-        with storage(path):
+        with storage_errors(path):
             told = json.loads(path.read_bytes())
         companies = {
             company_id: Origin(about["name"], about["base_url"])
@@ -333,7 +335,7 @@ def _origins_in(data: Path) -> _Origins:
 
 def _landed_files(data: Path) -> Iterator[Path]:
     for folder in company_folders(data):
-        with storage(folder):
+        with storage_errors(folder):
             files = landed_files(folder)
         yield from (path for path in files if path.name != "00000000-schema.parquet")
 
@@ -377,11 +379,11 @@ def _write(data: Path, binding: Binding) -> None:
         "companies": {id_: vars(origin) for id_, origin in sorted(binding.companies.items())},
     }
     path = _file(data)
-    with storage(path), appearing(path) as draft:
+    with storage_errors(path), atomic_write(path) as draft:
         os.close(os.open(draft, os.O_CREAT, 0o600))  # its owner's alone from the first byte on
         draft.write_text(json.dumps(told, indent=1))
 
 
 def _alone(settings: Settings) -> AbstractContextManager[None]:
     busy = "Another process is binding the data folder; waiting for it."
-    return alone_blocking(settings.data / "lake.lock", lambda _: None, busy)
+    return blocking_file_lock(settings.data / "lake.lock", lambda _: None, busy)

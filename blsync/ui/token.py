@@ -11,7 +11,8 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from blsync.lake.store import alone_blocking, appearing, storage
+from blsync.files.atomic import atomic_write, storage_errors
+from blsync.files.locks import blocking_file_lock
 from blsync.orchestration.history import KEPT
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -24,7 +25,7 @@ def token_of(home: Path, say: Callable[[str], None]) -> str:
     """
     file = home / KEPT
     busy = "Another process is making the UI's token; waiting for it."
-    with alone_blocking(home / f"{KEPT}.lock", say, busy), storage(file):
+    with blocking_file_lock(home / f"{KEPT}.lock", say, busy), storage_errors(file):
         token, is_private = _read(file)
         if token and is_private:
             return token
@@ -34,7 +35,7 @@ def token_of(home: Path, say: Callable[[str], None]) -> str:
                 "scripts need the new address."
             )
         token = secrets.token_urlsafe(32)
-        with appearing(file) as draft:
+        with atomic_write(file) as draft:
             draft.touch(mode=0o600, exist_ok=False)
             draft.write_text(token, encoding="ascii")
         return token

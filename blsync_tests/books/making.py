@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from blsync.entities import ENTITIES
-from blsync.marts import FIGURES, LOADS, PUSH_LOG
+from blsync.marts import FIGURES
 from blsync.marts.figures import COMPANIES
+from blsync.marts.inputs import LOADS, PUSH_LOG
 from books.company import (
     CHART,
     DAY,

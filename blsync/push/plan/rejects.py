@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from blsync.errors import ConfigError
+from blsync.files.atomic import atomic_write, storage_errors
 from blsync.files.spreadsheet import guarded, write_table
-from blsync.lake.store import appearing, storage
 from blsync.ledger.plans import Operation
 from blsync.push.compare import to_text
 from blsync.push.source.sheet import Sheet
@@ -44,7 +44,7 @@ def write_rejects(path: Path, sheet: Sheet, operations: Iterable[Operation]) -> 
     }
     columns = [name for name in sheet.columns if name not in NOTES]
     rows = _rows(sheet, columns, reasons)
-    with storage(path), appearing(path) as draft:
+    with storage_errors(path), atomic_write(path) as draft:
         if path.suffix.lower() == ".xlsx":
             write_table(draft, "rejects", [*columns, *NOTES], rows)
             return

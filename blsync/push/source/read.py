@@ -23,9 +23,9 @@ import msgspec
 from blsync.errors import InputFileError
 from blsync.files.intake import MOST_CELLS, MOST_COLUMNS, Intake, check_size, too_large
 from blsync.files.spreadsheet import read_worksheet, unguarded
-from blsync.lake.store import read_parquet
 from blsync.push.compare import from_text
 from blsync.push.source.documents import gather, tidy
+from blsync.push.source.parquet import read_parquet
 from blsync.push.source.sheet import CLEAR, Cells, Sheet, SheetRow, Table
 
 __all__ = ["CLEAR", "Sheet", "SheetRow", "plain", "read", "sheet_of"]

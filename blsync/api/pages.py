@@ -1,0 +1,186 @@
+"""Pages of a list: records as they came, and when a walk through them is the server's fault."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from blsync.api.envelope import UNUSABLE, Answer, TooLarge
+from blsync.api.exchange import MOST_NUMBER
+from blsync.errors import (
+    ApiError,
+    ServerFault,
+)
+from blsync.lake.typing import UNTYPED, Fingerprints, Payload
+from blsync.redaction import holds_secret
+
+SMALLER_LIMITS = (100, 50, 20, 10, 1)
+"""Page sizes to try where a refusal does not name the largest."""
+STALE_PAGES = 20
+"""Pages in a row that bring nothing new and promise more, before the server is called broken."""
+MOST_OF_TOTAL = 2
+"""How often the total a walk may bring: all of it may change once while it is read."""
+PAGES_BEYOND = 2
+"""Pages that a walk may bring besides, of records that came to be meanwhile."""
+LONGEST_PAGE = 10_000
+"""Records of one answer; 100 to 200 are asked for."""
+LONGEST_CURSOR = 4_096
+"""Characters; a longer one finds no room in an address."""
+
+
+class _ListEnvelope(msgspec.Struct):
+    data: list[msgspec.Raw]
+
+
+class _Identified(msgspec.Struct):
+    id: str
+
+
+_LIST = msgspec.json.Decoder(_ListEnvelope)
+_IDENTIFIED = msgspec.json.Decoder(_Identified)
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list: the records' bytes as they came."""
+
+    body: bytes
+    records: list[msgspec.Raw]
+    next_cursor: str | None
+    limit: int | None
+    total: int | None
+    request_id: str
+    at: datetime
+
+
+def records_of(body: bytes) -> list[msgspec.Raw]:
+    """Return the records of a list answer, each as the bytes that came."""
+    return _LIST.decode(body).data
+
+
+def smaller_limit(error: ApiError, asked: int) -> int | None:
+    """Return the page size to try next where the server refused `limit`, or gave a page that is
+    too large; None: it did neither.
+    """
+    usual = max((n for n in SMALLER_LIMITS if n < asked), default=None)
+    if isinstance(error, TooLarge):
+        return usual
+    if error.status not in (400, 422):
+        return None
+    texts = [str(error), *(str(value) for d in error.details for value in d.values())]
+    if not any(re.search(r"\blimit\b", text, re.IGNORECASE) for text in texts):
+        return None
+    named = [int(n) for text in texts for n in re.findall(r"(?<![\w.-])\d{1,4}(?![\w-])", text)]
+    return max((n for n in named if 1 < n < asked), default=usual)
+
+
+def page_of(path: str, answer: Answer) -> Page:
+    """Return the page that a list answered. Raises ServerFault where it is none."""
+
+    def fault(what: str) -> ServerFault:
+        return ServerFault(
+            f"GET {path}: {what}. Tell the vendor, quoting request {answer.request_id}.",
+            request_id=answer.request_id,
+        )
+
+    try:
+        records = records_of(answer.body)
+    except UNUSABLE:
+        raise fault("the answer's data is not a list") from None
+    if len(records) > LONGEST_PAGE:
+        raise fault(f"one answer has {len(records):,} records, more than {LONGEST_PAGE:,}")
+    told = answer.pagination
+    has_more = None if told is None else _told(told.has_more, bool)
+    if told is None or has_more is None:
+        raise fault("the list does not say whether there is more")
+    cursor = _told(told.next_cursor, str | int) if has_more else None
+    if has_more and cursor in (None, ""):
+        raise fault("the server says that there is more but gives no cursor to it")
+    if cursor is not None and (len(str(cursor)) > LONGEST_CURSOR or "\0" in str(cursor)):
+        raise fault("the server gives a cursor that no address can hold")
+    if cursor is not None and holds_secret(str(cursor)):
+        raise fault(
+            "the cursor that the server gave holds this program's credentials, so it is neither "
+            "kept nor sent back"
+        )
+    return Page(
+        answer.body,
+        records,
+        None if cursor is None else str(cursor),
+        _count(told.limit),
+        _count(told.total),
+        answer.request_id,
+        answer.at,
+    )
+
+
+def _told(raw: msgspec.Raw, kind: Any) -> Any:
+    """Return what the server told, of that kind, be it written as text; None where it is not."""
+    try:
+        return msgspec.json.decode(raw, type=kind, strict=False)
+    except UNUSABLE:
+        return None
+
+
+def _count(raw: msgspec.Raw) -> int | None:
+    """Return a count that the server told; None where it cannot be one."""
+    count = _told(raw, int)
+    return count if count is not None and 0 <= count <= MOST_NUMBER else None
+
+
+@dataclass
+class WalkProgress:
+    """What a walk has brought, and when that is more than its list can have.
+
+    A list that does not end would take every request that the key has. It is the server's fault
+    where a cursor comes twice; where page after page brings nothing new; and where more came than
+    the total says, beyond what can have changed while it was read.
+    """
+
+    path: str
+    cursors: set[str | None]
+    records: int = 0
+    new: int = 0
+    stale: int = 0
+    _seen: Fingerprints = field(default_factory=Fingerprints)
+
+    def check_cursor(self, page: Page) -> None:
+        """Raise ServerFault where a page's cursor was there before."""
+        if page.next_cursor is not None and page.next_cursor in self.cursors:
+            raise self._fault("the server gave the same cursor twice", page)
+        self.cursors.add(page.next_cursor)
+
+    def check_end(self, page: Page, limit: int) -> None:
+        """Count a page that promises more. Raises ServerFault where there can be no more."""
+        # Without a total only what is another record counts, not another version of one.
+        marks: list[Payload] = [*page.records]
+        if page.total is None:
+            marks = [_mark(record) for record in page.records]
+        new = sum(self._seen.add(marks)) if marks else 0
+        self.records += len(page.records)
+        self.new += new
+        self.stale = 0 if new else self.stale + 1
+        if self.stale >= STALE_PAGES:
+            raise self._fault(f"{self.stale} pages in a row brought nothing new", page)
+        beyond = PAGES_BEYOND * max(limit, len(page.records))
+        if page.total is not None and self.new > MOST_OF_TOTAL * page.total + beyond:
+            raise self._fault(f"the list has {page.total:,} records as its total says", page)
+
+    def _fault(self, what: str, page: Page) -> ServerFault:
+        return ServerFault(
+            f"GET {self.path}: {what}, but more is promised after {self.records:,} records "
+            f"({self.new:,} of them different), so the list cannot be read to its end. Tell the "
+            f"vendor, quoting request {page.request_id}.",
+            request_id=page.request_id,
+        )
+
+
+def _mark(record: Payload) -> Payload:
+    try:
+        return _IDENTIFIED.decode(record).id.encode()
+    except UNTYPED:
+        return record

@@ -1,0 +1,270 @@
+"""One build at a time: its file, begun anew where the models changed, and what stopped it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from blsync import user_tables
+from blsync.errors import BuildError
+from blsync.files.aside import clear
+from blsync.files.atomic import storage_errors
+from blsync.files.locks import blocking_file_lock
+from blsync.lake.landed import OF_A_LOAD, damage_of, damaged
+from blsync.lake.store import Lake
+from blsync.marts import failures
+from blsync.marts.database import is_locked, open_elsewhere, reason_of
+from blsync.marts.figures import COMPANIES
+from blsync.marts.files import lake_files, write_files_of_build
+from blsync.marts.inputs import USER_TABLES
+from blsync.session.binding import open_ledger
+from blsync.settings import ROOT, Settings, environment_for_a_child
+
+PROJECT = ROOT / "warehouse"
+STORAGE_VERSION = "v1.0.0"
+"""Of the build, and so of the published copy: DuckDB 1.0 and later open it."""
+MOST_MEMORY = 3 * 2**30
+"""Bytes: a build of a million invoices stays below 4 GB with it."""
+
+
+def dbt_environment(settings: Settings) -> dict[str, str]:
+    """Return the variables that the dbt project reads; its paths have to be absolute.
+
+    No other setting reaches dbt (`settings.environment_for_a_child`).
+    """
+    return {
+        "BLSYNC_DATA": str(settings.data),
+        "BLSYNC_SEEDS": str(settings.seeds),
+        "BLSYNC_BUILD_MEMORY": f"{_build_memory() // 2**20}MiB",
+        "DBT_LOG_LEVEL_FILE": "none",  # Dagster keeps the log of each run
+    }
+
+
+def _build_memory() -> int:
+    """Return the bytes that DuckDB may use before it spills; what dbt needs comes on top."""
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(MOST_MEMORY, installed * 6 // 10)
+
+
+def dbt_executable() -> str:
+    """Return the dbt that belongs to this Python; the one on PATH may be another's."""
+    beside = Path(sys.executable).with_name("dbt")
+    return str(beside) if beside.exists() else "dbt"
+
+
+@contextmanager
+def building(settings: Settings, say: Callable[[str], None]) -> Iterator[Path]:
+    """Hold `build.duckdb` for one build; yields a folder for dbt's artifacts.
+
+    The build counts as whole only when the block ends without an error: `publish` takes no other.
+    What the user has accepted is read first, so that a change of it counts without a sync. Raises
+    ConfigError where that cannot be read, or the folder holds what the settings do not say
+    (`blsync.binding`). Where the models changed, or `ask_for_full_build` was called, it begins with
+    an empty file.
+    """
+    with build_lock(settings, say):
+        open_ledger(settings).close()
+        whole, files = whole_marker(settings), Lake(settings.data).build_files
+        artifacts = settings.data / "dbt"
+        with storage_errors(artifacts):
+            clear(whole)
+            clear(files)  # of a build that was killed
+            artifacts.mkdir(parents=True, exist_ok=True)
+            accepted = user_tables.read(settings.seeds)
+            Lake(settings.data).write_input("accepted_exceptions", accepted, user_tables.SCHEMA)
+            (artifacts / "run_results.json").unlink(missing_ok=True)
+            _begin_anew_if_needed(settings, say)
+        write_files_of_build(settings, files)
+        try:
+            yield artifacts
+        finally:
+            files.unlink(missing_ok=True)
+        with storage_errors(whole):
+            whole.touch()
+
+
+def ask_for_full_build(settings: Settings) -> None:
+    """Have the next build start from the landing alone, also after it was killed on the way."""
+    marker = Lake(settings.data).full_build_marker
+    with storage_errors(marker):
+        marker.touch()
+
+
+def _begin_anew_if_needed(settings: Settings, say: Callable[[str], None]) -> None:
+    file, marker = settings.data / "build.duckdb", Lake(settings.data).full_build_marker
+    built_by, models = settings.data / "build.models", _fingerprint_of_sources(settings).encode()
+    is_known = built_by.is_file() and built_by.read_bytes() == models
+    why = damage_of_database(file) if file.exists() else None
+    if not marker.exists() and file.exists() and is_known and not why:
+        return
+    if why:
+        say(f"{file} is damaged: {why}.")
+    if file.exists():
+        say("Everything is built anew from the landing; nights after this one are shorter.")
+    # The file goes first and the marks last: killed in between, the next build does the same again.
+    for path in (file, file.with_name("build.duckdb.wal")):
+        clear(path)
+    with duckdb.connect() as db:
+        db.execute(f"attach '{quoted(file)}' as build (storage_version '{STORAGE_VERSION}')")
+    clear(built_by)
+    built_by.write_bytes(models)
+    clear(marker)
+
+
+def damage_of_database(path: Path, *, is_thorough: bool = False) -> str | None:
+    """Return why a DuckDB file, or the log beside it, cannot be read; None where it can.
+
+    Where `is_thorough`, all that it holds is read. Raises BuildError where another program has it
+    open.
+    """
+    try:
+        with duckdb.connect(str(path)) as db:
+            for name in _names_of_tables(db) if is_thorough else ():
+                db.execute(f"select bit_xor(hash(t)) from {name} as t")  # noqa: S608
+    except duckdb.Error as error:
+        if is_locked(error):
+            raise BuildError(open_elsewhere(path, error)) from None
+        return reason_of(error)
+    return None
+
+
+def _names_of_tables(db: duckdb.DuckDBPyConnection) -> list[str]:
+    found = db.execute("select database_name, schema_name, table_name from duckdb_tables()")
+    return [".".join(f'"{part}"' for part in row) for row in found.fetchall()]
+
+
+def is_build_damaged(settings: Settings) -> bool:
+    """Tell whether what the build holds cannot be read, reading all of it."""
+    file = settings.data / "build.duckdb"
+    return file.exists() and bool(damage_of_database(file, is_thorough=True))
+
+
+def failure_of(settings: Settings, artifacts: Path) -> BuildError:
+    """Return what dbt's latest run failed with; a damaged file of the lake is named, with its cure.
+
+    The files are looked through only then: DuckDB reads them in any case, and would say no more
+    than that one is no Parquet.
+    """
+    if _has_errors(artifacts):
+        files = [Path(path) for _, _, path in lake_files(settings)]
+        for is_thorough in (False, True):
+            for file in files:
+                if why := damage_of(file, is_thorough=is_thorough):
+                    return BuildError(
+                        "The marts could not be built, so the published ones stay as they were. "
+                        f"{damaged(file, why)}"
+                    )
+    return BuildError(_explain_failure(settings, artifacts))
+
+
+def _has_errors(artifacts: Path) -> bool:
+    """Tell whether dbt stopped at anything but a broken law."""
+    try:
+        results = json.loads((artifacts / "run_results.json").read_text())["results"]
+    except (OSError, ValueError, KeyError):
+        return True
+    return any(result["status"] in ("error", "runtime error") for result in results)
+
+
+def _fingerprint_of_sources(settings: Settings) -> str:
+    """Return what changes with any model or macro, with the user's own tables, with the companies,
+    with any landed file that is not a load's, and at New Year, when the plausible dates move.
+
+    What an incremental build holds would differ from what a full one builds then.
+    """
+    files = [path for part in ("models", "macros") for path in (PROJECT / part).rglob("*.sql")]
+    files += [
+        path
+        for name in (*USER_TABLES, user_tables.FILE)
+        if (path := settings.seeds / name).is_file()
+    ]
+    parts = [(PROJECT / "dbt_project.yml").read_bytes(), *map(Path.read_bytes, sorted(files))]
+    for row in Lake(settings.data).read_input("companies", COMPANIES):
+        parts.append(f"{row['company_id']} {row['currency']} {row['timezone']}".encode())
+        parts.append(str(row["today"].year).encode())
+    landed = [Path(place) for layer, _, place in lake_files(settings) if layer == "landing"]
+    for path in landed:
+        if not OF_A_LOAD.fullmatch(path.name):
+            about = path.stat()
+            parts.append(f"{path.name} {about.st_size} {about.st_mtime_ns}".encode())
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the build; `columns` are (name, type, meaning)."""
+
+    rows: int
+    comment: str | None
+    columns: list[tuple[str, str, str | None]]
+
+
+def tables_of_build(settings: Settings) -> dict[str, Table]:
+    """Return the build's tables by `schema.name`."""
+    with duckdb.connect(str(settings.data / "build.duckdb"), read_only=True) as db:
+        return tables_in(db, "build")
+
+
+def tables_in(db: duckdb.DuckDBPyConnection, database: str) -> dict[str, Table]:
+    """Return the tables of an attached database by schema.name."""
+    tables = db.execute(
+        "select schema_name, table_name, comment from duckdb_tables() "
+        "where database_name = ? order by all",
+        [database],
+    ).fetchall()
+    columns: dict[tuple[str, str], list[tuple[str, str, str | None]]] = {}
+    for schema, table, *column in db.execute(
+        "select schema_name, table_name, column_name, data_type, comment from duckdb_columns() "
+        "where database_name = ? order by schema_name, table_name, column_index",
+        [database],
+    ).fetchall():
+        columns.setdefault((schema, table), []).append(tuple(column))
+    found = {}
+    for schema, table, comment in tables:
+        name = f'"{database}"."{schema}"."{table}"'
+        count = db.execute(f"select count(*) from {name}").fetchone()  # noqa: S608
+        rows = count[0] if count else 0
+        found[f"{schema}.{table}"] = Table(rows, comment, columns[schema, table])
+    return found
+
+
+def _explain_failure(settings: Settings, artifacts: Path) -> str:
+    """Return what stopped dbt's latest run, with the records that did.
+
+    Where it was records, `exceptions` is built all the same, for whoever asks the build which; what
+    comes after a broken law would else not be there. To be called while the build is held.
+    """
+    build = settings.data / "build.duckdb"
+    message = failures.told(artifacts, build)
+    if failures.breaks_a_law_of_records(artifacts):
+        command = [dbt_executable(), "--quiet", "--no-use-colors", "run", "--select", "+exceptions"]
+        places = {"project-dir": PROJECT, "profiles-dir": PROJECT, "target-path": artifacts}
+        command += [f"--{name}={path}" for name, path in places.items()]
+        environment = environment_for_a_child(dbt_environment(settings))
+        subprocess.run(command, env=environment, capture_output=True, check=False)  # noqa: S603
+    return message
+
+
+def build_lock(settings: Settings, say: Callable[[str], None]) -> AbstractContextManager[None]:
+    """Hold the build for this process; `say` hears whom it waits for. Raises StorageError."""
+    busy = "Another build is running; waiting for it."
+    return blocking_file_lock(Lake(settings.data).build_lock, say, busy)
+
+
+def whole_marker(settings: Settings) -> Path:
+    """Return the file that stands beside a build as long as that is whole."""
+    return settings.data / "build.whole"
+
+
+def quoted(text: object) -> str:
+    """Return text as it is written between single quotes in SQL."""
+    return str(text).replace("'", "''")

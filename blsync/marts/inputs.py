@@ -1,0 +1,192 @@
+"""What a build reads beside the landing: the companies, BigLedger's figures, loads and pushes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from blsync import user_tables
+from blsync.clock import is_ahead
+from blsync.entities import ENTITIES
+from blsync.errors import BuildError, ConfigError, StorageError
+from blsync.files.aside import clear
+from blsync.files.atomic import storage_errors
+from blsync.lake.store import Lake
+from blsync.ledger import loads, plans
+from blsync.marts.build import ask_for_full_build, build_lock
+from blsync.marts.figures import COMPANIES, FIGURES, LIST_TOTALS, CompanyFacts, marked, totals
+from blsync.marts.published import fetch_rows
+from blsync.session.binding import open_ledger
+from blsync.settings import Company, Settings
+
+USER_TABLES = {
+    "account_roles.csv": "company_id,account_number,account_role",
+    "period_close.csv": "company_id,period,closed_at",
+    "fiscal_year.csv": "company_id,start_month",
+}
+_INSTANT = pa.timestamp("us", "UTC")
+LOADS = pa.schema(
+    [
+        ("company_id", pa.string()),
+        ("load_id", pa.string()),
+        ("entity", pa.string()),
+        ("window_start", _INSTANT),
+        ("window_end", _INSTANT),
+        ("rows", pa.int64()),
+        ("deleted", pa.int64()),
+        ("quarantined", pa.int64()),
+        ("requests", pa.int64()),
+        ("throttled_ms", pa.int64()),
+        ("started_at", _INSTANT),
+        ("committed_at", _INSTANT),
+    ]
+)
+PUSH_LOG = pa.schema(
+    [
+        ("company_id", pa.string()),
+        ("plan_id", pa.string()),
+        ("row", pa.int64()),
+        ("attempt_no", pa.int64()),
+        ("entity", pa.string()),
+        ("action", pa.string()),
+        ("natural_key", pa.string()),
+        ("state", pa.string()),
+        ("outcome", pa.string()),
+        ("remote_id", pa.string()),
+        ("batch_id", pa.string()),
+        ("request_id", pa.string()),
+        ("error_code", pa.string()),
+        ("error", pa.string()),
+        ("is_verified", pa.bool_()),
+        ("planned_at", _INSTANT),
+        ("sent_at", _INSTANT),
+        ("answered_at", _INSTANT),
+    ]
+)
+ADDRESS = re.compile(r"([^\s@'\"<>()`:,;])[^\s@'\"<>()`:,;]*@(?=[\w-]+\.)")
+"""A mail address up to its domain, which stays; so does the first letter."""
+
+
+def write_inputs(
+    settings: Settings,
+    companies: Iterable[tuple[Company, CompanyFacts]],
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, int]:
+    """Write what a build reads beside the landing; returns the rows of each input.
+
+    Companies that are not given keep what is known of them. Raises StorageError, and ConfigError
+    where one of the user's tables is missing.
+    """
+    lake = Lake(settings.data)
+    _check_user_tables(settings)
+    with build_lock(settings, say):  # another process may be reading what this one adds to
+        return _write_inputs(settings, lake, companies)
+
+
+def _write_inputs(
+    settings: Settings, lake: Lake, companies: Iterable[tuple[Company, CompanyFacts]]
+) -> dict[str, int]:
+    built_at = datetime.now(UTC)
+    about = {row["company_id"]: row for row in lake.read_input("companies", COMPANIES)}
+    before = [row["built_at"] for row in about.values() if row.get("built_at")]
+    if any(is_ahead(at, built_at) for at in before):
+        # The build before was of a day that is still to come: what it took for past is not known.
+        ask_for_full_build(settings)
+    figures = lake.read_input("report_figures", FIGURES)
+    for company, facts in companies:
+        for entity in ENTITIES.values():
+            lake.ensure_schema(entity, company.company_id)
+        about[company.company_id] = {
+            "company_id": company.company_id,
+            "company_name": facts.name,
+            "currency": facts.currency,
+        }
+        figures = [row for row in figures if row["company_id"] != company.company_id]
+        figures += facts.figures
+    for row in about.values():
+        row["timezone"] = settings.timezone
+        row["today"] = built_at.astimezone(settings.zone).date()
+        row["built_at"] = built_at
+    ledger = open_ledger(settings)
+    try:
+        done = loads.history(ledger)
+        figures = [row for row in figures if row["report"] != LIST_TOTALS]
+        figures += [row for name in about for row in totals(settings, ledger, name)]
+        pushed = [_without_addresses(row) for row in plans.history(ledger)]
+    finally:
+        ledger.close()
+    lake.write_input("companies", list(about.values()), COMPANIES)
+    figures = marked(figures, compared_before(settings))
+    lake.write_input("report_figures", figures, FIGURES)
+    lake.write_input("loads", done, LOADS)
+    lake.write_input("push_log", pushed, PUSH_LOG)
+    return {
+        "companies": len(about),
+        "report_figures": len(figures),
+        "loads": len(done),
+        "push_log": len(pushed),
+    }
+
+
+def _without_addresses(row: dict[str, Any]) -> dict[str, Any]:
+    """Mask mail addresses: a customer's is its key, and the server repeats it in its messages.
+
+    What stands in the key's place where it is none may be a name, and is left out.
+    """
+    key, error = (ADDRESS.sub(r"\1***@", row[name] or "") for name in ("natural_key", "error"))
+    if row["entity"] == "customers" and "@" in key:
+        key = f"{key[:1]}***@{key.rpartition('@')[2]}"
+    elif row["entity"] == "customers" and row["action"] == "reject":
+        key = "***"
+    return row | {"natural_key": key or None, "error": error or None}
+
+
+def compared_before(settings: Settings) -> list[dict[str, Any]]:
+    """Return what did not tie out at the last published build, or had not at the one before."""
+    try:
+        names, rows = fetch_rows(
+            settings, "from finance.reconciliation where status = 'fail' or failed_before"
+        )
+    except (BuildError, ConfigError, StorageError):  # nothing published, or by an earlier version
+        return []
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def mend_inputs(settings: Settings, say: Callable[[str], None]) -> None:
+    """Take damaged inputs away, so that BigLedger is asked for what they held. Raises StorageError.
+
+    What they held of a company that the settings no longer name is lost with them.
+    """
+    lake = Lake(settings.data)
+    for name, schema in (("companies", COMPANIES), ("report_figures", FIGURES)):
+        try:
+            lake.read_input(name, schema)
+        except StorageError as error:
+            say(f"{error} Doing so now.")
+            with storage_errors(lake.input_file(name)):
+                clear(lake.input_file(name))
+
+
+def refresh_inputs(settings: Settings) -> None:
+    """Bring the inputs up to date without asking BigLedger: the day, and the ledger's loads.
+
+    Raises BuildError where nothing was ever pulled.
+    """
+    if not (settings.data / "inputs" / "companies.parquet").exists():
+        raise BuildError("There is nothing to build from yet. Run `blsync sync` first.")
+    write_inputs(settings, [])
+
+
+def _check_user_tables(settings: Settings) -> None:
+    for name, header in USER_TABLES.items():
+        path = settings.seeds / name
+        if not path.is_file():
+            raise ConfigError(
+                f"{path} is missing. Make it with the one line '{header}', or point BLSYNC_SEEDS "
+                "to the folder that has it."
+            )
+    user_tables.read(settings.seeds)

@@ -1,0 +1,34 @@
+"""What Dagster loads: every asset, job, schedule and sensor of the house, put together.
+
+Loading needs no credentials; a run without them fails with what is missing.
+"""
+
+import dagster as dg
+
+from blsync.orchestration.jobs import (
+    backfill,
+    build,
+    compact,
+    nightly,
+    nightly_sync,
+    weekly_compaction,
+)
+from blsync.orchestration.location import OWNERS, SETTINGS, run_of_caller
+from blsync.orchestration.push_assets import push_definitions
+from blsync.orchestration.raw import raw
+from blsync.orchestration.warehouse import dbt_resource, inputs, published, report_page, warehouse
+
+proposals = [key for key in warehouse.keys if key.path[0] == "proposals"]
+defs = dg.Definitions.merge(
+    dg.Definitions(
+        assets=[raw, inputs, warehouse, published, report_page],
+        jobs=[nightly, backfill, build, compact],
+        schedules=[nightly_sync, weekly_compaction],
+        executor=dg.in_process_executor,
+        resources={
+            "watch": run_of_caller,
+            "dbt": dbt_resource(),
+        },
+    ),
+    push_definitions(SETTINGS, proposals, OWNERS),
+)

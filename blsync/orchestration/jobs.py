@@ -1,0 +1,88 @@
+"""Jobs and schedules."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from blsync import maintenance
+from blsync.entities import ENTITIES
+from blsync.orchestration import steps
+from blsync.orchestration.location import (
+    COMPANIES,
+    SETTINGS,
+    RunContext,
+    days,
+    failing_clearly,
+    range_tags,
+)
+from blsync.orchestration.push_assets import GROUP
+
+RAW = dg.AssetSelection.groups("raw")
+NIGHTLY = dg.AssetSelection.all() - dg.AssetSelection.groups(GROUP)
+BUILD = NIGHTLY - RAW - dg.AssetSelection.groups("inputs")
+nightly = dg.define_asset_job(
+    "nightly",
+    selection=NIGHTLY,
+    description="Pull what is missing, build, check, publish.",
+)
+backfill = dg.define_asset_job(
+    "backfill",
+    selection=RAW,
+    description="Pull the chosen days again; the next build takes them up.",
+)
+build = dg.define_asset_job(
+    "build",
+    selection=BUILD,
+    description="Build, check and publish from what has landed, without asking BigLedger.",
+)
+
+
+@dg.op(description="Merge the files of many nights into few.")
+def merge_loads(context: dg.OpExecutionContext, watch: dg.ResourceParam[RunContext]) -> None:
+    """Compact all entities of all companies."""
+    with failing_clearly(watch):
+        say = watch.say or context.log.info
+        done = maintenance.compact(SETTINGS, COMPANIES, ENTITIES.values(), say=say)
+        for one in done:
+            context.log.info(f"{one.company} {one.entity}: {one.files_before} → {one.files_after}")
+
+
+@dg.job(description="Merge the files of many nights into few, so that builds read them fast.")
+def compact() -> None:
+    """Compact the landing."""
+    merge_loads()
+
+
+weekly_compaction = dg.ScheduleDefinition(
+    name="weekly_compaction",
+    job=compact,
+    cron_schedule="0 4 * * 0",
+    execution_timezone=SETTINGS.timezone,
+    description="Compact early on Sunday, after the night's sync.",
+)
+
+
+def missing_days(instance: dg.DagsterInstance, company: str, today: str) -> tuple[str, str]:
+    """Return the first day that a raw asset of the company lacks, and today, as partition keys."""
+    first = today
+    for entity in ENTITIES:
+        done = instance.get_materialized_partitions(dg.AssetKey(["raw", entity]))
+        for day in days.get_partition_keys():
+            if day >= first:
+                break
+            if dg.MultiPartitionKey({"company": company, "day": day}) not in done:
+                first = day
+    return first, today
+
+
+@dg.schedule(job=nightly, cron_schedule="30 2 * * *", execution_timezone=SETTINGS.timezone)
+def nightly_sync(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+    """Ask for every missing day, in one run a company."""
+    with steps.ticking_clearly(SETTINGS.data):
+        at = context.scheduled_execution_time.astimezone(SETTINGS.zone)
+        for company in COMPANIES:
+            first, last = missing_days(context.instance, company.name, at.date().isoformat())
+            yield dg.RunRequest(
+                run_key=f"{company.name} {at:%Y-%m-%d}",
+                tags=range_tags(company.name, first, last),
+            )

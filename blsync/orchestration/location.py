@@ -1,0 +1,132 @@
+"""What every asset stands on: settings, companies, partitions, and how a run is followed."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from blsync import marts, redaction, settings
+from blsync.errors import (
+    BlsyncError,
+)
+from blsync.files import permissions
+from blsync.files.atomic import storage_errors
+from blsync.orchestration import steps
+from blsync.orchestration.parallel import INTERRUPTED
+from blsync.pull import Result
+
+OWNERS = ["team:finance-data"]
+PARTITION = "dagster/partition"
+FIRST_PARTITION = "dagster/asset_partition_range_start"
+LAST_PARTITION = "dagster/asset_partition_range_end"
+"""Tags of a run: its partition, or the ends of its range of them."""
+# Dagster's processes load this module first of all that is ours.
+permissions.keep_private()
+redaction.guard_streams()
+steps.guard_databases()
+SETTINGS = settings.load()
+COMPANIES = SETTINGS.companies()
+with storage_errors(SETTINGS.data):
+    permissions.close_data_folder(SETTINGS.data)
+
+os.environ.update(marts.dbt_environment(SETTINGS))
+
+days = dg.DailyPartitionsDefinition(
+    start_date=min(company.start for company in COMPANIES).isoformat(),
+    timezone=SETTINGS.timezone,
+    end_offset=1,  # today counts: what it has so far can be pulled
+)
+partitions = dg.MultiPartitionsDefinition(
+    {"company": dg.StaticPartitionsDefinition([c.name for c in COMPANIES]), "day": days}
+)
+
+
+@dataclass
+class RunContext:
+    """What a caller in the same process hears of a run, and what the run found."""
+
+    wait: bool = True
+    allowed: frozenset[str] = frozenset()
+    """Companies of which what a safety bound holds back is let through, this once."""
+    progress: Any = None
+    say: Any = None
+    results: dict[str, dict[str, Result]] = field(default_factory=dict)
+    pulled: dict[str, dict[str, Result] | BlsyncError] = field(default_factory=dict)
+    """What `pull_ahead` brought, by company."""
+    other_requests: int = 0
+    other_throttled_ms: int = 0
+    held_back: dict[str, BlsyncError] = field(default_factory=dict)
+    """What a comparison with BigLedger would not let through, by company; the build goes on."""
+    failure: BlsyncError | None = None
+    has_told_strays: bool = False
+
+    def tell_strays(self, say: Callable[[str], None]) -> None:
+        """Say once what strayed into the data folder."""
+        if not self.has_told_strays:
+            marts.tell_strays(SETTINGS, say)
+        self.has_told_strays = True
+
+
+RUN: ContextVar[RunContext | None] = ContextVar("watch", default=None)
+
+
+class AllowConfig(dg.Config):
+    """`allow`: let through, in this run alone and of its companies alone (all of them in a run that
+    has no partitions), what a safety bound holds back: deletes above BLSYNC_DELETE_SHARE, a
+    collapsed reconciliation.
+    """
+
+    allow: bool = False
+
+
+def allowed_companies(
+    context: dg.AssetExecutionContext, config: AllowConfig, watch: RunContext
+) -> frozenset[str]:
+    """Return the companies of which what a safety bound holds back is let through."""
+    return frozenset(_companies_of_run(context.run.tags)) if config.allow else watch.allowed
+
+
+def _companies_of_run(tags: Mapping[str, str]) -> list[str]:
+    """Return the companies whose partitions a run has, all of them where it has none."""
+    names = [company.name for company in COMPANIES]
+    one = tags.get(PARTITION)
+    ends = tags.get(FIRST_PARTITION, one), tags.get(LAST_PARTITION, one)
+    keys = [partitions.get_partition_key_from_str(end) for end in ends if end]
+    if not keys:
+        return names
+    places = [names.index(key.keys_by_dimension["company"]) for key in keys]
+    return names[min(places) : max(places) + 1]
+
+
+@contextmanager
+def failing_clearly(watch: RunContext) -> Iterator[None]:
+    """Fail a step with one message, which the caller of the run hears too."""
+
+    def hear(error: BlsyncError) -> None:
+        watch.failure = error
+
+    try:
+        with steps.failing_clearly(SETTINGS.data, hear=hear):
+            yield
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+        watch.failure = BlsyncError(INTERRUPTED)
+        raise
+
+
+def range_tags(company: str, first: str, last: str) -> dict[str, str]:
+    """Return the tags of one run over a company's days, both ends included."""
+    keys = [dg.MultiPartitionKey({"company": company, "day": day}) for day in (first, last)]
+    return {
+        FIRST_PARTITION: keys[0],
+        LAST_PARTITION: keys[1],
+    }
+
+
+@dg.resource(description="How a run is followed from the process that started it, if any does.")
+def run_of_caller() -> RunContext:
+    """Return the watch of the process that started the run, or one that nobody looks at."""
+    return RUN.get() or RunContext()
