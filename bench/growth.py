@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from blsync import maintenance, settings
 from blsync.entities import ENTITIES
 from blsync.lake.store import Lake
-from blsync.lake.typing import Received, type_records
+from blsync.lake.typing import RawRecord, type_records
 from blsync.ledger import Ledger, loads
 
 ROUNDS = 5
@@ -74,7 +74,7 @@ def land_nights(data: Path, nights: int) -> None:
                 "updatedAt": at.isoformat(),
             }
             payload = msgspec.Raw(json.dumps(record).encode())
-            received.append(Received(payload, f"req_{night}", at))
+            received.append(RawRecord(payload, f"req_{night}", at))
         table = type_records(CUSTOMERS, "c1", load_id, received, [])
         facts = {
             "load_id": load_id,

@@ -13,7 +13,7 @@ from typing import Any
 from blsync import marts, settings
 from blsync.api.client import Client
 from blsync.api.exchange import said
-from blsync.api.rate_limit import pace_for
+from blsync.api.rate_limit import rate_limiter_for
 from blsync.clock import LARGEST_SKEW
 from blsync.entities import ENTITIES
 from blsync.errors import ApiError, BlsyncError, ConfigError, StorageError, WrongClock
@@ -147,7 +147,7 @@ def _disk(report: Report, current: Settings) -> None:
 
 
 async def _company(report: Report, current: Settings, ledger: Ledger, company: Company) -> None:
-    pace = pace_for(current, ledger, company.key_id)
+    pace = rate_limiter_for(current, ledger, company.key_id)
     pace.wait_for_hour = False
     async with Client(company, pace) as client:
         verified = await client.get("/auth/verify")

@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 from blsync.api.client import Client
-from blsync.api.rate_limit import pace_for
+from blsync.api.rate_limit import rate_limiter_for
 from blsync.entities import select
 from blsync.entity import Entity
 from blsync.errors import BlsyncError, PartlyFailed, joined
@@ -62,7 +62,7 @@ class CompanyPlan:
 
 
 @dataclass
-class Plan:
+class SyncEstimate:
     """What a sync would cost, company by company."""
 
     companies: dict[str, CompanyPlan]
@@ -104,7 +104,7 @@ def plan(
     companies: Iterable[str] = (),
     entities: Iterable[str] = (),
     days: tuple[date | None, date | None] = (None, None),
-) -> Plan:
+) -> SyncEstimate:
     """Tell what `nightly.sync` would cost with the same arguments.
 
     Raises ConfigError before anything is asked; what fails later is in the plan.
@@ -118,7 +118,7 @@ def plan(
     lake = Lake(settings.data)
     ledger = open_ledger(settings)
     try:
-        return Plan(asyncio.run(_companies(settings, ledger, lake, chosen, wanted, window)))
+        return SyncEstimate(asyncio.run(_companies(settings, ledger, lake, chosen, wanted, window)))
     finally:
         ledger.close()
 
@@ -159,7 +159,7 @@ async def _company(
     entities: list[Entity],
     window: Window,
 ) -> CompanyPlan:
-    pace = pace_for(settings, ledger, company.key_id)
+    pace = rate_limiter_for(settings, ledger, company.key_id)
     pace.wait_for_hour = False  # a plan that comes an hour later is of no use
     found = CompanyPlan()
     try:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from blsync import marts
-from blsync.api.rate_limit import pace_for
+from blsync.api.rate_limit import rate_limiter_for
 from blsync.entities import ENTITIES
 from blsync.errors import StorageError
 from blsync.lake.store import Lake
@@ -82,7 +82,7 @@ def _company(settings: Settings, ledger: Ledger, company: Company) -> dict[str, 
         name: _entity(ledger, company, name, [row for row in done if row["entity"] == name])
         for name in ENTITIES
     }
-    left = pace_for(settings, ledger, company.key_id).left()
+    left = rate_limiter_for(settings, ledger, company.key_id).left()
     return {"entities": entities, "quota_left": left}
 
 

@@ -382,7 +382,7 @@ def test_a_ledger_whose_folder_is_gone_for_good_is_taken_over(
     now = datetime.now(UTC)  # a load that landed nothing, as after a quiet night
     empty = Load(loads.new_id(now), "company_sandbox", "customers", now, now, now)
     loads.start(ledger, empty)
-    loads.commit(ledger, empty, loads.Outcome(now, 0, 0, 0), now)
+    loads.commit(ledger, empty, loads.LoadResult(now, 0, 0, 0), now)
     ledger.close()
     shutil.rmtree(tmp_path / "first")
     second = in_folder(configure, pair[0], ledger_url, tmp_path / "second")

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from blsync.api.client import REFUSALS, TRIES, Client
 from blsync.api.pages import STALE_PAGES
-from blsync.api.rate_limit import pace_for
+from blsync.api.rate_limit import rate_limiter_for
 from blsync.errors import (
     ApiError,
     ConfigError,
@@ -64,7 +64,7 @@ def use(configure, sleeper, tmp_path: Path):
         loaded = configure(server)
         company = change(loaded.companies()[0])
         ledger = Ledger(loaded.ledger_url)
-        pace = pace_for(loaded, ledger, company.key_id)
+        pace = rate_limiter_for(loaded, ledger, company.key_id)
         pace.clock, pace.sleep = sleeper.clock, sleeper.sleep
 
         async def inside() -> object:

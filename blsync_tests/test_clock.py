@@ -26,7 +26,7 @@ from blsync.errors import WrongClock
 from blsync.files.atomic import atomic_write
 from blsync.lake.store import Lake
 from blsync.ledger import Ledger, loads
-from blsync.maintenance import Repaired, facts_in, repair
+from blsync.maintenance import Repair, facts_in, repair
 from blsync.pull import Result, pull, reread
 from blsync.sandbox import Options, running
 from blsync.settings import Settings
@@ -86,7 +86,7 @@ def pulled(settings: Settings, clock: Callable[[], datetime], **more: Any) -> Re
     return run(settings, "customers", clock=clock, **more)["customers"]
 
 
-def mended(settings: Settings, **more: Any) -> Repaired:
+def mended(settings: Settings, **more: Any) -> Repair:
     return repair(settings, settings.companies(), [CUSTOMERS], **more)
 
 
@@ -282,11 +282,11 @@ def test_a_record_that_comes_back_after_the_clock_was_set_back_is_not_deleted(
     clock.off = -timedelta(hours=1)
     records.append(gone)
     assert pulled(loaded, clock).rows == 1
-    assert Lake(loaded.data).held_count(CUSTOMERS, loaded.company_id) == 2
+    assert Lake(loaded.data).stored_count(CUSTOMERS, loaded.company_id) == 2
     records.pop()
     clock.off = -timedelta(hours=2)
     assert pulled(loaded, clock).deleted == 1
-    assert Lake(loaded.data).held_count(CUSTOMERS, loaded.company_id) == 1
+    assert Lake(loaded.data).stored_count(CUSTOMERS, loaded.company_id) == 1
 
 
 def test_the_order_goes_on_after_a_repair_of_a_lost_ledger(configure, tiny_server, clock):
@@ -452,11 +452,11 @@ def land(
     record = {**customer(), "name": f"version {number}", **more}
     import msgspec
 
-    from blsync.lake.typing import Received, type_records
+    from blsync.lake.typing import RawRecord, type_records
 
     payload = msgspec.Raw(json.dumps(record).encode())
     odd = msgspec.Raw(b'{"id":null,"number":%d}' % number)
-    received = [Received(p, f"req_{number}", at + timedelta(seconds=1)) for p in (payload, odd)]
+    received = [RawRecord(p, f"req_{number}", at + timedelta(seconds=1)) for p in (payload, odd)]
     rejects: list[dict[str, Any]] = []
     with lake.landing(CUSTOMERS, company_id, load_id) as landing:
         landing.add(type_records(CUSTOMERS, company_id, load_id, received, rejects), rejects)

@@ -37,7 +37,7 @@ from blsync.files.locks import blocking_file_lock
 from blsync.lake.store import Lake
 from blsync.ledger import loads
 from blsync.maintenance import compact, repair
-from blsync.orchestration.parallel import abreast
+from blsync.orchestration.parallel import run_in_parallel
 from blsync.pull import Result, pull, raise_failures
 from blsync.push import policies
 from blsync.sandbox import Handle, Options, running
@@ -256,7 +256,7 @@ def test_an_error_that_nobody_foresaw_stays_with_its_company():
             raise OverflowError("too large")
         return "done"
 
-    found = abreast(["bad", "good"], work)
+    found = run_in_parallel(["bad", "good"], work)
     assert found["good"] == "done"
     assert isinstance(found["bad"], Unexpected)
     assert "OverflowError: too large" in str(found["bad"])
@@ -267,7 +267,7 @@ def test_the_end_of_memory_is_no_company_s_own_failure():
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        abreast(["one", "other"], work)
+        run_in_parallel(["one", "other"], work)
 
 
 @pytest.mark.parametrize("name", ["landing", "quarantine", "spool", "inputs"])

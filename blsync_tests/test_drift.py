@@ -30,7 +30,7 @@ def sandbox(books: Handle):
 
 
 def held(settings, name: str) -> set[tuple]:
-    keys = Lake(settings.data).held_keys(ENTITIES[name], settings.company_id)["key"]
+    keys = Lake(settings.data).stored_keys(ENTITIES[name], settings.company_id)["key"]
     return {tuple(key.split("\x1f")) for key in keys.to_pylist()}
 
 

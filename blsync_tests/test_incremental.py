@@ -30,7 +30,12 @@ PLANS = (
 NIGHTS = 3
 DAYS_BETWEEN = 13
 """Enough that a month begins on the way."""
-PASSING = ("int_touched_invoices", "int_touched_entries", "int_touched_months", "int_ledger_starts")
+PASSING = (
+    "int_affected_invoices",
+    "int_affected_entries",
+    "int_affected_months",
+    "int_ledger_starts",
+)
 """What tells a night's work is another thing in a full build."""
 
 Rows = dict[str, tuple[Any, ...]]
@@ -100,7 +105,7 @@ def untouched(folder: Path, company: str) -> int:
     with duckdb.connect(str(folder / "data/build.duckdb"), read_only=True) as db:
         found = db.execute(
             "select count(*) from history.journal_entries"
-            " anti join intermediate.int_touched_entries using (company_id, journal_id)"
+            " anti join intermediate.int_affected_entries using (company_id, journal_id)"
             " where company_id = ?",
             [company],
         ).fetchone()

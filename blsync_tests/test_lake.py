@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from blsync.entities import ENTITIES
 from blsync.errors import StorageError
 from blsync.lake.store import Lake
-from blsync.lake.typing import Fingerprints, Received, type_records
+from blsync.lake.typing import Fingerprints, RawRecord, type_records
 
 PULLED_AT = datetime(2026, 11, 22, 1, 2, 3, tzinfo=UTC)
 ACCOUNTS, CUSTOMERS, INVOICES, ITEMS, STOCK = (
@@ -31,10 +31,11 @@ def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "data")
 
 
-def received(*payloads: str | bytes) -> list[Received]:
+def received(*payloads: str | bytes) -> list[RawRecord]:
     texts = [p.encode() if isinstance(p, str) else p for p in payloads]
     return [
-        Received(msgspec.Raw(text), f"req_{number}", PULLED_AT) for number, text in enumerate(texts)
+        RawRecord(msgspec.Raw(text), f"req_{number}", PULLED_AT)
+        for number, text in enumerate(texts)
     ]
 
 
@@ -371,9 +372,9 @@ def test_only_versions_in_the_window_or_without_a_time_are_held(lake):
     land(lake, old, new, timeless)
     versions = [text.encode() for text in (old, new, timeless)]
     march = datetime(2026, 3, 1, tzinfo=UTC)
-    assert lake.held(CUSTOMERS, "c1", None).are_new(versions) == [False, False, False]
-    assert lake.held(CUSTOMERS, "c1", march).are_new(versions) == [True, False, False]
-    assert lake.held(CUSTOMERS, "c2", None).are_new(versions) == [True, True, True]
+    assert lake.stored(CUSTOMERS, "c1", None).are_new(versions) == [False, False, False]
+    assert lake.stored(CUSTOMERS, "c1", march).are_new(versions) == [True, False, False]
+    assert lake.stored(CUSTOMERS, "c2", None).are_new(versions) == [True, True, True]
 
 
 def test_versions_are_told_apart_however_many_there_are():

@@ -23,9 +23,9 @@ from sqlalchemy import select, text, update
 
 from blsync.errors import ConfigError, StorageError
 from blsync.ledger import Ledger, loads, plans, requests
-from blsync.ledger.loads import Cost, Load, Outcome, SpooledPage, Walk
+from blsync.ledger.loads import Cost, Load, LoadResult, SpooledPage, Walk
 from blsync.ledger.plans import Operation, Plan
-from blsync.ledger.requests import Limits, Told, Wait
+from blsync.ledger.requests import Limits, ServerQuota, Wait
 from blsync.ledger.tables import VERSION, meta, quota_requests
 
 NOON = datetime(2026, 11, 9, 12, 0, 0, 123456, tzinfo=UTC)
@@ -110,7 +110,7 @@ def walk(**more: object) -> Walk:
 
 def land(ledger: Ledger, one: Load, until: datetime) -> None:
     loads.start(ledger, one)
-    loads.commit(ledger, one, Outcome(until, 5, 1, 0), NOON)
+    loads.commit(ledger, one, LoadResult(until, 5, 1, 0), NOON)
 
 
 def test_a_ledger_is_opened_by_many_at_once(url):
@@ -173,10 +173,10 @@ def test_a_row_of_a_plan_is_claimed_once_and_settled(ledger, url, opened):
     assert plans.operations_of(ledger, "abc") == rows
     assert [row.row for row in plans.claim(ledger, "abc", rows[:2], "batch", NOON)] == [1, 2]
     assert [row.row for row in plans.claim(opened(url), "abc", rows, "other", NOON)] == [3]
-    assert [held.since for held in plans.held(ledger, "abc")] == [NOON] * 3
-    outcomes = [plans.Outcome(row, "applied", "applied", f"cust_{row}") for row in (1, 2)]
+    assert [held.since for held in plans.held_rows(ledger, "abc")] == [NOON] * 3
+    outcomes = [plans.RowOutcome(row, "applied", "applied", f"cust_{row}") for row in (1, 2)]
     problem = {"code": "C" * 100, "field": None, "message": "no"}
-    outcomes.append(plans.Outcome(3, "rejected", "rejected", None, problem))
+    outcomes.append(plans.RowOutcome(3, "rejected", "rejected", None, problem))
     plans.settle(ledger, "abc", outcomes, NOON + timedelta(seconds=1), "req_1")
     plans.verified(ledger, "abc", [(1, None)])
     plans.finish(ledger, "abc", NOON)
@@ -262,7 +262,7 @@ def test_keys_do_not_block_each_other_on_postgresql(postgresql, opened):
 
 def test_what_the_server_told_holds_for_every_process(ledger, url, opened):
     slot = requests.take(ledger, "key", LIMITS, 1000.0)
-    requests.answer(ledger, "key", LIMITS, slot, 1000.5, Told(10**15, 0, 2000.0))
+    requests.answer(ledger, "key", LIMITS, slot, 1000.5, ServerQuota(10**15, 0, 2000.0))
     assert requests.take(opened(url), "key", LIMITS, 1001.0) == Wait(2000.0, is_hour=True)
 
 

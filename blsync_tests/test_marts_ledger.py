@@ -23,7 +23,7 @@ from test_warehouse import WAREHOUSE, Row, account, invoice, journal, tombstone,
 
 from blsync import marts, settings
 from blsync.ledger import Ledger, plans
-from blsync.ledger.plans import Operation, Outcome, Plan
+from blsync.ledger.plans import Operation, Plan, RowOutcome
 
 Query = Callable[[str], list[Any]]
 FIRST = datetime(2026, 1, 31, 18, tzinfo=UTC)
@@ -234,9 +234,9 @@ def pushed(data: Path) -> None:
     ledger = Ledger(given.ledger_url)
     plans.put(ledger, plan, rows)
     plans.claim(ledger, "p1", rows[:2], "b1", SECOND)
-    lost, done = Outcome(1, "pending", "lost"), Outcome(1, "applied", "applied", "c1")
+    lost, done = RowOutcome(1, "pending", "lost"), RowOutcome(1, "applied", "applied", "c1")
     plans.settle(
-        ledger, "p1", [lost, Outcome(2, "rejected", "rejected", error=doubted)], THIRD, "q1"
+        ledger, "p1", [lost, RowOutcome(2, "rejected", "rejected", error=doubted)], THIRD, "q1"
     )
     plans.claim(ledger, "p1", rows[:1], "b2", THIRD)
     plans.settle(ledger, "p1", [done], LAST, "q2")

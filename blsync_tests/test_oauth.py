@@ -21,7 +21,7 @@ from blsync import doctor
 from blsync.api.client import Client
 from blsync.api.envelope import LONGEST_PAUSE
 from blsync.api.oauth import LEASE, TRIES
-from blsync.api.rate_limit import pace_for
+from blsync.api.rate_limit import rate_limiter_for
 from blsync.errors import ApiError, ConfigError, Unanswered, Unauthorized
 from blsync.ledger import Ledger, tokens
 from blsync.sandbox import Handle, Options, running
@@ -118,7 +118,7 @@ def use(clock):
     def run(loaded, work: Callable[[Client], Awaitable[object]]) -> object:
         company = loaded.companies()[0]
         ledger = Ledger(loaded.ledger_url)
-        pace = pace_for(loaded, ledger, company.key_id)
+        pace = rate_limiter_for(loaded, ledger, company.key_id)
         pace.clock, pace.sleep = clock, clock.sleep
 
         async def inside() -> object:

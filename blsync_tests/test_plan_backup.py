@@ -485,11 +485,11 @@ def test_plans_of_a_ledger_on_postgresql_have_backups_too(postgresql, tmp_path):
     with closing(Ledger(new_schema(postgresql), plans=folder)) as ledger:
         plans.put(ledger, plan, rows)
         plans.claim(ledger, "p", rows[:2], "batch", at)
-        plans.settle(ledger, "p", [plans.Outcome(1, "applied", "applied", "id1")], at, "req")
+        plans.settle(ledger, "p", [plans.RowOutcome(1, "applied", "applied", "id1")], at, "req")
         before = plans.find(ledger, "p"), plans.operations_of(ledger, "p")
         tried = plans.attempts_of(ledger, "p")
     with closing(Ledger(new_schema(postgresql), plans=folder)) as ledger:
         assert restore_plans(ledger).plans == ["p"]
         assert (plans.find(ledger, "p"), plans.operations_of(ledger, "p")) == before
         assert plans.attempts_of(ledger, "p") == tried
-        assert [held.operation.row for held in plans.held(ledger, "p")] == [2]
+        assert [held.operation.row for held in plans.held_rows(ledger, "p")] == [2]

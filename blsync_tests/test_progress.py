@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from rich.console import Console
 
-from blsync.api.rate_limit import Pace
+from blsync.api.rate_limit import RateLimiter
 from blsync.cli.progress import lines, showing
 from blsync.ledger import Ledger
 from blsync.ledger.requests import Limits
@@ -35,15 +35,17 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def pace(tmp_path: Path, clock: Clock) -> Iterator[Pace]:
+def pace(tmp_path: Path, clock: Clock) -> Iterator[RateLimiter]:
     """A key that may send 100 requests an hour, 20 of them left to others."""
     ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
     limits = Limits(per_hour=100, per_second=10, window=3600, reserve=0.2)
-    yield Pace(ledger, "key", limits, ZoneInfo("Asia/Kuala_Lumpur"), clock=clock)
+    yield RateLimiter(ledger, "key", limits, ZoneInfo("Asia/Kuala_Lumpur"), clock=clock)
     ledger.close()
 
 
-def walk(tell, clock: Clock, pace: Pace, pages: int, total: int, seconds: float = 1.0) -> None:
+def walk(
+    tell, clock: Clock, pace: RateLimiter, pages: int, total: int, seconds: float = 1.0
+) -> None:
     """Tell of pages of 100 records, one every so many seconds."""
     for page in range(1, pages + 1):
         tell("invoices", 100 * page, total, pace)

@@ -163,7 +163,7 @@ class Push:
         report = self.desk.apply(self.plan_id)
         rejected = states.get("rejected", 0)
         lost = self.count - done - rejected
-        if lost and not self.kind.is_harmless:
+        if lost and not self.kind.is_safe_to_resend:
             self.check(report, 3, held=lost, **_some(applied=done))
             assert {code for code, _, _ in errors_of(report)} == {settle.FOR_A_PERSON}
             report = self.desk.apply(self.plan_id)
@@ -299,7 +299,7 @@ def test_a_commit_after_the_look_ups_is_refused_adopted_or_reported_never_hidden
 
 
 def _looked_up(kind: Kind) -> dict[str, int]:
-    return {"applied": ROWS} if kind.is_harmless else {"held": ROWS}
+    return {"applied": ROWS} if kind.is_safe_to_resend else {"held": ROWS}
 
 
 _DYING = """

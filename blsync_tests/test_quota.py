@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blsync.api.client import Client
-from blsync.api.rate_limit import Pace, pace_for
+from blsync.api.rate_limit import RateLimiter, rate_limiter_for
 from blsync.errors import QuotaSpent
 from blsync.ledger import Ledger
 from blsync.ledger.requests import Limits
@@ -85,12 +85,12 @@ def clock() -> Clock:
     return Clock()
 
 
-def paced(ledger: Ledger, clock: Clock, **limits: float) -> Pace:
+def paced(ledger: Ledger, clock: Clock, **limits: float) -> RateLimiter:
     given = {"per_hour": 1000, "per_second": 10, "window": 3600.0, "reserve": 0.0} | limits
-    return Pace(ledger, "key", Limits(**given), ZONE, clock=clock, sleep=clock.sleep)
+    return RateLimiter(ledger, "key", Limits(**given), ZONE, clock=clock, sleep=clock.sleep)
 
 
-def send(pace: Pace, status: int = 200, **headers: object) -> int:
+def send(pace: RateLimiter, status: int = 200, **headers: object) -> int:
     """Send one request that is answered at once; returns its slot."""
     slot = asyncio.run(pace.slot())
     pace.answered(slot, status, {n.replace("_", "-"): str(v) for n, v in headers.items()})
@@ -139,7 +139,7 @@ def test_no_second_and_no_hour_ever_holds_too_many_requests(
 
     async def work(loop: LeapingLoop) -> None:
         async def program(number: int) -> None:
-            pace = Pace(ledgers[number % 2], "key", limits, ZONE, clock=loop.time)
+            pace = RateLimiter(ledgers[number % 2], "key", limits, ZONE, clock=loop.time)
 
             async def worker() -> None:
                 for _ in range(5):
@@ -165,7 +165,7 @@ def test_a_slow_request_keeps_its_slot_however_many_are_answered_meanwhile(ledge
     sent: list[tuple[float, float]] = []
 
     async def work(loop: LeapingLoop) -> None:
-        pace = Pace(ledger, "key", Limits(1000, 10, 3600.0, 0.0), ZONE, clock=loop.time)
+        pace = RateLimiter(ledger, "key", Limits(1000, 10, 3600.0, 0.0), ZONE, clock=loop.time)
 
         async def worker(requests: int, lasts: float) -> None:
             for _ in range(requests):
@@ -370,7 +370,7 @@ def a_small_hour_by_two(
                 except ApiError as error:
                     night.others_refused += error.status == 429
 
-        async def worker(pace: Pace) -> None:
+        async def worker(pace: RateLimiter) -> None:
             while left[0] > 0:
                 left[0] -= 1
                 slot = await pace.slot()
@@ -388,7 +388,7 @@ def a_small_hour_by_two(
         background = asyncio.create_task(other())
         await asyncio.gather(
             *(
-                worker(Pace(ledger, "key", limits, ZONE, clock=loop.time))
+                worker(RateLimiter(ledger, "key", limits, ZONE, clock=loop.time))
                 for ledger in ledgers
                 for _ in range(3)
             )
@@ -515,7 +515,7 @@ def test_the_server_is_believed_again_after_an_idle_day(ledger, clock):
         send(pace)
 
 
-def refused(pace: Pace, clock: Clock, retry_after: str | None) -> float:
+def refused(pace: RateLimiter, clock: Clock, retry_after: str | None) -> float:
     """Let a request be refused; returns how long the next one waited."""
     headers = {} if retry_after is None else {"retry_after": retry_after}
     send(pace, 429, **headers)
@@ -629,7 +629,7 @@ def test_real_requests_inside_real_limits_are_never_refused(configure):
 
     async def ask(loaded: Settings) -> None:
         ledger = Ledger(loaded.ledger_url)
-        pace = pace_for(loaded, ledger, "key")
+        pace = rate_limiter_for(loaded, ledger, "key")
         async with Client(loaded.companies()[0], pace) as client:
             await asyncio.gather(*(client.get("/customers") for _ in range(25)))
         ledger.close()

@@ -32,7 +32,7 @@ from blsync.entities.customers import Customer
 from blsync.entity import NOTHING, Entity, FreeForm, Key, Record
 from blsync.errors import StorageError
 from blsync.lake.store import Lake
-from blsync.lake.typing import Received, type_records
+from blsync.lake.typing import RawRecord, type_records
 from blsync.ledger import Ledger, loads
 from blsync.maintenance import compact, facts_in, repair, replay
 from blsync.maintenance.site import exchange
@@ -110,7 +110,7 @@ def load(settings: Settings, number: int, payloads: list[str], company_id: str =
     """Land a night as a pull does: file, quarantine, ledger."""
     load_id = night_id(number, company_id)
     at = FIRST + timedelta(days=number, minutes=1)
-    received = [Received(msgspec.Raw(p.encode()), f"req_{number}", at) for p in payloads]
+    received = [RawRecord(msgspec.Raw(p.encode()), f"req_{number}", at) for p in payloads]
     lake = Lake(settings.data)
     lake.ensure_schema(CUSTOMERS, company_id)
     rejects: list[dict[str, Any]] = []
@@ -557,7 +557,7 @@ def test_bytes_that_were_no_text_stay_in_quarantine(site):
     load(site, 0, [customer("1", 0)])
     lake = Lake(site.data)
     at = FIRST + timedelta(days=1)
-    odd = [Received(msgspec.Raw(b'{"id":"x","name":"\xff"}'), "req", at)]
+    odd = [RawRecord(msgspec.Raw(b'{"id":"x","name":"\xff"}'), "req", at)]
     rejects: list[dict[str, Any]] = []
     with lake.landing(CUSTOMERS, "c1", night_id(1)) as landing:
         landing.add(type_records(CUSTOMERS, "c1", night_id(1), odd, rejects), rejects)

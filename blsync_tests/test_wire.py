@@ -28,7 +28,7 @@ from blsync.api.client import TRIES, Client
 from blsync.api.envelope import Answer
 from blsync.api.exchange import MOST_BYTES, MOST_SAID
 from blsync.api.pages import LONGEST_PAGE, PAGES_BEYOND, STALE_PAGES
-from blsync.api.rate_limit import pace_for
+from blsync.api.rate_limit import rate_limiter_for
 from blsync.entities import select
 from blsync.errors import ApiError, NotSent, ServerFault, Unanswered
 from blsync.files.locks import SAY_AGAIN, blocking_file_lock, file_lock
@@ -84,7 +84,7 @@ def use(configure):
             now += seconds
 
         async def inside() -> object:
-            pace = pace_for(loaded, ledger, company.key_id)
+            pace = rate_limiter_for(loaded, ledger, company.key_id)
             pace.clock, pace.sleep = lambda: now, no_wait
             async with Client(company, pace, sleep=no_wait, deadline=deadline) as client:
                 return await work(client)

@@ -36,7 +36,7 @@ from blsync.api.envelope import (
 from blsync.api.exchange import DEADLINE, NoResponse, Response, exchange, opened
 from blsync.api.oauth import TokenSource
 from blsync.api.pages import Page, WalkProgress, page_of, smaller_limit
-from blsync.api.rate_limit import Pace
+from blsync.api.rate_limit import RateLimiter
 from blsync.clock import LARGEST_SKEW, skew_of
 from blsync.errors import (
     ApiError,
@@ -61,7 +61,7 @@ class Client:
     def __init__(
         self,
         company: Company,
-        pace: Pace,
+        pace: RateLimiter,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,

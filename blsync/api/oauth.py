@@ -26,7 +26,7 @@ from blsync import redaction
 from blsync.api.exchange import NoResponse, Response, exchange, opened
 from blsync.errors import ApiError, BlsyncError, Unanswered, Unauthorized
 from blsync.ledger import Ledger, tokens
-from blsync.ledger.tokens import Kept
+from blsync.ledger.tokens import StoredTokens
 from blsync.settings import OAuth
 
 MARGIN = 60.0
@@ -92,7 +92,7 @@ class TokenSource:
         self._holder = uuid.uuid4().hex
         self._seal = _seal(oauth)
         self._lock = asyncio.Lock()
-        self._held = self._opened(Kept())
+        self._held = self._opened(StoredTokens())
         self._failure: BlsyncError | None = None
 
     async def access_token(self, refused: str = "") -> str:
@@ -166,7 +166,7 @@ class TokenSource:
         finally:
             tokens.release(self._ledger, self._key_id, self._holder)
 
-    def _opened(self, kept: Kept) -> _Held:
+    def _opened(self, kept: StoredTokens) -> _Held:
         try:
             text = self._seal.decrypt(kept.sealed or "")
             return _Held(msgspec.json.decode(text, type=_Tokens), kept.renew_at)

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from blsync.clock import read_date
 from blsync.errors import QuotaSpent
 from blsync.ledger import Ledger, requests
-from blsync.ledger.requests import Limits, Told, Wait
+from blsync.ledger.requests import Limits, ServerQuota, Wait
 from blsync.settings import Settings
 
 SHORTEST_WAIT = 0.25
@@ -31,7 +31,7 @@ JUST_RESET = 2.0
 
 
 @dataclass
-class Pace:
+class RateLimiter:
     """Paces the requests of one key; `clock` tells unix seconds."""
 
     ledger: Ledger
@@ -100,7 +100,7 @@ class Pace:
         is_same = least - SAME_CLOCK <= 0 <= most + SAME_CLOCK
         return 0.0 if is_same else least
 
-    def _word(self, headers: Mapping[str, str], now: float, ahead: float) -> Told | None:
+    def _word(self, headers: Mapping[str, str], now: float, ahead: float) -> ServerQuota | None:
         remaining = _whole(headers.get("x-ratelimit-remaining"))
         reset = _whole(headers.get("x-ratelimit-reset"))
         if remaining is None or reset is None:
@@ -110,7 +110,7 @@ class Pace:
             reset_at = now + 1.0
         # No window is longer than the window: a reset told in milliseconds would never come.
         reset_at = min(reset_at, now + self.limits.window)
-        return Told(_whole(headers.get("x-ratelimit-limit")), remaining, reset_at)
+        return ServerQuota(_whole(headers.get("x-ratelimit-limit")), remaining, reset_at)
 
     def left(self) -> int:
         """Requests that may still be sent in this hour."""
@@ -133,7 +133,7 @@ class Pace:
             )
 
 
-def pace_for(settings: Settings, ledger: Ledger, key_id: str) -> Pace:
+def rate_limiter_for(settings: Settings, ledger: Ledger, key_id: str) -> RateLimiter:
     """Return a pace with the limits from the settings."""
     limits = Limits(
         settings.quota_per_hour,
@@ -141,7 +141,7 @@ def pace_for(settings: Settings, ledger: Ledger, key_id: str) -> Pace:
         settings.quota_window_seconds,
         settings.quota_reserve,
     )
-    return Pace(ledger, key_id, limits, settings.zone)
+    return RateLimiter(ledger, key_id, limits, settings.zone)
 
 
 def _whole(text: str | None) -> int | None:

@@ -27,7 +27,7 @@ from blsync.files.unexpected import unexpected
 from blsync.lake.landed import told
 
 if TYPE_CHECKING:
-    from blsync.maintenance import Repaired
+    from blsync.maintenance import Repair
 
 app = typer.Typer(
     name="blsync",
@@ -192,7 +192,7 @@ def doctor_command(as_json: Json = False) -> None:
     if as_json:
         print_json(report.to_json())
     else:
-        rows = [(c.name, "ok" if c.is_ok else "MEND", c.message) for c in report.checks]
+        rows = [(c.name, "ok" if c.is_ok else "FIX", c.message) for c in report.checks]
         print_table(None, ("check", "", "finding"), rows)
     raise typer.Exit(report.exit_code)
 
@@ -404,7 +404,7 @@ def repair(
         )
 
 
-def _tell_repaired(done: Repaired) -> None:
+def _tell_repaired(done: Repair) -> None:
     tell(
         f"{len(done.adopted)} loads entered into the ledger, {len(done.forgotten)} taken out of "
         f"it, {len(done.spools)} left-over spool folders removed, {len(done.plans)} plans of "

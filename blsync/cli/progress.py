@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
-from blsync.api.rate_limit import Pace
+from blsync.api.rate_limit import RateLimiter
 from blsync.estimate import seconds_for
 from blsync.pull import Progress
 
@@ -48,7 +48,7 @@ class _Entity:
 class _Key:
     """What is known of one key: its pace, its entities, when pages came and how large they were."""
 
-    pace: Pace
+    pace: RateLimiter
     entities: dict[str, _Entity] = field(default_factory=dict)
     recent: deque[tuple[float, int]] = field(default_factory=deque)
     left: int = 0
@@ -80,7 +80,7 @@ class Meter:
         self.clock = clock
         self._keys: dict[str, _Key] = {}
 
-    def heard(self, entity: str, done: int, total: int | None, pace: Pace) -> None:
+    def heard(self, entity: str, done: int, total: int | None, pace: RateLimiter) -> None:
         """Take note of a page."""
         now = self.clock()
         key = self._keys.setdefault(pace.key_id, _Key(pace))
@@ -128,7 +128,7 @@ class Meter:
             yield from key.entities.values()
 
 
-def _local(now: float, seconds: float, pace: Pace) -> str:
+def _local(now: float, seconds: float, pace: RateLimiter) -> str:
     today, at = (
         datetime.fromtimestamp(moment, UTC).astimezone(pace.zone) for moment in (now, now + seconds)
     )
@@ -160,7 +160,7 @@ def lines(say: Callable[[str], None], clock: Callable[[], float] = time.time) ->
         said_at[name] = clock()
         return True
 
-    def tell(entity: str, done: int, total: int | None, pace: Pace) -> None:
+    def tell(entity: str, done: int, total: int | None, pace: RateLimiter) -> None:
         meter.heard(entity, done, total, pace)
         said_at.setdefault(TOGETHER, clock())
         is_whole = total is not None and done >= total
@@ -190,7 +190,7 @@ def _bars(console: Console) -> Iterator[Progress]:
         tasks: dict[str, TaskID] = {}
         noted_at = -math.inf
 
-        def show(entity: str, done: int, total: int | None, pace: Pace) -> None:
+        def show(entity: str, done: int, total: int | None, pace: RateLimiter) -> None:
             nonlocal noted_at
             meter.heard(entity, done, total, pace)
             for name in (TOGETHER, entity):

@@ -161,7 +161,7 @@ class Lake:
                 with atomic_write(path) as draft:
                     pq.write_table(entity.schema.empty_table(), draft)
 
-    def held(
+    def stored(
         self, entity: Entity, company_id: str, since: datetime | None, load_id: str = ""
     ) -> Fingerprints:
         """Return the versions held as they were last seen, of records that changed at `since` on.
@@ -191,7 +191,7 @@ class Lake:
             found.add(payloads)
         return found
 
-    def held_keys(self, entity: Entity, company_id: str) -> pa.Table:
+    def stored_keys(self, entity: Entity, company_id: str) -> pa.Table:
         """Return every record held that is not marked deleted: `key` as one text, and `at`.
 
         `at` is the latest `entity.created_field` (UTC; null for a record in quarantine).
@@ -217,8 +217,8 @@ class Lake:
             [held, pa.table([others, pa.nulls(len(others), _TIME)], schema=held.schema)]
         )
 
-    def held_count(self, entity: Entity, company_id: str) -> int:
-        """Return how many records `held_keys` has, in 8 bytes of memory for each."""
+    def stored_count(self, entity: Entity, company_id: str) -> int:
+        """Return how many records `stored_keys` has, in 8 bytes of memory for each."""
         deleted = self._deleted(entity, company_id)
         hashes = array("q")
         for batch in self._batches(entity, company_id, [*entity.key, "_pulled_at"], _UPSERTS):
@@ -253,7 +253,7 @@ class Lake:
         for batch in self._batches(entity, company_id, list(entity.key), dated):
             parts.append(pc.binary_join_element_wise(*batch.columns, KEY_SEPARATOR))
         found = pa.chunked_array(parts).unique()
-        live = self.held_keys(entity, company_id)["key"].combine_chunks()
+        live = self.stored_keys(entity, company_id)["key"].combine_chunks()
         return found.filter(pc.is_in(found, live))
 
     @contextmanager

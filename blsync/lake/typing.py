@@ -55,7 +55,7 @@ _LARGEST_BLOCK = 2**30
 """Bytes that Arrow reads at a time, at most: it counts them in 31 bits."""
 
 
-class Received(msgspec.Struct, frozen=True, gc=False):
+class RawRecord(msgspec.Struct, frozen=True, gc=False):
     """A record as it came: its bytes, and the request that brought it."""
 
     payload: msgspec.Raw
@@ -176,7 +176,7 @@ def type_records(
     entity: Entity,
     company_id: str,
     load_id: str,
-    batch: list[Received],
+    batch: list[RawRecord],
     rejects: list[dict[str, Any]],
     unknown: set[str] | None = None,
 ) -> pa.Table:
@@ -299,7 +299,7 @@ def _model_in(hint: Any) -> type[Record] | None:
 
 
 def _table(
-    entity: Entity, company_id: str, load_id: str, records: list[Any], batch: list[Received]
+    entity: Entity, company_id: str, load_id: str, records: list[Any], batch: list[RawRecord]
 ) -> pa.Table:
     """Build the table column by column, which takes half the time of doing it row by row."""
     joined = b"".join(received.payload for received in batch)
@@ -310,7 +310,7 @@ def _table(
 
 
 def _load_columns(
-    company_id: str, load_id: str, batch: list[Received], joined: bytes
+    company_id: str, load_id: str, batch: list[RawRecord], joined: bytes
 ) -> list[pa.Array]:
     """Return the columns that blsync adds; `joined` are the payloads in one."""
     count = len(batch)
@@ -333,7 +333,7 @@ def _read_together(
     entity: Entity,
     company_id: str,
     load_id: str,
-    batch: list[Received],
+    batch: list[RawRecord],
     unknown: set[str] | None,
 ) -> pa.Table:
     """Have Arrow read records of which none is odd: in half the time, and beside other work.
@@ -459,7 +459,7 @@ def _json_text(value: msgspec.Raw | None) -> str | None:
     return None if text == "null" else text
 
 
-def _reject(load_id: str, received: Received, reason: str) -> dict[str, Any]:
+def _reject(load_id: str, received: RawRecord, reason: str) -> dict[str, Any]:
     return {
         "_payload": as_text(received.payload),
         "_reason": redact(reason),

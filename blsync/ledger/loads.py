@@ -70,7 +70,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class LoadResult:
     """What a load came to."""
 
     window_end: datetime
@@ -261,7 +261,7 @@ def open_ids(ledger: Ledger) -> set[str]:
         return set(db.execute(select(loads.c.load_id).where(loads.c.state == "open")).scalars())
 
 
-def commit(ledger: Ledger, load: Load, outcome: Outcome, committed_at: datetime) -> None:
+def commit(ledger: Ledger, load: Load, outcome: LoadResult, committed_at: datetime) -> None:
     """Mark the window covered and forget its walks; the file is in the lake already."""
     values = {**vars(outcome), "findings": json.dumps(outcome.findings)}
     with ledger.begin() as db:
@@ -275,7 +275,7 @@ def commit(ledger: Ledger, load: Load, outcome: Outcome, committed_at: datetime)
 
 
 @dataclass(frozen=True)
-class Known:
+class ServerTraits:
     """What earlier loads of an entity showed of the server."""
 
     is_sorted: bool
@@ -284,7 +284,7 @@ class Known:
     """Fields that were null in some record; None where no load has landed records."""
 
 
-def known(ledger: Ledger, company_id: str, entity: str) -> Known:
+def server_traits(ledger: Ledger, company_id: str, entity: str) -> ServerTraits:
     """Return what the landed loads of an entity showed of the server."""
     columns = (loads.c.is_sorted, loads.c.page_limit, loads.c.findings, loads.c.rows)
     with ledger.begin() as db:
@@ -298,7 +298,7 @@ def known(ledger: Ledger, company_id: str, entity: str) -> Known:
     limits = [row.page_limit for row in rows if row.page_limit]
     findings = [json.loads(row.findings or "{}") for row in rows if row.rows]
     nulls = [found["null_fields"] for found in findings if "null_fields" in found]
-    return Known(
+    return ServerTraits(
         bool(said) and all(said),
         limits[-1] if limits else None,
         frozenset().union(*nulls) if nulls else None,

@@ -72,7 +72,7 @@ class Operation:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RowOutcome:
     """What became of one row; `attempt` is what its latest attempt turned out to be.
 
     None for `remote_id` leaves the id that is known already.
@@ -99,7 +99,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldRow:
     """An operation whose answer never came, and since when it has been left alone."""
 
     operation: Operation
@@ -244,7 +244,7 @@ def claim(
 def settle(
     ledger: Ledger,
     plan_id: str,
-    outcomes: Iterable[Outcome],
+    outcomes: Iterable[RowOutcome],
     at: datetime,
     request_id: str | None = None,
     seen: Sequence[Operation] = (),
@@ -323,7 +323,7 @@ def give_up(ledger: Ledger, plan_id: str, rows: Collection[int], why: Problem) -
         )
 
 
-def held(ledger: Ledger, plan_id: str) -> list[Held]:
+def held_rows(ledger: Ledger, plan_id: str) -> list[HeldRow]:
     """Return a plan's held rows, each since its latest attempt was answered with nothing usable,
     or was sent where the process died before any answer.
     """
@@ -339,7 +339,7 @@ def held(ledger: Ledger, plan_id: str) -> list[Held]:
         .order_by(operations.c.row)
     )
     with ledger.begin() as db:
-        return [Held(_operation(row), row["since"]) for row in db.execute(query).mappings()]
+        return [HeldRow(_operation(row), row["since"]) for row in db.execute(query).mappings()]
 
 
 def date_back(ledger: Ledger, plan_id: str, now: datetime) -> None:

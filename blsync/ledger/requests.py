@@ -64,7 +64,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Told:
+class ServerQuota:
     """The server's word: so many requests of `limit` are left until `reset_at` (unix seconds)."""
 
     limit: int | None
@@ -112,7 +112,7 @@ def answer(
     limits: Limits,
     slot: int,
     now: float,
-    told: Told | None = None,
+    told: ServerQuota | None = None,
     blocked_until: float = 0,
 ) -> None:
     """Record that a slot's request was answered (or failed), and what the server told."""
@@ -162,7 +162,7 @@ def left(ledger: Ledger, key_id: str, limits: Limits, now: float) -> int:
     return max(0, min(count for count in (told, own) if count is not None))
 
 
-def _hear(db: Connection, key: _Key, told: Told, now: float) -> None:
+def _hear(db: Connection, key: _Key, told: ServerQuota, now: float) -> None:
     """Take the server's word where it is later than the one that is held: answers come in any
     order. Within one window the server's count only sinks; of a sliding one the reset moves on.
     """

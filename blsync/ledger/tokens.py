@@ -17,19 +17,19 @@ from blsync.ledger.tables import tokens
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredTokens:
     """What the ledger holds of a credential; `renew_at` is in unix seconds."""
 
     sealed: str | None = None
     renew_at: float = 0
 
 
-def find(ledger: Ledger, key_id: str) -> Kept:
+def find(ledger: Ledger, key_id: str) -> StoredTokens:
     """Return what was kept last; an empty one where nothing was."""
     query = select(tokens.c.sealed, tokens.c.renew_at).where(tokens.c.key_id == key_id)
     with ledger.begin() as db:
         row = db.execute(query).first()
-    return Kept(row.sealed, row.renew_at) if row else Kept()
+    return StoredTokens(row.sealed, row.renew_at) if row else StoredTokens()
 
 
 def claim(

@@ -5,9 +5,9 @@ lake and exchanged for the old one in one step: a reader finds all old files or 
 having listed the old ones, a file that is not there any more; never rows twice, never rows missing.
 """
 
-from blsync.maintenance.compacting import Compacted, compact
+from blsync.maintenance.compacting import Compaction, compact
 from blsync.maintenance.files import facts_in
-from blsync.maintenance.repairing import Repaired, repair
-from blsync.maintenance.replaying import Replayed, replay
+from blsync.maintenance.repairing import Repair, repair
+from blsync.maintenance.replaying import Replay, replay
 
-__all__ = ["Compacted", "Repaired", "Replayed", "compact", "facts_in", "repair", "replay"]
+__all__ = ["Compaction", "Repair", "Replay", "compact", "facts_in", "repair", "replay"]

@@ -27,7 +27,7 @@ FEWEST = 8
 
 
 @dataclass(frozen=True)
-class Compacted:
+class Compaction:
     """An entity's files of one company, landing and quarantine together."""
 
     company: str
@@ -54,7 +54,7 @@ def compact(
     file_size: int = FILE_SIZE,
     say: Say = lambda _: None,
     on_step: Say = lambda _: None,
-) -> list[Compacted]:
+) -> list[Compaction]:
     """Merge old landed files into few; rows, their columns and their order stay.
 
     Only loads that the ledger says are landed are merged. Killed at any moment, the folder is the
@@ -65,14 +65,14 @@ def compact(
     pairs = [(company, entity) for company in companies for entity in entities]
     failures = Failures(settings.data)
 
-    async def all_of_them() -> list[Compacted]:
+    async def all_of_them() -> list[Compaction]:
         done = []
         for company, entity in pairs:
             with failures.apart(entity, company.name):
                 async with site_of(lake, ledger, entity, company.company_id, say, on_step) as site:
                     counts = [await _compact(site, layer, file_size) for layer in LAYERS]
                 before, after = (sum(numbers) for numbers in zip(*counts, strict=True))
-                done.append(Compacted(company.name, entity.name, before, after))
+                done.append(Compaction(company.name, entity.name, before, after))
         failures.raise_any()
         return done
 

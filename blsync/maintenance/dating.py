@@ -31,7 +31,7 @@ _TIMES = ("window_start", "window_end", "started_at", "committed_at")
 
 
 @dataclass
-class Dated:
+class Redating:
     """A load with its times (UTC) as its footers and the ledger tell them, and those of its rows.
 
     A repair that was killed leaves some of them mended: one that does not lie ahead is right.
@@ -72,23 +72,23 @@ class Moves:
     """Loads whose window ended in the future; they cover nothing any more."""
 
 
-def found_in(site: Site, ledger: Ledger) -> dict[str, Dated]:
+def found_in(site: Site, ledger: Ledger) -> dict[str, Redating]:
     """Return the loads that the lake or the ledger knows, with all their times. Raises
     StorageError.
     """
-    found: dict[str, Dated] = {}
+    found: dict[str, Redating] = {}
     for layer in LAYERS:
         for path in parquet_files(site.folder(layer)):
             file = about(path)
             for facts in file.facts:
-                dated = found.setdefault(facts["load_id"], Dated(facts["load_id"]))
+                dated = found.setdefault(facts["load_id"], Redating(facts["load_id"]))
                 dated.told.append(_times_in(facts))
                 dated.kind = facts.get("kind", dated.kind)
             for load_id, at in _stamps_in(file):
-                found.setdefault(load_id, Dated(load_id)).stamps.add(at)
+                found.setdefault(load_id, Redating(load_id)).stamps.add(at)
     rows = [*site.landed.values(), *loads.open_loads(ledger, site.company_id, site.entity.name)]
     for row in rows:
-        dated = found.setdefault(row["load_id"], Dated(row["load_id"]))
+        dated = found.setdefault(row["load_id"], Redating(row["load_id"]))
         dated.kind = row["kind"]
         dated.told.append({name: row[name] for name in _TIMES})
     return found
@@ -110,7 +110,7 @@ def _stamps_in(file: About) -> Iterator[tuple[str, datetime]]:
                 yield row["_load_id"], row["_pulled_at"]
 
 
-def moves_of(found: Mapping[str, Dated], zone: tzinfo, now: datetime) -> Moves:
+def moves_of(found: Mapping[str, Redating], zone: tzinfo, now: datetime) -> Moves:
     """Return the times that loads dated ahead of `now` (UTC) are to have; `zone` is that in which
     windows of days begin and end.
     """
@@ -127,7 +127,7 @@ def moves_of(found: Mapping[str, Dated], zone: tzinfo, now: datetime) -> Moves:
     return moves
 
 
-def _true_times(ahead: list[Dated], zone: tzinfo, now: datetime) -> list[datetime]:
+def _true_times(ahead: list[Redating], zone: tzinfo, now: datetime) -> list[datetime]:
     """Return when loads were pulled in truth, as far as that can be told; equal ones keep order."""
     told = [_told(dated, zone, now) for dated in ahead]
     known: list[datetime] = []
@@ -142,11 +142,11 @@ def _true_times(ahead: list[Dated], zone: tzinfo, now: datetime) -> list[datetim
     return known
 
 
-def _is_one_night(earlier: Dated, later: Dated) -> bool:
+def _is_one_night(earlier: Redating, later: Redating) -> bool:
     return later.began_at - earlier.began_at <= ONE_NIGHT
 
 
-def _told(dated: Dated, zone: tzinfo, now: datetime) -> datetime | None:
+def _told(dated: Redating, zone: tzinfo, now: datetime) -> datetime | None:
     """Return the server's time when a load began to read: a window up to now ends with it.
 
     One that ends at midnight is a window of days, which may be read at any time later.
@@ -159,7 +159,7 @@ def _told(dated: Dated, zone: tzinfo, now: datetime) -> datetime | None:
     return max([end, *(at for at in dated.stamps if not is_ahead(at, now))])
 
 
-def _move(moves: Moves, dated: Dated, begins: datetime, now: datetime) -> datetime:
+def _move(moves: Moves, dated: Redating, begins: datetime, now: datetime) -> datetime:
     """Have a load begin at that time; returns the last of its new times."""
     new_stamps: dict[datetime, datetime] = {}
     last = begins
@@ -244,6 +244,6 @@ def write_times(ledger: Ledger, moves: Moves) -> None:
         loads.put_times(ledger, load_id, known)
 
 
-def latest_stamps(found: Mapping[str, Dated]) -> dict[str, datetime]:
+def latest_stamps(found: Mapping[str, Redating]) -> dict[str, datetime]:
     """Return when the last of each load's rows was pulled."""
     return {load_id: max(one.stamps) for load_id, one in found.items() if one.stamps}

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from blsync.api.client import Client
-from blsync.api.rate_limit import pace_for
+from blsync.api.rate_limit import rate_limiter_for
 from blsync.entity import Entity
 from blsync.errors import (
     ApiError,
@@ -30,7 +30,7 @@ from blsync.lake.landed import LAYERS
 from blsync.lake.store import Lake
 from blsync.ledger import Ledger, loads, requests, sqlite_file
 from blsync.maintenance import dating
-from blsync.maintenance.dating import Dated
+from blsync.maintenance.dating import Redating
 from blsync.maintenance.files import PART, about, parquet_files
 from blsync.maintenance.site import Failures, Say, Site, site_of
 from blsync.session.binding import open_ledger, take_over
@@ -41,7 +41,7 @@ _NEEDED = {"load_id", "company_id", "entity", "window_end", "started_at"}
 
 
 @dataclass
-class Repaired:
+class Repair:
     """Loads entered into the ledger, loads taken out of it, spool folders removed; and what a
     clock that ran ahead has left: loads dated anew, those among them that cover nothing any more,
     comparisons with BigLedger's totals that were dropped, and companies whose key was held back;
@@ -70,7 +70,7 @@ def repair(
     say: Say = lambda _: None,
     on_step: Say = lambda _: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> Repaired:
+) -> Repair:
     """Enter the lake's loads into the ledger, and take out what the lake has lost.
 
     Where `is_taken_over`, the ledger belongs to this lake from now on, whatever lake it belonged
@@ -86,7 +86,7 @@ def repair(
     are done, and WrongClock at once where it is this clock that is wrong.
     """
     lake = Lake(settings.data)
-    done = Repaired()
+    done = Repair()
     _replace_if_damaged(settings, lake, done, say)
     if is_taken_over:
         take_over(settings)
@@ -114,7 +114,7 @@ def repair(
     return done
 
 
-def _bring_plans_back(ledger: Ledger, done: Repaired, is_taken_over: bool, say: Say) -> None:
+def _bring_plans_back(ledger: Ledger, done: Repair, is_taken_over: bool, say: Say) -> None:
     restored = restore_plans(ledger, is_taken_over=is_taken_over)
     done.plans, done.lost_plans = restored.plans, sorted(restored.lost)
     for plan_id, why in restored.lost.items():
@@ -124,7 +124,7 @@ def _bring_plans_back(ledger: Ledger, done: Repaired, is_taken_over: bool, say: 
     back_up_plans(ledger, is_anew=is_taken_over)
 
 
-def _replace_if_damaged(settings: Settings, lake: Lake, done: Repaired, say: Say) -> None:
+def _replace_if_damaged(settings: Settings, lake: Lake, done: Repair, say: Say) -> None:
     """Move a damaged SQLite file aside; what a server's database has lost is made anew in it."""
     file = sqlite_file(settings.ledger_url)
     if file is None or not file.exists() or _damage_of(settings) is None:
@@ -168,10 +168,10 @@ def _unblock(
     ledger: Ledger,
     companies: Iterable[Company],
     now: datetime,
-    done: Repaired,
+    done: Repair,
 ) -> None:
     for company in companies:
-        limits = pace_for(settings, ledger, company.key_id).limits
+        limits = rate_limiter_for(settings, ledger, company.key_id).limits
         if requests.clear(ledger, company.key_id, limits, now.timestamp()):
             done.unblocked.append(company.name)
 
@@ -194,7 +194,7 @@ class _Clock:
         return not self.doubt
 
     async def _asked(self, say: Say) -> str:
-        pace = pace_for(self.settings, self.ledger, self.company.key_id)
+        pace = rate_limiter_for(self.settings, self.ledger, self.company.key_id)
         pace.wait_for_hour = False
         pace.clock = lambda: self.now().timestamp()
         try:
@@ -217,8 +217,8 @@ class _Clock:
 
 
 async def _date_anew(
-    site: Site, ledger: Ledger, clock: _Clock, done: Repaired
-) -> Mapping[str, Dated]:
+    site: Site, ledger: Ledger, clock: _Clock, done: Repair
+) -> Mapping[str, Redating]:
     """Date anew what a clock that ran ahead has dated; return all loads with their times."""
     company_id, entity, now = site.company_id, site.entity, clock.now()
     found = dating.found_in(site, ledger)
@@ -255,7 +255,7 @@ async def _date_anew(
 def _mend(
     site: Site,
     ledger: Ledger,
-    done: Repaired,
+    done: Repair,
     pulled_at: Mapping[str, datetime],
     is_taken_over: bool,
 ) -> None:

@@ -18,7 +18,7 @@ from blsync.entity import Entity
 from blsync.files.atomic import atomic_write, storage_errors
 from blsync.lake.landing import QUARANTINE
 from blsync.lake.store import Lake
-from blsync.lake.typing import Received, as_bytes, fingerprint, type_records
+from blsync.lake.typing import RawRecord, as_bytes, fingerprint, type_records
 from blsync.maintenance.files import (
     BATCH_ROWS,
     PART,
@@ -34,7 +34,7 @@ from blsync.settings import Company, Settings
 
 
 @dataclass
-class Replayed:
+class Replay:
     """Landed rows typed again, rows recovered from the quarantine, rows that went there."""
 
     company: str
@@ -48,7 +48,7 @@ class _Work:
     """A replay under way; payloads are known by their fingerprints."""
 
     site: Site
-    result: Replayed
+    result: Replay
     waiting: set[int] = field(default_factory=set)
     """In quarantine."""
     gone: set[int] = field(default_factory=set)
@@ -66,7 +66,7 @@ def replay(
     *,
     say: Say = lambda _: None,
     on_step: Say = lambda _: None,
-) -> list[Replayed]:
+) -> list[Replay]:
     """Type an entity's landed payloads and its quarantine again, without a request.
 
     Files keep their names and footers, rows their load, request and time of pull; tombstones stay.
@@ -79,12 +79,12 @@ def replay(
 
     failures = Failures(settings.data)
 
-    async def all_of_them() -> list[Replayed]:
+    async def all_of_them() -> list[Replay]:
         done = []
         for company in companies:
             with failures.apart(entity, company.name):
                 async with site_of(lake, ledger, entity, company.company_id, say, on_step) as site:
-                    work = _Work(site, Replayed(company.name))
+                    work = _Work(site, Replay(company.name))
                     if site.folder("landing").exists():
                         await _replay(work)
                     done.append(work.result)
@@ -170,7 +170,7 @@ def _typed(work: _Work, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
             yield fitted(run, work.site.entity.schema)
             continue
         received = [
-            Received(msgspec.Raw(row["_payload"].encode()), row["_request_id"], row["_pulled_at"])
+            RawRecord(msgspec.Raw(row["_payload"].encode()), row["_request_id"], row["_pulled_at"])
             for row in run.select(["_payload", "_request_id", "_pulled_at"]).to_pylist()
         ]
         site = work.site
@@ -226,7 +226,7 @@ def _recovered(work: _Work, path: Path) -> Iterator[pa.RecordBatch]:
                 continue
             at = site.landed[load_id]["started_at"]
             tried = {
-                _mark(row["_payload"]): Received(
+                _mark(row["_payload"]): RawRecord(
                     msgspec.Raw(as_bytes(row["_payload"])),
                     row["_request_id"],
                     row.get("_pulled_at") or at,

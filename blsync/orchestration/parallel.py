@@ -11,7 +11,7 @@ from contextvars import copy_context
 from pathlib import Path
 from typing import TypeVar
 
-from blsync.api.rate_limit import Pace
+from blsync.api.rate_limit import RateLimiter
 from blsync.errors import BlsyncError
 from blsync.files.unexpected import apart
 from blsync.pull import Progress
@@ -23,7 +23,7 @@ SECONDS_TO_END = 10.0
 T = TypeVar("T")
 
 
-class Lane:
+class CompanyWorker:
     """What one company's pull tells while it runs in its own thread, and how it is stopped."""
 
     def __init__(
@@ -37,7 +37,7 @@ class Lane:
         self._is_stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def progress(self, entity: str, done: int, total: int | None, pace: Pace) -> None:
+    def progress(self, entity: str, done: int, total: int | None, pace: RateLimiter) -> None:
         """Tell how far an entity has come, under the company's name."""
         self._heard()
         with self._lock:
@@ -64,9 +64,9 @@ class Lane:
                 self._loop.call_soon(_cancel_all)
 
 
-def abreast(
+def run_in_parallel(
     names: Iterable[str],
-    work: Callable[[str, Lane], T],
+    work: Callable[[str, CompanyWorker], T],
     progress: Progress = lambda *_: None,
     say: Callable[[str], None] = lambda _: None,
     *,
@@ -80,7 +80,7 @@ def abreast(
     memory's end, is raised when the others have come to theirs.
     """
     lock = threading.Lock()
-    lanes = {name: Lane(name, progress, say, lock) for name in names}
+    lanes = {name: CompanyWorker(name, progress, say, lock) for name in names}
     outcomes: dict[str, T | BlsyncError] = {}
     crashes: list[BaseException] = []
 

@@ -21,7 +21,7 @@ from blsync.orchestration.location import (
     failing_clearly,
     partitions,
 )
-from blsync.orchestration.parallel import abreast
+from blsync.orchestration.parallel import run_in_parallel
 from blsync.pull import Progress, Result, Window, pull, raise_failures, window_of
 
 
@@ -121,7 +121,7 @@ def pull_companies(
     progress = watch.progress or (lambda *_: None)
     if len(windows) == 1:
         return {name: pull_one(name, progress, say) for name in windows}, {}
-    outcomes = abreast(
+    outcomes = run_in_parallel(
         windows,
         lambda name, lane: pull_one(name, lane.progress, lane.say),
         progress,

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from functools import partial
 
 from blsync.api.client import Client
-from blsync.api.rate_limit import pace_for
+from blsync.api.rate_limit import rate_limiter_for
 from blsync.clock import LARGEST_SKEW
 from blsync.entity import Entity
 from blsync.errors import (
@@ -31,11 +31,11 @@ from blsync.files.locks import file_lock
 from blsync.files.unexpected import apart
 from blsync.lake.store import Lake
 from blsync.ledger import Ledger, loads
-from blsync.ledger.loads import CHANGE, DRIFT, Load, Outcome
+from blsync.ledger.loads import CHANGE, DRIFT, Load, LoadResult
 from blsync.pull import drift, stamps
-from blsync.pull.land import Gone, land, outcome_of
+from blsync.pull.land import Deletions, land, outcome_of
 from blsync.pull.walk import feed_of, walk_feed
-from blsync.pull.work import UP_TO_NOW, OpenWalks, Progress, Result, Window, Work, window_of
+from blsync.pull.work import UP_TO_NOW, OpenWalks, Progress, PullContext, Result, Window, window_of
 from blsync.session.binding import open_ledger
 from blsync.settings import Company, Settings, require_credentials
 
@@ -50,7 +50,7 @@ __all__ = [
     "window_of",
 ]
 
-Find = Callable[[Work, Load], Awaitable[Gone]]
+Find = Callable[[PullContext, Load], Awaitable[Deletions]]
 
 OVERLAP = LARGEST_SKEW
 """How far behind the covered time a window begins, for changes that were committed late, and for
@@ -105,15 +105,15 @@ class _Pulling:
     open_walks: OpenWalks = field(default_factory=OpenWalks)
 
     @asynccontextmanager
-    async def work_on(self, entity: Entity, result: Result) -> AsyncIterator[Work]:
+    async def work_on(self, entity: Entity, result: Result) -> AsyncIterator[PullContext]:
         """Hold an entity: two syncs never land the same window. What it cost is in `result`."""
-        pace = pace_for(self.settings, self.ledger, self.company.key_id)
+        pace = rate_limiter_for(self.settings, self.ledger, self.company.key_id)
         pace.wait_for_hour, pace.say = self.wait, self.say
         pace.clock = lambda: self.clock().timestamp()
         lock = self.lake.lock_of(entity, self.company.company_id)
         busy = f"Another sync is pulling {entity.name}; waiting for it."
         async with Client(self.company, pace) as client, file_lock(lock, self.say, busy):
-            work = Work(
+            work = PullContext(
                 entity,
                 self.company,
                 client,
@@ -228,14 +228,14 @@ def _unseen(*_: object) -> None:
     """Show no progress."""
 
 
-async def _cover(work: Work, window: Window, again: bool) -> None:
+async def _cover(work: PullContext, window: Window, again: bool) -> None:
     entity, company_id = work.entity, work.company.company_id
     # Nobody else writes here now, so these are of processes that were killed.
     for draft in work.lake.data.glob(f"*/{entity.name}/company_id={company_id}/.*.draft"):
         with storage_errors(draft):
             draft.unlink(missing_ok=True)
     work.lake.ensure_schema(entity, company_id)
-    if limit := loads.known(work.ledger, company_id, entity.name).page_limit:
+    if limit := loads.server_traits(work.ledger, company_id, entity.name).page_limit:
         work.client.page_limits[entity.path] = limit
     is_up_to_now = not again and window.end is None
     if not (await _finish_left_open(work) and is_up_to_now):
@@ -245,7 +245,7 @@ async def _cover(work: Work, window: Window, again: bool) -> None:
         await _finish(work, to_compare)
 
 
-async def _open_and_finish(work: Work, window: Window, again: bool) -> None:
+async def _open_and_finish(work: PullContext, window: Window, again: bool) -> None:
     entity, company_id = work.entity, work.company.company_id
     start = window.start
     if not again:
@@ -260,7 +260,7 @@ async def _open_and_finish(work: Work, window: Window, again: bool) -> None:
     await _finish(work, load)
 
 
-async def _finish_left_open(work: Work) -> bool:
+async def _finish_left_open(work: PullContext) -> bool:
     """Finish what an earlier run left open; tell whether that brought everything up to now.
 
     It did where every feed ran up to now and came to its end in this run: a sorted walk meets
@@ -284,7 +284,7 @@ async def _finish_left_open(work: Work) -> bool:
     return load.kind == CHANGE and load.window_end is None and feeds <= work.ended
 
 
-async def _finish(work: Work, load: Load, find: Find | None = None) -> None:
+async def _finish(work: PullContext, load: Load, find: Find | None = None) -> None:
     """Bring a load to its end: walks that are left, the lake, the ledger.
 
     `find` brings what a load of the kind drift is about, where that is no comparison of all ids.
@@ -311,7 +311,7 @@ async def _finish(work: Work, load: Load, find: Find | None = None) -> None:
         drift.settle(work, outcome)
 
 
-async def _outcome(work: Work, load: Load, find: Find | None) -> Outcome:
+async def _outcome(work: PullContext, load: Load, find: Find | None) -> LoadResult:
     """Bring a load into the lake, if it is not there yet; return what it came to."""
     path = work.lake.file_of(work.entity, load.company_id, load.load_id)
     if path.exists():  # killed between the lake and the ledger
@@ -336,7 +336,7 @@ class _Emptied(Exception):
     """The lists say that they hold nothing, while records are held."""
 
 
-async def _land_changes(work: Work, load: Load) -> Outcome:
+async def _land_changes(work: PullContext, load: Load) -> LoadResult:
     """Land a window; where the lists say that they are empty and were not, at the second look."""
     read = partial(_read_changes, work, load)
     try:
@@ -350,11 +350,11 @@ async def _land_changes(work: Work, load: Load) -> Outcome:
     return await land(work, load, read)
 
 
-async def _look(work: Work, load: Load, find: Find) -> tuple[datetime, Gone]:
+async def _look(work: PullContext, load: Load, find: Find) -> tuple[datetime, Deletions]:
     return load.started_at, await find(work, load)
 
 
-async def _read_changes(work: Work, load: Load) -> tuple[datetime, Gone]:
+async def _read_changes(work: PullContext, load: Load) -> tuple[datetime, Deletions]:
     feeds = work.entity.feeds_for(load.window_start)
     # One that fails cancels none of the others: what they have asked for is paid.
     outcomes = await asyncio.gather(
@@ -372,7 +372,7 @@ async def _read_changes(work: Work, load: Load) -> tuple[datetime, Gone]:
     return min([*ends, work.clock()]), []
 
 
-def _add(result: Result, outcome: Outcome) -> None:
+def _add(result: Result, outcome: LoadResult) -> None:
     for name in ("rows", "deleted", "quarantined"):
         setattr(result, name, getattr(result, name) + getattr(outcome, name))
     for name in ("unknown_fields", "newly_null"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from blsync.errors import DeletesHeldBack
 from blsync.ledger import loads
 from blsync.ledger.loads import Load
-from blsync.pull.work import Work
+from blsync.pull.work import PullContext
 from blsync.settings import Settings
 
 ENOUGH = 20
@@ -17,19 +17,19 @@ def is_above(settings: Settings, deletes: int, held: int) -> bool:
     return held >= ENOUGH and deletes > settings.delete_share * held
 
 
-def check(work: Work, load: Load, gone: int, asked: int, request_id: str) -> None:
+def check(work: PullContext, load: Load, gone: int, asked: int, request_id: str) -> None:
     """Raise DeletesHeldBack where so many records seem gone and nobody allowed as much.
 
     `asked` of them were asked for by id, in the last place by that request.
     """
     if work.allow or not gone:
         return
-    held = work.lake.held_count(work.entity, load.company_id)
+    held = work.lake.stored_count(work.entity, load.company_id)
     if is_above(work.settings, gone, held):
         raise DeletesHeldBack(_told(work, load, gone, held, asked, request_id))
 
 
-def _told(work: Work, load: Load, gone: int, held: int, asked: int, request_id: str) -> str:
+def _told(work: PullContext, load: Load, gone: int, held: int, asked: int, request_id: str) -> str:
     name, company = work.entity.name, work.company.name
     drift = loads.drift_of(work.ledger, load.company_id, name)
     listed = f"BigLedger lists {drift.total} of {held} {name} held" if drift else f"{held} are held"

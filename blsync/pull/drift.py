@@ -24,11 +24,11 @@ from blsync.errors import ApiError
 from blsync.lake.store import NAMELESS
 from blsync.lake.typing import KEY_SEPARATOR, key_of
 from blsync.ledger import loads
-from blsync.ledger.loads import DRIFT, Drift, Load, Outcome
+from blsync.ledger.loads import DRIFT, Drift, Load, LoadResult
 from blsync.pull import bound
-from blsync.pull.land import Gone
+from blsync.pull.land import Deletions
 from blsync.pull.walk import iso, read_aside, spelled_pages, walk_feed
-from blsync.pull.work import Work
+from blsync.pull.work import PullContext
 from blsync.settings import Settings
 
 IDS = "ids of"
@@ -42,7 +42,7 @@ SLACK = timedelta(hours=1)
 """A nightly look comes a little early now and then, and must not wait for the next night."""
 
 
-async def compare(work: Work) -> Load | None:
+async def compare(work: PullContext) -> Load | None:
     """Compare the API's total with the records held; return the load to do where ids must be.
 
     The total is the one that a walk was told, else it is asked for when a look is due.
@@ -56,7 +56,7 @@ async def compare(work: Work) -> Load | None:
         total = await _ask_total(work)
     if total is None:
         return None
-    held = work.lake.held_count(work.entity, company_id)
+    held = work.lake.stored_count(work.entity, company_id)
     is_emptied = total == 0 < held and not work.has_looked_again
     has_look = is_due(work.settings, walked_at, now)
     if is_emptied:
@@ -83,15 +83,15 @@ async def compare(work: Work) -> Load | None:
     return Load(loads.new_id(at), company_id, name, at, at, at, DRIFT)
 
 
-async def is_emptied(work: Work) -> bool:
+async def is_emptied(work: PullContext) -> bool:
     """Tell whether the lists said, all of them, that they hold nothing, while records are held."""
     if _told(work) != 0:
         return False
-    held = await asyncio.to_thread(work.lake.held_count, work.entity, work.company.company_id)
+    held = await asyncio.to_thread(work.lake.stored_count, work.entity, work.company.company_id)
     return held > 0
 
 
-async def pause(work: Work, held: int | None = None) -> None:
+async def pause(work: PullContext, held: int | None = None) -> None:
     """Wait before a list that says it is empty is asked once more."""
     work.say(
         f"{work.entity.name}: BigLedger lists none, and {held or 'some'} are held; asking once "
@@ -109,23 +109,23 @@ def _is_new_loss(settings: Settings, before: Drift | None, total: int, held: int
     return bound.is_above(settings, held - total, held) and not was_lost
 
 
-def forget_look(work: Work) -> None:
+def forget_look(work: PullContext) -> None:
     """Have the next sync look at the ids again, however long ago the last look was."""
     company_id, name = work.company.company_id, work.entity.name
     if before := loads.drift_of(work.ledger, company_id, name):
         loads.put_drift(work.ledger, company_id, name, replace(before, walked_at=None))
 
 
-def forget_counts(work: Work, load: Load) -> None:
+def forget_counts(work: PullContext, load: Load) -> None:
     """Have a look that was killed begin anew; where no whole list was read, it asked little."""
     walks = loads.walks_of(work.ledger, load.load_id)
     if not any(walk.feed.startswith(IDS) for walk in walks):
         loads.restart(work.ledger, load.load_id)
 
 
-async def find(work: Work, load: Load) -> Gone:
+async def find(work: PullContext, load: Load) -> Deletions:
     """Bring the records that differ into the load's spool; return what BigLedger no longer has."""
-    held = work.lake.held_keys(work.entity, load.company_id)
+    held = work.lake.stored_keys(work.entity, load.company_id)
     walks = loads.walks_of(work.ledger, load.load_id)
     differing = None
     if not walks:
@@ -137,7 +137,7 @@ async def find(work: Work, load: Load) -> Gone:
     return await _gone(work, load, differing.filter(real))
 
 
-async def read_dates(work: Work, load: Load, first: date, last: date) -> Gone:
+async def read_dates(work: PullContext, load: Load, first: date, last: date) -> Deletions:
     """Bring the records of these business dates, both included, into the load's spool.
 
     Returns what is held of those dates and BigLedger no longer has.
@@ -155,7 +155,7 @@ async def read_dates(work: Work, load: Load, first: date, last: date) -> Gone:
     return await _gone(work, load, held)
 
 
-async def _gone(work: Work, load: Load, keys: pa.Array) -> Gone:
+async def _gone(work: PullContext, load: Load, keys: pa.Array) -> Deletions:
     """Return which of the keys are not in the load's spool, and not at BigLedger either."""
     missing = _not_in_spool(work, load, keys).to_pylist()
     if not missing:
@@ -174,20 +174,20 @@ async def _gone(work: Work, load: Load, keys: pa.Array) -> Gone:
     return [(key, request_id) for key in gone]
 
 
-async def _ask_again(work: Work, load: Load, name: str, keys: list[str]) -> None:
+async def _ask_again(work: PullContext, load: Load, name: str, keys: list[str]) -> None:
     """Ask for these by id; those that are there come into the spool, under that name."""
     first_parts = sorted({key.split(KEY_SEPARATOR)[0] for key in keys})
     await read_aside(work, load, name, work.entity.key[0], first_parts)
 
 
-async def _check_sample(work: Work, load: Load, missing: list[str]) -> None:
+async def _check_sample(work: PullContext, load: Load, missing: list[str]) -> None:
     """Raise DeletesHeldBack where so many are missing that it would not land anyhow, and none of
     the first page of them is found by id: to ask for each would cost as much as the whole list.
     """
     sample = missing[: work.entity.page_limit]
     if len(sample) == len(missing):
         return
-    held = await asyncio.to_thread(work.lake.held_count, work.entity, load.company_id)
+    held = await asyncio.to_thread(work.lake.stored_count, work.entity, load.company_id)
     if work.allow or not bound.is_above(work.settings, len(missing), held):
         return
     await _ask_again(work, load, SAMPLE, sample)
@@ -197,12 +197,12 @@ async def _check_sample(work: Work, load: Load, missing: list[str]) -> None:
         bound.check(work, load, len(missing), len(sample), pages[-1].request_id)
 
 
-def settle(work: Work, outcome: Outcome) -> None:
+def settle(work: PullContext, outcome: LoadResult) -> None:
     """Write down what a look at the ids came to, and say it."""
     company_id, name = work.company.company_id, work.entity.name
     before = loads.drift_of(work.ledger, company_id, name)
     now = work.clock()
-    held = work.lake.held_count(work.entity, company_id)
+    held = work.lake.stored_count(work.entity, company_id)
     total = before.total if before else held
     told_by = before.request_id if before else None
     loads.put_drift(work.ledger, company_id, name, Drift(now, total, held, now, told_by))
@@ -224,12 +224,12 @@ def requests_to_narrow(total: int, held: int, page_limit: int) -> float:
     return abs(total - held) * (math.log2(max(total / page_limit, 1)) + 2)
 
 
-def _told(work: Work) -> int | None:
+def _told(work: PullContext) -> int | None:
     totals = [work.totals.get(feed.name) for feed in work.entity.feeds_for(None)]
     return None if None in totals else sum(total or 0 for total in totals)
 
 
-async def _ask_total(work: Work) -> int | None:
+async def _ask_total(work: PullContext) -> int | None:
     total = 0
     for feed in work.entity.feeds_for(None):
         async with aclosing(spelled_pages(work, feed, {"limit": "1"})) as pages:
@@ -242,7 +242,7 @@ async def _ask_total(work: Work) -> int | None:
     return total
 
 
-async def _read_all(work: Work, load: Load) -> None:
+async def _read_all(work: PullContext, load: Load) -> None:
     everything = replace(load, window_start=None, window_end=None)
     for feed in work.entity.feeds_for(None):
         ids = Feed(f"{IDS} {feed.name}", work.entity.created_field, feed.spellings)
@@ -262,7 +262,9 @@ class _Range:
     count: int
 
 
-async def _differing_ranges(work: Work, load: Load, held: pa.Table) -> pa.ChunkedArray | None:
+async def _differing_ranges(
+    work: PullContext, load: Load, held: pa.Table
+) -> pa.ChunkedArray | None:
     """Spool the pages of the ranges that differ; return the keys held in them.
 
     None where reading the whole list costs no more, or where the server cannot count ranges.
@@ -303,13 +305,13 @@ async def _differing_ranges(work: Work, load: Load, held: pa.Table) -> pa.Chunke
     return pa.chunked_array([chunk for part in differing for chunk in part.chunks], pa.string())
 
 
-def _bounds(work: Work, here: _Range) -> dict[str, str]:
+def _bounds(work: PullContext, here: _Range) -> dict[str, str]:
     name = work.entity.created_field
     bounds = {f"{name}[gte]": here.start, f"{name}[lt]": here.end}
     return {bound: iso(at) for bound, at in bounds.items() if at}
 
 
-async def _count(work: Work, here: _Range) -> int | None:
+async def _count(work: PullContext, here: _Range) -> int | None:
     """Return how many records BigLedger has in a range; None where it cannot tell."""
     try:
         answer = work.client.pages(work.entity.path, {**_bounds(work, here), "limit": "1"})
@@ -321,7 +323,7 @@ async def _count(work: Work, here: _Range) -> int | None:
         return None
 
 
-async def _read_range(work: Work, load: Load, here: _Range) -> int:
+async def _read_range(work: PullContext, load: Load, here: _Range) -> int:
     """Read a range into the spool; return the requests it took."""
     before = work.client.requests
     name = f"range {here.first}"
@@ -330,7 +332,7 @@ async def _read_range(work: Work, load: Load, here: _Range) -> int:
     return work.client.requests - before
 
 
-def _not_in_spool(work: Work, load: Load, keys: pa.Array) -> pa.Array:
+def _not_in_spool(work: PullContext, load: Load, keys: pa.Array) -> pa.Array:
     parts = [pa.array([], pa.string())]
     for page in loads.pages_of(work.ledger, load.load_id):
         read = [key_of(work.entity, received.payload) for received in work.records(load, page)]

@@ -88,7 +88,7 @@ class Estimator:
             return Estimate(error=error)
 
     async def _estimate(self) -> Estimate:
-        if limit := loads.known(self.ledger, self.company_id, self.entity.name).page_limit:
+        if limit := loads.server_traits(self.ledger, self.company_id, self.entity.name).page_limit:
             self.client.page_limits[self.entity.path] = limit
         is_up_to_now = self.window == UP_TO_NOW
         found = Estimate()
@@ -162,7 +162,7 @@ class Estimator:
         if page.total is None:
             return Estimate(None, None, is_news=bool(page.records))
         size = page.limit or self.client.page_limits.get(self.entity.path, self.entity.page_limit)
-        is_sorted = loads.known(self.ledger, self.company_id, self.entity.name).is_sorted
+        is_sorted = loads.server_traits(self.ledger, self.company_id, self.entity.name).is_sorted
         requests = refusals
         for number, feed in enumerate(feeds):
             # A feed of the same list has about as many; of another list nothing is known.
@@ -172,7 +172,7 @@ class Estimator:
             requests += (1 if count < size else 1 + walk) if is_newest_first else walk
         if start is None:
             return Estimate(page.total, requests, is_news=page.total > 0)
-        held = self.lake.held(self.entity, self.company_id, start)
+        held = self.lake.stored(self.entity, self.company_id, start)
         are_new = held.are_new(page.records)
         reversing = sum(
             1

@@ -19,12 +19,12 @@ import msgspec
 
 from blsync.errors import TooManyRejected
 from blsync.lake.landing import Landing
-from blsync.lake.typing import UNTYPED, Fingerprints, Received, tombstones, type_records
+from blsync.lake.typing import UNTYPED, Fingerprints, RawRecord, tombstones, type_records
 from blsync.ledger import loads
-from blsync.ledger.loads import CHANGE, Load, Outcome, SpooledPage
+from blsync.ledger.loads import CHANGE, Load, LoadResult, SpooledPage
 from blsync.pull import bound
 from blsync.pull.walk import read_aside
-from blsync.pull.work import Work
+from blsync.pull.work import PullContext
 
 REVERSED = "reversed originals"
 """Under its name records are spooled that a reversing record made us fetch again."""
@@ -33,13 +33,13 @@ PAGES_AT_ONCE = 10
 ENOUGH = 20
 """Records that a load has at least before a share of them means anything."""
 
-Gone = list[tuple[str, str]]
+Deletions = list[tuple[str, str]]
 """Keys that BigLedger no longer has, each with the id of the request that showed it."""
 
 
 async def land(
-    work: Work, load: Load, read: Callable[[], Awaitable[tuple[datetime, Gone]]]
-) -> Outcome:
+    work: PullContext, load: Load, read: Callable[[], Awaitable[tuple[datetime, Deletions]]]
+) -> LoadResult:
     """Land what the load has in the spool and is not held yet, and what `read` brings there.
 
     `read` returns up to when the load covers, and what gets a delete row. Raises TooManyRejected
@@ -50,7 +50,7 @@ async def land(
     for page in loads.pages_of(work.ledger, load.load_id):
         work.kept.put_nowait(page)
 
-    async def reading() -> tuple[datetime, Gone]:
+    async def reading() -> tuple[datetime, Deletions]:
         try:
             return await read()
         finally:
@@ -64,10 +64,12 @@ async def land(
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _land(work: Work, load: Load, reading: asyncio.Task[tuple[datetime, Gone]]) -> Outcome:
+async def _land(
+    work: PullContext, load: Load, reading: asyncio.Task[tuple[datetime, Deletions]]
+) -> LoadResult:
     entity, company_id = work.entity, load.company_id
     since = load.window_start if load.kind == CHANGE else None
-    held_since = partial(work.lake.held, entity, company_id, load_id=load.load_id)
+    held_since = partial(work.lake.stored, entity, company_id, load_id=load.load_id)
     held = await asyncio.to_thread(held_since, since)
     # However the block ends, the thread has ended before the file is closed.
     with (
@@ -117,7 +119,7 @@ async def _arriving(
 class _Typing:
     """What the typing of a load's pages works with, and what it finds on the way."""
 
-    work: Work
+    work: PullContext
     load: Load
     held: Fingerprints
     landing: Landing
@@ -142,7 +144,7 @@ class _Typing:
         )
         self.landing.add(table, rejects)
 
-    def look_for_reversals(self, batch: list[Received]) -> None:
+    def look_for_reversals(self, batch: list[RawRecord]) -> None:
         """Note which records are void, and which were reversed by these."""
         for received in batch:
             try:
@@ -154,11 +156,11 @@ class _Typing:
             if record.reverses_id:
                 self.reversed_ids.add(record.reverses_id)
 
-    def outcome(self, window_end: datetime, deleted: int) -> Outcome:
+    def outcome(self, window_end: datetime, deleted: int) -> LoadResult:
         """Return what the load came to."""
         work, load = self.work, self.load
-        earlier = loads.known(work.ledger, load.company_id, load.entity).null_fields
-        return Outcome(
+        earlier = loads.server_traits(work.ledger, load.company_id, load.entity).null_fields
+        return LoadResult(
             window_end,
             self.landing.rows,
             deleted,
@@ -173,7 +175,7 @@ class _Typing:
         )
 
 
-def _facts(work: Work, load: Load, outcome: Outcome) -> dict[str, Any]:
+def _facts(work: PullContext, load: Load, outcome: LoadResult) -> dict[str, Any]:
     cost = loads.cost_of(work.ledger, load.load_id)
     return {
         "load_id": load.load_id,
@@ -193,14 +195,14 @@ def _facts(work: Work, load: Load, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def outcome_of(facts: dict[str, Any]) -> Outcome:
+def outcome_of(facts: dict[str, Any]) -> LoadResult:
     """Return what a landed file's footer says that its load came to."""
-    names = Outcome.__dataclass_fields__
+    names = LoadResult.__dataclass_fields__
     values = {name: facts[name] for name in names if name in facts}
-    return Outcome(**{**values, "window_end": datetime.fromisoformat(facts["window_end"])})
+    return LoadResult(**{**values, "window_end": datetime.fromisoformat(facts["window_end"])})
 
 
-def _check_share(work: Work, landing: Landing) -> None:
+def _check_share(work: PullContext, landing: Landing) -> None:
     share, rejected, first = work.settings.quarantine_share, landing.rejected, landing.first_reject
     records = landing.rows + rejected
     if first is None or records < ENOUGH or rejected <= share * records:
@@ -219,7 +221,7 @@ class _Reversal(msgspec.Struct, rename="camel"):
     reverses_id: str | None = None
 
 
-async def _fetch_reversed(work: Work, load: Load, typing: _Typing) -> list[SpooledPage]:
+async def _fetch_reversed(work: PullContext, load: Load, typing: _Typing) -> list[SpooledPage]:
     """Fetch again what a reversing record reversed: its status changed, its times did not.
 
     Returns the pages, with those that an earlier run fetched.
@@ -231,5 +233,5 @@ async def _fetch_reversed(work: Work, load: Load, typing: _Typing) -> list[Spool
     return _reversed_pages(work, load)
 
 
-def _reversed_pages(work: Work, load: Load) -> list[SpooledPage]:
+def _reversed_pages(work: PullContext, load: Load) -> list[SpooledPage]:
     return [page for page in loads.pages_of(work.ledger, load.load_id) if page.feed == REVERSED]

@@ -19,12 +19,12 @@ from datetime import datetime
 from blsync.clock import FURTHEST_AHEAD, is_ahead
 from blsync.errors import WrongClock
 from blsync.ledger import loads
-from blsync.pull.work import Work
+from blsync.pull.work import PullContext
 
 _MINUTE = "%Y-%m-%d %H:%M UTC"
 
 
-async def begin(work: Work) -> None:
+async def begin(work: PullContext) -> None:
     """Have the work's stamps follow the last one known of its entity.
 
     A load that was left open by a clock that ran ahead is dropped, to be read anew. Raises
@@ -53,7 +53,7 @@ async def begin(work: Work) -> None:
     work.follow(last)
 
 
-async def _refusal(work: Work, last: datetime, now: datetime) -> WrongClock:
+async def _refusal(work: PullContext, last: datetime, now: datetime) -> WrongClock:
     """Return the error that says which clock is wrong, for one request: it is a rare night.
 
     Raises WrongClock itself where the server's time says that this clock is.

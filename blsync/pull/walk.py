@@ -23,7 +23,7 @@ from blsync.errors import ApiError, CursorRefused, ServerFault, Unauthorized
 from blsync.lake.typing import UNTYPED, Fingerprints, Payload, key_of
 from blsync.ledger import loads
 from blsync.ledger.loads import CHANGE, Load, Walk
-from blsync.pull.work import Work
+from blsync.pull.work import PullContext
 
 SLICE_PAGES = 8
 """Pages that a walk has left at least before it is worth splitting: a slice may cost one more."""
@@ -33,7 +33,7 @@ SLICE_PAGES = 8
 class _Slices:
     """The walks of one feed of one load, by name, and the tasks that read them."""
 
-    work: Work
+    work: PullContext
     load: Load
     feed: Feed
     walks: dict[str, Walk] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class _Slices:
         self.distinct_later += sum(self.seen_later.add(list(compress(marks, later))))
 
 
-async def walk_feed(work: Work, load: Load, feed: Feed) -> None:
+async def walk_feed(work: PullContext, load: Load, feed: Feed) -> None:
     """Read a feed's window to its end, from where an earlier run left it."""
     slices = _left_open(work, load, feed, feed.name)
     if not slices.walks and await _read_newest(work, load, feed):
@@ -87,7 +87,7 @@ async def walk_feed(work: Work, load: Load, feed: Feed) -> None:
         await _read(again, sorted(again.walks) or [name])
 
 
-def _left_open(work: Work, load: Load, feed: Feed, name: str) -> _Slices:
+def _left_open(work: PullContext, load: Load, feed: Feed, name: str) -> _Slices:
     """Return what an earlier run left of the walk of that name and its slices."""
     known = [walk for walk in loads.walks_of(work.ledger, load.load_id) if feed_of(walk) == name]
     return _Slices(work, load, feed, {walk.feed: walk for walk in known})
@@ -268,7 +268,7 @@ def _put(slices: _Slices, *walks: Walk) -> None:
         loads.put_walks(db, slices.load.load_id, walks)
 
 
-async def _read_newest(work: Work, load: Load, feed: Feed) -> bool:
+async def _read_newest(work: PullContext, load: Load, feed: Feed) -> bool:
     """Read the window from its newest record on, if one page reaches back beyond its beginning.
 
     Only where the server has always sorted as it was asked to: a page that merely looks sorted
@@ -278,7 +278,7 @@ async def _read_newest(work: Work, load: Load, feed: Feed) -> bool:
         return False
     if load.kind != CHANGE:
         return False
-    if not loads.known(work.ledger, load.company_id, load.entity).is_sorted:
+    if not loads.server_traits(work.ledger, load.company_id, load.entity).is_sorted:
         return False
     params = _params(work.entity, feed, None, None) | {"sort": f"{feed.change_field}:desc"}
     async with aclosing(spelled_pages(work, feed, params)) as pages:
@@ -303,7 +303,7 @@ def _reaches_back(times: list[datetime | None], start: datetime) -> bool:
 
 
 def _keep_newest(
-    work: Work, load: Load, feed: Feed, page: Page, times: list[datetime | None]
+    work: PullContext, load: Load, feed: Feed, page: Page, times: list[datetime | None]
 ) -> None:
     start = load.window_start
     fresh = [
@@ -317,7 +317,9 @@ def _keep_newest(
     work.keep(load, walk, page, body)
 
 
-async def spelled_pages(work: Work, feed: Feed, params: Mapping[str, str]) -> AsyncGenerator[Page]:
+async def spelled_pages(
+    work: PullContext, feed: Feed, params: Mapping[str, str]
+) -> AsyncGenerator[Page]:
     """Yield the pages of a list with the feed's filters, in the first spelling that is taken.
 
     None at all where the server takes none of several.
@@ -336,7 +338,7 @@ async def spelled_pages(work: Work, feed: Feed, params: Mapping[str, str]) -> As
 
 
 async def read_aside(
-    work: Work, load: Load, name: str, key_field: str, values: Sequence[str]
+    work: PullContext, load: Load, name: str, key_field: str, values: Sequence[str]
 ) -> None:
     """Read the records that have one of these values into the load's spool, under that name."""
     walk = next((w for w in loads.walks_of(work.ledger, load.load_id) if w.feed == name), None)

@@ -10,12 +10,12 @@ from datetime import date, datetime, time, timedelta
 
 from blsync.api.client import Client
 from blsync.api.pages import Page, records_of
-from blsync.api.rate_limit import Pace
+from blsync.api.rate_limit import RateLimiter
 from blsync.entity import Entity
 from blsync.errors import BlsyncError
 from blsync.files.atomic import storage_errors
 from blsync.lake.store import Lake
-from blsync.lake.typing import Received
+from blsync.lake.typing import RawRecord
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import Cost, Load, SpooledPage, Walk
 from blsync.settings import Company, Settings
@@ -23,7 +23,7 @@ from blsync.settings import Company, Settings
 MOST_WALKS = 4
 """Walks of a company that are open at once, at most."""
 
-Progress = Callable[[str, int, int | None, Pace], None]
+Progress = Callable[[str, int, int | None, RateLimiter], None]
 """Told the entity, the records read so far, the total that the server gave, and the key's pace;
 once for each page."""
 
@@ -78,13 +78,13 @@ class OpenWalks:
 
 
 @dataclass
-class Work:
+class PullContext:
     """All that the pull of one entity works with."""
 
     entity: Entity
     company: Company
     client: Client
-    pace: Pace
+    pace: RateLimiter
     ledger: Ledger
     lake: Lake
     open_walks: OpenWalks
@@ -153,12 +153,12 @@ class Work:
         """
         loads.uncover(self.ledger, self.covered)
 
-    def records(self, load: Load, page: SpooledPage) -> list[Received]:
+    def records(self, load: Load, page: SpooledPage) -> list[RawRecord]:
         """Return the records of a page that lies in the spool. Raises StorageError."""
         path = self.lake.spool(load.load_id, page.feed, page.number)
         with storage_errors(path):
             body = path.read_bytes()
-        return [Received(raw, page.request_id, page.pulled_at) for raw in records_of(body)]
+        return [RawRecord(raw, page.request_id, page.pulled_at) for raw in records_of(body)]
 
     def uncounted(self) -> Cost:
         """Take what was spent since the last call."""

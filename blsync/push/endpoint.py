@@ -121,7 +121,7 @@ class Endpoint:
     can_update: bool = True
     has_unique_key: bool = False
     """Whether BigLedger itself refuses a second record of the same natural key."""
-    is_harmless: Callable[[Json], bool] = _anything
+    is_safe_to_resend: Callable[[Json], bool] = _anything
     """Tells whether sending a body once more, after look-ups found nothing, can do no harm."""
     locked: Callable[[Json], Problem | None] = _never
     """Tells why a record can no longer be changed."""

@@ -28,7 +28,7 @@ def usable_id(told: object) -> str | None:
 
 
 @dataclass
-class Known:
+class RecordIndex:
     """Records by each identifier: casefolded value → records, each record once."""
 
     _records: dict[str, dict[str, dict[Any, Json]]] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Known:
 
 
 async def look_up(
-    client: Client, listing: Listing, name: str, values: Iterable[str], into: Known
+    client: Client, listing: Listing, name: str, values: Iterable[str], into: RecordIndex
 ) -> None:
     """Read the records whose identifier `name` is one of `values`. Raises ApiError."""
     if listing.is_sampled:

@@ -13,7 +13,7 @@ from blsync.clock import has_passed
 from blsync.errors import ConfigError
 from blsync.files.locks import file_lock
 from blsync.ledger import Ledger, plans
-from blsync.ledger.plans import Held, Plan
+from blsync.ledger.plans import HeldRow, Plan
 from blsync.push.endpoint import Endpoint
 from blsync.settings import Company, Settings
 
@@ -22,7 +22,7 @@ LOOK_UPS_APART = 15
 
 
 @dataclass(frozen=True)
-class Work:
+class ApplyContext:
     """One plan, the client and the ledger; `clock` tells UTC, `sleep` takes seconds."""
 
     settings: Settings
@@ -46,7 +46,7 @@ class Work:
         return self.settle_time / LOOK_UPS_APART
 
 
-def is_due(settings: Settings, held: Held, now: datetime) -> bool:
+def is_due(settings: Settings, held: HeldRow, now: datetime) -> bool:
     """Tell whether a held row is to be looked up by now, for the first or the second time.
 
     One whose times lie ahead is: whoever settles it dates them anew first (`settle_due`).
@@ -100,7 +100,7 @@ def company_of(settings: Settings, plan: Plan) -> Company:
     return company
 
 
-def only_apply(work: Work) -> AbstractAsyncContextManager[None]:
+def only_apply(work: ApplyContext) -> AbstractAsyncContextManager[None]:
     """Hold a company's endpoint for this process, waiting for another that holds it.
 
     Two applies never send the same row: the ledger's claim sees to that even where they run on

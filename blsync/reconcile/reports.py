@@ -21,7 +21,7 @@ import msgspec
 from blsync.api.client import Client
 from blsync.api.envelope import Answer, read
 from blsync.api.exchange import said
-from blsync.api.rate_limit import pace_for
+from blsync.api.rate_limit import rate_limiter_for
 from blsync.clock import is_ahead, plausible
 from blsync.errors import ApiError, BlsyncError
 from blsync.lake.typing import exact
@@ -110,7 +110,7 @@ async def _ask(
     wait: bool,
     say: Callable[[str], None],
 ) -> CompanyFacts:
-    pace = pace_for(settings, ledger, company.key_id)
+    pace = rate_limiter_for(settings, ledger, company.key_id)
     pace.wait_for_hour, pace.say = wait, say
     async with Client(company, pace) as client:
         facts = await _about(client, known, say)

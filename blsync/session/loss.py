@@ -21,7 +21,7 @@ from blsync.ledger.tables import loads, plans
 
 
 @dataclass
-class Restored:
+class Restoration:
     """Plans that were brought back, plans that were not and why, by their ids; and what else there
     is to say.
     """
@@ -87,14 +87,14 @@ def back_up_plans(ledger: Ledger, *, is_anew: bool = False) -> None:
             ledger.backup.overwrite(db, plan_id)
 
 
-def restore_plans(ledger: Ledger, *, is_taken_over: bool = False) -> Restored:
+def restore_plans(ledger: Ledger, *, is_taken_over: bool = False) -> Restoration:
     """Bring back the plans that the ledger lacks, or of which it does not know all that was sent.
 
     A backup that cannot be understood is moved aside. Where the ledger `is_taken_over` a backup may
     be of another ledger's plan: it counts where it knows all that the ledger knows, and more.
     Raises StorageError.
     """
-    done = Restored()
+    done = Restoration()
     if ledger.backup is None:
         return done
     for plan_id in sorted(_lacking(ledger, ledger.backup)):

@@ -191,7 +191,7 @@ class Kind:
     name: str
     endpoint: str
     rows: Callable[[Desk, int], list[Row]]
-    is_harmless: bool = True
+    is_safe_to_resend: bool = True
     is_update: bool = False
 
     def __str__(self) -> str:
@@ -319,15 +319,15 @@ CUSTOMER_UPDATES = Kind(
 )
 INVOICES = Kind("invoices", "invoices", invoice_rows)
 INVOICE_UPDATES = Kind("invoice updates", "invoices", _with_others(invoice_rows), is_update=True)
-ADJUSTMENTS = Kind("adjustments", "inventory-adjustments", adjustment_rows, is_harmless=False)
+ADJUSTMENTS = Kind("adjustments", "inventory-adjustments", adjustment_rows, is_safe_to_resend=False)
 DRAFTS = Kind("drafts", "journal-entries", entry_rows)
 POSTINGS = Kind(
     "postings",
     "journal-entries",
     lambda desk, count: entry_rows(desk, count, status="posted"),
-    is_harmless=False,
+    is_safe_to_resend=False,
 )
-PAYMENTS = Kind("payments", "payments", payment_rows, is_harmless=False)
+PAYMENTS = Kind("payments", "payments", payment_rows, is_safe_to_resend=False)
 KINDS = (
     *(CUSTOMERS, CUSTOMER_UPDATES, INVOICES, INVOICE_UPDATES),
     *(ADJUSTMENTS, DRAFTS, POSTINGS, PAYMENTS),

@@ -1,51 +1,51 @@
 {# How a night is shorter than a full build, said once for all models and laws.
 
    The news are the loads that the last whole build did not have: one that a law stopped leaves them
-   news, so that the next one does the same work, and checks it, again. `int_touched_invoices`,
-   `int_touched_entries` and `int_touched_months` name what they may change.
+   news, so that the next one does the same work, and checks it, again. `int_affected_invoices`,
+   `int_affected_entries` and `int_affected_months` name what they may change.
 
    A table with a row for each invoice or entry is `incremental`: before it is built, what the news
    touch is taken out of it; then what is true of that now is put in. All in one transaction, and
    twice is as good as once.
 
        config(materialized='incremental', incremental_strategy='append',
-              pre_hook="{{ take_out(touched('invoices')) }}")
-       … where {{ put_in(touched('invoices')) }}
+              pre_hook="{{ delete_affected(affected('invoices')) }}")
+       … where {{ only_affected(affected('invoices')) }}
 
    Tables of months and accounts, and what ages with the day, are built whole: DuckDB adds up millions
    of rows in less time than it takes to tell which of them count. Laws about single records look at
-   the touched ones, laws about sums at all. What changes everything (a model, a setting, the user's
+   the affected ones, laws about sums at all. What changes everything (a model, a setting, the user's
    own tables) has the next build begin with an empty file; so does `blsync build --full`. #}
 
-{% macro touched(what) -%}
+{% macro affected(what) -%}
     {%- if what == 'invoices' -%}
-    (company_id, invoice_id) in (select (company_id, invoice_id) from {{ ref('int_touched_invoices') }})
+    (company_id, invoice_id) in (select (company_id, invoice_id) from {{ ref('int_affected_invoices') }})
     {%- elif what == 'entries' -%}
-    (company_id, journal_id) in (select (company_id, journal_id) from {{ ref('int_touched_entries') }})
+    (company_id, journal_id) in (select (company_id, journal_id) from {{ ref('int_affected_entries') }})
     {%- elif what == 'months' -%}
-    (company_id, period) in (select (company_id, period) from {{ ref('int_touched_months') }})
+    (company_id, period) in (select (company_id, period) from {{ ref('int_affected_months') }})
     {%- elif what == 'numbers' -%}
     (company_id, number) in (
         select (company_id, coalesce(nullif(invoice_number, ''), invoice_id))
         from {{ ref('hist_invoices') }}
-        where {{ touched('invoices') }}
+        where {{ affected('invoices') }}
         union all
         select (company_id, coalesce(nullif(reference, ''), journal_id))
         from {{ ref('hist_journal_entries') }}
-        where {{ touched('entries') }}
+        where {{ affected('entries') }}
     )
     {%- elif what == 'customers' -%}
     (company_id, coalesce(customer_id, '')) in (
-        select (company_id, coalesce(customer_id, '')) from {{ ref('hist_invoices') }} where {{ touched('invoices') }}
+        select (company_id, coalesce(customer_id, '')) from {{ ref('hist_invoices') }} where {{ affected('invoices') }}
     )
     {%- endif -%}
 {%- endmacro %}
 
-{% macro take_out(condition) -%}
+{% macro delete_affected(condition) -%}
     {%- if is_incremental() -%} delete from {{ this }} where {{ condition }} {%- endif -%}
 {%- endmacro %}
 
-{% macro put_in(condition) -%}
+{% macro only_affected(condition) -%}
     {{ condition if is_incremental() else 'true' }}
 {%- endmacro %}
 
@@ -58,7 +58,7 @@
 {%- endmacro %}
 
 {# Condition on `load_id` of a history: the row came by a load that is news. #}
-{% macro is_news() -%}
+{% macro in_new_loads() -%}
     {{ 'load_id not in (select load_id from last_build.loads)' if has_last_build() else 'true' }}
 {%- endmacro %}
 
@@ -102,22 +102,22 @@
     )
 {%- endmacro %}
 
-{# Whether a month is a touched one, or the one a year after it, which compares with it. #}
+{# Whether a month is an affected one, or the one a year after it, which compares with it. #}
 {% macro months_to_write(period) -%}
     (company_id, {{ period }}) in (
         select (company_id, unnest([period, cast(period + interval 12 months as date)]))
-        from {{ ref('int_touched_months') }}
+        from {{ ref('int_affected_months') }}
     )
 {%- endmacro %}
 
-{# Whether a document of `int_documents` is touched; stock adjustments are few, so all of them are. #}
-{% macro is_touched_document() -%}
+{# Whether a document of `int_documents` is affected; stock adjustments are few, so all of them are. #}
+{% macro is_affected_document() -%}
     case entity
         when 'invoices' then (company_id, record_id) in (
-            select (company_id, invoice_id) from {{ ref('int_touched_invoices') }}
+            select (company_id, invoice_id) from {{ ref('int_affected_invoices') }}
         )
         when 'journal_entries' then (company_id, record_id) in (
-            select (company_id, journal_id) from {{ ref('int_touched_entries') }}
+            select (company_id, journal_id) from {{ ref('int_affected_entries') }}
         )
         else true
     end

@@ -28,7 +28,7 @@ def due(
         rows = [
             [plan.plan_id, held.operation.row, held.since, held.operation.looked_up_at]
             for plan in plans.holding(ledger)
-            for held in plans.held(ledger, plan.plan_id)
+            for held in plans.held_rows(ledger, plan.plan_id)
             if not is_for_a_person(held.operation) and is_due(settings, held, now)
         ]
     finally:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from blsync.api.client import Client
-from blsync.api.rate_limit import pace_for
+from blsync.api.rate_limit import rate_limiter_for
 from blsync.clock import is_ahead
 from blsync.errors import (
     ApiError,
@@ -28,7 +28,7 @@ from blsync.errors import (
 )
 from blsync.files.unexpected import apart
 from blsync.ledger import Ledger, plans
-from blsync.ledger.plans import SENDS, Operation, Outcome, Plan
+from blsync.ledger.plans import SENDS, Operation, Plan, RowOutcome
 from blsync.push.apply import settle
 from blsync.push.apply.results import held, is_taken, outcomes_of, refusal
 from blsync.push.apply.settle import DUPLICATE_FOUND
@@ -37,7 +37,7 @@ from blsync.push.endpoint import Endpoint
 from blsync.push.endpoints import ENDPOINTS, endpoint_named
 from blsync.push.plan.validate import problem
 from blsync.push.report import PlanReport, report_of
-from blsync.push.work import Work, company_of, only_apply, plan_named
+from blsync.push.work import ApplyContext, company_of, only_apply, plan_named
 from blsync.session.binding import open_ledger
 from blsync.session.loss import refuse_older
 from blsync.settings import Settings
@@ -125,13 +125,13 @@ def _working(
     say: Callable[[str], None],
     clock: Callable[[], datetime],
     sleep: Callable[[float], Awaitable[None]],
-) -> Iterator[Work]:
+) -> Iterator[ApplyContext]:
     company = company_of(settings, plan)
-    pace = pace_for(settings, ledger, company.key_id)
+    pace = rate_limiter_for(settings, ledger, company.key_id)
     pace.wait_for_hour, pace.say = wait, say
     client = Client(company, pace, sleep=sleep)
     endpoint = endpoint_named(plan.endpoint)
-    yield Work(settings, plan, endpoint, ledger, client, wait, say, clock, sleep)
+    yield ApplyContext(settings, plan, endpoint, ledger, client, wait, say, clock, sleep)
 
 
 def _told(ledger: Ledger, plan: Plan, endpoint: Endpoint, say: Callable[[str], None]) -> PlanReport:
@@ -144,7 +144,7 @@ def _told(ledger: Ledger, plan: Plan, endpoint: Endpoint, say: Callable[[str], N
     return report_of(ledger, plan.plan_id)
 
 
-async def _apply(work: Work) -> PlanReport:
+async def _apply(work: ApplyContext) -> PlanReport:
     plan_id = work.plan.plan_id
     async with only_apply(work), work.client:
         refuse_older(work.ledger, plan_id)
@@ -161,7 +161,7 @@ async def _apply(work: Work) -> PlanReport:
     return _reported(work)
 
 
-async def _settle(work: Work) -> PlanReport:
+async def _settle(work: ApplyContext) -> PlanReport:
     async with only_apply(work), work.client:
         refuse_older(work.ledger, work.plan.plan_id)
         lost = await settle.settle_due(work)
@@ -172,7 +172,7 @@ async def _settle(work: Work) -> PlanReport:
     return _reported(work)
 
 
-def _reported(work: Work) -> PlanReport:
+def _reported(work: ApplyContext) -> PlanReport:
     _say_what_is_left(work)
     report = report_of(work.ledger, work.plan.plan_id)
     twice = [o for o in report.operations if (o.error or {}).get("code") == DUPLICATE_FOUND]
@@ -183,7 +183,7 @@ def _reported(work: Work) -> PlanReport:
     return replace(report, exit_code=0 if is_done else 3)
 
 
-def _now(work: Work) -> Plan:
+def _now(work: ApplyContext) -> Plan:
     """Return the plan as it is by now: another apply may have begun or ended it."""
     return plans.find(work.ledger, work.plan.plan_id)[0]
 
@@ -233,8 +233,8 @@ def _over_cap(settings: Settings, ledger: Ledger, plan: Plan) -> str:
     )
 
 
-def _say_what_is_left(work: Work) -> None:
-    waiting = plans.held(work.ledger, work.plan.plan_id)
+def _say_what_is_left(work: ApplyContext) -> None:
+    waiting = plans.held_rows(work.ledger, work.plan.plan_id)
     for_a_person = [held for held in waiting if settle.is_for_a_person(held.operation)]
     if for_a_person:
         work.say(
@@ -252,12 +252,12 @@ def _say_what_is_left(work: Work) -> None:
         )
 
 
-def _left(work: Work) -> bool:
+def _left(work: ApplyContext) -> bool:
     tally = plans.tally(work.ledger, work.plan.plan_id)
     return bool(tally.get("pending") or tally.get("held"))
 
 
-async def _send_pending(work: Work, only: Collection[int] | None = None) -> None:
+async def _send_pending(work: ApplyContext, only: Collection[int] | None = None) -> None:
     """Send the pending rows in batches, or `only` those; what fits no batch now stays pending."""
     waiting = deque(row for row in _sendable(work) if only is None or row.row in only)
     unanswered = 0
@@ -275,7 +275,7 @@ async def _send_pending(work: Work, only: Collection[int] | None = None) -> None
             return
 
 
-def _next_batch(work: Work, waiting: deque[Operation]) -> list[Operation]:
+def _next_batch(work: ApplyContext, waiting: deque[Operation]) -> list[Operation]:
     """Take rows off the queue that may be under way together, in the order of the file."""
     busy = plans.groups(work.ledger, work.plan.plan_id, "held")
     batch: list[Operation] = []
@@ -289,7 +289,7 @@ def _next_batch(work: Work, waiting: deque[Operation]) -> list[Operation]:
     return batch
 
 
-def _sendable(work: Work) -> list[Operation]:
+def _sendable(work: ApplyContext) -> list[Operation]:
     """Return the pending rows, less those whose record another plan holds unanswered."""
     plan = work.plan
     keys = plans.held_elsewhere(work.ledger, plan.company_id, plan.endpoint, but=plan.plan_id)
@@ -309,7 +309,7 @@ class _Refused(Exception):
     """The whole request was refused, perhaps for one of its rows."""
 
 
-async def _send_halves(work: Work, batch: list[Operation]) -> bool:
+async def _send_halves(work: ApplyContext, batch: list[Operation]) -> bool:
     """Send a batch, in halves where it is refused as a whole; tell whether an answer came."""
     queue = deque([batch] if batch else [])
     is_answered = True
@@ -323,7 +323,7 @@ async def _send_halves(work: Work, batch: list[Operation]) -> bool:
     return is_answered
 
 
-async def _send(work: Work, chunk: list[Operation]) -> bool:
+async def _send(work: ApplyContext, chunk: list[Operation]) -> bool:
     """Send a chunk; tell whether an answer came. Raises _Refused where halves should be tried."""
     plan_id = work.plan.plan_id
     await work.client.check_clock()  # settle times are told by it: a wrong one must begin none
@@ -333,12 +333,12 @@ async def _send(work: Work, chunk: list[Operation]) -> bool:
     try:
         answer = await work.client.post(work.endpoint.bulk_path, _body(rows))
     except NotSent as error:
-        back = [Outcome(row.row, "pending", "refused") for row in rows]
+        back = [RowOutcome(row.row, "pending", "refused") for row in rows]
         plans.settle(work.ledger, plan_id, back, work.clock(), error.request_id)
         raise
     except Unanswered as error:
         why = held(f"BigLedger did not answer (status {error.status or 'none'})")
-        outcomes = [Outcome(row.row, "held", "held", error=why) for row in rows]
+        outcomes = [RowOutcome(row.row, "held", "held", error=why) for row in rows]
         plans.settle(work.ledger, plan_id, outcomes, work.clock(), error.request_id)
         return False
     except BlsyncError as error:
@@ -352,7 +352,7 @@ async def _send(work: Work, chunk: list[Operation]) -> bool:
 
 
 async def _record(
-    work: Work, rows: list[Operation], outcomes: list[Outcome], request_id: str
+    work: ApplyContext, rows: list[Operation], outcomes: list[RowOutcome], request_id: str
 ) -> None:
     """Write the outcomes; what is refused as taken stays held until a look-up has told whose."""
     taken = [
@@ -362,14 +362,14 @@ async def _record(
     ]
     open_rows = {row.row for row, _ in taken}
     written = [
-        Outcome(o.row, "held", "rejected", error=o.error) if o.row in open_rows else o
+        RowOutcome(o.row, "held", "rejected", error=o.error) if o.row in open_rows else o
         for o in outcomes
     ]
     plans.settle(work.ledger, work.plan.plan_id, written, work.clock(), request_id)
     await settle.resolve_taken(work, taken)
 
 
-def _take_back(work: Work, rows: list[Operation], error: BlsyncError) -> None:
+def _take_back(work: ApplyContext, rows: list[Operation], error: BlsyncError) -> None:
     """Settle rows whose request was refused as a whole, with nothing done.
 
     Raises `error`, or _Refused where it may concern one row alone.
@@ -378,10 +378,10 @@ def _take_back(work: Work, rows: list[Operation], error: BlsyncError) -> None:
     request_id = error.request_id if isinstance(error, ApiError) else None
     if isinstance(error, ApiError) and error.status in _MAY_BE_ONE_ROW and len(rows) == 1:
         why = refusal(work.endpoint, rows[0], error)
-        outcome = Outcome(rows[0].row, "rejected", "rejected", error=why)
+        outcome = RowOutcome(rows[0].row, "rejected", "rejected", error=why)
         plans.settle(work.ledger, plan_id, [outcome], at, request_id)
         return
-    back = [Outcome(row.row, "pending", "refused") for row in rows]
+    back = [RowOutcome(row.row, "pending", "refused") for row in rows]
     plans.settle(work.ledger, plan_id, back, at, request_id)
     if isinstance(error, ApiError) and error.status in _MAY_BE_ONE_ROW:
         raise _Refused
@@ -398,7 +398,7 @@ def _body(rows: list[Operation]) -> msgspec.Raw:
     return msgspec.Raw(to_text({"operations": operations}).encode())
 
 
-def _say_progress(work: Work) -> None:
+def _say_progress(work: ApplyContext) -> None:
     tally = plans.tally(work.ledger, work.plan.plan_id)
     told = ", ".join(
         f"{tally[s]} {s}" for s in ("applied", "rejected", "held", "pending") if s in tally
@@ -406,7 +406,7 @@ def _say_progress(work: Work) -> None:
     work.say(f"{work.endpoint.name}: {told}.")
 
 
-def _is_over_limit(work: Work) -> bool:
+def _is_over_limit(work: ApplyContext) -> bool:
     tally = plans.tally(work.ledger, work.plan.plan_id)
     rejected = tally.get("rejected", 0)
     answered = tally.get("applied", 0) + rejected
@@ -414,7 +414,7 @@ def _is_over_limit(work: Work) -> bool:
     return answered >= ANSWERED_BEFORE_LIMIT and rejected > allowed
 
 
-def _limit_reached(work: Work) -> SafetyLimit:
+def _limit_reached(work: ApplyContext) -> SafetyLimit:
     tally = plans.tally(work.ledger, work.plan.plan_id)
     answered = tally.get("applied", 0) + tally["rejected"]
     return SafetyLimit(

@@ -10,7 +10,7 @@ import msgspec
 
 from blsync.api.exchange import said
 from blsync.errors import ApiError
-from blsync.ledger.plans import Operation, Outcome, Problem
+from blsync.ledger.plans import Operation, Problem, RowOutcome
 from blsync.push.compare import from_text
 from blsync.push.endpoint import Endpoint, Json
 from blsync.push.lookup import usable_id
@@ -23,7 +23,7 @@ _TAKEN_CODES = ("DUPLICATE_VALUE", "CONFLICT")
 
 def outcomes_of(
     endpoint: Endpoint, sent: list[Operation], data: msgspec.Raw
-) -> tuple[list[Outcome], int]:
+) -> tuple[list[RowOutcome], int]:
     """Return what became of each row that was sent, and how many results belong to none.
 
     A row whose result is missing, there twice or unreadable is held; the others stand.
@@ -71,21 +71,21 @@ def _by_index(data: msgspec.Raw, size: int) -> tuple[dict[int, list[Json]], int]
     return found, strays
 
 
-def _outcome(endpoint: Endpoint, row: Operation, results: list[Json]) -> Outcome:
+def _outcome(endpoint: Endpoint, row: Operation, results: list[Json]) -> RowOutcome:
     if len(results) != 1:
         why = "the answer tells of this row more than once" if results else "the answer left it out"
-        return Outcome(row.row, "held", "held", error=held(why))
+        return RowOutcome(row.row, "held", "held", error=held(why))
     result = results[0]
     if result.get("success") is False:
-        return Outcome(
+        return RowOutcome(
             row.row, "rejected", "rejected", error=_problem(endpoint, row, result.get("error"))
         )
     record = result.get("data")
     remote_id = usable_id(record.get("id")) if isinstance(record, dict) else None
     is_ours = row.remote_id in (None, remote_id or row.remote_id)
     if result.get("success") is True and is_ours and (remote_id or row.remote_id):
-        return Outcome(row.row, "applied", "applied", remote_id=str(remote_id or row.remote_id))
-    return Outcome(row.row, "held", "held", error=held("the answer does not name the record"))
+        return RowOutcome(row.row, "applied", "applied", remote_id=str(remote_id or row.remote_id))
+    return RowOutcome(row.row, "held", "held", error=held("the answer does not name the record"))
 
 
 def _problem(endpoint: Endpoint, row: Operation, error: Any) -> Problem:

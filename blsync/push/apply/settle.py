@@ -12,12 +12,12 @@ from decimal import Decimal
 
 from blsync.errors import ApiError, QuotaSpent
 from blsync.ledger import plans
-from blsync.ledger.plans import Operation, Outcome, Problem
+from blsync.ledger.plans import Operation, Problem, RowOutcome
 from blsync.push.compare import changes, from_text
 from blsync.push.endpoint import Endpoint, Json
-from blsync.push.lookup import Known, look_up
+from blsync.push.lookup import RecordIndex, look_up
 from blsync.push.plan.validate import problem
-from blsync.push.work import Work, is_due
+from blsync.push.work import ApplyContext, is_due
 
 DUPLICATE_FOUND = "DUPLICATE_FOUND"
 """Code of an applied row for which there is more than one record."""
@@ -30,7 +30,7 @@ def is_for_a_person(row: Operation) -> bool:
     return row.state == "held" and bool(row.error) and row.error["code"] == FOR_A_PERSON  # type: ignore[index]
 
 
-async def settle_due(work: Work) -> set[int]:
+async def settle_due(work: ApplyContext) -> set[int]:
     """Look up the held rows whose settle time is over; return those that are to be sent once more.
 
     Raises ApiError, QuotaSpent.
@@ -39,21 +39,21 @@ async def settle_due(work: Work) -> set[int]:
     # Of one that a clock which ran ahead has dated nobody knows when it was sent: its settle time
     # begins now, so that it is neither looked up too early nor held for years.
     plans.date_back(work.ledger, work.plan.plan_id, now)
-    held = plans.held(work.ledger, work.plan.plan_id)
+    held = plans.held_rows(work.ledger, work.plan.plan_id)
     due = [one for one in held if is_due(work.settings, one, now)]
     if not due:
         return set()
     work.say(f"Looking up {len(due)} rows that were sent and not answered.")
     rows = [h.operation for h in due]
     known = await _records(work, rows)
-    settled: list[Outcome] = []
+    settled: list[RowOutcome] = []
     missing: list[int] = []
     undecided: list[tuple[int, Problem | None]] = []
     for row in rows:
-        outcome = judge(work, row, known)
+        outcome = outcome_from_lookup(work, row, known)
         if outcome is None and row.looked_up_at:
-            if work.endpoint.is_harmless(from_text(row.body)) or row.action == "update":
-                outcome = Outcome(row.row, "pending", "lost")
+            if work.endpoint.is_safe_to_resend(from_text(row.body)) or row.action == "update":
+                outcome = RowOutcome(row.row, "pending", "lost")
             else:
                 undecided.append((row.row, _undecided(work)))
         elif outcome and outcome.state == "rejected" and work.endpoint.target:
@@ -70,11 +70,11 @@ async def settle_due(work: Work) -> set[int]:
     return {outcome.row for outcome in settled if outcome.state == "pending"}
 
 
-async def settle_again(work: Work) -> set[int]:
+async def settle_again(work: ApplyContext) -> set[int]:
     """Wait until the second look-up is due, where one is, and do it, as `settle_due` does."""
     waiting = [
         h.operation.looked_up_at
-        for h in plans.held(work.ledger, work.plan.plan_id)
+        for h in plans.held_rows(work.ledger, work.plan.plan_id)
         if h.operation.looked_up_at and not is_for_a_person(h.operation)
     ]
     if not waiting or not work.wait:
@@ -86,7 +86,7 @@ async def settle_again(work: Work) -> set[int]:
     return await settle_due(work)
 
 
-async def unchanged(work: Work, rows: list[Operation]) -> list[Operation]:
+async def unchanged(work: ApplyContext, rows: list[Operation]) -> list[Operation]:
     """Compare rows once more before they are sent, and return those that are as they were planned.
 
     What is there already as wanted is adopted; what others changed since the plan is rejected, as
@@ -96,7 +96,7 @@ async def unchanged(work: Work, rows: list[Operation]) -> list[Operation]:
     if not doubtful:
         return rows
     known = await _records(work, doubtful)
-    settled: list[Outcome] = []
+    settled: list[RowOutcome] = []
     behind: list[tuple[int, Problem | None]] = []
     paid = plans.groups(work.ledger, work.plan.plan_id, "applied") if work.endpoint.target else ()
     for row in doubtful:
@@ -122,7 +122,7 @@ def _shows_less(row: Operation, record: Json) -> bool:
     )
 
 
-def _not_listed(work: Work) -> Problem:
+def _not_listed(work: ApplyContext) -> Problem:
     """Word that a list does not show the latest payment yet: the row stays to be sent."""
     message = (
         f"BigLedger's list does not show the {work.endpoint.settling.record} as it is after the "
@@ -131,32 +131,34 @@ def _not_listed(work: Work) -> Problem:
     return problem("NOT_LISTED", None, message)
 
 
-def _now_judged(work: Work, row: Operation, known: Known) -> Outcome | None:
+def _now_judged(work: ApplyContext, row: Operation, known: RecordIndex) -> RowOutcome | None:
     if work.plan.on_conflict == "ours" and row.action == "update":
         return None
-    outcome = judge(work, row, known)
+    outcome = outcome_from_lookup(work, row, known)
     if outcome and outcome.state == "applied" and work.endpoint.target:
         # Nothing was sent yet, so this is somebody else's payment.
         message = "the invoice was paid by others since the plan was made; plan the row again"
-        return Outcome(
+        return RowOutcome(
             row.row, "rejected", "rejected", error=problem("CONFLICT", "amountPaid", message)
         )
     return outcome
 
 
-async def resolve_taken(work: Work, refused: Sequence[tuple[Operation, Outcome]]) -> None:
+async def resolve_taken(
+    work: ApplyContext, refused: Sequence[tuple[Operation, RowOutcome]]
+) -> None:
     """Settle creates that were refused because the record exists: ours if it is as we wanted it."""
     if not refused:
         return
     known = await _records(work, [row for row, _ in refused])
     settled = []
     for row, outcome in refused:
-        found = judge(work, row, known)
+        found = outcome_from_lookup(work, row, known)
         settled.append(found or outcome)
     plans.settle(work.ledger, work.plan.plan_id, settled, work.clock())
 
 
-async def verify(work: Work) -> None:
+async def verify(work: ApplyContext) -> None:
     """Read the applied rows back and compare; a failure to read changes nothing of them."""
     applied = plans.operations_of(work.ledger, work.plan.plan_id, "applied")
     rows = [row for row in applied if not row.is_verified and not row.error]
@@ -176,7 +178,9 @@ async def verify(work: Work) -> None:
         work.say(f"{wrong} applied rows read back otherwise than they were sent: see push show.")
 
 
-def judge(work: Work, row: Operation, known: Known) -> Outcome | None:
+def outcome_from_lookup(
+    work: ApplyContext, row: Operation, known: RecordIndex
+) -> RowOutcome | None:
     """Return what BigLedger's records tell of a row, None where nothing shows that it was done."""
     found = _found(work, row, known)
     if not found:
@@ -185,7 +189,7 @@ def judge(work: Work, row: Operation, known: Known) -> Outcome | None:
     remote_id = None if work.endpoint.target else str(record.get("id") or "") or None
     differing = changes(work.endpoint, record, expected(work.endpoint, row))
     if not differing:
-        return Outcome(
+        return RowOutcome(
             row.row, "applied", "adopted", remote_id=remote_id, error=_duplicates(work, found)
         )
     is_change = row.action == "update" or work.endpoint.target is not None
@@ -198,7 +202,7 @@ def judge(work: Work, row: Operation, known: Known) -> Outcome | None:
     )
     code = "CONFLICT" if is_change else "DUPLICATE_VALUE"
     field = next(iter(differing)) if is_change else work.endpoint.natural_key
-    return Outcome(
+    return RowOutcome(
         row.row, "rejected", "rejected", remote_id=remote_id, error=problem(code, field, message)
     )
 
@@ -223,7 +227,7 @@ def expected(endpoint: Endpoint, row: Operation) -> Mapping[str, object]:
     return endpoint.comparable(from_text(row.body))
 
 
-def _found(work: Work, row: Operation, known: Known) -> list[Json]:
+def _found(work: ApplyContext, row: Operation, known: RecordIndex) -> list[Json]:
     name, value, parts = identity(work.endpoint, row)
     return [
         record
@@ -232,7 +236,7 @@ def _found(work: Work, row: Operation, known: Known) -> list[Json]:
     ]
 
 
-def _is_as_planned(work: Work, row: Operation, record: Json) -> bool:
+def _is_as_planned(work: ApplyContext, row: Operation, record: Json) -> bool:
     """Tell whether every field still is what the plan saw, or what it wanted."""
     for name, (before, wanted) in from_text(row.changes).items():
         head, dot, part = name.partition(".")
@@ -245,18 +249,18 @@ def _is_as_planned(work: Work, row: Operation, record: Json) -> bool:
     return True
 
 
-async def _records(work: Work, rows: Iterable[Operation]) -> Known:
+async def _records(work: ApplyContext, rows: Iterable[Operation]) -> RecordIndex:
     wanted: dict[str, list[str]] = {}
     for row in rows:
         name, value, _ = identity(work.endpoint, row)
         wanted.setdefault(name, []).append(value)
-    known = Known()
+    known = RecordIndex()
     for name, values in wanted.items():
         await look_up(work.client, work.endpoint.settling, name, values, known)
     return known
 
 
-def _undecided(work: Work) -> Problem:
+def _undecided(work: ApplyContext) -> Problem:
     message = (
         f"the {work.endpoint.record} was sent and never answered, and BigLedger does not show that "
         "it was done. It is not sent again, as that could do it twice: look at BigLedger, then run "
@@ -265,7 +269,7 @@ def _undecided(work: Work) -> Problem:
     return problem(FOR_A_PERSON, None, message)
 
 
-def _duplicates(work: Work, found: list[Json]) -> Problem | None:
+def _duplicates(work: ApplyContext, found: list[Json]) -> Problem | None:
     if len(found) < 2 or work.endpoint.target:
         return None
     ids = ", ".join(str(record.get("id")) for record in found)
@@ -273,7 +277,7 @@ def _duplicates(work: Work, found: list[Json]) -> Problem | None:
     return problem(DUPLICATE_FOUND, work.endpoint.natural_key, message)
 
 
-def _difference(work: Work, row: Operation, found: list[Json]) -> Problem | None:
+def _difference(work: ApplyContext, row: Operation, found: list[Json]) -> Problem | None:
     if duplicates := _duplicates(work, found):
         return duplicates
     differing = changes(work.endpoint, found[0], expected(work.endpoint, row))

@@ -64,7 +64,7 @@ INVENTORY_ADJUSTMENTS = Endpoint(
     in_flight=("itemId", "locationId"),
     is_tokened=True,
     can_update=False,
-    is_harmless=_harmful,
+    is_safe_to_resend=_harmful,
     comparable=_comparable,
     money=_value,
 )

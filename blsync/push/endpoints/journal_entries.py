@@ -99,7 +99,7 @@ JOURNAL_ENTRIES = Endpoint(
     lines="lines",
     date_field="date",
     is_tokened=True,
-    is_harmless=_is_draft,
+    is_safe_to_resend=_is_draft,
     locked=_locked,
     money=_debits,
 )

@@ -69,6 +69,6 @@ PAYMENTS = Endpoint(
     target=_INVOICE,
     in_flight=("invoiceId",),
     can_update=False,
-    is_harmless=_harmful,
+    is_safe_to_resend=_harmful,
     money=_amount,
 )

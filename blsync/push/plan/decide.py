@@ -12,8 +12,8 @@ from typing import Any
 from blsync.ledger.plans import SENDS, Keys, Operation, Problem
 from blsync.push.compare import Changes, changes, create_body, to_text, update_body
 from blsync.push.endpoint import TODAY, Endpoint, Json
-from blsync.push.lookup import Known
-from blsync.push.plan.validate import Wanted, problem, twin_problems
+from blsync.push.lookup import RecordIndex
+from blsync.push.plan.validate import ParsedRow, problem, twin_problems
 from blsync.push.token import marked
 
 
@@ -28,7 +28,7 @@ class Decision:
     company_id: str
     mode: str
     on_conflict: str
-    known: Known
+    known: RecordIndex
     held: Keys
     today: date
     closed: Mapping[date, str]
@@ -36,21 +36,21 @@ class Decision:
     _paid: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     """What earlier rows of the plan pay of an invoice."""
 
-    def operations(self, rows: list[Wanted]) -> list[Operation]:
+    def operations(self, rows: list[ParsedRow]) -> list[Operation]:
         """Return what each row does."""
         return _no_twins(self.endpoint, [self._operation(row) for row in rows])
 
-    def spellings(self, row: Wanted, name: str) -> list[str]:
+    def spellings(self, row: ParsedRow, name: str) -> list[str]:
         """Return the values by which a row's record may be found, the surest first."""
         value = row.named[name]
         return [self._marked(row, value), value] if name == "reference" else [value]
 
-    def _marked(self, row: Wanted, reference: str) -> str:
+    def _marked(self, row: ParsedRow, reference: str) -> str:
         if not (self.endpoint.is_tokened and self.has_token):
             return reference
         return marked(reference, self.company_id, self.endpoint.name, row.key)
 
-    def _operation(self, row: Wanted) -> Operation:
+    def _operation(self, row: ParsedRow) -> Operation:
         problems = row.problems or self._period_problem(row)
         if problems:
             return _rejected(row, problems)
@@ -63,7 +63,7 @@ class Decision:
             return _rejected(row, (trouble,))
         return self._unless_held(row, self._create(row) if now is None else self._update(row, now))
 
-    def _unless_held(self, row: Wanted, operation: Operation) -> Operation:
+    def _unless_held(self, row: ParsedRow, operation: Operation) -> Operation:
         """Keep a row back while an earlier change of its record was sent and not answered."""
         holder = self.held.holder(operation)
         if not holder or operation.action not in SENDS:
@@ -75,7 +75,7 @@ class Decision:
         why = problem("HELD_ELSEWHERE", None, message)
         return _operation(self.endpoint, row, "blocked", remote_id=operation.remote_id, error=why)
 
-    def _period_problem(self, row: Wanted) -> tuple[Problem, ...]:
+    def _period_problem(self, row: ParsedRow) -> tuple[Problem, ...]:
         name = self.endpoint.date_field
         day = row.data.get(name) if name else None
         closed_at = self.closed.get(day.replace(day=1)) if isinstance(day, date) else None
@@ -84,7 +84,7 @@ class Decision:
         message = f"{name} {day} must lie in an open period: that month was closed on {closed_at}"
         return (problem("PERIOD_CLOSED", name, message),)
 
-    def _target(self, row: Wanted) -> tuple[Json | None, Problem | None]:
+    def _target(self, row: ParsedRow) -> tuple[Json | None, Problem | None]:
         """Return the record that the row names, None where there is none yet."""
         target: Json | None = None
         for name in self.endpoint.identifiers:
@@ -104,7 +104,7 @@ class Decision:
             target = target or (found[0] if found else None)
         return target, None
 
-    def _found(self, row: Wanted, name: str) -> list[Json]:
+    def _found(self, row: ParsedRow, name: str) -> list[Json]:
         parts = self.endpoint.parts if name == self.endpoint.natural_key else ()
         for value in self.spellings(row, name):
             found = [
@@ -116,7 +116,7 @@ class Decision:
                 return found
         return []
 
-    def _create(self, row: Wanted) -> Operation:
+    def _create(self, row: ParsedRow) -> Operation:
         record, key = self.endpoint.record, self.endpoint.natural_key
         if self.mode == "update":
             message = f"no {record} at BigLedger has this {key}, and --mode update creates none"
@@ -128,14 +128,14 @@ class Decision:
             self.endpoint, row, "create", body=body, changed=changes(self.endpoint, {}, body)
         )
 
-    def _body(self, row: Wanted) -> Json:
+    def _body(self, row: ParsedRow) -> Json:
         given = {n: self.today if v == TODAY else v for n, v in self.endpoint.defaults.items()}
         body = create_body({**given, **row.data})
         if self.endpoint.is_tokened:
             body["reference"] = self._marked(row, str(body["reference"]))
         return body
 
-    def _missing(self, row: Wanted) -> tuple[Problem, ...]:
+    def _missing(self, row: ParsedRow) -> tuple[Problem, ...]:
         """Return which fields are missing of those without which nothing is created."""
         record = self.endpoint.record
         return tuple(
@@ -144,7 +144,7 @@ class Decision:
             if not row.data.get(name)
         )
 
-    def _update(self, row: Wanted, now: Json) -> Operation:
+    def _update(self, row: ParsedRow, now: Json) -> Operation:
         record, remote_id = self.endpoint.record, _id(now)
         wanted = self.endpoint.comparable(row.data)
         if self.endpoint.defaults.get("status") == wanted.get("status"):
@@ -178,7 +178,7 @@ class Decision:
             self.endpoint, row, "update", remote_id=remote_id, body=body, changed=changed
         )
 
-    def _adopt(self, row: Wanted, now: Json, changed: Collection[str]) -> Operation:
+    def _adopt(self, row: ParsedRow, now: Json, changed: Collection[str]) -> Operation:
         """Take what exists for what the row was to create, where it is the same."""
         if not changed:
             return _operation(self.endpoint, row, "adopt", remote_id=_id(now))
@@ -192,7 +192,7 @@ class Decision:
             _rejected(row, (problem("DUPLICATE_VALUE", name, message),)), remote_id=_id(now)
         )
 
-    def _pay(self, row: Wanted) -> Operation:
+    def _pay(self, row: ParsedRow) -> Operation:
         if missing := self._missing(row):
             return _rejected(row, missing)
         assert self.endpoint.target is not None  # noqa: S101 (payments have one)
@@ -209,7 +209,7 @@ class Decision:
         changed = {"amountPaid": [before, before + amount]}
         return _operation(self.endpoint, row, "create", body=self._body(row), changed=changed)
 
-    def _is_paid(self, row: Wanted, paid: Decimal) -> bool:
+    def _is_paid(self, row: ParsedRow, paid: Decimal) -> bool:
         """Tell whether this very payment is in the journal already."""
         wanted = {n: row.data[n] for n in ("amount", "paymentDate") if n in row.data}
         entries = self.known.find("reference", row.named["reference"])
@@ -217,7 +217,7 @@ class Decision:
         return is_there and paid >= row.data["amount"]
 
 
-def _unpayable(row: Wanted, invoice: Json, due: Decimal) -> Problem | None:
+def _unpayable(row: ParsedRow, invoice: Json, due: Decimal) -> Problem | None:
     status, amount = str(invoice.get("status")), row.data["amount"]
     day = row.data.get("paymentDate")
     if status in ("draft", "cancelled"):
@@ -234,7 +234,7 @@ def _unpayable(row: Wanted, invoice: Json, due: Decimal) -> Problem | None:
 
 def _operation(
     endpoint: Endpoint,
-    row: Wanted,
+    row: ParsedRow,
     action: str,
     *,
     remote_id: str | None = None,
@@ -261,7 +261,7 @@ def _storable(cells: Mapping[str, Any]) -> Json:
     return {name: value for name, value in cells.items() if not name.startswith("_")}
 
 
-def _rejected(row: Wanted, problems: tuple[Problem, ...]) -> Operation:
+def _rejected(row: ParsedRow, problems: tuple[Problem, ...]) -> Operation:
     """Word all that is wrong at once, under the first one's code and field."""
     told = "; ".join(str(p["message"]) for p in problems)
     return Operation(

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from blsync.api.client import Client
-from blsync.api.rate_limit import pace_for
+from blsync.api.rate_limit import rate_limiter_for
 from blsync.errors import ConfigError
 from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import SENDS, Operation, Plan
 from blsync.push.apply.settle import is_for_a_person
 from blsync.push.compare import to_text
 from blsync.push.endpoints import endpoint_named
-from blsync.push.lookup import Known, look_up
+from blsync.push.lookup import RecordIndex, look_up
 from blsync.push.plan.confirmation import new_code
 from blsync.push.plan.decide import Decision
 from blsync.push.plan.periods import closed_periods
 from blsync.push.plan.references import resolve
 from blsync.push.plan.rejects import check_target, write_rejects
-from blsync.push.plan.validate import Wanted, problem, unique, validate
+from blsync.push.plan.validate import ParsedRow, problem, unique, validate
 from blsync.push.report import PlanReport, report_of, sheet_of
 from blsync.push.source.read import read
 from blsync.push.source.sheet import Sheet
@@ -76,7 +76,7 @@ def plan(
     require_credentials(company)
     ledger = open_ledger(settings)
     try:
-        pace = pace_for(settings, ledger, company.key_id)
+        pace = rate_limiter_for(settings, ledger, company.key_id)
         pace.wait_for_hour, pace.say = wait, say
         now = clock()
         held = plans.held_elsewhere(ledger, company.company_id, kind.name)
@@ -85,7 +85,7 @@ def plan(
             company.company_id,
             mode,
             on_conflict,
-            Known(),
+            RecordIndex(),
             held,
             now.astimezone(settings.zone).date(),
             closed_periods(settings.seeds, company.company_id, now),
@@ -155,7 +155,7 @@ def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 async def _decided(
-    client: Client, ledger: Ledger, decision: Decision, rows: list[Wanted]
+    client: Client, ledger: Ledger, decision: Decision, rows: list[ParsedRow]
 ) -> list[Operation]:
     endpoint = decision.endpoint
     async with client:

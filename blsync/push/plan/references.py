@@ -10,16 +10,16 @@ from blsync.api.client import Client
 from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import Problem
 from blsync.push.endpoint import Endpoint, Json, Reference
-from blsync.push.lookup import Known, look_up
-from blsync.push.plan.validate import Wanted, problem
+from blsync.push.lookup import RecordIndex, look_up
+from blsync.push.plan.validate import ParsedRow, problem
 
 Parents = Mapping[str, tuple[str, bool]]
 """Natural key of what plans did not create yet → the plan, and whether it was rejected there."""
 
 
 async def resolve(
-    client: Client, ledger: Ledger, endpoint: Endpoint, rows: list[Wanted]
-) -> list[Wanted]:
+    client: Client, ledger: Ledger, endpoint: Endpoint, rows: list[ParsedRow]
+) -> list[ParsedRow]:
     """Put ids in the place of other names, and tell which rows refer to what is not there.
 
     A row whose customer is still to be created by another plan is blocked. Raises ApiError.
@@ -32,9 +32,9 @@ async def resolve(
 
 
 async def _known(
-    client: Client, reference: Reference, endpoint: Endpoint, rows: Iterable[Wanted]
-) -> Known:
-    known = Known()
+    client: Client, reference: Reference, endpoint: Endpoint, rows: Iterable[ParsedRow]
+) -> RecordIndex:
+    known = RecordIndex()
     holders = [h for row in rows if not row.problems for h in _holders(endpoint, reference, row)]
     for column, identifier in reference.columns.items():
         values = [str(value) for holder in holders if (value := _at(holder, column))]
@@ -48,12 +48,12 @@ def _parents(ledger: Ledger, company_id: str, reference: Reference) -> Parents:
 
 
 def _resolved(
-    row: Wanted,
+    row: ParsedRow,
     endpoint: Endpoint,
     reference: Reference,
-    known: Known,
+    known: RecordIndex,
     parents: Parents,
-) -> Wanted:
+) -> ParsedRow:
     problems: list[Problem] = []
     blocked: Problem | None = row.blocked
     found: dict[str, Json] = {}
@@ -83,7 +83,7 @@ def _resolved(
     )
 
 
-def _matching(reference: Reference, known: Known, given: Mapping[str, str]) -> list[Json]:
+def _matching(reference: Reference, known: RecordIndex, given: Mapping[str, str]) -> list[Json]:
     """Return the records that have every one of the given identifiers."""
     columns = reference.columns
     found = [known.find(columns[column], value) for column, value in given.items()]
@@ -127,11 +127,11 @@ def _parent(
     return problem("PARENT_PENDING", column, f"{message}; {cure}")
 
 
-def _with_parts(endpoint: Endpoint, row: Wanted) -> Wanted:
+def _with_parts(endpoint: Endpoint, row: ParsedRow) -> ParsedRow:
     return replace(row, key=" ".join(filter(None, (row.key, *map(row.values, endpoint.parts)))))
 
 
-def _holders(endpoint: Endpoint, reference: Reference, row: Wanted) -> Iterator[Json]:
+def _holders(endpoint: Endpoint, reference: Reference, row: ParsedRow) -> Iterator[Json]:
     """Yield the objects of a row that hold the reference: itself, or each of its lines."""
     if not reference.in_lines:
         yield row.data

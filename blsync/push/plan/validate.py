@@ -45,7 +45,7 @@ _CODES = {
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ParsedRow:
     """What a row asks for.
 
     `key` is the natural key as the file gave it (else another identifier), with the parts that
@@ -75,7 +75,7 @@ def problem(code: str, field: str | None, message: str) -> Problem:
     return {"code": code, "field": field, "message": message}
 
 
-def validate(endpoint: Endpoint, sheet: Sheet) -> list[Wanted]:
+def validate(endpoint: Endpoint, sheet: Sheet) -> list[ParsedRow]:
     """Check every row on its own.
 
     Raises InputFileError where a column is unknown or none names the records.
@@ -117,7 +117,7 @@ def _told(endpoint: Endpoint, name: str, known: list[str]) -> str:
     return f"column {name!r} is unknown{guess}"
 
 
-def _checked(endpoint: Endpoint, row: SheetRow) -> Wanted:
+def _checked(endpoint: Endpoint, row: SheetRow) -> ParsedRow:
     named = {n: str(row.cells[n]) for n in endpoint.identifiers if n in row.cells}
     given = {n: value for n, value in row.cells.items() if endpoint.is_writable(n)}
     cleared = [n for n, value in given.items() if value == CLEAR]
@@ -143,7 +143,9 @@ def _checked(endpoint: Endpoint, row: SheetRow) -> Wanted:
         need = f"{endpoint.natural_key} is empty; fill it in, it says which {endpoint.record} it is"
         problems.append(problem("REQUIRED_FIELD", endpoint.natural_key, need))
     key = named.get(endpoint.natural_key) or next(iter(named.values()), "")
-    return Wanted(row.number, key, named, data, based_on, problems=tuple(problems), cells=row.cells)
+    return ParsedRow(
+        row.number, key, named, data, based_on, problems=tuple(problems), cells=row.cells
+    )
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,7 +216,7 @@ def _basis(row: SheetRow) -> tuple[datetime | None, Problem | None]:
     return (at if at.tzinfo else at.replace(tzinfo=UTC)), None
 
 
-def unique(endpoint: Endpoint, rows: list[Wanted]) -> list[Wanted]:
+def unique(endpoint: Endpoint, rows: list[ParsedRow]) -> list[ParsedRow]:
     """Reject all rows that name the same record: which of them is meant nobody can tell."""
     twins: dict[int, list[Problem]] = defaultdict(list)
     for name in endpoint.identifiers:

@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    pre_hook="{{ take_out(touched('entries')) }}"
+    pre_hook="{{ delete_affected(affected('entries')) }}"
 ) }}
 
 with
@@ -9,7 +9,7 @@ with
 entries as (
     select *
     from {{ ref('stg_journal_entries') }}
-    where {{ put_in(touched('entries')) }}
+    where {{ only_affected(affected('entries')) }}
 ),
 
 -- Unnesting side by side in the select list takes an eighth of the time of a lateral join.

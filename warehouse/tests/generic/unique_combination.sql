@@ -6,7 +6,7 @@
         count(*) as copies,
     from {{ model }}
     {%- if among %}
-    where {{ touched(among) }}
+    where {{ affected(among) }}
     {%- endif %}
     group by {{ columns | join(', ') }}
     having

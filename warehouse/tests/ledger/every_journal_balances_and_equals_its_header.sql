@@ -1,4 +1,4 @@
--- A touched journal of a known company that counts has debits = credits = the totals of its header, or
+-- An affected journal of a known company that counts has debits = credits = the totals of its header, or
 -- is accepted as it is.
 with
 
@@ -6,7 +6,7 @@ entries as (
     select entries.*
     from {{ ref('stg_journal_entries') }} as entries
     inner join {{ ref('stg_companies') }} as companies using (company_id)
-    where entries.is_counted and {{ touched('entries') }}
+    where entries.is_counted and {{ affected('entries') }}
 ),
 
 totals as (
@@ -16,7 +16,7 @@ totals as (
         sum(debit) as debit,
         sum(credit) as credit,
     from {{ ref('stg_journal_lines') }}
-    where {{ touched('entries') }}
+    where {{ affected('entries') }}
     group by company_id, journal_id
 )
 

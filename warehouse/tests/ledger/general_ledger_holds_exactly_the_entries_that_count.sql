@@ -5,7 +5,7 @@ with
 staged as (
     select
         lines.company_id,
-        case when {{ touched('entries') }} then journal_id end as journal_id,
+        case when {{ affected('entries') }} then journal_id end as journal_id,
         count(*) as line_count,
         sum(lines.debit) as debit,
         sum(lines.credit) as credit,
@@ -19,7 +19,7 @@ staged as (
 ledger as (
     select
         company_id,
-        case when {{ touched('entries') }} then journal_id end as journal_id,
+        case when {{ affected('entries') }} then journal_id end as journal_id,
         count(*) as line_count,
         sum(debit) as debit,
         sum(credit) as credit,

@@ -1,4 +1,4 @@
--- Every touched line that counts names an account of the chart, deleted ones included, whose type is one of
+-- Every affected line that counts names an account of the chart, deleted ones included, whose type is one of
 -- the five, or is accepted as it is. Asked of staging, so that no statement is built on a line that
 -- belongs nowhere.
 select
@@ -16,5 +16,5 @@ left join {{ ref('accounts') }} as accounts using (company_id, account_id)
 where
     entries.is_counted
     and accounts.normal_side is null
-    and {{ touched('entries') }}
+    and {{ affected('entries') }}
     and not {{ is_accepted('unknown_account') }}

@@ -1,5 +1,5 @@
 -- Σ line_total = subtotal, Σ tax_amount = total_tax, subtotal + tax + shipping = total and
--- total − paid = due, of touched invoices. A warning: a broken invoice is BigLedger's to mend and stops
+-- total − paid = due, of affected invoices. A warning: a broken invoice is BigLedger's to mend and stops
 -- nobody's books; `exceptions` lists all of them.
 {{ config(severity='warn') }}
 
@@ -12,7 +12,7 @@ lines as (
         sum(line_total) as line_total,
         sum(tax_amount) as tax_amount,
     from {{ ref('invoice_lines') }}
-    where {{ touched('invoices') }}
+    where {{ affected('invoices') }}
     group by company_id, invoice_id
 )
 
@@ -30,7 +30,7 @@ select
 from {{ ref('invoices') }} as invoices
 left join lines using (company_id, invoice_id)
 where
-    {{ touched('invoices') }}
+    {{ affected('invoices') }}
     and (
         invoices.subtotal <> coalesce(lines.line_total, 0)
         or invoices.total_tax <> coalesce(lines.tax_amount, 0)

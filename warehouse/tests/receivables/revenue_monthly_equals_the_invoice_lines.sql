@@ -1,4 +1,4 @@
--- A touched month's revenue is that of its recognised lines; a year later it is the previous year's.
+-- An affected month's revenue is that of its recognised lines; a year later it is the previous year's.
 with
 
 companies as (
@@ -69,7 +69,7 @@ select
 from lines
 inner join companies using (company_id)
 where
-    {{ touched('months') }}
+    {{ affected('months') }}
     and (
         (lines.company_id, lines.period) not in (select (company_id, period) from months)
         or (

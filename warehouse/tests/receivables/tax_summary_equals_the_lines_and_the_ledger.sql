@@ -1,4 +1,4 @@
--- A touched month's tax is that of its recognised lines, and its shares of the ledger's movement add up to what
+-- An affected month's tax is that of its recognised lines, and its shares of the ledger's movement add up to what
 -- entries on receivables or revenue put on the tax accounts.
 with
 
@@ -9,7 +9,7 @@ lines as (
         sum({{ in_company_currency('line_total', 'exchange_rate') }}) as taxable_amount,
         sum({{ in_company_currency('tax_amount', 'exchange_rate') }}) as tax_amount,
     from {{ ref('invoice_lines') }}
-    where is_recognised and period is not null and {{ touched('months') }}
+    where is_recognised and period is not null and {{ affected('months') }}
     group by company_id, period
 ),
 
@@ -19,7 +19,7 @@ postings as (
         accounts.account_role,
     from {{ ref('general_ledger') }} as ledger
     inner join {{ ref('accounts') }} as accounts using (company_id, account_id)
-    where {{ touched('months') }}
+    where {{ affected('months') }}
 ),
 
 movements as (
@@ -47,7 +47,7 @@ months as (
         sum(gl_tax_movement) as gl_tax_movement,
         sum(difference) as difference,
     from {{ ref('tax_summary') }}
-    where {{ touched('months') }}
+    where {{ affected('months') }}
     group by company_id, period
 )
 

@@ -1,10 +1,10 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    pre_hook="{{ take_out(is_from_start('general_ledger.company_id', 'general_ledger.account_id', 'general_ledger.journal_date')) }}",
+    pre_hook="{{ delete_affected(is_from_start('general_ledger.company_id', 'general_ledger.account_id', 'general_ledger.journal_date')) }}",
 ) }}
 
--- A night writes each account anew from its first touched day on, where the running balance changes.
+-- A night writes each account anew from its first affected day on, where the running balance changes.
 with
 
 entries as (

@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    pre_hook="{{ take_out(touched('customers')) }}",
+    pre_hook="{{ delete_affected(affected('customers')) }}",
 ) }}
 
 with
@@ -9,7 +9,7 @@ with
 events as (
     select *
     from {{ ref('int_statement_events') }}
-    where {{ put_in(touched('customers')) }}
+    where {{ only_affected(affected('customers')) }}
 ),
 
 final as (

@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    pre_hook="{{ take_out(touched('invoices') ~ ' or issue is null and hours_to_accept is null') }}",
+    pre_hook="{{ delete_affected(affected('invoices') ~ ' or issue is null and hours_to_accept is null') }}",
 ) }}
 
 -- What is not accepted yet may become an issue by waiting, so it is written anew every night.

@@ -1,13 +1,13 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    pre_hook="{{ take_out(touched('invoices')) }}",
+    pre_hook="{{ delete_affected(affected('invoices')) }}",
 ) }}
 
 with
 
 invoices as (
-    select * from {{ ref('invoices') }} where {{ put_in(touched('invoices')) }}
+    select * from {{ ref('invoices') }} where {{ only_affected(affected('invoices')) }}
 ),
 
 lines as (

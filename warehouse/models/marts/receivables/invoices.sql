@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    pre_hook="{{ take_out(touched('invoices') ~ ' or days_past_due is not null') }}",
+    pre_hook="{{ delete_affected(affected('invoices') ~ ' or days_past_due is not null') }}",
 ) }}
 
 -- Days past due grow by the day, so what is open is written anew as well.
@@ -11,7 +11,7 @@ with
 invoices as (
     select *
     from {{ ref('stg_invoices') }}
-    where not is_deleted and ({{ put_in(touched('invoices') ~ ' or ' ~ is_open) }})
+    where not is_deleted and ({{ only_affected(affected('invoices') ~ ' or ' ~ is_open) }})
 ),
 
 companies as (

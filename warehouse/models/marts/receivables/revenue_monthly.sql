@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    pre_hook="{{ take_out(months_to_write('period')) }}",
+    pre_hook="{{ delete_affected(months_to_write('period')) }}",
 ) }}
 
 with
@@ -26,8 +26,8 @@ sales as (
     where
         is_recognised and period is not null
         and (
-            {{ put_in(months_to_write('period')) }}
-            or {{ put_in(months_to_write('cast(period + interval 12 months as date)')) }}
+            {{ only_affected(months_to_write('period')) }}
+            or {{ only_affected(months_to_write('cast(period + interval 12 months as date)')) }}
         )
     group by company_id, period, customer_id, item_id
 ),
@@ -75,7 +75,7 @@ final as (
         any_value(companies.built_at) as built_at,
     from together
     inner join companies using (company_id)
-    where {{ put_in(months_to_write('period')) }}
+    where {{ only_affected(months_to_write('period')) }}
     group by together.company_id, together.period, together.customer_id, together.item_id
 )
 

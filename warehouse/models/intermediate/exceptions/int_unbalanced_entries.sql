@@ -1,14 +1,14 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    pre_hook="{{ take_out(touched('entries')) }}",
+    pre_hook="{{ delete_affected(affected('entries')) }}",
 ) }}
 
 -- Entries, drafts too, whose lines do not add up to the same on both sides and to their header.
 with
 
 entries as (
-    select * from {{ ref('stg_journal_entries') }} where {{ put_in(touched('entries')) }}
+    select * from {{ ref('stg_journal_entries') }} where {{ only_affected(affected('entries')) }}
 ),
 
 totals as (
@@ -18,7 +18,7 @@ totals as (
         sum(debit) as debit,
         sum(credit) as credit,
     from {{ ref('stg_journal_lines') }}
-    where {{ put_in(touched('entries')) }}
+    where {{ only_affected(affected('entries')) }}
     group by company_id, journal_id
 ),
 

@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    pre_hook="{{ take_out(touched('numbers')) }}",
+    pre_hook="{{ delete_affected(affected('numbers')) }}",
 ) }}
 
 -- Invoices whose own entries do not add up to them, credits, and entries that belong to no invoice. What
@@ -22,7 +22,7 @@ invoices as (
         from {{ ref('int_invoice_versions') }}
         where is_current and is_recognised and coalesce(invoice_date <= today, true)
     ) as owed
-    where {{ put_in(touched('numbers')) }}
+    where {{ only_affected(affected('numbers')) }}
 ),
 
 -- Entries with cash are payments; of the others those whose reference is an invoice's number belong
@@ -33,7 +33,7 @@ numbers as (
         invoice_number as number,
         max(invoice_id) as invoice_id,
     from (select *, invoice_number as number from {{ ref('stg_invoices') }}) as invoices
-    where invoice_number <> '' and {{ put_in(touched('numbers')) }}
+    where invoice_number <> '' and {{ only_affected(affected('numbers')) }}
     group by company_id, invoice_number
 ),
 
@@ -50,7 +50,7 @@ entries as (
             and not entries.is_on_cash
             and entries.journal_date <= companies.today
     ) as booked
-    where {{ put_in(touched('numbers')) }}
+    where {{ only_affected(affected('numbers')) }}
 ),
 
 sides as (

@@ -1,5 +1,5 @@
--- depends_on: {{ ref('stg_companies') }}, {{ ref('int_touched_invoices') }}, {{ ref('int_touched_entries') }}
--- Months whose sums the news may change: those of touched entries, those of touched invoices whose
+-- depends_on: {{ ref('stg_companies') }}, {{ ref('int_affected_invoices') }}, {{ ref('int_affected_entries') }}
+-- Months whose sums the news may change: those of affected entries, those of affected invoices whose
 -- revenue is another than before, and those that have begun since.
 with
 
@@ -34,7 +34,7 @@ versions as (
         ) as revenue,
     from {{ ref('hist_invoices') }}
     inner join companies using (company_id)
-    where {{ touched('invoices') }}
+    where {{ affected('invoices') }}
 ),
 
 changes as (
@@ -51,12 +51,12 @@ months as (
         company_id,
         unnest([period, period_before]) as period,
     from changes
-    where revenue is distinct from revenue_before and {{ is_news() }}
+    where revenue is distinct from revenue_before and {{ in_new_loads() }}
     union
     select company_id, {{ period_of('journal_date', 'today') }}
     from {{ ref('hist_journal_entries') }}
     inner join companies using (company_id)
-    where {{ touched('entries') }}
+    where {{ affected('entries') }}
     union
     select
         company_id,

@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    pre_hook="{{ take_out(touched('entries')) }}",
+    pre_hook="{{ delete_affected(affected('entries')) }}",
 ) }}
 
 -- Entries on receivables or output tax, one row an entry, with what tells a sale from a collection.
@@ -25,7 +25,7 @@ lines as (
     from {{ ref('general_ledger') }} as ledger
     inner join accounts using (company_id, account_id)
     where
-        {{ put_in(touched('entries')) }}
+        {{ only_affected(affected('entries')) }}
         and (
             accounts.account_role in ('accounts_receivable', 'tax_payable', 'cash')
             or accounts.account_type = 'revenue'

@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    pre_hook="{{ take_out(touched('invoices')) }}",
+    pre_hook="{{ delete_affected(affected('invoices')) }}",
 ) }}
 
 -- What an invoice, and each change of it that was seen, did to what its customer owes. Positive amounts
@@ -10,7 +10,7 @@
 with
 
 versions as (
-    select * from {{ ref('int_invoice_versions') }} where {{ put_in(touched('invoices')) }}
+    select * from {{ ref('int_invoice_versions') }} where {{ only_affected(affected('invoices')) }}
 ),
 
 -- As in ar_open_items, an invoice dated ahead is not owed yet.

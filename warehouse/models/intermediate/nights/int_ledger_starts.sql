@@ -1,5 +1,5 @@
 -- From which day on the lines of an account are written anew, so that its running balance follows: the
--- earliest line of any version of an entry that is touched, that a touched one reverses, or that has
+-- earliest line of any version of an entry that is affected, that an affected one reverses, or that has
 -- become a closing entry or is none any more.
 with
 
@@ -18,11 +18,11 @@ reclassified as (
 {%- endif %}
 
 entries as (
-    select company_id, journal_id from {{ ref('int_touched_entries') }}
+    select company_id, journal_id from {{ ref('int_affected_entries') }}
     union
     select company_id, reverses_journal_id
     from {{ ref('hist_journal_entries') }}
-    where reverses_journal_id is not null and {{ touched('entries') }}
+    where reverses_journal_id is not null and {{ affected('entries') }}
     {%- if has_last_build() %}
     union
     from reclassified

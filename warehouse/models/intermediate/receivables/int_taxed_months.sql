@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    pre_hook="{{ take_out(touched('months')) }}",
+    pre_hook="{{ delete_affected(affected('months')) }}",
 ) }}
 
 -- What the recognised lines of a month's invoices say of tax.
@@ -17,7 +17,7 @@ final as (
         sum({{ in_company_currency('tax_amount', 'exchange_rate') }}) as tax_amount,
         count(distinct invoice_id) as invoice_count,
     from {{ ref('invoice_lines') }}
-    where is_recognised and period is not null and {{ put_in(touched('months')) }}
+    where is_recognised and period is not null and {{ only_affected(affected('months')) }}
     group by company_id, period, tax_code, tax_rate
 )
 

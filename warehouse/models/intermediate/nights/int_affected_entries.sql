@@ -8,7 +8,7 @@ final as (
         company_id,
         journal_id,
     from {{ ref('hist_journal_entries') }}
-    where {{ is_news() }}
+    where {{ in_new_loads() }}
     {%- if has_last_build() %}
     union
     select

@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    pre_hook="{{ take_out(touched('invoices')) }}",
+    pre_hook="{{ delete_affected(affected('invoices')) }}",
 ) }}
 
 -- Invoices whose own sums do not hold. Amounts go into the sentence as text: `format` would make binary
@@ -9,7 +9,7 @@
 with
 
 invoices as (
-    select * from {{ ref('invoices') }} where {{ put_in(touched('invoices')) }}
+    select * from {{ ref('invoices') }} where {{ only_affected(affected('invoices')) }}
 ),
 
 lines as (
@@ -19,7 +19,7 @@ lines as (
         {{ sum_of_money('sum(line_total)') }} as line_total,
         {{ sum_of_money('sum(tax_amount)') }} as tax_amount,
     from {{ ref('stg_invoice_lines') }}
-    where {{ put_in(touched('invoices')) }}
+    where {{ only_affected(affected('invoices')) }}
     group by company_id, invoice_id
 ),
 

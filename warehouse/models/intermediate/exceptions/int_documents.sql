@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    pre_hook="{{ take_out(is_touched_document()) }}",
+    pre_hook="{{ delete_affected(is_affected_document()) }}",
 ) }}
 
 -- Journal entries, invoices and stock adjustments side by side, for the rules that ask the same of all.
@@ -23,7 +23,7 @@ documents as (
         created_at,
         is_deleted,
     from {{ ref('stg_journal_entries') }}
-    where {{ put_in(touched('entries')) }}
+    where {{ only_affected(affected('entries')) }}
     union all
     select
         company_id,
@@ -38,7 +38,7 @@ documents as (
         created_at,
         is_deleted,
     from {{ ref('stg_invoices') }}
-    where {{ put_in(touched('invoices')) }}
+    where {{ only_affected(affected('invoices')) }}
     union all
     select
         company_id,

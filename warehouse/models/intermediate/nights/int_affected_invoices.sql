@@ -7,7 +7,7 @@ final as (
         company_id,
         invoice_id,
     from {{ ref('hist_invoices') }}
-    where {{ is_news() }}
+    where {{ in_new_loads() }}
     {%- if has_last_build() %}
     union
     select
