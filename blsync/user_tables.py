@@ -16,6 +16,12 @@ import pyarrow as pa
 
 from blsync.errors import ConfigError
 
+HEADERS = {
+    "account_roles.csv": "company_id,account_number,account_role",
+    "period_close.csv": "company_id,period,closed_at",
+    "fiscal_year.csv": "company_id,start_month",
+}
+"""Tables that have to be there → their header."""
 FILE = "accepted_exceptions.csv"
 COLUMNS = ("company_id", "record_id", "rule", "reason", "accepted_by")
 SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])

@@ -25,7 +25,6 @@ from blsync.marts import failures
 from blsync.marts.database import is_locked, open_elsewhere, reason_of
 from blsync.marts.figures import COMPANIES
 from blsync.marts.files import lake_files, write_files_of_build
-from blsync.marts.inputs import USER_TABLES
 from blsync.session.binding import open_ledger
 from blsync.settings import ROOT, Settings, environment_for_a_child
 
@@ -184,7 +183,7 @@ def _fingerprint_of_sources(settings: Settings) -> str:
     files = [path for part in ("models", "macros") for path in (PROJECT / part).rglob("*.sql")]
     files += [
         path
-        for name in (*USER_TABLES, user_tables.FILE)
+        for name in (*user_tables.HEADERS, user_tables.FILE)
         if (path := settings.seeds / name).is_file()
     ]
     parts = [(PROJECT / "dbt_project.yml").read_bytes(), *map(Path.read_bytes, sorted(files))]

@@ -23,11 +23,6 @@ from blsync.marts.published import fetch_rows
 from blsync.session.binding import open_ledger
 from blsync.settings import Company, Settings
 
-USER_TABLES = {
-    "account_roles.csv": "company_id,account_number,account_role",
-    "period_close.csv": "company_id,period,closed_at",
-    "fiscal_year.csv": "company_id,start_month",
-}
 _INSTANT = pa.timestamp("us", "UTC")
 LOADS = pa.schema(
     [
@@ -182,7 +177,7 @@ def refresh_inputs(settings: Settings) -> None:
 
 
 def _check_user_tables(settings: Settings) -> None:
-    for name, header in USER_TABLES.items():
+    for name, header in user_tables.HEADERS.items():
         path = settings.seeds / name
         if not path.is_file():
             raise ConfigError(

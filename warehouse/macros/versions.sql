@@ -26,7 +26,7 @@ gone as (
         {%- endfor %}
         {{ landed_columns() }}
     from {{ landed(entity) }}
-    where _op = 'delete' and {{ in_new_loads(entity) }}
+    where _op = 'delete' and {{ in_loads_not_held(entity) }}
 ),
 
 -- Of a night's few rows a copy is made; of the whole landing only the narrow columns are.
@@ -111,7 +111,7 @@ select * from final
 
 {# Limits the landing to the loads that the model does not hold yet: by id, because compaction moves
    rows to other files. A load of which no version is left is read again each time. #}
-{% macro in_new_loads(entity) -%}
+{% macro in_loads_not_held(entity) -%}
     {{ among_loads_not_held(landed(entity), '_load_id') }}
 {%- endmacro %}
 

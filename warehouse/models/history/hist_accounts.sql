@@ -22,7 +22,7 @@ landed as {{ 'not materialized' if not is_incremental() }} (
         {{ utc('"updatedAt"') }} as updated_at,
         {{ landed_columns() }}
     from {{ landed('accounts') }}
-    where _op = 'upsert' and {{ in_new_loads('accounts') }}
+    where _op = 'upsert' and {{ in_loads_not_held('accounts') }}
 ),
 {{ versions(
     'accounts',

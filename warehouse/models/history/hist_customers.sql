@@ -30,7 +30,7 @@ landed as {{ 'not materialized' if not is_incremental() }} (
         {{ utc('"updatedAt"') }} as updated_at,
         {{ landed_columns() }}
     from {{ landed('customers') }}
-    where _op = 'upsert' and {{ in_new_loads('customers') }}
+    where _op = 'upsert' and {{ in_loads_not_held('customers') }}
 ),
 {{ versions(
     'customers',

@@ -35,7 +35,7 @@ landed as {{ 'not materialized' if not is_incremental() }} (
         {{ utc('"updatedAt"') }} as updated_at,
         {{ landed_columns() }}
     from {{ landed('invoices') }}
-    where _op = 'upsert' and {{ in_new_loads('invoices') }}
+    where _op = 'upsert' and {{ in_loads_not_held('invoices') }}
 ),
 {{ versions(
     'invoices',

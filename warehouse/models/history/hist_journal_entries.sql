@@ -23,7 +23,7 @@ landed as {{ 'not materialized' if not is_incremental() }} (
         {{ utc('"postedAt"') }} as posted_at,
         {{ landed_columns() }}
     from {{ landed('journal_entries') }}
-    where _op = 'upsert' and {{ in_new_loads('journal_entries') }}
+    where _op = 'upsert' and {{ in_loads_not_held('journal_entries') }}
 ),
 {{ versions(
     'journal_entries',

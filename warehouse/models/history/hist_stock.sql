@@ -20,7 +20,7 @@ landed as {{ 'not materialized' if not is_incremental() }} (
         {{ utc('"updatedAt"') }} as updated_at,
         {{ landed_columns() }}
     from {{ landed('stock') }}
-    where _op = 'upsert' and {{ in_new_loads('stock') }}
+    where _op = 'upsert' and {{ in_loads_not_held('stock') }}
 ),
 {{ versions(
     'stock',

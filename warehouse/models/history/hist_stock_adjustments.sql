@@ -20,7 +20,7 @@ landed as {{ 'not materialized' if not is_incremental() }} (
         {{ utc('"postedAt"') }} as posted_at,
         {{ landed_columns() }}
     from {{ landed('stock_adjustments') }}
-    where _op = 'upsert' and {{ in_new_loads('stock_adjustments') }}
+    where _op = 'upsert' and {{ in_loads_not_held('stock_adjustments') }}
 ),
 {{ versions(
     'stock_adjustments',
