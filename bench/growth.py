@@ -26,6 +26,7 @@ from blsync.entities import ENTITIES
 from blsync.lake.store import Lake
 from blsync.lake.typing import RawRecord, type_records
 from blsync.ledger import Ledger, loads
+from blsync.session import open_session
 
 ROUNDS = 5
 ROWS = 100
@@ -104,7 +105,8 @@ def compacted(data: Path) -> str:
     os.environ["BLSYNC_ENV_FILE"] = str(data / "no.env")
     current = settings.load()
     started = time.perf_counter()
-    (done,) = maintenance.compact(current, current.companies(), [CUSTOMERS])
+    with open_session(current) as session:
+        (done,) = maintenance.compact(session, current.companies(), [CUSTOMERS])
     took = time.perf_counter() - started
     return f"{done.files_before} files → {done.files_after} in {took:.1f} s"
 

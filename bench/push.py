@@ -28,6 +28,7 @@ from peers.processes import COMPANY, KEY, Server, sandbox, table, verdict
 
 from blsync import push, settings
 from blsync.push.endpoints import ENDPOINTS
+from blsync.session import open_session
 
 Row = dict[str, Any]
 DAY = "2026-03-31"
@@ -151,11 +152,13 @@ def endpoints(folder: Path, count: int, rounds: int) -> None:
                 path.write_text(json.dumps(make(http, count, word)))
                 asked(server)
                 began = time.perf_counter()
-                report = push.plan(current, current.companies()[0], name, path)
+                with open_session(current) as session:
+                    report = push.plan(session, current.companies()[0], name, path)
                 planned.append(time.perf_counter() - began)
                 reads = asked(server)["reads"]
                 began = time.perf_counter()
-                report = push.apply(current, report.plan.plan_id)
+                with open_session(current) as session:
+                    report = push.apply(session, report.plan.plan_id)
                 applied.append(time.perf_counter() - began)
                 assert report.outcomes["verified"] == made, report.outcomes
                 requests = asked(server)
@@ -201,11 +204,13 @@ def creates(folder: Path, count: int, _: int) -> None:
         path = folder / "creates.json"
         path.write_text(json.dumps(customers(http, count, "c")))
         began = time.perf_counter()
-        plan = push.plan(current, current.companies()[0], "customers", path, clock=clock)
+        with open_session(current, clock=clock) as session:
+            plan = push.plan(session, current.companies()[0], "customers", path)
         server.control("faults", {"faults": AMBIGUOUS})
         held, applies = 0, 0
         while applies < 50:
-            report = push.apply(current, plan.plan.plan_id, clock=clock, sleep=sleep)
+            with open_session(current, clock=clock, sleep=sleep) as session:
+                report = push.apply(session, plan.plan.plan_id)
             applies += 1
             held += report.outcomes["held"]
             if report.exit_code == 0:

@@ -11,16 +11,14 @@ from importlib.metadata import version
 from typing import Any
 
 from blsync import marts, settings
-from blsync.api.client import Client
 from blsync.api.exchange import said
-from blsync.api.rate_limit import rate_limiter_for
 from blsync.clock import LARGEST_SKEW
 from blsync.entities import ENTITIES
 from blsync.errors import ApiError, BlsyncError, ConfigError, StorageError, WrongClock
 from blsync.files import permissions
 from blsync.lake.store import Lake
 from blsync.ledger import Ledger
-from blsync.session import binding
+from blsync.session import Session, binding
 from blsync.settings import Company, Settings
 
 NOTED_SKEW = timedelta(seconds=60)
@@ -147,9 +145,8 @@ def _disk(report: Report, current: Settings) -> None:
 
 
 async def _company(report: Report, current: Settings, ledger: Ledger, company: Company) -> None:
-    pace = rate_limiter_for(current, ledger, company.key_id)
-    pace.wait_for_hour = False
-    async with Client(company, pace) as client:
+    session = Session(current, ledger, Lake(current.data), waits=False)
+    async with session.client(company) as client:
         verified = await client.get("/auth/verify")
         facts = _object(verified.read())
         about = _object(facts.get("company"))
@@ -158,7 +155,7 @@ async def _company(report: Report, current: Settings, ledger: Ledger, company: C
         report.checks.append(Check(f"{name}access", True, told))
         _permissions(report, name, facts.get("permissions"))
         report.checks.append(_clock(name, client.skew))
-        left = pace.left()
+        left = client.limiter.left()
         text = f"{left} requests left in this hour"
         if not left:
             text += "; a sync waits for the next hour"

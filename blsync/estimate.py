@@ -9,20 +9,16 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from blsync.api.client import Client
-from blsync.api.rate_limit import rate_limiter_for
 from blsync.entities import select
 from blsync.entity import Entity
 from blsync.errors import BlsyncError, PartlyFailed, joined
-from blsync.lake.store import Lake
-from blsync.ledger import Ledger
 from blsync.ledger.requests import Limits
 from blsync.orchestration import nightly
 from blsync.pull import Window, window_of
 from blsync.pull.estimate import Estimate, Estimator, sum_known
 from blsync.pull.work import UP_TO_NOW
 from blsync.reconcile import differences
-from blsync.session.binding import open_ledger
+from blsync.session import Session, open_session
 from blsync.settings import Company, Settings, require_credentials
 
 
@@ -115,12 +111,9 @@ def plan(
         require_credentials(company)
     names = nightly.days_range(settings, chosen, days)
     window = window_of(settings, *map(date.fromisoformat, names)) if names else UP_TO_NOW
-    lake = Lake(settings.data)
-    ledger = open_ledger(settings)
-    try:
-        return SyncEstimate(asyncio.run(_companies(settings, ledger, lake, chosen, wanted, window)))
-    finally:
-        ledger.close()
+    # An estimate that comes an hour later is of no use.
+    with open_session(settings, waits=False) as session:
+        return SyncEstimate(asyncio.run(_companies(session, chosen, wanted, window)))
 
 
 def seconds_for(requests: int, left: int, limits: Limits, per_second: float | None = None) -> float:
@@ -138,35 +131,24 @@ def seconds_for(requests: int, left: int, limits: Limits, per_second: float | No
 
 
 async def _companies(
-    settings: Settings,
-    ledger: Ledger,
-    lake: Lake,
-    chosen: list[Company],
-    entities: list[Entity],
-    window: Window,
+    session: Session, chosen: list[Company], entities: list[Entity], window: Window
 ) -> dict[str, CompanyPlan]:
     plans = await asyncio.gather(
-        *(_company(settings, ledger, lake, company, entities, window) for company in chosen)
+        *(_company(session, company, entities, window) for company in chosen)
     )
     return dict(zip((company.name for company in chosen), plans, strict=True))
 
 
 async def _company(
-    settings: Settings,
-    ledger: Ledger,
-    lake: Lake,
-    company: Company,
-    entities: list[Entity],
-    window: Window,
+    session: Session, company: Company, entities: list[Entity], window: Window
 ) -> CompanyPlan:
-    pace = rate_limiter_for(settings, ledger, company.key_id)
-    pace.wait_for_hour = False  # a plan that comes an hour later is of no use
     found = CompanyPlan()
+    client = session.client(company)
     try:
-        async with Client(company, pace) as client, asyncio.TaskGroup() as group:
+        async with client, asyncio.TaskGroup() as group:
             tasks = {
                 entity.name: group.create_task(
-                    Estimator(entity, client, ledger, lake, settings, window).estimate()
+                    Estimator(session, entity, client, window).estimate()
                 )
                 for entity in entities
             }
@@ -179,8 +161,8 @@ async def _company(
     found.entities = {name: task.result() for name, task in tasks.items()}
     if not found.failure:  # else no build follows
         has_landed = any(estimate.is_news for estimate in found.entities.values())
-        found.reports = differences.requests_due(settings, company, ledger, has_landed=has_landed)
-    found.quota_left = pace.left()
+        found.reports = differences.requests_due(session, company, has_landed=has_landed)
+    found.quota_left = client.limiter.left()
     if found.requests is not None:
-        found.seconds = seconds_for(found.requests, found.quota_left, pace.limits)
+        found.seconds = seconds_for(found.requests, found.quota_left, client.limiter.limits)
     return found

@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from blsync import marts
-from blsync.api.rate_limit import rate_limiter_for
 from blsync.entities import ENTITIES
 from blsync.errors import StorageError
 from blsync.lake.store import Lake
 from blsync.ledger import Ledger, loads
 from blsync.reconcile import differences
-from blsync.session import binding
+from blsync.session import Session, binding
 from blsync.settings import Company, Settings
 
 
@@ -82,7 +81,7 @@ def _company(settings: Settings, ledger: Ledger, company: Company) -> dict[str, 
         name: _entity(ledger, company, name, [row for row in done if row["entity"] == name])
         for name in ENTITIES
     }
-    left = rate_limiter_for(settings, ledger, company.key_id).left()
+    left = Session(settings, ledger, Lake(settings.data)).rate_limiter(company).left()
     return {"entities": entities, "quota_left": left}
 
 

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from rig.commands import compact, pull, replay
+from rig.commands import plan as plan_push
 from test_cli import blsync, environment
 from test_ledger import new_schema, postgresql  # noqa: F401 (a fixture)
 from test_pull import landed, on_server, run
@@ -21,9 +23,7 @@ from blsync.errors import ConfigError
 from blsync.lake.store import Lake
 from blsync.ledger import loads
 from blsync.ledger.loads import Load
-from blsync.maintenance import compact, facts_in, repair, replay
-from blsync.pull import pull
-from blsync.push import plan as plan_push
+from blsync.maintenance import facts_in, repair
 from blsync.sandbox import Handle, Options, running
 from blsync.session import binding
 from blsync.session.binding import open_ledger

@@ -15,7 +15,6 @@ from pydantic import SecretStr
 
 from blsync.api.client import REFUSALS, TRIES, Client
 from blsync.api.pages import STALE_PAGES
-from blsync.api.rate_limit import rate_limiter_for
 from blsync.errors import (
     ApiError,
     ConfigError,
@@ -25,8 +24,10 @@ from blsync.errors import (
     Unanswered,
     Unauthorized,
 )
+from blsync.lake.store import Lake
 from blsync.ledger import Ledger
 from blsync.sandbox import Options, running
+from blsync.session import Session
 from blsync.settings import Company
 
 OK = Reply(b'{"success":true,"data":{"id":"1"}}')
@@ -64,7 +65,7 @@ def use(configure, sleeper, tmp_path: Path):
         loaded = configure(server)
         company = change(loaded.companies()[0])
         ledger = Ledger(loaded.ledger_url)
-        pace = rate_limiter_for(loaded, ledger, company.key_id)
+        pace = Session(loaded, ledger, Lake(loaded.data)).rate_limiter(company)
         pace.clock, pace.sleep = sleeper.clock, sleeper.sleep
 
         async def inside() -> object:

@@ -16,10 +16,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from conftest import Asked, Reply, listed
+from rig import commands
+from rig.commands import pull, reread
 from sqlalchemy import text
 from test_pull import control, landed, latest, on_server, run
 
-from blsync import cli, doctor, marts
+from blsync import cli, doctor
 from blsync.clock import has_passed
 from blsync.entities import ENTITIES
 from blsync.errors import WrongClock
@@ -27,7 +29,8 @@ from blsync.files.atomic import atomic_write
 from blsync.lake.store import Lake
 from blsync.ledger import Ledger, loads
 from blsync.maintenance import Repair, facts_in, repair
-from blsync.pull import Result, pull, reread
+from blsync.marts.figures import COMPANIES, CompanyFacts
+from blsync.pull import Result
 from blsync.sandbox import Options, running
 from blsync.settings import Settings
 
@@ -602,7 +605,7 @@ def test_repair_clears_what_holds_a_key_back_and_says_so(
 
     server = tiny_server(answer)
     loaded = configure(server)
-    result = pull(loaded, loaded.companies()[0], [CUSTOMERS], wait=False)["customers"]
+    result = pull(loaded, loaded.companies()[0], [CUSTOMERS], waits=False)["customers"]
     assert "`blsync repair` clears it" in str(result.error)
     monkeypatch.setattr(sys, "argv", ["blsync", "repair", "--json"])
     with pytest.raises(SystemExit) as end:
@@ -610,7 +613,7 @@ def test_repair_clears_what_holds_a_key_back_and_says_so(
     assert end.value.code in (0, None)
     assert json.loads(capsys.readouterr().out)["unblocked"] == ["company_tiny"]
     assert len(server.asked) == 1
-    assert pull(loaded, loaded.companies()[0], [CUSTOMERS], wait=False)["customers"].error is None
+    assert pull(loaded, loaded.companies()[0], [CUSTOMERS], waits=False)["customers"].error is None
 
 
 def test_a_draft_that_is_dated_ahead_is_cleared_away(tmp_path):
@@ -628,14 +631,14 @@ def test_marts_of_a_day_that_is_still_to_come_are_built_whole(configure, clock, 
         loaded = configure(sandbox)
         pulled(loaded, clock)
         company = loaded.companies()[0]
-        marts.write_inputs(loaded, [(company, marts.Facts("Kedai", "MYR"))])
+        commands.write_inputs(loaded, [(company, CompanyFacts("Kedai", "MYR"))])
         (loaded.data / "build.full").unlink(missing_ok=True)
-        marts.write_inputs(loaded, [])
+        commands.write_inputs(loaded, [])
         assert not (loaded.data / "build.full").exists()
         lake = Lake(loaded.data)
         about = lake.read_input("companies")
         for row in about:
             row["built_at"] += TWO_YEARS
-        lake.write_input("companies", about, marts.COMPANIES)
-        marts.write_inputs(loaded, [])
+        lake.write_input("companies", about, COMPANIES)
+        commands.write_inputs(loaded, [])
         assert (loaded.data / "build.full").exists()

@@ -19,6 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import open_for_writing
+from rig import commands
+from rig.commands import compact, pull
 from test_cli import blsync, call, said_once  # noqa: F401
 from test_cli import environment as environment_of
 
@@ -36,9 +38,9 @@ from blsync.files.aside import MOST_KEPT, move_aside
 from blsync.files.locks import blocking_file_lock
 from blsync.lake.store import Lake
 from blsync.ledger import loads
-from blsync.maintenance import compact, repair
+from blsync.maintenance import repair
 from blsync.orchestration.parallel import run_in_parallel
-from blsync.pull import Result, pull, raise_failures
+from blsync.pull import Result, raise_failures
 from blsync.push import policies
 from blsync.sandbox import Handle, Options, running
 from blsync.session.binding import open_ledger
@@ -398,7 +400,7 @@ def test_a_policy_over_damaged_marts_fails_alone(given, environment):
     file.write_text("[push_customers_credit_limit]\nmax_creates=0\nmax_updates=1\nmax_money=0\n")
     environment.setenv("BLSYNC_PUSH_POLICIES", str(file))
     garbage(given.data / "blsync.duckdb")
-    reports, failed = policies.run_all(settings.load())
+    reports, failed = commands.within(settings.load(), policies.run_all)
     assert reports == []
     assert "blsync build" in str(failed["push_customers_credit_limit of company_sandbox"])
 
@@ -415,19 +417,18 @@ def test_damaged_inputs_are_told_and_asked_for_again(given, name, damage):
     else:
         pq.write_table(pa.table({"something": [1]}), path)
     with pytest.raises((StorageError, BuildError), match="blsync sync") as told:
-        marts.refresh_inputs(given)
+        commands.refresh_inputs(given)
     assert str(path) in str(told.value)
     said: list[str] = []
     marts.mend_inputs(given, said.append)
     assert len(said) == 1
     assert str(path) in said[0]
     assert not path.exists()
-    from blsync.reconcile import differences
 
-    facts, _ = differences.ask(given, given.companies()[0])
-    marts.write_inputs(given, [(given.companies()[0], facts)])
+    facts, _ = commands.ask(given, given.companies()[0])
+    commands.write_inputs(given, [(given.companies()[0], facts)])
     assert facts.figures
-    marts.refresh_inputs(given)
+    commands.refresh_inputs(given)
 
 
 def test_a_sync_makes_damaged_inputs_anew(env):

@@ -6,13 +6,14 @@ import json
 
 import pytest
 from conftest import Asked, Reply, listed
+from rig.commands import pull
 from test_drift import at_once, held
 from test_pull import control, history, landed, latest, on_server, run
 
 from blsync.entities import ENTITIES, select
 from blsync.errors import DeletesHeldBack, PartlyFailed
 from blsync.ledger import Ledger, loads
-from blsync.pull import pull, raise_failures
+from blsync.pull import raise_failures
 from blsync.sandbox import Handle, Options, running
 
 

@@ -16,11 +16,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rig import commands
+from rig.commands import pull
 from test_binding import several
 from test_cli import blsync, environment
 from test_pull import landed, run
 
-from blsync import marts, settings
+from blsync import settings
 from blsync.entities import ENTITIES, select
 from blsync.errors import BuildError, ConfigError, SafetyLimit
 from blsync.lake.landed import INPUTS
@@ -28,7 +30,7 @@ from blsync.ledger import lakes, loads, plans
 from blsync.ledger.plans import Operation, Plan
 from blsync.marts.figures import CompanyFacts
 from blsync.orchestration.dropping import drop, survey
-from blsync.pull import pull, raise_failures
+from blsync.pull import raise_failures
 from blsync.sandbox import Handle, Options, running
 from blsync.session.binding import open_ledger
 from blsync.settings import Settings
@@ -54,7 +56,7 @@ def both(configure, environment, pair, tmp_path) -> Settings:
     for company in given.companies():
         raise_failures(pull(given, company, select(["customers", "items"])))
         put_plan(given, company.company_id, "not_sent")
-    marts.write_inputs(
+    commands.write_inputs(
         given, [(company, CompanyFacts(company.name)) for company in given.companies()]
     )
     return given
@@ -210,7 +212,7 @@ def test_damaged_inputs_hold_up_the_removal_of_no_company(
     assert traces(alone, "co_a") == []
     assert "companies.parquet" in " ".join(said)
     assert not (inputs / "companies.parquet").exists()
-    marts.write_inputs(alone, [(alone.company("beta"), CompanyFacts("beta"))])
+    commands.write_inputs(alone, [(alone.company("beta"), CompanyFacts("beta"))])
 
 
 def test_strays_among_the_inputs_are_not_read_and_stay_as_they_are(both):

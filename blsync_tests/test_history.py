@@ -19,12 +19,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rig import commands
 from test_pull import control, run
 
-from blsync import maintenance, marts
+from blsync import marts
 from blsync.entities import ENTITIES
 from blsync.maintenance import compacting
-from blsync.marts.figures import CompanyFacts
+from blsync.marts.figures import COMPANIES, FIGURES, CompanyFacts
 from blsync.pull import Window
 from blsync.sandbox import Handle
 from blsync.settings import Settings
@@ -160,10 +161,10 @@ def story(environment: pytest.MonkeyPatch) -> Settings:
     inputs = loaded.data / "inputs"
     inputs.mkdir()
     for name, schema, rows in (
-        ("companies", marts.COMPANIES, [{**company, "built_at": NIGHT}]),
+        ("companies", COMPANIES, [{**company, "built_at": NIGHT}]),
         ("loads", marts.LOADS, []),
         ("push_log", marts.PUSH_LOG, []),
-        ("report_figures", marts.FIGURES, []),
+        ("report_figures", FIGURES, []),
     ):
         pq.write_table(pa.Table.from_pylist(rows, schema), inputs / f"{name}.parquet")
     return loaded
@@ -259,7 +260,7 @@ def test_nights_of_business_give_the_same_marts_as_a_full_build(
 
     def night_passes(*models: str) -> None:
         run(given)
-        marts.write_inputs(given, [(company, CompanyFacts("Trading", "MYR"))])
+        commands.write_inputs(given, [(company, CompanyFacts("Trading", "MYR"))])
         dbt(given, *models)
 
     night_passes()
@@ -267,7 +268,7 @@ def test_nights_of_business_give_the_same_marts_as_a_full_build(
     for name in ("customers", "invoices"):
         control(module_sandbox, "delete", entity=name, count=2, seed=7)
     night_passes(*RECORDS)
-    maintenance.compact(given, [company], list(ENTITIES.values()))
+    commands.compact(given, [company], list(ENTITIES.values()))
     control(module_sandbox, "night")
     run(given, window=Window(None, datetime.now(UTC)), again=True)
     night_passes(*RECORDS)
@@ -333,7 +334,7 @@ def test_a_build_begins_anew_where_the_models_changed(
 def test_a_replay_has_the_next_build_begin_anew(given: Settings) -> None:
     run(given, "accounts")
     a_table_of_an_earlier_build(given)
-    maintenance.replay(given, given.companies(), ENTITIES["accounts"])
+    commands.replay(given, given.companies(), ENTITIES["accounts"])
     assert tables_when_building(given) == []
 
 

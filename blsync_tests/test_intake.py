@@ -24,7 +24,7 @@ from blsync.push.source.read import read
 READING = """
 import sys
 from pathlib import Path
-from blsync import policies
+from blsync.push import policies
 from blsync.errors import ConfigError, InputFileError
 from blsync.push.endpoints import endpoint_named
 from blsync.push.source.read import read

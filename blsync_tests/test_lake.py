@@ -407,13 +407,13 @@ import msgspec
 from blsync.entities import ENTITIES
 from blsync.errors import StorageError
 from blsync.lake.store import Lake
-from blsync.lake.typing import Received, type_records
+from blsync.lake.typing import RawRecord, type_records
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 lake = Lake(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 batches = [
     [
-        Received(msgspec.Raw(b'{"id":"%d-%d"}' % (page, n)), "r", datetime.now(UTC))
+        RawRecord(msgspec.Raw(b'{"id":"%d-%d"}' % (page, n)), "r", datetime.now(UTC))
         for n in range(100)
     ]
     for page in range(40)
@@ -445,7 +445,7 @@ def test_a_full_disk_is_a_storage_error_and_leaves_nothing_half_landed(lake, wha
 def test_pandas_stays_out_until_somebody_asks_for_it():
     # In a process of its own: whether pyarrow has looked for pandas is decided once.
     program = (
-        "import sys, blsync.lake, pyarrow as pa\n"
+        "import sys, blsync.lake.store, pyarrow as pa\n"
         "table = pa.table({'a': [1]})\n"
         "assert 'pandas' not in sys.modules\n"
         "assert table.to_pandas()['a'].sum() == 1\n"

@@ -209,10 +209,10 @@ import asyncio, json, random, sys, time
 from zoneinfo import ZoneInfo
 from blsync.ledger import Ledger
 from blsync.ledger.requests import Limits
-from blsync.api.rate_limit import Pace
+from blsync.api.rate_limit import RateLimiter
 
 async def main():
-    pace = Pace(Ledger(sys.argv[1]), "key", Limits(1000, 20, 3600.0, 0.0), ZoneInfo("UTC"))
+    pace = RateLimiter(Ledger(sys.argv[1]), "key", Limits(1000, 20, 3600.0, 0.0), ZoneInfo("UTC"))
     sent = []
     async def worker():
         for _ in range(5):

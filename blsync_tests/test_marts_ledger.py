@@ -19,6 +19,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rig import commands
 from test_warehouse import WAREHOUSE, Row, account, invoice, journal, tombstone, write
 
 from blsync import marts, settings
@@ -241,7 +242,7 @@ def pushed(data: Path) -> None:
     plans.claim(ledger, "p1", rows[:1], "b2", THIRD)
     plans.settle(ledger, "p1", [done], LAST, "q2")
     ledger.close()
-    marts.write_inputs(given, [])
+    commands.write_inputs(given, [])
     shutil.copy(given.data / "inputs" / "push_log.parquet", data / "inputs")
 
 

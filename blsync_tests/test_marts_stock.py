@@ -24,6 +24,8 @@ import pytest
 
 from blsync import marts
 from blsync.entities import ENTITIES
+from blsync.marts.figures import COMPANIES as COMPANIES_SCHEMA
+from blsync.marts.figures import FIGURES
 
 WAREHOUSE = Path(__file__).parent.parent / "warehouse"
 HOME = ZoneInfo("Asia/Kuala_Lumpur")
@@ -355,10 +357,10 @@ def query(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     ]
     (data / "inputs").mkdir()
     for name, schema, rows in (
-        ("companies", marts.COMPANIES, companies),
+        ("companies", COMPANIES_SCHEMA, companies),
         ("loads", marts.LOADS, loads),
         ("push_log", marts.PUSH_LOG, []),
-        ("report_figures", marts.FIGURES, figures()),
+        ("report_figures", FIGURES, figures()),
     ):
         pq.write_table(pa.Table.from_pylist(rows, schema), data / "inputs" / f"{name}.parquet")
     tables = ("stock_on_hand", "inventory_valuation", "reconciliation")

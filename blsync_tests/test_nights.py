@@ -30,14 +30,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from rig.commands import compact, pull
 from test_pull import api, control, history, landed, run
 
 from blsync import settings as blsync_settings
 from blsync.entities import ENTITIES, select
 from blsync.errors import BlsyncError
 from blsync.ledger import Ledger, loads
-from blsync.maintenance import compact
-from blsync.pull import Window, pull, raise_failures
+from blsync.pull import Window, raise_failures
 from blsync.sandbox import Options, running
 from blsync.settings import Settings
 
@@ -237,7 +237,7 @@ class Nights(RuleBasedStateMachine):
     @rule(wanted=names, wait=st.booleans())
     def sync(self, wanted: list[str], wait: bool) -> None:
         self.write(f"sync {wanted}, wait={wait}")
-        self.pull(wanted, wait=wait)
+        self.pull(wanted, waits=wait)
 
     @rule(wanted=names, days=st.integers(0, 90))
     def sync_again(self, wanted: list[str], days: int) -> None:

@@ -21,10 +21,11 @@ from blsync import doctor
 from blsync.api.client import Client
 from blsync.api.envelope import LONGEST_PAUSE
 from blsync.api.oauth import LEASE, TRIES
-from blsync.api.rate_limit import rate_limiter_for
 from blsync.errors import ApiError, ConfigError, Unanswered, Unauthorized
+from blsync.lake.store import Lake
 from blsync.ledger import Ledger, tokens
 from blsync.sandbox import Handle, Options, running
+from blsync.session import Session
 
 OK = Reply(b'{"success":true,"data":{"id":"1"}}')
 BOOKS = {
@@ -38,11 +39,13 @@ import asyncio, sys, time
 from blsync import settings
 from blsync.api.client import Client
 from blsync.ledger import Ledger, tokens
-from blsync.api.rate_limit import pace_for
+from blsync.lake.store import Lake
+from blsync.session import Session
 
 loaded = settings.load()
 company = loaded.companies()[0]
-pace = pace_for(loaded, Ledger(loaded.ledger_url), company.key_id)
+session = Session(loaded, Ledger(loaded.ledger_url), Lake(loaded.data))
+pace = session.rate_limiter(company)
 ahead = 0.0
 pace.clock = lambda: time.time() + ahead
 
@@ -118,7 +121,7 @@ def use(clock):
     def run(loaded, work: Callable[[Client], Awaitable[object]]) -> object:
         company = loaded.companies()[0]
         ledger = Ledger(loaded.ledger_url)
-        pace = rate_limiter_for(loaded, ledger, company.key_id)
+        pace = Session(loaded, ledger, Lake(loaded.data)).rate_limiter(company)
         pace.clock, pace.sleep = clock, clock.sleep
 
         async def inside() -> object:

@@ -15,17 +15,17 @@ from pathlib import Path
 
 import pytest
 from conftest import Asked, failure, listed
+from rig import commands
+from rig.commands import pull
 from test_cli import blsync, environment
 from test_pull import control, requests_at
 from test_reconcile import publish
 
 from blsync import estimate as room
-from blsync import marts
 from blsync.entities import ENTITIES, select
 from blsync.errors import ConfigError, Forbidden, PartlyFailed, QuotaSpent, Unauthorized
 from blsync.ledger.requests import Limits
-from blsync.pull import Window, pull
-from blsync.reconcile import differences
+from blsync.pull import Window
 from blsync.sandbox import Handle, Options, running
 from blsync.settings import ROOT, Settings
 
@@ -55,9 +55,9 @@ def used(settings: Settings, *names: str) -> dict[str, int]:
     company = settings.companies()[0]
     results = pull(settings, company, select(names))
     assert not any(result.error for result in results.values())
-    facts, read = differences.ask(settings, company)
+    facts, read = commands.ask(settings, company)
     # As a build does: what was asked is kept.
-    marts.write_inputs(settings, [(company, facts)])
+    commands.write_inputs(settings, [(company, facts)])
     reports = facts.requests + read.requests
     return {name: r.requests for name, r in results.items()} | {"reports": reports}
 
@@ -168,7 +168,9 @@ def test_without_totals_a_plan_says_that_it_does_not_know(configure, sandbox):
 
 PULL = (
     "from blsync import settings; from blsync.entities import select; from blsync.pull import pull;"
-    "s = settings.load(); pull(s, s.companies()[0], select(['invoices']))"
+    "from blsync.session import open_session\n"
+    "with open_session(settings.load()) as s:\n"
+    "    found = pull(s, s.settings.companies()[0], select(['invoices']))\n"
 )
 
 

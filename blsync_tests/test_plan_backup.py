@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from rig import commands
 from rig.push_desk import Desk, opened, server
 from sqlalchemy import insert, select, update
 from test_ledger import new_schema, postgresql  # noqa: F401 (a fixture)
@@ -199,7 +200,7 @@ def test_a_half_written_last_line_is_what_was_never_sent(desk):
     changes.write_text('{"plan": {"state": "applying"}, "operations": [{"row": 1, "sta')
     lose_ledger(desk)
     repaired(desk)
-    assert states(push.show(desk.settings, plan_id)) == ["pending", "pending"]
+    assert states(commands.show(desk.settings, plan_id)) == ["pending", "pending"]
     assert desk.apply(plan_id).outcomes["applied"] == 2
     lines = changes.read_text().splitlines()
     assert all(json.loads(line) for line in lines[1:])  # what came after begins a line of its own
@@ -211,7 +212,7 @@ def test_an_unreadable_line_in_between_has_every_pending_row_taken_for_sent(desk
     changes.write_bytes(b"\xff\xfe no JSON\n{}\n")
     lose_ledger(desk)
     repaired(desk)
-    assert states(push.show(desk.settings, plan_id)) == ["held", "held"]
+    assert states(commands.show(desk.settings, plan_id)) == ["held", "held"]
     desk.settled()
     desk.settled()
     assert desk.apply(plan_id).outcomes["applied"] == 2  # looked for first, and not found
@@ -228,7 +229,7 @@ def test_a_backup_that_cannot_be_read_is_moved_aside_and_the_others_come_back(de
     assert bad in said[0]
     assert states(desk.apply(good)) == ["applied"]
     with pytest.raises(ConfigError):
-        push.show(desk.settings, bad)
+        commands.show(desk.settings, bad)
 
 
 NO_PLAN = [b"5", b"[]", b'"x', '{"plan": {"company": "Kedai é'.encode()[:-1], b"[" * 100_000]
@@ -283,7 +284,7 @@ def test_a_line_of_changes_that_holds_anything_else_has_pending_rows_held(desk, 
     (desk.settings.data / "plans" / f"{plan_id}.changes").write_bytes(line + b"\n")
     lose_ledger(desk)
     repaired(desk)
-    assert states(push.show(desk.settings, plan_id)) == ["held", "held"]
+    assert states(commands.show(desk.settings, plan_id)) == ["held", "held"]
 
 
 def test_a_backup_that_cannot_be_read_just_now_is_not_given_up(desk):
@@ -301,7 +302,7 @@ def test_a_damaged_backup_of_a_plan_that_is_known_is_written_anew_by_repair(desk
     plan_id = desk.plan(new_customers(2)).plan.plan_id
     path = desk.settings.data / "plans" / f"{plan_id}.json"
     path.write_bytes(b"\xff")
-    push.list_plans(desk.settings)
+    commands.list_plans(desk.settings)
     with pytest.raises(BackupDamaged, match="blsync repair"):
         desk.apply(plan_id)
     assert desk.named("new0@x.example") == []
@@ -365,7 +366,7 @@ def test_plans_of_an_earlier_version_get_a_backup_when_the_ledger_is_opened(desk
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()
-    push.list_plans(desk.settings)
+    commands.list_plans(desk.settings)
     lose_ledger(desk)
     assert repaired(desk).plans == [plan_id]
 

@@ -25,6 +25,7 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 from conftest import Asked, Reply, failure, listed
+from rig.commands import pull
 
 from blsync.entities import ENTITIES, select
 from blsync.errors import (
@@ -37,7 +38,7 @@ from blsync.errors import (
 )
 from blsync.lake.store import Lake
 from blsync.ledger import Ledger, loads
-from blsync.pull import Window, pull, raise_failures
+from blsync.pull import Window, raise_failures
 from blsync.sandbox import Handle, Options, running
 from blsync.settings import Settings
 
@@ -310,7 +311,7 @@ def test_a_missing_scope_stops_one_entity_and_the_others_land(configure, sandbox
 def test_a_spent_hour_ends_the_pull_and_the_next_goes_on(configure, sandbox):
     few = {"BLSYNC_QUOTA_PER_HOUR": "1", "BLSYNC_QUOTA_RESERVE": "0"}
     loaded = configure(sandbox, **few)
-    (result,) = pull(loaded, loaded.companies()[0], select(["accounts"]), wait=False).values()
+    (result,) = pull(loaded, loaded.companies()[0], select(["accounts"]), waits=False).values()
     assert isinstance(result.error, QuotaSpent)
     result = run(configure(sandbox), "accounts")["accounts"]
     assert_in_step(loaded, sandbox, "accounts")
@@ -319,7 +320,9 @@ def test_a_spent_hour_ends_the_pull_and_the_next_goes_on(configure, sandbox):
 
 PULL = (
     "from blsync import settings; from blsync.entities import select; from blsync.pull import pull;"
-    "s = settings.load(); pull(s, s.companies()[0], select(['invoices', 'journal_entries']))"
+    "from blsync.session import open_session\n"
+    "with open_session(settings.load()) as s:\n"
+    "    found = pull(s, s.settings.companies()[0], select(['invoices', 'journal_entries']))\n"
 )
 
 
@@ -613,8 +616,8 @@ def test_a_full_disk_lands_nothing_half_and_the_next_pull_completes(configure, s
     code = (
         "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "from blsync.errors import StorageError; from blsync.pull import raise_failures;"
-        + PULL.replace("pull(s,", "r = pull(s,")
-        + "; raise_failures(r)"
+        + PULL
+        + "raise_failures(found)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -38,9 +38,10 @@ import httpx
 import msgspec
 import pytest
 from conftest import TinyServer, listed
+from rig import commands
+from rig.commands import due
 from rig.push_desk import Desk, opened, rows_of, server, set_up
 
-from blsync import push
 from blsync.errors import (
     ConfigError,
     Forbidden,
@@ -52,7 +53,6 @@ from blsync.errors import (
 )
 from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import Operation
-from blsync.push.apply.due import due
 from blsync.push.apply.results import outcomes_of
 from blsync.push.endpoints import ENDPOINTS
 from blsync.push.plan import planning
@@ -304,7 +304,7 @@ def test_a_request_that_was_lost_is_sent_once_more_after_two_empty_look_ups(
     assert desk.apply(plan_id).outcomes["held"] == 5
     desk.faults()
     desk.settled()
-    assert desk.apply(plan_id, wait=False).outcomes["held"] == 5
+    assert desk.apply(plan_id, waits=False).outcomes["held"] == 5
     assert desk.requests("POST /bulk/customers") == 1
     assert desk.apply(plan_id).exit_code == 0
     assert desk.requests("POST /bulk/customers") == 2
@@ -361,16 +361,16 @@ def test_a_row_that_a_clock_ahead_has_sent_is_left_alone_from_now_on_and_not_for
     desk.now += timedelta(days=730)
     plan_id = desk.plan("name,email\nKedai Lama,lama@x.example\n").plan.plan_id
     desk.faults("only=writes,drop-after=1")
-    assert desk.apply(plan_id, wait=False).outcomes["held"] == 1
+    assert desk.apply(plan_id, waits=False).outcomes["held"] == 1
     desk.faults()
     desk.now = now
     assert due(desk.settings, clock=desk.clock) is not None
     desk.forget_requests()
-    assert desk.settle(wait=False)[0].outcomes["held"] == 1
+    assert desk.settle(waits=False)[0].outcomes["held"] == 1
     assert desk.requests() == 0  # its settle time begins now
     assert due(desk.settings, clock=desk.clock) is None
     desk.settled()
-    assert desk.settle(wait=False)[0].outcomes["verified"] == 1
+    assert desk.settle(waits=False)[0].outcomes["verified"] == 1
 
 
 def test_a_plan_that_a_clock_ahead_has_made_is_planned_again_and_supersedes_none(
@@ -419,7 +419,9 @@ def test_many_batches_without_answer_lose_and_double_nothing(desk: Desk) -> None
 _APPLY = """
 import sys
 from blsync import push, settings
-push.apply(settings.load(), sys.argv[1])
+from blsync.session import open_session
+with open_session(settings.load()) as session:
+    push.apply(session, sys.argv[1])
 """
 
 
@@ -429,17 +431,19 @@ def test_a_killed_apply_leaves_its_rows_held_and_creates_none_twice(desk: Desk) 
     apply = subprocess.Popen([sys.executable, "-c", _APPLY, plan_id], env=os.environ.copy())
     try:
         for _ in range(500):
-            if push.show(desk.settings, plan_id).outcomes["held"] and desk.requests("POST /bulk"):
+            if commands.show(desk.settings, plan_id).outcomes["held"] and desk.requests(
+                "POST /bulk"
+            ):
                 break
             time.sleep(0.02)
     finally:
         apply.send_signal(signal.SIGKILL)
         apply.wait()
     desk.faults()
-    assert push.show(desk.settings, plan_id).outcomes["held"] == 100
+    assert commands.show(desk.settings, plan_id).outcomes["held"] == 100
     desk.now = datetime.now(UTC)
     assert desk.apply(plan_id).outcomes | {"applied": 50, "held": 100} == (
-        push.show(desk.settings, plan_id).outcomes
+        commands.show(desk.settings, plan_id).outcomes
     )
     desk.settled()
     assert desk.apply(plan_id).outcomes["applied"] == 150
@@ -471,7 +475,7 @@ def test_two_applies_at_once_send_each_row_once(desk: Desk) -> None:
         thread.join()
     assert desk.requests("POST /bulk/customers") == 2
     assert any("Another apply" in line for line in said)
-    report = push.show(desk.settings, plan_id)
+    report = commands.show(desk.settings, plan_id)
     ledger = Ledger(desk.settings.ledger_url)
     assert plans.claim(ledger, plan_id, report.operations, "second", desk.now) == []
     ledger.close()
@@ -498,7 +502,7 @@ def test_too_many_rejections_stop_the_apply_and_keep_the_state(desk: Desk) -> No
     with pytest.raises(SafetyLimit, match="rejected 10 of the 100 rows"):
         desk.apply(plan_id)
     expected = {"applied": 90, "rejected": 10, "held": 0, "pending": 120, "verified": 90}
-    assert push.show(desk.settings, plan_id).outcomes == expected
+    assert commands.show(desk.settings, plan_id).outcomes == expected
     with pytest.raises(SafetyLimit):
         desk.apply(plan_id)
     assert desk.requests("POST /bulk/customers") == 1
@@ -516,7 +520,7 @@ def test_refused_credentials_or_scopes_stop_the_apply_with_nothing_lost(
     monkeypatch.setenv("BIGLEDGER_API_KEY", "blg_test_sk_wrong")
     with pytest.raises(Unauthorized):
         desk.apply(plan_id)
-    assert push.show(desk.settings, plan_id).outcomes["pending"] == 3
+    assert commands.show(desk.settings, plan_id).outcomes["pending"] == 3
     monkeypatch.setenv("BIGLEDGER_API_KEY", right)
     assert desk.apply(plan_id).outcomes["applied"] == 3
 
@@ -585,7 +589,7 @@ def test_every_attempt_is_in_the_ledger_and_every_plan_in_the_list(desk: Desk) -
     assert [a.outcome for a in plans.attempts_of(ledger, plan_id)] == ["lost", "applied"]
     assert all(a.request_id for a in plans.attempts_of(ledger, plan_id))
     ledger.close()
-    [listed] = push.list_plans(desk.settings)
+    [listed] = commands.list_plans(desk.settings)
     assert (listed["plan_id"], listed["state"], listed["applied"]) == (plan_id, "applied", 1)
 
 
@@ -593,10 +597,10 @@ def test_what_is_not_there_is_told_with_what_is(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigError, match="There is no plan 'ffff'"):
-        push.show(desk.settings, "ffff")
+        commands.show(desk.settings, "ffff")
     company = desk.settings.companies()[0]
     with pytest.raises(ConfigError, match="Available: customers, invoices"):
-        push.plan(desk.settings, company, "custommers", desk.file(new_customers(1)))
+        commands.plan(desk.settings, company, "custommers", desk.file(new_customers(1)))
     with pytest.raises(ConfigError, match="--mode"):
         desk.plan(new_customers(1), mode="merge")
     plan_id = desk.plan(new_customers(1)).plan.plan_id

@@ -19,14 +19,15 @@ import duckdb
 import httpx
 import pytest
 from openpyxl import Workbook
+from rig import commands
+from rig.commands import due
 from sqlalchemy import update
 
-from blsync import push, settings
+from blsync import settings
 from blsync.errors import ConfigError, SafetyLimit
 from blsync.ledger import Ledger, plans, tables
 from blsync.orchestration.push_assets import key_of, push_definitions
 from blsync.push import policies
-from blsync.push.apply.due import due
 from blsync.push.endpoints import ENDPOINTS
 from blsync.sandbox import Options, running
 from blsync.settings import Settings
@@ -78,7 +79,7 @@ class Desk:
         return self.materialise("apply", endpoint, plan=plan_id, **config)
 
     def code(self, plan_id: str) -> str:
-        code = push.show(self.settings, plan_id).plan.confirmation_code
+        code = commands.show(self.settings, plan_id).plan.confirmation_code
         assert code
         return code
 
@@ -360,7 +361,7 @@ def test_the_beginning_of_a_plans_id_names_no_plan_in_dagster(desk: Desk, dry_ru
         message, exit_code = run.failure
         assert "named by its whole id" in message
         assert exit_code == 2
-    assert push.show(desk.settings, plan_id[:-1]).plan.plan_id == plan_id
+    assert commands.show(desk.settings, plan_id[:-1]).plan.plan_id == plan_id
     assert desk.writes() == 0
 
 
@@ -387,7 +388,7 @@ def test_a_plan_that_is_made_again_keeps_its_code_and_no_two_have_the_same(desk:
     assert desk.plan_id(text) == plan_id
     assert desk.code(plan_id) == code
     assert desk.code(desk.plan_id(new(1, "again-other"))) != code
-    assert code not in repr(push.show(desk.settings, plan_id))
+    assert code not in repr(commands.show(desk.settings, plan_id))
 
 
 def test_a_code_is_in_nothing_that_dagster_shows_or_keeps_nor_in_the_marts_inputs(
@@ -397,7 +398,7 @@ def test_a_code_is_in_nothing_that_dagster_shows_or_keeps_nor_in_the_marts_input
     code = desk.code(plan_id)
     desk.materialise("apply", plan=plan_id)
     desk.send(plan_id, confirmation="wrong-codes")
-    push.apply(desk.settings, plan_id)
+    commands.apply(desk.settings, plan_id)
     desk.plan_id(new(1, "secret"))
     files = [path for path in (desk.folder / "dagster").rglob("*") if path.is_file()]
     assert any(plan_id.encode() in path.read_bytes() for path in files)
@@ -405,7 +406,7 @@ def test_a_code_is_in_nothing_that_dagster_shows_or_keeps_nor_in_the_marts_input
     ledger = Ledger(desk.settings.ledger_url)
     assert code not in str(plans.history(ledger))
     ledger.close()
-    assert code not in str(push.list_plans(desk.settings))
+    assert code not in str(commands.list_plans(desk.settings))
 
 
 QUILL = "Quillfeather"
@@ -590,7 +591,7 @@ def test_a_policy_sends_nothing_of_a_plan_above_its_caps_or_those_of_the_setting
     desk.patch.setenv("BLSYNC_PUSH_MAX_UPDATES", setting)
     [policy] = policies.load(desk.settings)
     with pytest.raises(SafetyLimit, match="larger than") as caught:
-        policies.run(desk.settings, policy, desk.settings.companies()[0])
+        commands.run_policy(desk.settings, policy, desk.settings.companies()[0])
     assert told in str(caught.value)
     assert told in desk.job("push_policies").failure[0]
     assert desk.writes() == 0
@@ -630,7 +631,7 @@ def test_a_policy_pushes_for_the_companies_that_it_names_only(desk: Desk) -> Non
     desk.patch.setenv("BLSYNC_COMPANIES", desk.file(listed, "companies.toml"))
     [policy] = policies.load(desk.settings)
     with pytest.raises(SafetyLimit, match="'second'"):
-        policies.run(desk.settings, policy, desk.settings.company("second"))
+        commands.run_policy(desk.settings, policy, desk.settings.company("second"))
     assert [c.name for c in policies.companies_of(desk.settings, policy)] == ["first"]
 
 
@@ -695,11 +696,11 @@ def test_the_sensor_has_held_rows_settled_and_asks_no_more_then(desk: Desk) -> N
 def test_held_rows_are_due_after_the_settle_time_and_asked_for_once_an_hour(desk: Desk) -> None:
     now = datetime(2026, 11, 22, 10, 5, tzinfo=UTC)
     given = desk.settings
-    report = push.plan(
+    report = commands.plan(
         given, given.companies()[0], "customers", Path(desk.file(new(1, "due"))), clock=lambda: now
     )
     desk.faults("only=writes,drop-after=1")
-    push.apply(given, report.plan.plan_id, clock=lambda: now)
+    commands.apply(given, report.plan.plan_id, clock=lambda: now)
 
     def at(minutes: float) -> str | None:
         return due(given, clock=lambda: now + timedelta(minutes=minutes))

@@ -23,6 +23,7 @@ from typing import Any
 
 import httpx
 import pytest
+from rig import commands
 from rig.push_desk import (
     ADJUSTMENTS,
     CUSTOMER_UPDATES,
@@ -226,7 +227,7 @@ def test_a_server_that_is_not_there_leaves_every_row_to_be_sent(
     with pytest.raises(ApiError, match="no answer from") as caught:
         desk.apply(rows.plan_id)
     assert caught.value.exit_code == 1
-    assert push.show(desk.settings, rows.plan_id).outcomes["pending"] == ROWS
+    assert commands.show(desk.settings, rows.plan_id).outcomes["pending"] == ROWS
     monkeypatch.setenv("BIGLEDGER_BASE_URL", there)
     bind_anew(desk.settings)
     rows.check(desk.apply(rows.plan_id), 0, applied=ROWS)
@@ -265,7 +266,7 @@ def test_a_list_that_lags_at_the_first_look_up_is_asked_again(desk: Desk, kind: 
     rows.check(desk.apply(rows.plan_id), 3, held=ROWS)
     desk.faults("late-commit=3600s")
     desk.settled()
-    rows_held = desk.apply(rows.plan_id, wait=False)
+    rows_held = desk.apply(rows.plan_id, waits=False)
     assert (rows_held.outcomes["held"], rows_held.exit_code) == (ROWS, 3)
     desk.faults()
     rows.check(desk.apply(rows.plan_id), 0, applied=ROWS)
@@ -304,9 +305,10 @@ def _looked_up(kind: Kind) -> dict[str, int]:
 
 _DYING = """
 import os, signal, sys
-from blsync import cli, client
+from blsync import cli
+from blsync.api import client
 from blsync.ledger import plans
-from blsync.push import outbox
+from blsync.push.apply import outbox
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -353,7 +355,7 @@ def test_an_apply_that_is_killed_goes_on_where_it_was(desk: Desk, place: str, ki
         dying.kill()
     assert dying.wait(60) == -signal.SIGKILL
     desk.faults()
-    report = push.show(desk.settings, rows.plan_id)
+    report = commands.show(desk.settings, rows.plan_id)
     assert {s: n for s, n in report.outcomes.items() if n} == states
     assert len(rows.done()) == done
     desk.now = datetime.now(UTC)
@@ -409,7 +411,7 @@ def test_what_another_copy_of_the_folder_settled_during_a_look_up_stays_as_it_is
         desk.apply(rows.plan_id)
         desk.faults()
         desk.settled()
-        desk.apply(rows.plan_id, wait=False)
+        desk.apply(rows.plan_id, waits=False)
         desk.now += timedelta(minutes=1)
     monkeypatch.setenv("BLSYNC_LEDGER_URL", desk.settings.ledger_url)
     look, others = settle._records, []
@@ -482,7 +484,9 @@ def test_a_plan_that_was_begun_goes_on_after_a_day(desk: Desk) -> None:
 
 def test_a_record_that_others_changed_after_the_plan_is_not_overwritten(desk: Desk) -> None:
     customers = Push(desk, CUSTOMER_UPDATES)
-    ids = {n: o.remote_id for n, o in rows_of(push.show(desk.settings, customers.plan_id)).items()}
+    ids = {
+        n: o.remote_id for n, o in rows_of(commands.show(desk.settings, customers.plan_id)).items()
+    }
     desk.write(f"/customers/{ids[1]}", {"creditLimit": 7}, "PUT")
     desk.write(f"/customers/{ids[2]}", {"phone": "12345"}, "PUT")
     desk.write(f"/customers/{ids[3]}", {"creditLimit": float(amount(3))}, "PUT")
@@ -496,7 +500,7 @@ def test_a_record_that_others_changed_after_the_plan_is_not_overwritten(desk: De
 
 def test_a_draft_that_was_sent_to_its_customer_after_the_plan_is_not_changed(desk: Desk) -> None:
     invoices = Push(desk, INVOICE_UPDATES)
-    sent = rows_of(push.show(desk.settings, invoices.plan_id))[1].remote_id
+    sent = rows_of(commands.show(desk.settings, invoices.plan_id))[1].remote_id
     desk.write(f"/invoices/{sent}/send", {})
     report = desk.apply(invoices.plan_id)
     invoices.check(report, 3, applied=3, rejected=1)

@@ -19,13 +19,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blsync.api.client import Client
-from blsync.api.rate_limit import RateLimiter, rate_limiter_for
+from blsync.api.rate_limit import RateLimiter
 from blsync.errors import QuotaSpent
+from blsync.lake.store import Lake
 from blsync.ledger import Ledger
 from blsync.ledger.requests import Limits
 from blsync.sandbox import Options, running
 from blsync.sandbox.books.errors import ApiError
 from blsync.sandbox.http.limits import Limits as SandboxLimits
+from blsync.session import Session
 from blsync.settings import Settings
 
 EPOCH = 1_800_000_000.0
@@ -208,7 +210,7 @@ def test_the_reserve_is_left_to_other_programs(ledger, clock):
     for _ in range(15):
         send(pace)
     assert pace.left() == 0
-    pace.wait_for_hour = False
+    pace.waits = False
     with pytest.raises(QuotaSpent):
         send(pace)
 
@@ -242,7 +244,7 @@ def test_another_process_believes_what_this_one_was_told(ledger, clock, tmp_path
     send(paced(ledger, clock), **told(0, EPOCH + 500))
     second = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
     pace = paced(second, clock)
-    pace.wait_for_hour = False
+    pace.waits = False
     with pytest.raises(QuotaSpent):
         send(pace)
     second.close()
@@ -474,7 +476,7 @@ def test_what_the_right_clock_tells_takes_the_place_of_what_the_wrong_one_wrote(
     send(paced(ledger, clock), **told(7, clock.now + 3600))
     clock.now = EPOCH
     pace = paced(ledger, clock)
-    pace.wait_for_hour = False
+    pace.waits = False
     send(pace, 429, retry_after=3000)
     with pytest.raises(QuotaSpent, match="blsync repair"):
         send(pace)
@@ -510,7 +512,7 @@ def test_the_server_is_believed_again_after_an_idle_day(ledger, clock):
     send(pace, **told(1, clock.now + 500))
     assert pace.left() == 1
     send(pace)
-    pace.wait_for_hour = False
+    pace.waits = False
     with pytest.raises(QuotaSpent):
         send(pace)
 
@@ -563,7 +565,7 @@ def test_a_date_to_retry_after_is_read_in_the_servers_clock(ledger, clock):
 
 def test_a_long_wait_that_a_refusal_asks_for_ends_a_sync_that_does_not_wait(ledger, clock):
     pace = paced(ledger, clock)
-    pace.wait_for_hour = False
+    pace.waits = False
     send(pace, 429, retry_after=1800)
     with pytest.raises(QuotaSpent, match="run the same command again"):
         send(pace)
@@ -580,7 +582,7 @@ def test_a_refusal_holds_back_every_process_on_the_key(ledger, clock, tmp_path):
 
 def test_an_hour_that_is_used_up_is_not_waited_for_where_that_is_not_wanted(ledger, clock):
     pace = paced(ledger, clock, per_hour=1)
-    pace.wait_for_hour = False
+    pace.waits = False
     send(pace)
     with pytest.raises(QuotaSpent, match="run the same command again") as caught:
         send(pace)
@@ -629,7 +631,7 @@ def test_real_requests_inside_real_limits_are_never_refused(configure):
 
     async def ask(loaded: Settings) -> None:
         ledger = Ledger(loaded.ledger_url)
-        pace = rate_limiter_for(loaded, ledger, "key")
+        pace = Session(loaded, ledger, Lake(loaded.data)).rate_limiter(loaded.companies()[0])
         async with Client(loaded.companies()[0], pace) as client:
             await asyncio.gather(*(client.get("/customers") for _ in range(25)))
         ledger.close()

@@ -12,14 +12,16 @@ import duckdb
 import httpx
 import pytest
 from conftest import Asked, Reply, failure, listed
+from rig import commands
+from rig.commands import pull, reread
 from test_pull import control, landed
 
 from blsync import marts, reconcile, status
 from blsync.entities import ENTITIES, select
 from blsync.errors import Unauthorized
 from blsync.lake.store import Lake
-from blsync.marts.figures import CompanyFacts
-from blsync.pull import pull, raise_failures, reread
+from blsync.marts.figures import CompanyFacts, marked
+from blsync.pull import raise_failures
 from blsync.reconcile import differences
 from blsync.sandbox import Handle, Options, running
 from blsync.settings import Settings
@@ -52,8 +54,8 @@ def land(settings: Settings) -> None:
 def ask(settings: Settings, **options: object) -> CompanyFacts:
     """Ask, and keep what came as a sync does."""
     company = settings.companies()[0]
-    facts = reconcile.ask(settings, company, **options)
-    marts.write_inputs(settings, [(company, facts)])
+    facts = commands.ask_reports(settings, company, **options)
+    commands.write_inputs(settings, [(company, facts)])
     return facts
 
 
@@ -140,8 +142,8 @@ def test_a_report_of_another_shape_is_said_and_the_others_are_kept(configure, ti
     )
     loaded = configure(server)
     said: list[str] = []
-    facts = reconcile.ask(loaded, loaded.companies()[0], say=said.append)
-    marts.write_inputs(loaded, [(loaded.companies()[0], facts)])
+    facts = commands.ask_reports(loaded, loaded.companies()[0], say=said.append)
+    commands.write_inputs(loaded, [(loaded.companies()[0], facts)])
     assert {figure["report"] for figure in facts.figures} == {"stock_valuation"}
     assert Decimal("9999999999.99") in {figure["value"] for figure in facts.figures}
     assert sum("another shape" in text for text in said) == 2
@@ -164,7 +166,7 @@ def test_the_other_spelling_of_a_period_is_tried_where_the_first_is_refused(conf
         return tiny({})(asked)
 
     loaded = configure(tiny_server(answer))
-    facts = reconcile.ask(loaded, loaded.companies()[0])
+    facts = commands.ask_reports(loaded, loaded.companies()[0])
     net = [f["value"] for f in facts.figures if f["measure"] == "amount"
            and f["entity_key"] == "net_profit"]  # fmt: skip
     assert net == [Decimal(5), Decimal(5)]
@@ -173,14 +175,14 @@ def test_the_other_spelling_of_a_period_is_tried_where_the_first_is_refused(conf
 def test_refused_credentials_are_not_left_out_but_raised(configure, sandbox):
     loaded = configure(sandbox, BIGLEDGER_API_KEY="blg_test_sk_wrong")
     with pytest.raises(Unauthorized):
-        reconcile.ask(loaded, loaded.companies()[0])
+        commands.ask_reports(loaded, loaded.companies()[0])
 
 
 @pytest.mark.parametrize("about", [None, [], "Tiny"])
 def test_a_company_of_another_shape_is_said_and_keeps_no_report_out(configure, tiny_server, about):
     loaded = configure(tiny_server(tiny({}, data(about))))
     said: list[str] = []
-    facts = reconcile.ask(loaded, loaded.companies()[0], say=said.append)
+    facts = commands.ask_reports(loaded, loaded.companies()[0], say=said.append)
     assert (facts.name, facts.currency) == (None, None)
     assert any("name and currency" in line for line in said)
 
@@ -222,7 +224,7 @@ def test_ledger_reports_are_asked_for_today_and_the_closed_month(configure, tiny
     loaded = configure(server, BLSYNC_SEEDS=str(tmp_path / "seeds"))
     today = datetime.now(loaded.zone).date()
     close(loaded, f"{server.company_id},2024-02-01,2024-03-05")
-    reconcile.ask(loaded, loaded.companies()[0])
+    commands.ask_reports(loaded, loaded.companies()[0])
     asked = [(a.path, a.params.get("asOfDate")) for a in server.asked]
     for path in ("/reports/trial-balance", "/reports/balance-sheet"):
         assert [day for p, day in asked if p == path] == [str(today), "2024-02-29"]
@@ -252,7 +254,7 @@ def test_when_a_report_was_made_is_the_earliest_that_it_says(
     good = data({"items": [{"itemId": "i", "quantity": 1, "totalValue": 2}], **body})
     server = tiny_server(tiny({"/reports/stock-valuation": Reply(good.body, headers=headers)}))
     loaded = configure(server)
-    figures = reconcile.ask(loaded, loaded.companies()[0]).figures
+    figures = commands.ask_reports(loaded, loaded.companies()[0]).figures
     assert {f["made_at"] for f in figures} == {made and datetime.fromisoformat(made)}
 
 
@@ -261,7 +263,7 @@ def test_the_age_of_an_answer_tells_when_it_was_made(configure, tiny_server):
     reply = Reply(good.body, headers={"Age": "600"})
     loaded = configure(tiny_server(tiny({"/reports/stock-valuation": reply})))
     asked_at = datetime.now(UTC)
-    (made_at,) = {f["made_at"] for f in reconcile.ask(loaded, loaded.companies()[0]).figures}
+    (made_at,) = {f["made_at"] for f in commands.ask_reports(loaded, loaded.companies()[0]).figures}
     assert abs(made_at + timedelta(seconds=600) - asked_at) < timedelta(seconds=30)
 
 
@@ -272,9 +274,9 @@ def test_what_did_not_tie_out_is_asked_for_again_though_nothing_landed(configure
     assert ask(loaded).requests == 0
     company = loaded.companies()[0]
     publish(loaded, [("customer_balance", TODAY, "a:balance", 1, "fail", False)])
-    assert differences.ask(loaded, company)[0].requests == 0
+    assert commands.ask(loaded, company)[0].requests == 0
     publish(loaded, [("balance_sheet", TODAY, "assets:balance", 1, "not_comparable", False)])
-    assert differences.ask(loaded, company)[0].requests == REQUESTS
+    assert commands.ask(loaded, company)[0].requests == REQUESTS
 
 
 def test_totals_of_lists_are_inputs_with_the_request_that_told_them(configure, sandbox):
@@ -396,7 +398,7 @@ def test_a_figure_bears_the_mark_of_a_failure_until_its_report_is_asked_for_agai
         before(TODAY, "never listed", "fail", False, "new"),
     ]
     marks = {(f["as_of_date"], f["entity_key"]): f["failed_before"]
-             for f in reconcile.marked(figures, earlier)}  # fmt: skip
+             for f in marked(figures, earlier)}  # fmt: skip
     assert marks == {
         (TODAY, None): False,
         (TODAY, "a"): True,
@@ -463,7 +465,7 @@ def test_a_trial_balance_that_failed_has_its_dates_read_before_it_is_asked_for_a
     today = datetime.now(UTC).astimezone(loaded.zone).date()
     publish(loaded, [("trial_balance", today, "a:debit", 5, "fail", False)])
     said: list[str] = []
-    facts, read = differences.ask(loaded, loaded.companies()[0], say=said.append)
+    facts, read = commands.ask(loaded, loaded.companies()[0], say=said.append)
     assert read.requests > 0
     assert read.rows == 0
     assert facts.requests == REQUESTS

@@ -436,7 +436,8 @@ def test_dagsters_databases_are_redacted_and_the_ledger_stays_exact(tmp_path):
     program = """
 import sys
 import sqlalchemy as sa
-from blsync import redaction, steps
+from blsync import redaction
+from blsync.orchestration import steps
 from blsync.ledger import Ledger
 
 key, folder = sys.argv[1:]

@@ -407,7 +407,7 @@ time.sleep(600)
 """
 PARENT = """
 import sys, time
-from blsync import lifeline
+from blsync.ui import lifeline
 child = lifeline.start([sys.executable, "-c", sys.argv[1], sys.argv[2]])
 if len(sys.argv) > 3:
     time.sleep(1)

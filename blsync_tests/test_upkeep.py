@@ -25,6 +25,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rig.commands import compact, pull, replay
 
 from blsync import cli, marts
 from blsync.entities import ENTITIES
@@ -34,9 +35,8 @@ from blsync.errors import StorageError
 from blsync.lake.store import Lake
 from blsync.lake.typing import RawRecord, type_records
 from blsync.ledger import Ledger, loads
-from blsync.maintenance import compact, facts_in, repair, replay
+from blsync.maintenance import facts_in, repair
 from blsync.maintenance.site import exchange
-from blsync.pull import pull
 from blsync.sandbox import Options, running
 from blsync.settings import Company, Settings
 
@@ -331,6 +331,7 @@ def test_without_an_exchange_in_one_step_it_says_so_and_changes_nothing(site, tm
 KILLED = """
 import os, signal, sys
 from blsync import maintenance, settings
+from blsync.session import open_session
 from blsync.entities import ENTITIES
 def on_step(step):
     if step == sys.argv[2]:
@@ -338,13 +339,15 @@ def on_step(step):
 current, customers = settings.load(), ENTITIES["customers"]
 print("ready", flush=True)
 if sys.argv[1] == "compact":
-    maintenance.compact(current, current.companies(), [customers], on_step=on_step)
+    with open_session(current) as session:
+        maintenance.compact(session, current.companies(), [customers], on_step=on_step)
 else:
     sys.path.insert(0, sys.argv[3])
     model = customers
     if sys.argv[1] == "narrow":
         from test_upkeep import NARROW as model
-    maintenance.replay(current, current.companies(), model, on_step=on_step)
+    with open_session(current) as session:
+        maintenance.replay(session, current.companies(), model, on_step=on_step)
 """
 
 

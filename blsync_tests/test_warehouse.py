@@ -22,7 +22,8 @@ import pytest
 
 from blsync import marts, report, settings
 from blsync.entities import ENTITIES
-from blsync.marts import FIGURES, failures
+from blsync.marts import failures
+from blsync.marts.figures import FIGURES
 from blsync.marts.inputs import PUSH_LOG
 from blsync.settings import Settings
 

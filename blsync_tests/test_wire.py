@@ -22,19 +22,19 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from conftest import Asked, Reply, Server, failure, listed
+from rig import commands
+from rig.commands import pull, replay
 
-from blsync import reconcile
 from blsync.api.client import TRIES, Client
 from blsync.api.envelope import Answer
 from blsync.api.exchange import MOST_BYTES, MOST_SAID
 from blsync.api.pages import LONGEST_PAGE, PAGES_BEYOND, STALE_PAGES
-from blsync.api.rate_limit import rate_limiter_for
 from blsync.entities import select
 from blsync.errors import ApiError, NotSent, ServerFault, Unanswered
 from blsync.files.locks import SAY_AGAIN, blocking_file_lock, file_lock
+from blsync.lake.store import Lake
 from blsync.ledger import Ledger
-from blsync.maintenance import replay
-from blsync.pull import pull
+from blsync.session import Session
 
 OK = b'{"success":true,"data":{"id":"1"}}'
 PEAK = "next(l for l in open('/proc/self/status') if l.startswith('VmHWM')).split()[1]"
@@ -44,19 +44,17 @@ import asyncio
 from blsync import settings
 from blsync.api.client import Client
 from blsync.errors import BlsyncError
-from blsync.lake.store import SAY_AGAIN, alone, alone_blocking
+from blsync.lake.store import Lake
 from blsync.ledger import Ledger
-from blsync.pull import pull
-from blsync.api.rate_limit import pace_for
-from blsync.maintenance import replay
+from blsync.session import Session
 
 loaded = settings.load()
 company = loaded.companies()[0]
 
 async def main():
     async def no_sleep(_): ...
-    pace = pace_for(loaded, Ledger(loaded.ledger_url), company.key_id)
-    async with Client(company, pace, sleep=no_sleep) as client:
+    session = Session(loaded, Ledger(loaded.ledger_url), Lake(loaded.data), sleep=no_sleep)
+    async with session.client(company) as client:
         try:
             async for _ in client.pages("/customers", {{}}):
                 pass
@@ -84,7 +82,7 @@ def use(configure):
             now += seconds
 
         async def inside() -> object:
-            pace = rate_limiter_for(loaded, ledger, company.key_id)
+            pace = Session(loaded, ledger, Lake(loaded.data)).rate_limiter(company)
             pace.clock, pace.sleep = lambda: now, no_wait
             async with Client(company, pace, sleep=no_wait, deadline=deadline) as client:
                 return await work(client)
@@ -464,8 +462,8 @@ def test_what_the_server_says_is_shown_and_not_sent_to_the_terminal(use, tiny_se
 HOLDING = """
 import sys
 from pathlib import Path
-from blsync.lake.store import alone_blocking
-with alone_blocking(Path(sys.argv[1]), print, "busy"):
+from blsync.files.locks import blocking_file_lock
+with blocking_file_lock(Path(sys.argv[1]), print, "busy"):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -582,7 +580,7 @@ def test_what_a_company_says_of_itself_is_shown_as_text_or_not_at_all(
 
     loaded = configure(tiny_server(answer))
     said: list[str] = []
-    facts = reconcile.ask(loaded, loaded.companies()[0], say=said.append)
+    facts = commands.ask_reports(loaded, loaded.companies()[0], say=said.append)
     for text in (facts.name, facts.currency):
         assert text is None or (text.isprintable() and len(text) <= MOST_SAID + 1)
 
@@ -596,6 +594,6 @@ def test_a_report_that_is_nested_beyond_use_cannot_be_compared(configure, tiny_s
 
     loaded = configure(tiny_server(answer))
     said: list[str] = []
-    facts = reconcile.ask(loaded, loaded.companies()[0], say=said.append)
+    facts = commands.ask_reports(loaded, loaded.companies()[0], say=said.append)
     assert {row["report"] for row in facts.figures} == {"trial_balance"}
     assert any("nested more than 100 deep" in text for text in said)

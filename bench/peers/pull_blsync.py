@@ -13,6 +13,7 @@ import time
 from blsync import settings
 from blsync.entities import select
 from blsync.pull import pull
+from blsync.session import open_session
 
 
 def main(names: list[str]) -> None:
@@ -24,7 +25,8 @@ def main(names: list[str]) -> None:
         nonlocal read
         read = time.time()
 
-    results = pull(chosen, chosen.companies()[0], entities, progress=watch)
+    with open_session(chosen, progress=watch) as session:
+        results = pull(session, chosen.companies()[0], entities)
     ended = time.time()
     for name, result in results.items():
         if result.error:

@@ -1,6 +1,6 @@
 """BigLedger over HTTP: credentials, envelope, errors, retries, pages and bulk writes.
 
-Every request goes through the key's pace. Reads are retried, with jitter and inside a bound; a
+Every request goes through the key's rate limiter. Reads are retried, with jitter, in a bound; a
 write is sent once, and what becomes of one that was not answered is for `push` to settle.
 """
 
@@ -61,7 +61,7 @@ class Client:
     def __init__(
         self,
         company: Company,
-        pace: RateLimiter,
+        limiter: RateLimiter,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
@@ -73,7 +73,7 @@ class Client:
         """
         require_credentials(company)
         self.company = company
-        self.pace = pace
+        self.limiter = limiter
         self.requests = 0
         self.skew: timedelta | None = None
         """By how much this clock is ahead of the server's; None until an answer tells a time."""
@@ -87,9 +87,9 @@ class Client:
         self._tokens = (
             TokenSource(
                 company.oauth,
-                pace.ledger,
+                limiter.ledger,
                 company.key_id,
-                clock=pace.clock,
+                clock=limiter.clock,
                 sleep=sleep,
                 jitter=jitter,
             )
@@ -223,13 +223,13 @@ class Client:
                 )
                 self._latencies.append(time.monotonic() - sent_at)
             except NoResponse as error:
-                self.pace.answered(slot, 0, {})
+                self.limiter.answered(slot, 0, {})
                 raise (Unanswered if error.was_sent else NotSent)(
                     f"{what}: no answer from {self.company.base_url} ({error}).",
                     request_id=request_id,
                 ) from None
             except BaseException:
-                self.pace.answered(slot, 0, {})
+                self.limiter.answered(slot, 0, {})
                 raise
             self._check_clock(response, slot, sent)
             try:
@@ -237,18 +237,18 @@ class Client:
                     what, response, request_id, has_cursor="cursor" in (params or {})
                 )
             except TooManyRequests:
-                self.pace.answered(slot, 429, response.headers)
+                self.limiter.answered(slot, 429, response.headers)
                 continue
             except TokenRefused:  # nothing was done, so a write may be sent again too
-                self.pace.answered(slot, response.status, response.headers)
+                self.limiter.answered(slot, response.status, response.headers)
                 if refused or self._tokens is None:
                     raise
                 refused = token
                 continue
             except BaseException:
-                self.pace.answered(slot, response.status, response.headers)
+                self.limiter.answered(slot, response.status, response.headers)
                 raise
-            self.pace.answered(slot, response.status, response.headers)
+            self.limiter.answered(slot, response.status, response.headers)
             return answer
         raise ApiError(
             f"{what}: 429 {REFUSALS} times in a row, request {request_id}, though each wait was "
@@ -286,7 +286,7 @@ class Client:
         )
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self.pace.clock(), UTC)
+        return datetime.fromtimestamp(self.limiter.clock(), UTC)
 
     def _check_clock(self, response: Response, slot: int, sent: datetime) -> None:
         """Measure this clock by the first answer that tells a time, before anything of that answer
@@ -298,17 +298,17 @@ class Client:
         if self.skew is None:
             self.skew = skew_of(times_told(response), sent, now)
         if self.skew is not None and abs(self.skew) > LARGEST_SKEW:
-            self.pace.withdrawn(slot)
+            self.limiter.withdrawn(slot)
             raise WrongClock(_wrong(self.company, now, self.skew))
 
     async def _slot(self, refused: str) -> tuple[int, str]:
         """Wait for a slot; return it with a token that is still good after the wait."""
         await self._token(refused)  # a renewal must not hold a slot
-        slot = await self.pace.slot()
+        slot = await self.limiter.slot()
         try:
             return slot, await self._token(refused)
         except BaseException:
-            self.pace.answered(slot, 0, {})
+            self.limiter.answered(slot, 0, {})
             raise
 
     async def _token(self, refused: str) -> str:

@@ -1,4 +1,4 @@
-"""The pace: one request budget, shared by every process that uses a key.
+"""The rate limiter: one request budget, shared by every process that uses a key.
 
 A slot is free again a second after the *answer* to the request that took it, because the server
 counts a request when it sees it, somewhere between its sending and its answer. What the server
@@ -20,7 +20,6 @@ from blsync.clock import read_date
 from blsync.errors import QuotaSpent
 from blsync.ledger import Ledger, requests
 from blsync.ledger.requests import Limits, ServerQuota, Wait
-from blsync.settings import Settings
 
 SHORTEST_WAIT = 0.25
 """Seconds waited after a 429 that says `Retry-After: 0`."""
@@ -32,13 +31,16 @@ JUST_RESET = 2.0
 
 @dataclass
 class RateLimiter:
-    """Paces the requests of one key; `clock` tells unix seconds."""
+    """Paces the requests of one key; `clock` tells unix seconds.
+
+    `waits` tells whether a used-up hour is waited for; else QuotaSpent is raised.
+    """
 
     ledger: Ledger
     key_id: str
     limits: Limits
     zone: ZoneInfo
-    wait_for_hour: bool = True
+    waits: bool = True
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     say: Callable[[str], None] = lambda _: None
@@ -121,7 +123,7 @@ class RateLimiter:
         message = (
             f"The key's hourly quota is used up (or told to be) until {at:%Y-%m-%d %H:%M:%S %Z}"
         )
-        if not self.wait_for_hour:
+        if not self.waits:
             raise QuotaSpent(
                 f"{message}. What was read is kept; run the same command again then. "
                 "If that cannot be, `blsync repair` clears it."
@@ -131,17 +133,6 @@ class RateLimiter:
             self.say(
                 f"{message}; waiting, then going on. If that cannot be, `blsync repair` clears it."
             )
-
-
-def rate_limiter_for(settings: Settings, ledger: Ledger, key_id: str) -> RateLimiter:
-    """Return a pace with the limits from the settings."""
-    limits = Limits(
-        settings.quota_per_hour,
-        settings.quota_per_second,
-        settings.quota_window_seconds,
-        settings.quota_reserve,
-    )
-    return RateLimiter(ledger, key_id, limits, settings.zone)
 
 
 def _whole(text: str | None) -> int | None:

@@ -25,6 +25,7 @@ from blsync.errors import BlsyncError, ConfigError, PartlyFailed
 from blsync.files import permissions
 from blsync.files.unexpected import unexpected
 from blsync.lake.landed import told
+from blsync.session import open_session
 
 if TYPE_CHECKING:
     from blsync.maintenance import Repair
@@ -333,7 +334,8 @@ def compact(
     from blsync import maintenance
 
     current = settings.load()
-    done = maintenance.compact(current, current.companies(), select(entity or []), say=say)
+    with open_session(current, say=say) as session:
+        done = maintenance.compact(session, current.companies(), select(entity or []))
     if as_json:
         print_json({"entities": done})
         return
@@ -357,7 +359,8 @@ def replay(
 
     current = settings.load()
     (chosen,) = select([entity])
-    done = maintenance.replay(current, current.companies(), chosen, say=say)
+    with open_session(current, say=say) as session:
+        done = maintenance.replay(session, current.companies(), chosen)
     if as_json:
         print_json({"companies": done})
         return
@@ -624,7 +627,3 @@ def ui(
 def _show_address(address: str) -> None:
     sys.stdout.write(f"Dagster's UI: {address}\n")
     sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()

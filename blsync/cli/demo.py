@@ -27,8 +27,7 @@ from blsync.errors import BlsyncError, ConfigError
 from blsync.files.atomic import storage_errors
 from blsync.orchestration import nightly
 from blsync.orchestration.nightly import SyncReport
-from blsync.pull import Progress
-from blsync.session import binding
+from blsync.session import Progress, binding, open_session
 from blsync.settings import ROOT, Settings
 from blsync.ui import is_free, lifeline, open_ui
 from blsync.ui.lifeline import Child
@@ -134,8 +133,9 @@ def run(
         _sync(inside, report, "Second sync", progress, say)
         say("Planning and applying a change of customers …")
         changes = _changes(inside, data)
-        plan = push.plan(inside, inside.companies()[0], "customers", changes, say=say)
-        report.push = push.apply(inside, plan.to_json()["plan_id"], say=say)
+        with open_session(inside, say=say) as session:
+            plan = push.plan(session, inside.companies()[0], "customers", changes)
+            report.push = push.apply(session, plan.to_json()["plan_id"])
     return report
 
 

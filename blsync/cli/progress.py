@@ -20,7 +20,7 @@ from rich.progress import Progress as Bars
 
 from blsync.api.rate_limit import RateLimiter
 from blsync.estimate import seconds_for
-from blsync.pull import Progress
+from blsync.session import Progress
 
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -46,9 +46,9 @@ class _Entity:
 
 @dataclass
 class _Key:
-    """What is known of one key: its pace, its entities, when pages came and how large they were."""
+    """What is known of one key: limiter, entities, when pages came and how large they were."""
 
-    pace: RateLimiter
+    limiter: RateLimiter
     entities: dict[str, _Entity] = field(default_factory=dict)
     recent: deque[tuple[float, int]] = field(default_factory=deque)
     left: int = 0
@@ -70,7 +70,7 @@ class _Key:
         if None in left or not requests:
             return None
         wanted = sum(number or 0 for number in left)
-        return seconds_for(wanted, self.left, self.pace.limits, requests)
+        return seconds_for(wanted, self.left, self.limiter.limits, requests)
 
 
 class Meter:
@@ -80,11 +80,11 @@ class Meter:
         self.clock = clock
         self._keys: dict[str, _Key] = {}
 
-    def heard(self, entity: str, done: int, total: int | None, pace: RateLimiter) -> None:
+    def heard(self, entity: str, done: int, total: int | None, limiter: RateLimiter) -> None:
         """Take note of a page."""
         now = self.clock()
-        key = self._keys.setdefault(pace.key_id, _Key(pace))
-        key.pace = pace
+        key = self._keys.setdefault(limiter.key_id, _Key(limiter))
+        key.limiter = limiter
         known = key.entities.setdefault(entity, _Entity())
         if done < known.done:  # another window of it
             known.done = 0
@@ -93,7 +93,7 @@ class Meter:
         known.done, known.total = done, total
         key.recent.append((now, records))
         if now - key.looked_at >= SECONDS_BETWEEN_LOOKS:
-            key.left, key.looked_at = pace.left(), now
+            key.left, key.looked_at = limiter.left(), now
 
     @property
     def done(self) -> int:
@@ -121,16 +121,17 @@ class Meter:
         if None in seconds or self.done == self.total:
             return text
         longest = max(number or 0.0 for number in seconds)
-        return f"{text}, done at about {_local(now, longest, keys[0].pace)}"
+        return f"{text}, done at about {_local(now, longest, keys[0].limiter)}"
 
     def _entities(self) -> Iterator[_Entity]:
         for key in self._keys.values():
             yield from key.entities.values()
 
 
-def _local(now: float, seconds: float, pace: RateLimiter) -> str:
+def _local(now: float, seconds: float, limiter: RateLimiter) -> str:
     today, at = (
-        datetime.fromtimestamp(moment, UTC).astimezone(pace.zone) for moment in (now, now + seconds)
+        datetime.fromtimestamp(moment, UTC).astimezone(limiter.zone)
+        for moment in (now, now + seconds)
     )
     return f"{at:%H:%M}" if at.date() == today.date() else f"{at:%Y-%m-%d %H:%M}"
 
@@ -160,8 +161,8 @@ def lines(say: Callable[[str], None], clock: Callable[[], float] = time.time) ->
         said_at[name] = clock()
         return True
 
-    def tell(entity: str, done: int, total: int | None, pace: RateLimiter) -> None:
-        meter.heard(entity, done, total, pace)
+    def tell(entity: str, done: int, total: int | None, limiter: RateLimiter) -> None:
+        meter.heard(entity, done, total, limiter)
         said_at.setdefault(TOGETHER, clock())
         is_whole = total is not None and done >= total
         if is_time(entity) or is_whole:
@@ -190,9 +191,9 @@ def _bars(console: Console) -> Iterator[Progress]:
         tasks: dict[str, TaskID] = {}
         noted_at = -math.inf
 
-        def show(entity: str, done: int, total: int | None, pace: RateLimiter) -> None:
+        def show(entity: str, done: int, total: int | None, limiter: RateLimiter) -> None:
             nonlocal noted_at
-            meter.heard(entity, done, total, pace)
+            meter.heard(entity, done, total, limiter)
             for name in (TOGETHER, entity):
                 if name not in tasks:
                     tasks[name] = bars.add_task(name, total=None, note="")

@@ -12,6 +12,7 @@ from blsync import push, settings
 from blsync.cli.screen import Json, print_json, print_table, say, tell
 from blsync.errors import ConfigError
 from blsync.push.source.views import source_of
+from blsync.session import open_session
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,16 +57,10 @@ def plan_command(
     """
     current = settings.load()
     chosen = current.chosen(company)
-    report = push.plan(
-        current,
-        chosen,
-        endpoint,
-        source_of(current, chosen, endpoint, file, from_view),
-        mode=mode,
-        on_conflict=on_conflict,
-        rejects=rejects,
-        say=say,
-    )
+    source = source_of(current, chosen, endpoint, file, from_view)
+    options = push.PlanOptions(mode, on_conflict, rejects)
+    with open_session(current, say=say) as session:
+        report = push.plan(session, chosen, endpoint, source, options)
     _print_plan(report, as_json, has_code=True)
 
 
@@ -83,10 +78,10 @@ def apply_command(
 
     Example: `blsync push apply 3f2a --yes`
     """
-    current = settings.load()
-    if not (yes or dry_run):
-        _confirm(push.show(current, plan))
-    report = push.apply(current, plan, dry_run=dry_run, say=say)
+    with open_session(settings.load(), say=say) as session:
+        if not (yes or dry_run):
+            _confirm(push.show(session, plan))
+        report = push.apply(session, plan, dry_run=dry_run)
     _print_plan(report, as_json)
     raise typer.Exit(report.exit_code)
 
@@ -106,7 +101,8 @@ def show_command(plan: Plan, rejects: Rejects = None, as_json: Json = False) -> 
 
     Examples: `blsync push show 3f2a --json`, `blsync push show 3f2a --rejects mend.csv`
     """
-    report = push.show(settings.load(), plan, rejects=rejects)
+    with open_session(settings.load()) as session:
+        report = push.show(session, plan, rejects=rejects)
     _print_plan(report, as_json, has_code=True)
 
 
@@ -116,7 +112,8 @@ def list_command(as_json: Json = False) -> None:
 
     Example: `blsync push list`
     """
-    plans = push.list_plans(settings.load())
+    with open_session(settings.load()) as session:
+        plans = push.list_plans(session)
     if as_json:
         print_json(plans)
     elif plans:
@@ -135,7 +132,8 @@ def settle_command(as_json: Json = False) -> None:
 
     Example: `blsync push settle`
     """
-    reports = push.settle_all(settings.load(), say=say)
+    with open_session(settings.load(), say=say) as session:
+        reports = push.settle_all(session)
     if as_json:
         print_json([report.to_json() for report in reports])
     elif reports:
@@ -162,7 +160,9 @@ def retry_command(plan: Plan, as_json: Json = False) -> None:
 
     Example: `blsync push retry 3f2a`
     """
-    _print_plan(push.retry(settings.load(), plan, say=say), as_json, has_code=True)
+    with open_session(settings.load(), say=say) as session:
+        report = push.retry(session, plan)
+    _print_plan(report, as_json, has_code=True)
 
 
 def _print_plan(report: push.PlanReport, as_json: bool, *, has_code: bool = False) -> None:

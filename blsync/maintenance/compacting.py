@@ -13,11 +13,10 @@ import pyarrow as pa
 
 from blsync.entity import Entity
 from blsync.lake.landed import LAYERS
-from blsync.lake.store import Lake
 from blsync.maintenance.files import About, about, batches_of, fitted, parquet_files, write
-from blsync.maintenance.site import Failures, Say, Site, site_of
-from blsync.session.binding import open_ledger
-from blsync.settings import Company, Settings
+from blsync.maintenance.site import Failures, Site, site_of
+from blsync.session import Say, Session
+from blsync.settings import Company
 
 FILE_SIZE = 128 * 2**20
 """Bytes from which on a file is left as it is, and up to which files are merged: what a night
@@ -47,12 +46,11 @@ class _Group:
 
 
 def compact(
-    settings: Settings,
+    session: Session,
     companies: Collection[Company],
     entities: Collection[Entity],
     *,
     file_size: int = FILE_SIZE,
-    say: Say = lambda _: None,
     on_step: Say = lambda _: None,
 ) -> list[Compaction]:
     """Merge old landed files into few; rows, their columns and their order stay.
@@ -61,25 +59,21 @@ def compact(
     old one or the new one. An entity that fails keeps back no other one: raises what it failed
     with, PartlyFailed where others are done.
     """
-    lake, ledger = Lake(settings.data), open_ledger(settings)
     pairs = [(company, entity) for company in companies for entity in entities]
-    failures = Failures(settings.data)
+    failures = Failures(session.settings.data)
 
     async def all_of_them() -> list[Compaction]:
         done = []
         for company, entity in pairs:
             with failures.apart(entity, company.name):
-                async with site_of(lake, ledger, entity, company.company_id, say, on_step) as site:
+                async with site_of(session, entity, company.company_id, on_step) as site:
                     counts = [await _compact(site, layer, file_size) for layer in LAYERS]
                 before, after = (sum(numbers) for numbers in zip(*counts, strict=True))
                 done.append(Compaction(company.name, entity.name, before, after))
         failures.raise_any()
         return done
 
-    try:
-        return asyncio.run(all_of_them())
-    finally:
-        ledger.close()
+    return asyncio.run(all_of_them())
 
 
 async def _compact(site: Site, layer: str, file_size: int) -> tuple[int, int]:

@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from blsync.api.client import Client
-from blsync.api.rate_limit import rate_limiter_for
 from blsync.entity import Entity
 from blsync.errors import (
     ApiError,
@@ -32,8 +30,9 @@ from blsync.ledger import Ledger, loads, requests, sqlite_file
 from blsync.maintenance import dating
 from blsync.maintenance.dating import Redating
 from blsync.maintenance.files import PART, about, parquet_files
-from blsync.maintenance.site import Failures, Say, Site, site_of
-from blsync.session.binding import open_ledger, take_over
+from blsync.maintenance.site import Failures, Site, site_of
+from blsync.session import Say, Session, open_session
+from blsync.session.binding import take_over
 from blsync.session.loss import back_up_plans, restore_plans
 from blsync.settings import Company, Settings
 
@@ -90,26 +89,24 @@ def repair(
     _replace_if_damaged(settings, lake, done, say)
     if is_taken_over:
         take_over(settings)
-    ledger = open_ledger(settings, is_mended=True)
     pairs = [(company, entity) for company in companies for entity in entities]
     failures = Failures(settings.data)
 
-    async def all_of_them() -> None:
-        _unblock(settings, ledger, companies, clock(), done)
-        clocks = {company.name: _Clock(settings, ledger, company, clock) for company in companies}
+    async def all_of_them(session: Session) -> None:
+        _unblock(session, companies, done)
+        clocks = {company.name: _Clock(session, company) for company in companies}
         for company, entity in pairs:
             with failures.apart(entity, company.name):
-                company_id = company.company_id
-                async with site_of(lake, ledger, entity, company_id, say, on_step) as site:
+                async with site_of(session, entity, company.company_id, on_step) as site:
+                    ledger = session.ledger
                     known = await _date_anew(site, ledger, clocks[company.name], done)
                     _mend(site, ledger, done, dating.latest_stamps(known), is_taken_over)
 
-    try:
-        _bring_plans_back(ledger, done, is_taken_over, say)
-        asyncio.run(all_of_them())
-        done.spools = lake.drop_left_spools(partial(loads.open_ids, ledger))
-    finally:
-        ledger.close()
+    # The server is asked its time without waiting for another hour.
+    with open_session(settings, say=say, clock=clock, waits=False, is_mended=True) as session:
+        _bring_plans_back(session.ledger, done, is_taken_over, say)
+        asyncio.run(all_of_them(session))
+        done.spools = lake.drop_left_spools(partial(loads.open_ids, session.ledger))
     failures.raise_any()
     return done
 
@@ -163,16 +160,11 @@ def _damage_of(settings: Settings) -> str | None:
     return None
 
 
-def _unblock(
-    settings: Settings,
-    ledger: Ledger,
-    companies: Iterable[Company],
-    now: datetime,
-    done: Repair,
-) -> None:
+def _unblock(session: Session, companies: Iterable[Company], done: Repair) -> None:
+    now = session.clock().timestamp()
     for company in companies:
-        limits = rate_limiter_for(settings, ledger, company.key_id).limits
-        if requests.clear(ledger, company.key_id, limits, now.timestamp()):
+        limits = session.rate_limiter(company).limits
+        if requests.clear(session.ledger, company.key_id, limits, now):
             done.unblocked.append(company.name)
 
 
@@ -180,10 +172,8 @@ def _unblock(
 class _Clock:
     """The machine's clock, and what the company's server says of it: asked once, if at all."""
 
-    settings: Settings
-    ledger: Ledger
+    session: Session
     company: Company
-    now: Callable[[], datetime]
     doubt: str | None = None
     """Why the server could not be asked; empty where it answered."""
 
@@ -194,11 +184,8 @@ class _Clock:
         return not self.doubt
 
     async def _asked(self, say: Say) -> str:
-        pace = rate_limiter_for(self.settings, self.ledger, self.company.key_id)
-        pace.wait_for_hour = False
-        pace.clock = lambda: self.now().timestamp()
         try:
-            async with Client(self.company, pace) as client:
+            async with self.session.client(self.company) as client:
                 try:
                     await client.get("/auth/verify")
                 except (ApiError, Unauthorized) as error:
@@ -207,7 +194,7 @@ class _Clock:
                 if client.skew is None:
                     say(
                         f"{self.company.base_url} tells no time, so nobody but you can know that "
-                        f"this clock is right: it says {self.now():%Y-%m-%d %H:%M} UTC."
+                        f"this clock is right: it says {self.session.clock():%Y-%m-%d %H:%M} UTC."
                     )
         except WrongClock:
             raise
@@ -220,7 +207,7 @@ async def _date_anew(
     site: Site, ledger: Ledger, clock: _Clock, done: Repair
 ) -> Mapping[str, Redating]:
     """Date anew what a clock that ran ahead has dated; return all loads with their times."""
-    company_id, entity, now = site.company_id, site.entity, clock.now()
+    company_id, entity, now = site.company_id, site.entity, clock.session.clock()
     found = dating.found_in(site, ledger)
     if not any(dated.is_ahead(now) for dated in found.values()):
         if loads.drop_drift_ahead(ledger, company_id, entity.name, now):
@@ -236,7 +223,7 @@ async def _date_anew(
         if not site.lake.file_of(entity, company_id, load_id).exists():
             loads.forget(ledger, load_id)  # its spool goes with those that belong to no load
             found.pop(load_id, None)
-    moves = dating.moves_of(found, clock.settings.zone, now)
+    moves = dating.moves_of(found, clock.session.settings.zone, now)
     await dating.rewrite(site, moves)
     dating.write_times(ledger, moves)
     if loads.drop_drift_ahead(ledger, company_id, entity.name, now):

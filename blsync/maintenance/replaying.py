@@ -17,7 +17,6 @@ import pyarrow as pa
 from blsync.entity import Entity
 from blsync.files.atomic import atomic_write, storage_errors
 from blsync.lake.landing import QUARANTINE
-from blsync.lake.store import Lake
 from blsync.lake.typing import RawRecord, as_bytes, fingerprint, type_records
 from blsync.maintenance.files import (
     BATCH_ROWS,
@@ -28,9 +27,9 @@ from blsync.maintenance.files import (
     parquet_files,
     write,
 )
-from blsync.maintenance.site import Failures, Say, Site, site_of
-from blsync.session.binding import open_ledger
-from blsync.settings import Company, Settings
+from blsync.maintenance.site import Failures, Site, site_of
+from blsync.session import Say, Session
+from blsync.settings import Company
 
 
 @dataclass
@@ -60,11 +59,10 @@ class _Work:
 
 
 def replay(
-    settings: Settings,
+    session: Session,
     companies: Collection[Company],
     entity: Entity,
     *,
-    say: Say = lambda _: None,
     on_step: Say = lambda _: None,
 ) -> list[Replay]:
     """Type an entity's landed payloads and its quarantine again, without a request.
@@ -75,15 +73,13 @@ def replay(
     Killed at any moment, the next replay ends it. A company that fails keeps back no other one:
     raises what it failed with, PartlyFailed where others are done.
     """
-    lake, ledger = Lake(settings.data), open_ledger(settings)
-
-    failures = Failures(settings.data)
+    failures = Failures(session.settings.data)
 
     async def all_of_them() -> list[Replay]:
         done = []
         for company in companies:
             with failures.apart(entity, company.name):
-                async with site_of(lake, ledger, entity, company.company_id, say, on_step) as site:
+                async with site_of(session, entity, company.company_id, on_step) as site:
                     work = _Work(site, Replay(company.name))
                     if site.folder("landing").exists():
                         await _replay(work)
@@ -91,10 +87,7 @@ def replay(
         failures.raise_any()
         return done
 
-    try:
-        return asyncio.run(all_of_them())
-    finally:
-        ledger.close()
+    return asyncio.run(all_of_them())
 
 
 async def _replay(work: _Work) -> None:

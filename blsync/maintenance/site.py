@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,13 +21,13 @@ from blsync.files.unexpected import apart
 from blsync.lake.landed import DRAFT
 from blsync.lake.store import Lake
 from blsync.ledger import Ledger, lakes, loads
+from blsync.session import Say, Session
 
 _HERE = -100  # AT_FDCWD
 _EXCHANGE = 2  # RENAME_EXCHANGE on Linux, RENAME_SWAP on macOS
 _CANNOT = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EXDEV, errno.EPERM)
 """What a system or a file system says that has no such exchange, or no links."""
 
-Say = Callable[[str], None]
 Contents = dict[str, tuple[int, int, int]]
 
 
@@ -148,17 +148,20 @@ class Failures:
 
 @asynccontextmanager
 async def site_of(
-    lake: Lake, ledger: Ledger, entity: Entity, company_id: str, say: Say, on_step: Say
+    session: Session, entity: Entity, company_id: str, on_step: Say
 ) -> AsyncIterator[Site]:
     """Hold an entity's files of a company: no load lands meanwhile. Raises StorageError."""
+    lake, ledger = session.lake, session.ledger
     lock = lake.lock_of(entity, company_id)
-    async with file_lock(lock, say, f"A sync is pulling {entity.name}; waiting for it."):
+    async with file_lock(lock, session.say, f"A sync is pulling {entity.name}; waiting for it."):
         landed = {
             row["load_id"]: row
             for row in loads.history(ledger)
             if (row["company_id"], row["entity"]) == (company_id, entity.name)
         }
-        site = Site(lake, entity, company_id, landed, _origin(ledger, company_id), say, on_step)
+        site = Site(
+            lake, entity, company_id, landed, _origin(ledger, company_id), session.say, on_step
+        )
         shutil.rmtree(site.work, ignore_errors=True)  # of a killed process
         if site.folder("landing").exists():
             lake.ensure_schema(entity, company_id)

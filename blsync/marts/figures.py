@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from blsync.entities import ENTITIES
 from blsync.lake.store import Lake
-from blsync.ledger import Ledger, loads
-from blsync.settings import Company, Settings
+from blsync.ledger import loads
+from blsync.session import Session
+from blsync.settings import Company
 
 VALUE = pa.decimal128(36, 4)
 """Type of a figure, money or a quantity: wider than a record's, because a report adds them up."""
@@ -55,14 +56,14 @@ class CompanyFacts:
     throttled_ms: int = 0
 
 
-def totals(settings: Settings, ledger: Ledger, company_id: str) -> list[dict[str, Any]]:
+def totals(session: Session, company_id: str) -> list[dict[str, Any]]:
     """Return the totals that BigLedger last told of its lists, as figures."""
-    found = {entity: loads.drift_of(ledger, company_id, entity) for entity in ENTITIES}
+    found = {entity: loads.drift_of(session.ledger, company_id, entity) for entity in ENTITIES}
     return [
         {
             "company_id": company_id,
             "report": LIST_TOTALS,
-            "as_of_date": drift.checked_at.astimezone(settings.zone).date(),
+            "as_of_date": drift.checked_at.astimezone(session.settings.zone).date(),
             "entity_key": entity,
             "measure": "records",
             "value": Decimal(drift.total),
@@ -113,9 +114,8 @@ def _failed(earlier: dict[tuple[Any, ...], list[dict[str, Any]]], row: dict[str,
     return any(r["status"] == "fail" and r["as_of_date"] <= row["as_of_date"] for r in before)
 
 
-def stored_facts(settings: Settings, company: Company) -> CompanyFacts:
+def stored_facts(lake: Lake, company: Company) -> CompanyFacts:
     """Return what was asked before; empty where nothing was."""
-    lake = Lake(settings.data)
     known = [
         r for r in lake.read_input("companies", COMPANIES) if r["company_id"] == company.company_id
     ]

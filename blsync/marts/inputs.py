@@ -20,7 +20,7 @@ from blsync.ledger import loads, plans
 from blsync.marts.build import ask_for_full_build, build_lock
 from blsync.marts.figures import COMPANIES, FIGURES, LIST_TOTALS, CompanyFacts, marked, totals
 from blsync.marts.published import fetch_rows
-from blsync.session.binding import open_ledger
+from blsync.session import Session
 from blsync.settings import Company, Settings
 
 _INSTANT = pa.timestamp("us", "UTC")
@@ -67,24 +67,23 @@ ADDRESS = re.compile(r"([^\s@'\"<>()`:,;])[^\s@'\"<>()`:,;]*@(?=[\w-]+\.)")
 
 
 def write_inputs(
-    settings: Settings,
-    companies: Iterable[tuple[Company, CompanyFacts]],
-    say: Callable[[str], None] = lambda _: None,
+    session: Session, companies: Iterable[tuple[Company, CompanyFacts]]
 ) -> dict[str, int]:
     """Write what a build reads beside the landing; returns the rows of each input.
 
     Companies that are not given keep what is known of them. Raises StorageError, and ConfigError
     where one of the user's tables is missing.
     """
-    lake = Lake(settings.data)
-    _check_user_tables(settings)
-    with build_lock(settings, say):  # another process may be reading what this one adds to
-        return _write_inputs(settings, lake, companies)
+    _check_user_tables(session.settings)
+    # Another process may be reading what this one adds to.
+    with build_lock(session.settings, session.say):
+        return _write_inputs(session, companies)
 
 
 def _write_inputs(
-    settings: Settings, lake: Lake, companies: Iterable[tuple[Company, CompanyFacts]]
+    session: Session, companies: Iterable[tuple[Company, CompanyFacts]]
 ) -> dict[str, int]:
+    settings, lake = session.settings, session.lake
     built_at = datetime.now(UTC)
     about = {row["company_id"]: row for row in lake.read_input("companies", COMPANIES)}
     before = [row["built_at"] for row in about.values() if row.get("built_at")]
@@ -106,14 +105,10 @@ def _write_inputs(
         row["timezone"] = settings.timezone
         row["today"] = built_at.astimezone(settings.zone).date()
         row["built_at"] = built_at
-    ledger = open_ledger(settings)
-    try:
-        done = loads.history(ledger)
-        figures = [row for row in figures if row["report"] != LIST_TOTALS]
-        figures += [row for name in about for row in totals(settings, ledger, name)]
-        pushed = [_without_addresses(row) for row in plans.history(ledger)]
-    finally:
-        ledger.close()
+    done = loads.history(session.ledger)
+    figures = [row for row in figures if row["report"] != LIST_TOTALS]
+    figures += [row for name in about for row in totals(session, name)]
+    pushed = [_without_addresses(row) for row in plans.history(session.ledger)]
     lake.write_input("companies", list(about.values()), COMPANIES)
     figures = marked(figures, compared_before(settings))
     lake.write_input("report_figures", figures, FIGURES)
@@ -166,14 +161,14 @@ def mend_inputs(settings: Settings, say: Callable[[str], None]) -> None:
                 clear(lake.input_file(name))
 
 
-def refresh_inputs(settings: Settings) -> None:
+def refresh_inputs(session: Session) -> None:
     """Bring the inputs up to date without asking BigLedger: the day, and the ledger's loads.
 
     Raises BuildError where nothing was ever pulled.
     """
-    if not (settings.data / "inputs" / "companies.parquet").exists():
+    if not (session.settings.data / "inputs" / "companies.parquet").exists():
         raise BuildError("There is nothing to build from yet. Run `blsync sync` first.")
-    write_inputs(settings, [])
+    write_inputs(session, [])
 
 
 def _check_user_tables(settings: Settings) -> None:

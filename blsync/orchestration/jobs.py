@@ -16,6 +16,7 @@ from blsync.orchestration.location import (
     range_tags,
 )
 from blsync.orchestration.push_assets import GROUP
+from blsync.session import open_session
 
 RAW = dg.AssetSelection.groups("raw")
 NIGHTLY = dg.AssetSelection.all() - dg.AssetSelection.groups(GROUP)
@@ -42,7 +43,8 @@ def merge_loads(context: dg.OpExecutionContext, watch: dg.ResourceParam[RunConte
     """Compact all entities of all companies."""
     with failing_clearly(watch):
         say = watch.say or context.log.info
-        done = maintenance.compact(SETTINGS, COMPANIES, ENTITIES.values(), say=say)
+        with open_session(SETTINGS, say=say) as session:
+            done = maintenance.compact(session, COMPANIES, ENTITIES.values())
         for one in done:
             context.log.info(f"{one.company} {one.entity}: {one.files_before} → {one.files_after}")
 

@@ -13,7 +13,8 @@ from blsync import marts
 from blsync.entities import select
 from blsync.errors import BlsyncError, ConfigError, SafetyLimit, joined
 from blsync.orchestration.parallel import INTERRUPTED
-from blsync.pull import Progress, Result
+from blsync.pull import Result
+from blsync.session import Progress, open_session
 from blsync.session.binding import open_ledger
 from blsync.settings import Company, Settings, require_credentials
 
@@ -163,8 +164,8 @@ def build(
 
     Raises BuildError, SafetyLimit and others.
     """
-    open_ledger(settings).close()
-    marts.refresh_inputs(settings)
+    with open_session(settings, say=say) as session:
+        marts.refresh_inputs(session)
     if is_full:
         marts.ask_for_full_build(settings)
     dagster = _dagster()

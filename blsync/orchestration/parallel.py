@@ -14,7 +14,7 @@ from typing import TypeVar
 from blsync.api.rate_limit import RateLimiter
 from blsync.errors import BlsyncError
 from blsync.files.unexpected import apart
-from blsync.pull import Progress
+from blsync.session import Progress
 
 INTERRUPTED = "Interrupted. What was read is kept; run the same command again to go on."
 SECONDS_TO_END = 10.0
@@ -29,7 +29,7 @@ class CompanyWorker:
     def __init__(
         self, name: str, progress: Progress, say: Callable[[str], None], lock: threading.Lock
     ) -> None:
-        """`lock` lets one lane speak at a time."""
+        """`lock` lets one of them speak at a time."""
         self.name = name
         self._progress = progress
         self._say = say
@@ -37,11 +37,11 @@ class CompanyWorker:
         self._is_stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def progress(self, entity: str, done: int, total: int | None, pace: RateLimiter) -> None:
+    def progress(self, entity: str, done: int, total: int | None, limiter: RateLimiter) -> None:
         """Tell how far an entity has come, under the company's name."""
         self._heard()
         with self._lock:
-            self._progress(f"{self.name} {entity}", done, total, pace)
+            self._progress(f"{self.name} {entity}", done, total, limiter)
 
     def say(self, text: str) -> None:
         """Say a line for people, under the company's name."""
@@ -80,13 +80,13 @@ def run_in_parallel(
     memory's end, is raised when the others have come to theirs.
     """
     lock = threading.Lock()
-    lanes = {name: CompanyWorker(name, progress, say, lock) for name in names}
+    workers = {name: CompanyWorker(name, progress, say, lock) for name in names}
     outcomes: dict[str, T | BlsyncError] = {}
     crashes: list[BaseException] = []
 
     def run(name: str) -> None:
         try:
-            outcomes[name] = _outcome(lambda: work(name, lanes[name]), name, data)
+            outcomes[name] = _outcome(lambda: work(name, workers[name]), name, data)
         except asyncio.CancelledError:
             outcomes[name] = BlsyncError(INTERRUPTED)
         except BaseException as error:
@@ -94,7 +94,8 @@ def run_in_parallel(
 
     # Daemons: one that cannot be stopped must not keep the process alive.
     threads = [
-        threading.Thread(target=copy_context().run, args=(run, name), daemon=True) for name in lanes
+        threading.Thread(target=copy_context().run, args=(run, name), daemon=True)
+        for name in workers
     ]
     for thread in threads:
         thread.start()
@@ -102,15 +103,15 @@ def run_in_parallel(
         for thread in threads:
             thread.join()
     except BaseException:
-        for lane in lanes.values():
-            lane.stop()
+        for worker in workers.values():
+            worker.stop()
         until = time.monotonic() + SECONDS_TO_END
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
         raise
     for crash in crashes:
         raise crash
-    return {name: outcomes[name] for name in lanes}
+    return {name: outcomes[name] for name in workers}
 
 
 def _outcome(work: Callable[[], T], name: str, data: Path | None) -> T | BlsyncError:

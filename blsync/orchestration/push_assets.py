@@ -20,6 +20,7 @@ from blsync.push.apply.due import due
 from blsync.push.endpoints import ENDPOINTS
 from blsync.push.report import PlanReport
 from blsync.push.source.views import source_of
+from blsync.session import open_session
 from blsync.settings import Settings
 
 GROUP = "push"
@@ -101,15 +102,14 @@ def _plan_asset(
         with failing_clearly(settings.data, overview.told):
             company = settings.chosen(config.company)
             file = Path(config.file) if config.file else None
-            report = push.plan(
-                settings,
-                company,
-                endpoint,
-                source_of(settings, company, endpoint, file, config.view),
-                mode=config.mode,
-                on_conflict=config.on_conflict,
-                say=lambda text: context.log.info(overview.noted(text)),
-            )
+            source = source_of(settings, company, endpoint, file, config.view)
+            options = push.PlanOptions(config.mode, config.on_conflict)
+
+            def say(text: str) -> None:
+                context.log.info(overview.noted(text))
+
+            with open_session(settings, say=say) as session:
+                report = push.plan(session, company, endpoint, source, options)
             yield dg.MaterializeResult(
                 metadata=_planned(report),
                 check_results=[dg.AssetCheckResult(check_name=ACCEPTED, **_accepted(report))],
@@ -140,13 +140,12 @@ def _apply_asset(settings: Settings, endpoint: str, owners: Sequence[str]) -> dg
         context: dg.AssetExecutionContext, config: ApplyConfig
     ) -> Iterator[dg.MaterializeResult[Any]]:
         with failing_clearly(settings.data, overview.told):
-            plan = push.show_in_full(settings, config.plan).plan
-            _check_endpoint(plan, endpoint)
-            if not config.dry_run:
-                push.check_confirmed(settings, plan, config.confirmation)
-            report = push.apply(
-                settings, plan.plan_id, dry_run=config.dry_run, say=_say(context.log.info)
-            )
+            with open_session(settings, say=_say(context.log.info)) as session:
+                plan = push.show_in_full(session, config.plan).plan
+                _check_endpoint(plan, endpoint)
+                if not config.dry_run:
+                    push.check_confirmed(settings, plan, config.confirmation)
+                report = push.apply(session, plan.plan_id, dry_run=config.dry_run)
             yield dg.MaterializeResult(
                 metadata=_sent(report) | {"dry_run": config.dry_run},
                 check_results=[dg.AssetCheckResult(check_name=APPLIED, **_applied(report))],
@@ -162,7 +161,8 @@ def _policies_job(settings: Settings) -> dg.JobDefinition:
     )
     def push_by_policy(context: dg.OpExecutionContext) -> Iterator[Any]:
         with failing_clearly(settings.data, overview.told):
-            reports, failed = policies.run_all(settings, _say(context.log.info))
+            with open_session(settings, say=_say(context.log.info)) as session:
+                reports, failed = policies.run_all(session)
             for report in reports:
                 yield from _plan_events(report)
                 if report.plan.state != "planned":
@@ -187,7 +187,9 @@ def _settle_job(settings: Settings) -> dg.JobDefinition:
     )
     def settle_held(context: dg.OpExecutionContext) -> Iterator[Any]:
         with failing_clearly(settings.data, overview.told):
-            for report in push.settle_all(settings, say=_say(context.log.info)):
+            with open_session(settings, say=_say(context.log.info)) as session:
+                reports = push.settle_all(session)
+            for report in reports:
                 yield from _apply_events(report)
 
     @dg.job(name="push_settle", description="Settle the held rows of all plans.")
@@ -224,8 +226,8 @@ def _sensor(settings: Settings, job: dg.JobDefinition) -> dg.SensorDefinition:
         description="Has held rows looked up once their settle time is over.",
     )
     def push_settle() -> dg.RunRequest | dg.SkipReason:
-        with ticking_clearly(settings.data):
-            state = due(settings)
+        with ticking_clearly(settings.data), open_session(settings) as session:
+            state = due(session)
         return dg.RunRequest(run_key=state) if state else dg.SkipReason("Nothing is due.")
 
     return push_settle

@@ -22,7 +22,8 @@ from blsync.orchestration.location import (
     partitions,
 )
 from blsync.orchestration.parallel import run_in_parallel
-from blsync.pull import Progress, Result, Window, pull, raise_failures, window_of
+from blsync.pull import Result, Window, pull, raise_failures, window_of
+from blsync.session import Progress, open_session
 
 
 class PullConfig(AllowConfig):
@@ -106,24 +107,19 @@ def pull_companies(
             raise known
         if known is not None:
             return known
-        return pull(
-            SETTINGS,
-            SETTINGS.company(name),
-            entities,
-            windows[name],
-            again=again,
-            allow=name in allowed,
-            wait=watch.wait,
-            progress=progress,
-            say=say,
+        opened = open_session(
+            SETTINGS, say=say, progress=progress, waits=watch.wait, allowed=allowed
         )
+        with opened as session:
+            company = SETTINGS.company(name)
+            return pull(session, company, entities, windows[name], again=again)
 
     progress = watch.progress or (lambda *_: None)
     if len(windows) == 1:
         return {name: pull_one(name, progress, say) for name in windows}, {}
     outcomes = run_in_parallel(
         windows,
-        lambda name, lane: pull_one(name, lane.progress, lane.say),
+        lambda name, worker: pull_one(name, worker.progress, worker.say),
         progress,
         say,
         data=SETTINGS.data,

@@ -27,7 +27,7 @@ from blsync.errors import (
     WrongClock,
 )
 from blsync.files.unexpected import apart
-from blsync.marts.figures import stored_facts
+from blsync.marts.figures import CompanyFacts, stored_facts
 from blsync.orchestration.location import (
     COMPANIES,
     OWNERS,
@@ -38,6 +38,8 @@ from blsync.orchestration.location import (
     failing_clearly,
 )
 from blsync.reconcile import differences
+from blsync.session import Session, open_session
+from blsync.settings import Company
 
 _INPUTS = {
     "companies": "The companies, their currency, and the business day of the build.",
@@ -66,32 +68,37 @@ def inputs(
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Ask BigLedger's reports and write what a build reads beside the landing."""
     with failing_clearly(watch):
-        asked = []
         watch.other_requests = watch.other_throttled_ms = 0
         say = watch.say or context.log.warning
         marts.mend_inputs(SETTINGS, say)
         allowed = allowed_companies(context, config, watch)
-        for company in COMPANIES:
-            try:
-                allow = company.name in allowed
-                facts, read = differences.ask(
-                    SETTINGS, company, allow=allow, wait=watch.wait, say=say
-                )
-                asked.append((company, facts))
-                watch.other_requests += facts.requests + read.requests
-                watch.other_throttled_ms += facts.throttled_ms + read.throttled_ms
-            except Exception as error:  # the others are built all the same
-                if len(COMPANIES) == 1:
-                    raise
-                known = apart(error, "The comparison", SETTINGS.data)
-                if isinstance(known, DeletesHeldBack | WrongClock):
-                    watch.held_back[company.name] = known
-                say(f"{company.name} cannot be compared with BigLedger: {known}")
-                asked.append((company, stored_facts(SETTINGS, company)))
-        for name, rows in marts.write_inputs(SETTINGS, asked, say).items():
+        with open_session(SETTINGS, say=say, waits=watch.wait, allowed=allowed) as session:
+            asked = _asked(session, watch)
+            written = marts.write_inputs(session, asked)
+        for name, rows in written.items():
             yield dg.MaterializeResult(
                 asset_key=["inputs", name], metadata={"dagster/row_count": rows}
             )
+
+
+def _asked(session: Session, watch: RunContext) -> list[tuple[Company, CompanyFacts]]:
+    """Ask BigLedger about each company; where that fails, what was known before stays."""
+    asked = []
+    for company in COMPANIES:
+        try:
+            facts, read = differences.ask(session, company)
+            asked.append((company, facts))
+            watch.other_requests += facts.requests + read.requests
+            watch.other_throttled_ms += facts.throttled_ms + read.throttled_ms
+        except Exception as error:  # the others are built all the same
+            if len(COMPANIES) == 1:
+                raise
+            known = apart(error, "The comparison", SETTINGS.data)
+            if isinstance(known, DeletesHeldBack | WrongClock):
+                watch.held_back[company.name] = known
+            session.say(f"{company.name} cannot be compared with BigLedger: {known}")
+            asked.append((company, stored_facts(session.lake, company)))
+    return asked
 
 
 class Translator(DagsterDbtTranslator):

@@ -10,12 +10,10 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from functools import partial
 
-from blsync.api.client import Client
-from blsync.api.rate_limit import rate_limiter_for
 from blsync.clock import LARGEST_SKEW
 from blsync.entity import Entity
 from blsync.errors import (
@@ -29,19 +27,17 @@ from blsync.errors import (
 from blsync.files.atomic import storage_errors
 from blsync.files.locks import file_lock
 from blsync.files.unexpected import apart
-from blsync.lake.store import Lake
-from blsync.ledger import Ledger, loads
+from blsync.ledger import loads
 from blsync.ledger.loads import CHANGE, DRIFT, Load, LoadResult
 from blsync.pull import drift, stamps
 from blsync.pull.land import Deletions, land, outcome_of
 from blsync.pull.walk import feed_of, walk_feed
-from blsync.pull.work import UP_TO_NOW, OpenWalks, Progress, PullContext, Result, Window, window_of
-from blsync.session.binding import open_ledger
-from blsync.settings import Company, Settings, require_credentials
+from blsync.pull.work import UP_TO_NOW, OpenWalks, PullContext, Result, Window, window_of
+from blsync.session import Session, silent
+from blsync.settings import Company, require_credentials
 
 __all__ = [
     "OVERLAP",
-    "Progress",
     "Result",
     "Window",
     "pull",
@@ -57,113 +53,67 @@ OVERLAP = LARGEST_SKEW
 clocks that differ."""
 
 
-def utc_now() -> datetime:
-    """Return this machine's time, UTC."""
-    return datetime.now(UTC)
-
-
 def pull(
-    settings: Settings,
+    session: Session,
     company: Company,
     entities: Iterable[Entity],
     window: Window = UP_TO_NOW,
     *,
     again: bool = False,
-    allow: bool = False,
-    wait: bool = True,
-    progress: Progress = lambda *_: None,
-    say: Callable[[str], None] = lambda _: None,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    clock: Callable[[], datetime] = utc_now,
 ) -> dict[str, Result]:
     """Pull the entities side by side; each lands on its own, and its error is in its result.
 
     Pulls what `window` has that is not covered yet, or all of it where `again`. More deletes than
-    BLSYNC_DELETE_SHARE land only with `allow` (DeletesHeldBack in the results). With `wait` off,
-    an hour that is used up ends it (QuotaSpent in the results). Raises ConfigError or Unauthorized
-    where nothing can be read at all, WrongClock where this clock (`clock`, UTC) differs from the
-    server's or from what it dated before, StorageError where nothing can be kept.
+    BLSYNC_DELETE_SHARE land only where the session allows it (DeletesHeldBack in the results).
+    Where the session does not wait, an hour that is used up ends it (QuotaSpent in the results).
+    Raises ConfigError or Unauthorized where nothing can be read at all, WrongClock where this clock
+    differs from the server's or from what it dated before, StorageError where nothing can be kept.
     """
-    with _opened(settings, company, wait, progress, say, clock, sleep, allow) as pulling:
-        return asyncio.run(_pull_all(pulling, list(entities), window, again))
+    require_credentials(company)
+    with _uncollected():
+        return asyncio.run(_pull_all(_Pulling(session, company), list(entities), window, again))
 
 
 @dataclass(frozen=True)
 class _Pulling:
     """What the entities of a company share while they are pulled."""
 
-    settings: Settings
+    session: Session
     company: Company
-    ledger: Ledger
-    lake: Lake
-    wait: bool
-    progress: Progress
-    say: Callable[[str], None]
-    clock: Callable[[], datetime]
-    sleep: Callable[[float], Awaitable[None]]
-    allow: bool
     open_walks: OpenWalks = field(default_factory=OpenWalks)
 
     @asynccontextmanager
     async def work_on(self, entity: Entity, result: Result) -> AsyncIterator[PullContext]:
         """Hold an entity: two syncs never land the same window. What it cost is in `result`."""
-        pace = rate_limiter_for(self.settings, self.ledger, self.company.key_id)
-        pace.wait_for_hour, pace.say = self.wait, self.say
-        pace.clock = lambda: self.clock().timestamp()
-        lock = self.lake.lock_of(entity, self.company.company_id)
+        session = self.session
+        lock = session.lake.lock_of(entity, self.company.company_id)
         busy = f"Another sync is pulling {entity.name}; waiting for it."
-        async with Client(self.company, pace) as client, file_lock(lock, self.say, busy):
-            work = PullContext(
-                entity,
-                self.company,
-                client,
-                pace,
-                self.ledger,
-                self.lake,
-                self.open_walks,
-                self.settings,
-                self.progress,
-                self.say,
-                self.clock,
-                self.sleep,
-                self.allow,
-                result,
-            )
+        client = session.client(self.company)
+        async with client, file_lock(lock, session.say, busy):
+            work = PullContext(session, entity, self.company, client, self.open_walks, result)
             try:
                 await stamps.begin(work)
                 yield work
             finally:
                 result.requests = client.requests
-                result.throttled_ms = round(pace.throttled * 1000)
+                result.throttled_ms = round(client.limiter.throttled * 1000)
 
 
 @contextmanager
-def _opened(
-    settings: Settings,
-    company: Company,
-    wait: bool,
-    progress: Progress,
-    say: Callable[[str], None],
-    clock: Callable[[], datetime],
-    sleep: Callable[[float], Awaitable[None]],
-    allow: bool,
-) -> Iterator[_Pulling]:
-    require_credentials(company)
-    lake = Lake(settings.data)
-    ledger = open_ledger(settings)
-    # The collector would look through all that was ever imported, for every few pages once.
+def _uncollected() -> Iterator[None]:
+    """Spare the collector from looking through all that was ever imported, for every few pages."""
     gc.freeze()
     try:
-        yield _Pulling(settings, company, ledger, lake, wait, progress, say, clock, sleep, allow)
+        yield
     finally:
         gc.unfreeze()  # or libraries complain at exit of what they cannot take down
-        ledger.close()
 
 
 async def _pull_all(
     pulling: _Pulling, entities: list[Entity], window: Window, again: bool
 ) -> dict[str, Result]:
-    pulling.lake.drop_left_spools(partial(loads.open_ids, pulling.ledger))
+    session = pulling.session
+    session.lake.drop_left_spools(partial(loads.open_ids, session.ledger))
 
     async def one(entity: Entity) -> Result:
         result = Result()
@@ -173,7 +123,7 @@ async def _pull_all(
         except Unauthorized:
             raise
         except Exception as error:  # whatever it is, the other entities have nothing to do with it
-            result.error = apart(error, f"The pull of {entity.name}", pulling.settings.data)
+            result.error = apart(error, f"The pull of {entity.name}", session.settings.data)
         return result
 
     try:
@@ -189,19 +139,7 @@ async def _pull_all(
     return results
 
 
-def reread(
-    settings: Settings,
-    company: Company,
-    entity: Entity,
-    first: date,
-    last: date,
-    *,
-    allow: bool = False,
-    wait: bool = True,
-    say: Callable[[str], None] = lambda _: None,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    clock: Callable[[], datetime] = utc_now,
-) -> Result:
+def reread(session: Session, company: Company, entity: Entity, first: date, last: date) -> Result:
     """Read the records of these business dates again, both included; what differs from ours lands.
 
     For what no change time shows (contract, section 3): a posted entry that was altered, one that
@@ -220,12 +158,10 @@ def reread(
             await _finish(work, load, partial(drift.read_dates, first=first, last=last))
         return result
 
-    with _opened(settings, company, wait, _unseen, say, clock, sleep, allow) as pulling:
-        return asyncio.run(read(pulling))
-
-
-def _unseen(*_: object) -> None:
-    """Show no progress."""
+    require_credentials(company)
+    unseen = replace(session, progress=silent)
+    with _uncollected():
+        return asyncio.run(read(_Pulling(unseen, company)))
 
 
 async def _cover(work: PullContext, window: Window, again: bool) -> None:

@@ -22,7 +22,7 @@ def check(work: PullContext, load: Load, gone: int, asked: int, request_id: str)
 
     `asked` of them were asked for by id, in the last place by that request.
     """
-    if work.allow or not gone:
+    if work.is_allowed or not gone:
         return
     held = work.lake.stored_count(work.entity, load.company_id)
     if is_above(work.settings, gone, held):

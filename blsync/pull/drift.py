@@ -97,7 +97,7 @@ async def pause(work: PullContext, held: int | None = None) -> None:
         f"{work.entity.name}: BigLedger lists none, and {held or 'some'} are held; asking once "
         f"more in {LOOK_AGAIN:g} seconds."
     )
-    await work.sleep(LOOK_AGAIN)
+    await work.session.sleep(LOOK_AGAIN)
 
 
 def _is_new_loss(settings: Settings, before: Drift | None, total: int, held: int) -> bool:
@@ -188,7 +188,7 @@ async def _check_sample(work: PullContext, load: Load, missing: list[str]) -> No
     if len(sample) == len(missing):
         return
     held = await asyncio.to_thread(work.lake.stored_count, work.entity, load.company_id)
-    if work.allow or not bound.is_above(work.settings, len(missing), held):
+    if work.is_allowed or not bound.is_above(work.settings, len(missing), held):
         return
     await _ask_again(work, load, SAMPLE, sample)
     left = _not_in_spool(work, load, pa.array(sample, pa.string()))

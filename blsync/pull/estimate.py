@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -20,7 +20,6 @@ from blsync.api.client import Client
 from blsync.api.pages import Page
 from blsync.entity import Entity, Feed
 from blsync.errors import BlsyncError, QuotaSpent, Unauthorized, WrongClock
-from blsync.lake.store import Lake
 from blsync.lake.typing import UNTYPED
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import CHANGE, Load, Walk
@@ -28,7 +27,7 @@ from blsync.pull import OVERLAP, Window, drift
 from blsync.pull.drift import IDS
 from blsync.pull.walk import feed_of, iso
 from blsync.pull.work import UP_TO_NOW
-from blsync.settings import Settings
+from blsync.session import Session
 
 
 @dataclass(frozen=True)
@@ -65,13 +64,16 @@ def sum_known(numbers: Sequence[int | None]) -> int | None:
 class Estimator:
     """What the estimate of one entity works with."""
 
+    session: Session
     entity: Entity
     client: Client
-    ledger: Ledger
-    lake: Lake
-    settings: Settings
     window: Window
     has_asked: bool = False
+
+    @property
+    def ledger(self) -> Ledger:
+        """The session's ledger."""
+        return self.session.ledger
 
     @property
     def company_id(self) -> str:
@@ -93,7 +95,7 @@ class Estimator:
         is_up_to_now = self.window == UP_TO_NOW
         found = Estimate()
         reached = loads.uncovered_from(
-            self.ledger, self.company_id, self.entity.name, None, datetime.now(UTC)
+            self.ledger, self.company_id, self.entity.name, None, self.session.clock()
         )
         load = loads.unfinished(self.ledger, self.company_id, self.entity.name)
         if load:
@@ -110,11 +112,11 @@ class Estimator:
         return found + (self._look(found) if is_up_to_now else Estimate())
 
     def _has_ended(self) -> bool:
-        return self.window.end is not None and self.window.end < datetime.now(UTC) - OVERLAP
+        return self.window.end is not None and self.window.end < self.session.clock() - OVERLAP
 
     async def _rest_of(self, load: Load, walks: list[Walk]) -> Estimate:
         """Return what is left of a load that an earlier run left open."""
-        if self.lake.file_of(self.entity, self.company_id, load.load_id).exists():
+        if self.session.lake.file_of(self.entity, self.company_id, load.load_id).exists():
             return Estimate()
         if load.kind != CHANGE:
             walks = [walk for walk in walks if walk.feed.startswith(IDS)]
@@ -144,7 +146,7 @@ class Estimator:
 
     def _brings_up_to_now(self, load: Load, walks: list[Walk]) -> bool:
         """Tell whether no window follows: all feeds run up to now and end in the next run."""
-        is_landed = self.lake.file_of(self.entity, self.company_id, load.load_id).exists()
+        is_landed = self.session.lake.file_of(self.entity, self.company_id, load.load_id).exists()
         is_open = load.kind == CHANGE and load.window_end is None and not is_landed
         feeds = {feed.name for feed in self.entity.feeds_for(load.window_start)}
         return is_open and not any(walk.is_done for walk in walks if walk.feed in feeds)
@@ -172,7 +174,7 @@ class Estimator:
             requests += (1 if count < size else 1 + walk) if is_newest_first else walk
         if start is None:
             return Estimate(page.total, requests, is_news=page.total > 0)
-        held = self.lake.stored(self.entity, self.company_id, start)
+        held = self.session.lake.stored(self.entity, self.company_id, start)
         are_new = held.are_new(page.records)
         reversing = sum(
             1
@@ -210,7 +212,7 @@ class Estimator:
         known = loads.drift_of(self.ledger, self.company_id, self.entity.name)
         if known is None or known.total == known.held or found.requests is None:
             return Estimate()
-        if not drift.is_due(self.settings, known.walked_at, datetime.now(UTC)):
+        if not drift.is_due(self.session.settings, known.walked_at, self.session.clock()):
             return Estimate()
         narrowed = drift.requests_to_narrow(known.total, known.held, self.entity.page_limit)
         pages = math.ceil(known.total / self.entity.page_limit)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
 from blsync.api.client import Client
 from blsync.api.pages import Page, records_of
-from blsync.api.rate_limit import RateLimiter
 from blsync.entity import Entity
 from blsync.errors import BlsyncError
 from blsync.files.atomic import storage_errors
@@ -18,14 +16,11 @@ from blsync.lake.store import Lake
 from blsync.lake.typing import RawRecord
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import Cost, Load, SpooledPage, Walk
+from blsync.session import Session
 from blsync.settings import Company, Settings
 
 MOST_WALKS = 4
 """Walks of a company that are open at once, at most."""
-
-Progress = Callable[[str, int, int | None, RateLimiter], None]
-"""Told the entity, the records read so far, the total that the server gave, and the key's pace;
-once for each page."""
 
 
 @dataclass(frozen=True)
@@ -81,21 +76,11 @@ class OpenWalks:
 class PullContext:
     """All that the pull of one entity works with."""
 
+    session: Session
     entity: Entity
     company: Company
     client: Client
-    pace: RateLimiter
-    ledger: Ledger
-    lake: Lake
     open_walks: OpenWalks
-    settings: Settings
-    progress: Progress
-    say: Callable[[str], None]
-    clock: Callable[[], datetime]
-    """Tells now, UTC, whether or not that is later than what it told before."""
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    allow: bool = False
-    """Whether deletes above BLSYNC_DELETE_SHARE land this time."""
     result: Result = field(default_factory=Result)
     totals: dict[str, int | None] = field(default_factory=dict)
     """What the server said of all records of a feed, in this run."""
@@ -113,6 +98,34 @@ class PullContext:
     _counted: Cost = field(default=Cost(0, 0))
     _stamped_at: datetime | None = None
 
+    @property
+    def ledger(self) -> Ledger:
+        """The session's ledger."""
+        return self.session.ledger
+
+    @property
+    def lake(self) -> Lake:
+        """The session's lake."""
+        return self.session.lake
+
+    @property
+    def settings(self) -> Settings:
+        """The session's settings."""
+        return self.session.settings
+
+    def say(self, text: str) -> None:
+        """Tell whoever watches the session."""
+        self.session.say(text)
+
+    def clock(self) -> datetime:
+        """Return now, UTC, whether or not that is later than what was told before."""
+        return self.session.clock()
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether deletes above BLSYNC_DELETE_SHARE land this time."""
+        return self.session.is_allowed(self.company)
+
     def follow(self, last: datetime) -> None:
         """Have every stamp from now on be later than that."""
         self._stamped_at = max(last, self._stamped_at or last)
@@ -128,7 +141,7 @@ class PullContext:
     @property
     def has_room(self) -> bool:
         """Whether one more walk would bring the key's requests nearer to its burst limit."""
-        fills_it = math.ceil(self.pace.limits.per_second * self.client.latency - 0.1)
+        fills_it = math.ceil(self.client.limiter.limits.per_second * self.client.latency - 0.1)
         return self.open_walks.count < min(MOST_WALKS, fills_it)
 
     def keep(self, load: Load, walk: Walk, page: Page, body: bytes | None = None) -> None:
@@ -144,7 +157,9 @@ class PullContext:
         self._walks[walk.feed] = walk
         totals = loads.own_totals(self._walks.values()).values()
         read = sum(w.records for w in self._walks.values())
-        self.progress(self.entity.name, read, sum(totals) if totals else None, self.pace)
+        self.session.progress(
+            self.entity.name, read, sum(totals) if totals else None, self.client.limiter
+        )
 
     def uncover(self) -> None:
         """Have the next sync read again what this run covered: what the server said is in doubt.
@@ -162,6 +177,6 @@ class PullContext:
 
     def uncounted(self) -> Cost:
         """Take what was spent since the last call."""
-        spent = Cost(self.client.requests, round(self.pace.throttled * 1000))
+        spent = Cost(self.client.requests, round(self.client.limiter.throttled * 1000))
         before, self._counted = self._counted, spent
         return Cost(spent.requests - before.requests, spent.throttled_ms - before.throttled_ms)

@@ -9,17 +9,17 @@ from blsync.ledger import plans
 from blsync.push.apply.outbox import apply, settle_all
 from blsync.push.endpoints import ENDPOINTS, endpoint_named
 from blsync.push.plan.confirmation import check_confirmed
-from blsync.push.plan.planning import MODES, ON_CONFLICT, plan, retry
+from blsync.push.plan.planning import MODES, ON_CONFLICT, PlanOptions, plan, retry
 from blsync.push.plan.rejects import check_target, write_rejects
 from blsync.push.report import PlanReport, report_of, sheet_of
 from blsync.push.work import plan_in_full, plan_named
-from blsync.session.binding import open_ledger
-from blsync.settings import Settings
+from blsync.session import Session
 
 __all__ = [
     "ENDPOINTS",
     "MODES",
     "ON_CONFLICT",
+    "PlanOptions",
     "PlanReport",
     "apply",
     "check_confirmed",
@@ -33,49 +33,38 @@ __all__ = [
 ]
 
 
-def show(settings: Settings, plan_id: str, *, rejects: Path | None = None) -> PlanReport:
+def show(session: Session, plan_id: str, *, rejects: Path | None = None) -> PlanReport:
     """Return a plan and what became of its rows; `plan_id` may be the beginning of one.
 
     `rejects` is written with the rows that were rejected, at planning or by BigLedger, to be mended
     and planned again. Raises ConfigError for an id that is none, StorageError.
     """
-    ledger = open_ledger(settings)
-    try:
-        report = report_of(ledger, plan_named(ledger, plan_id).plan_id)
-    finally:
-        ledger.close()
+    report = report_of(session.ledger, plan_named(session.ledger, plan_id).plan_id)
     if rejects:
         check_target(rejects, Path(report.plan.source))
         write_rejects(rejects, sheet_of(report.plan, report.operations), report.operations)
     return report
 
 
-def show_in_full(settings: Settings, plan_id: str) -> PlanReport:
+def show_in_full(session: Session, plan_id: str) -> PlanReport:
     """Return the plan of that id, which is whole. Raises ConfigError, StorageError."""
-    ledger = open_ledger(settings)
-    try:
-        return report_of(ledger, plan_in_full(ledger, plan_id).plan_id)
-    finally:
-        ledger.close()
+    return report_of(session.ledger, plan_in_full(session.ledger, plan_id).plan_id)
 
 
-def list_plans(settings: Settings) -> list[dict[str, Any]]:
+def list_plans(session: Session) -> list[dict[str, Any]]:
     """Return every plan with its rows by state, the newest first; times are UTC."""
-    ledger = open_ledger(settings)
-    try:
-        return [
-            {
-                "plan_id": plan.plan_id,
-                "company": plan.company,
-                "endpoint": plan.endpoint,
-                "state": plan.state,
-                "source": plan.source,
-                "created_at": plan.created_at,
-                "applied_at": plan.applied_at,
-                **{s: tally.get(s, 0) for s in ("applied", "rejected", "held", "pending")},
-            }
-            for plan in plans.find(ledger, "")
-            for tally in [plans.tally(ledger, plan.plan_id)]
-        ]
-    finally:
-        ledger.close()
+    ledger = session.ledger
+    return [
+        {
+            "plan_id": plan.plan_id,
+            "company": plan.company,
+            "endpoint": plan.endpoint,
+            "state": plan.state,
+            "source": plan.source,
+            "created_at": plan.created_at,
+            "applied_at": plan.applied_at,
+            **{s: tally.get(s, 0) for s in ("applied", "rejected", "held", "pending")},
+        }
+        for plan in plans.find(ledger, "")
+        for tally in [plans.tally(ledger, plan.plan_id)]
+    ]

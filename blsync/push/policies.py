@@ -15,7 +15,6 @@ Without a policy nothing is pushed that nobody asked for.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -34,6 +33,7 @@ from blsync.push.apply.outbox import VALID_FOR
 from blsync.push.endpoints import ENDPOINTS
 from blsync.push.report import PlanReport
 from blsync.push.source.views import read_view
+from blsync.session import Session
 from blsync.settings import Company, Settings
 
 Rows = Annotated[int, Field(ge=0, strict=True)]
@@ -92,14 +92,7 @@ def companies_of(settings: Settings, policy: Policy) -> list[Company]:
         raise _unusable(settings.push_policies, f"[{policy.view}] companies: {error}") from None
 
 
-def run(
-    settings: Settings,
-    policy: Policy,
-    company: Company,
-    say: Callable[[str], None] = lambda _: None,
-    *,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> PlanReport:
+def run(session: Session, policy: Policy, company: Company) -> PlanReport:
     """Plan a view's proposals for a company, and send them where the policy allows as much.
 
     Rows in conflict, rejected or blocked are in the report and stay. A plan that was begun or done
@@ -107,20 +100,14 @@ def run(
     allows, the company is none of its, or the marts are more than a day old; else what `push.plan`
     and `push.apply` raise.
     """
+    settings = session.settings
     if company not in companies_of(settings, policy):
         raise SafetyLimit(f"The policy for {policy.view} does not allow company {company.name!r}.")
-    _refuse_if_old(settings, policy, clock())
+    _refuse_if_old(settings, policy, session.clock())
     lines = ENDPOINTS[policy.endpoint].lines
     source = read_view(settings, policy.view, policy.endpoint, company.company_id, lines=lines)
-    report = push.plan(
-        settings,
-        company,
-        policy.endpoint,
-        source,
-        on_conflict=policy.on_conflict,
-        say=say,
-        clock=clock,
-    )
+    options = push.PlanOptions(on_conflict=policy.on_conflict)
+    report = push.plan(session, company, policy.endpoint, source, options)
     plan = report.plan
     if plan.state != "planned" or not report.outcomes["pending"]:
         return report
@@ -130,12 +117,10 @@ def run(
             f"allows: {told}. Nothing was sent. Look at it with `blsync push show {plan.plan_id}`, "
             "then apply it by hand, or raise the cap."
         )
-    return push.apply(settings, plan.plan_id, say=say, clock=clock)
+    return push.apply(session, plan.plan_id)
 
 
-def run_all(
-    settings: Settings, say: Callable[[str], None] = lambda _: None
-) -> tuple[list[PlanReport], dict[str, BlsyncError]]:
+def run_all(session: Session) -> tuple[list[PlanReport], dict[str, BlsyncError]]:
     """Run every policy for each company that it allows; return what was planned or sent, and what
     failed, by view and company. One that fails stops no other.
 
@@ -143,10 +128,11 @@ def run_all(
     """
     reports: list[PlanReport] = []
     failed: dict[str, BlsyncError] = {}
+    settings = session.settings
     for policy in load(settings):
         for company in companies_of(settings, policy):
             try:
-                reports.append(run(settings, policy, company, say))
+                reports.append(run(session, policy, company))
             except Exception as error:
                 what = f"{policy.view} of {company.name}"
                 failed[what] = apart(error, f"The policy for {what}", settings.data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +14,7 @@ from blsync.files.locks import file_lock
 from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import HeldRow, Plan
 from blsync.push.endpoint import Endpoint
+from blsync.session import Session
 from blsync.settings import Company, Settings
 
 LOOK_UPS_APART = 15
@@ -23,17 +23,30 @@ LOOK_UPS_APART = 15
 
 @dataclass(frozen=True)
 class ApplyContext:
-    """One plan, the client and the ledger; `clock` tells UTC, `sleep` takes seconds."""
+    """One plan, its endpoint, and the client of its company."""
 
-    settings: Settings
+    session: Session
     plan: Plan
     endpoint: Endpoint
-    ledger: Ledger
     client: Client
-    wait: bool
-    say: Callable[[str], None]
-    clock: Callable[[], datetime]
-    sleep: Callable[[float], Awaitable[None]]
+
+    @property
+    def settings(self) -> Settings:
+        """The session's settings."""
+        return self.session.settings
+
+    @property
+    def ledger(self) -> Ledger:
+        """The session's ledger."""
+        return self.session.ledger
+
+    def say(self, text: str) -> None:
+        """Tell whoever watches the session."""
+        self.session.say(text)
+
+    def clock(self) -> datetime:
+        """Return now, UTC."""
+        return self.session.clock()
 
     @property
     def settle_time(self) -> timedelta:

@@ -7,17 +7,15 @@ concerned are read again: an entry that was altered, or entered late, shows in n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from datetime import UTC, date, timedelta
 from typing import Any
 
 from blsync import marts, reconcile
 from blsync.entities import ENTITIES
 from blsync.errors import ApiError, BuildError, ConfigError, StorageError, TooManyRejected
-from blsync.lake.store import Lake
-from blsync.ledger import Ledger
 from blsync.marts.figures import CompanyFacts
 from blsync.pull import Result, reread
+from blsync.session import Session
 from blsync.settings import Company, Settings
 
 JOURNAL = ENTITIES["journal_entries"]
@@ -77,27 +75,20 @@ def dates_to_reread(settings: Settings, company_id: str) -> list[tuple[date, dat
     return ranges
 
 
-def ask(
-    settings: Settings,
-    company: Company,
-    *,
-    allow: bool = False,
-    wait: bool = True,
-    say: Callable[[str], None] = lambda _: None,
-) -> tuple[CompanyFacts, Result]:
+def ask(session: Session, company: Company) -> tuple[CompanyFacts, Result]:
     """Read again what may mend a trial balance, then return the reports' facts and what was read.
 
     What did not tie out at the last build is asked for again. Raises Unauthorized, QuotaSpent,
-    StorageError, and DeletesHeldBack without `allow`.
+    StorageError, and DeletesHeldBack where the session does not allow it.
     """
-    read = Result()
+    settings, say, read = session.settings, session.say, Result()
     for first, last in dates_to_reread(settings, company.company_id):
         say(
             f"{company.name}: the trial balance differed from BigLedger's; reading the journal "
             f"entries dated {first} to {last} again."
         )
         try:
-            found = reread(settings, company, JOURNAL, first, last, allow=allow, wait=wait, say=say)
+            found = reread(session, company, JOURNAL, first, last)
         except (ApiError, TooManyRejected) as error:
             say(f"{company.name}: they could not be read: {error}")
             continue
@@ -105,22 +96,21 @@ def ask(
         for name in ("rows", "deleted", "quarantined", "requests", "throttled_ms"):
             setattr(read, name, getattr(read, name) + getattr(found, name))
     again = _is_open(settings, company.company_id)
-    return reconcile.ask(settings, company, again=again, wait=wait, say=say), read
+    return reconcile.ask(session, company, again=again), read
 
 
-def requests_due(settings: Settings, company: Company, ledger: Ledger, *, has_landed: bool) -> int:
+def requests_due(session: Session, company: Company, *, has_landed: bool) -> int:
     """Return how many requests `ask` would send after a pull, one that landed something or not.
 
     As many entries are taken to have a date at BigLedger as are held.
     """
-    lake = Lake(settings.data)
-    company_id = company.company_id
+    settings, company_id = session.settings, company.company_id
     dated = [
-        len(lake.keys_dated(JOURNAL, company_id, first, last))
+        len(session.lake.keys_dated(JOURNAL, company_id, first, last))
         for first, last in dates_to_reread(settings, company_id)
     ]
     again = has_landed or _is_open(settings, company_id)
-    reports = reconcile.requests_due(settings, company, ledger, again=again)
+    reports = reconcile.requests_due(session, company, again=again)
     return reports + sum(max(1, math.ceil(entries / JOURNAL.page_limit)) for entries in dated)
 
 

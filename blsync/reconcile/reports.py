@@ -21,60 +21,44 @@ import msgspec
 from blsync.api.client import Client
 from blsync.api.envelope import Answer, read
 from blsync.api.exchange import said
-from blsync.api.rate_limit import rate_limiter_for
 from blsync.clock import is_ahead, plausible
 from blsync.errors import ApiError, BlsyncError
 from blsync.lake.typing import exact
-from blsync.ledger import Ledger, loads
+from blsync.ledger import loads
 from blsync.marts.figures import VALUE, CompanyFacts, stored_facts
-from blsync.session.binding import open_ledger
+from blsync.session import Session
 from blsync.settings import Company, Settings
 
 _VALUATION = ("/reports/stock-valuation", "/inventory/reports/valuation")
 _Figure = tuple[str, str, Any]  # entity_key, measure, value
 
 
-def ask(
-    settings: Settings,
-    company: Company,
-    *,
-    again: bool = False,
-    wait: bool = True,
-    say: Callable[[str], None] = lambda _: None,
-) -> CompanyFacts:
+def ask(session: Session, company: Company, *, again: bool = False) -> CompanyFacts:
     """Return the company's facts, asking BigLedger where those kept are out of date, or `again`.
 
     A report that the key may not read, or that the server cannot give, is left out and said.
     Raises Unauthorized, QuotaSpent.
     """
-    known = stored_facts(settings, company)
-    ledger = open_ledger(settings)
-    try:
-        days = _days_due(settings, company, ledger, known, again)
-        if days is None:
-            return known
-        return asyncio.run(_ask(settings, company, ledger, known, days, wait, say))
-    finally:
-        ledger.close()
+    known = stored_facts(session.lake, company)
+    days = _days_due(session, company, known, again)
+    return known if days is None else asyncio.run(_ask(session, company, known, days))
 
 
-def requests_due(
-    settings: Settings, company: Company, ledger: Ledger, *, again: bool = False
-) -> int:
+def requests_due(session: Session, company: Company, *, again: bool = False) -> int:
     """Return how many requests `ask` would send; 0 where what is kept is up to date."""
-    days = _days_due(settings, company, ledger, stored_facts(settings, company), again)
+    days = _days_due(session, company, stored_facts(session.lake, company), again)
     return 1 + sum(1 for _ in _questions(*days)) if days else 0
 
 
 def _days_due(
-    settings: Settings, company: Company, ledger: Ledger, known: CompanyFacts, again: bool
+    session: Session, company: Company, known: CompanyFacts, again: bool
 ) -> tuple[date, date] | None:
     """Return the days to ask about; None where what is known is up to date."""
-    now = datetime.now(UTC)
-    today = now.astimezone(settings.zone).date()
-    landed_at = loads.last_change(ledger, company.company_id)
+    now = session.clock()
+    today = now.astimezone(session.settings.zone).date()
+    landed_at = loads.last_change(session.ledger, company.company_id)
     fetched_at = max((row["fetched_at"] for row in known.figures), default=None)
-    days = (today, last_closed(settings, company.company_id, today))
+    days = (today, last_closed(session.settings, company.company_id, today))
     are_kept = set(days) <= {row["as_of_date"] for row in known.figures}
     # What is dated ahead was asked by a clock that was wrong: it would be the newest for years.
     if fetched_at and is_ahead(fetched_at, now):
@@ -102,22 +86,15 @@ def last_closed(settings: Settings, company_id: str, today: date) -> date:
 
 
 async def _ask(
-    settings: Settings,
-    company: Company,
-    ledger: Ledger,
-    known: CompanyFacts,
-    days: tuple[date, date],
-    wait: bool,
-    say: Callable[[str], None],
+    session: Session, company: Company, known: CompanyFacts, days: tuple[date, date]
 ) -> CompanyFacts:
-    pace = rate_limiter_for(settings, ledger, company.key_id)
-    pace.wait_for_hour, pace.say = wait, say
-    async with Client(company, pace) as client:
+    say = session.say
+    async with session.client(company) as client:
         facts = await _about(client, known, say)
         answers = await asyncio.gather(*(_figures(client, q, say) for q in _questions(*days)))
     for rows in answers:
         facts.figures += [{"company_id": company.company_id, **row} for row in rows]
-    facts.requests, facts.throttled_ms = client.requests, round(pace.throttled * 1000)
+    facts.requests, facts.throttled_ms = client.requests, round(client.limiter.throttled * 1000)
     return facts
 
 

@@ -1,1 +1,118 @@
-"""What a command opens once: settings, ledger and lake, bound to each other."""
+"""What a command opens once and closes once; all that is below takes the session, or a part of it.
+
+Whoever opens a session has the folder, the ledger and the settings bound to each other
+(`blsync.session.binding`), so nothing is asked, written or sent where they do not fit.
+
+    with open_session(settings.load(), say=print) as session:
+        pull(session, session.settings.company("main"), entities)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from blsync.api.client import Client
+from blsync.api.rate_limit import RateLimiter
+from blsync.lake.store import Lake
+from blsync.ledger import Ledger
+from blsync.ledger.requests import Limits
+from blsync.session.binding import open_ledger
+from blsync.settings import Company, Settings
+
+Say = Callable[[str], None]
+Progress = Callable[[str, int, int | None, RateLimiter], None]
+"""Told the entity, the records read so far, the total that the server gave, and the key's limiter;
+once for each page."""
+
+
+def utc_now() -> datetime:
+    """Return this machine's time, UTC."""
+    return datetime.now(UTC)
+
+
+def silent(*_: object) -> None:
+    """Say nothing, show no progress."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """The parts of an open house.
+
+    `waits` tells whether a used-up hour is waited for (else QuotaSpent). `allowed` are the names
+    of the companies of which what a safety bound holds back is let through, this once. `clock`
+    tells UTC, `sleep` takes seconds.
+    """
+
+    settings: Settings
+    ledger: Ledger
+    lake: Lake
+    say: Say = silent
+    progress: Progress = silent
+    waits: bool = True
+    allowed: frozenset[str] = frozenset()
+    clock: Callable[[], datetime] = utc_now
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    def rate_limiter(self, company: Company) -> RateLimiter:
+        """Return the limiter of a company's key, with the limits of the settings.
+
+        Its counts are in the ledger, so all limiters of a key share one budget.
+        """
+        given = self.settings
+        limits = Limits(
+            given.quota_per_hour,
+            given.quota_per_second,
+            given.quota_window_seconds,
+            given.quota_reserve,
+        )
+        return RateLimiter(
+            self.ledger,
+            company.key_id,
+            limits,
+            given.zone,
+            waits=self.waits,
+            clock=lambda: self.clock().timestamp(),
+            say=self.say,
+        )
+
+    def client(self, company: Company) -> Client:
+        """Return a client of a company's API. Raises ConfigError where it has no credentials."""
+        return Client(company, self.rate_limiter(company), sleep=self.sleep)
+
+    def is_allowed(self, company: Company) -> bool:
+        """Tell whether what a safety bound holds back of a company is let through."""
+        return company.name in self.allowed
+
+
+@contextmanager
+def open_session(
+    settings: Settings,
+    *,
+    say: Say = silent,
+    progress: Progress = silent,
+    waits: bool = True,
+    allowed: Collection[str] = (),
+    clock: Callable[[], datetime] = utc_now,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    is_mended: bool = False,
+) -> Iterator[Session]:
+    """Open the house for one command, where it `is_mended` also with a ledger that was lost.
+
+    Raises what `open_ledger` does.
+    """
+    with closing(open_ledger(settings, is_mended=is_mended)) as ledger:
+        yield Session(
+            settings,
+            ledger,
+            Lake(settings.data),
+            say,
+            progress,
+            waits,
+            frozenset(allowed),
+            clock,
+            sleep,
+        )

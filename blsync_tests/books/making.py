@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from blsync.entities import ENTITIES
-from blsync.marts import FIGURES
-from blsync.marts.figures import COMPANIES
+from blsync.marts.figures import COMPANIES, FIGURES
 from blsync.marts.inputs import LOADS, PUSH_LOG
 from books.company import (
     CHART,

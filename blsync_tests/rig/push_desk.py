@@ -27,6 +27,7 @@ from blsync.ledger.plans import Operation
 from blsync.push.compare import to_text
 from blsync.push.token import unmarked
 from blsync.sandbox import Options, running
+from rig import commands
 
 Row = dict[str, Any]
 OPTIONS = Options(customers=15, items=6, invoices=5, months=1, limits=False, per_hour=10**6)
@@ -74,16 +75,16 @@ class Desk:
     ) -> push.PlanReport:
         path = content if isinstance(content, Path) else self.file(content)
         company = self.settings.companies()[0]
-        return push.plan(self.settings, company, to, path, clock=self.clock, **options)
+        return commands.plan(self.settings, company, to, path, clock=self.clock, **options)
 
     def apply(self, plan_id: str, **options: Any) -> push.PlanReport:
-        return push.apply(self.settings, plan_id, clock=self.clock, sleep=self.sleep, **options)
+        return commands.apply(self.settings, plan_id, clock=self.clock, sleep=self.sleep, **options)
 
     def settle(self, **options: Any) -> list[push.PlanReport]:
-        return push.settle_all(self.settings, clock=self.clock, sleep=self.sleep, **options)
+        return commands.settle_all(self.settings, clock=self.clock, sleep=self.sleep, **options)
 
     def retry(self, plan_id: str) -> push.PlanReport:
-        return push.retry(self.settings, plan_id, clock=self.clock)
+        return commands.retry(self.settings, plan_id, clock=self.clock)
 
     def records(self, path: str, **params: str) -> list[Row]:
         """Read a list, or a record, as it is at the server now."""

@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from datetime import UTC, datetime
 
 from blsync.ledger import plans
 from blsync.push.apply.settle import is_for_a_person
 from blsync.push.compare import to_text
 from blsync.push.work import is_due
-from blsync.session.binding import open_ledger
-from blsync.settings import Settings
+from blsync.session import Session
 
 
-def due(
-    settings: Settings, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-) -> str | None:
+def due(session: Session) -> str | None:
     """Return a name for what `push settle` would look up now, None where there is nothing.
 
     Rows that wait for a person do not count. The name is the same until a row's state changes, or
     the hour does: what could not be settled is worth another try an hour later, not every minute.
     """
-    now = clock()
-    ledger = open_ledger(settings)
-    try:
-        rows = [
-            [plan.plan_id, held.operation.row, held.since, held.operation.looked_up_at]
-            for plan in plans.holding(ledger)
-            for held in plans.held_rows(ledger, plan.plan_id)
-            if not is_for_a_person(held.operation) and is_due(settings, held, now)
-        ]
-    finally:
-        ledger.close()
+    ledger, now = session.ledger, session.clock()
+    rows = [
+        [plan.plan_id, held.operation.row, held.since, held.operation.looked_up_at]
+        for plan in plans.holding(ledger)
+        for held in plans.held_rows(ledger, plan.plan_id)
+        if not is_for_a_person(held.operation) and is_due(session.settings, held, now)
+    ]
     if not rows:
         return None
     return f"{now:%Y-%m-%dT%HZ} {hashlib.sha256(to_text(rows).encode()).hexdigest()[:12]}"

@@ -9,15 +9,12 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 
-from blsync.api.client import Client
-from blsync.api.rate_limit import rate_limiter_for
 from blsync.clock import is_ahead
 from blsync.errors import (
     ApiError,
@@ -27,20 +24,18 @@ from blsync.errors import (
     Unanswered,
 )
 from blsync.files.unexpected import apart
-from blsync.ledger import Ledger, plans
+from blsync.ledger import plans
 from blsync.ledger.plans import SENDS, Operation, Plan, RowOutcome
 from blsync.push.apply import settle
 from blsync.push.apply.results import held, is_taken, outcomes_of, refusal
 from blsync.push.apply.settle import DUPLICATE_FOUND
 from blsync.push.compare import to_text
-from blsync.push.endpoint import Endpoint
 from blsync.push.endpoints import ENDPOINTS, endpoint_named
 from blsync.push.plan.validate import problem
 from blsync.push.report import PlanReport, report_of
 from blsync.push.work import ApplyContext, company_of, only_apply, plan_named
-from blsync.session.binding import open_ledger
+from blsync.session import Session
 from blsync.session.loss import refuse_older
-from blsync.settings import Settings
 
 UNANSWERED_IN_A_ROW = 3
 """Requests without an answer, one after the other, before the rest is left for later."""
@@ -52,103 +47,65 @@ _MAY_BE_ONE_ROW = (400, 409, 413, 422)
 """Statuses with which one bad row may have had its whole request refused, and nothing done."""
 
 
-def apply(
-    settings: Settings,
-    plan_id: str,
-    *,
-    dry_run: bool = False,
-    wait: bool = True,
-    say: Callable[[str], None] = lambda _: None,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> PlanReport:
+def apply(session: Session, plan_id: str, *, dry_run: bool = False) -> PlanReport:
     """Send what a plan holds, or go on where an earlier run stopped; a finished plan sends nothing.
 
     First settles what was held long enough, then sends what is pending, then reads back.
-    `plan_id` may be the beginning of one. With `wait` off it neither waits for the hour's quota
-    nor between two look-ups. The report's `exit_code` is 3 where rows were rejected or are left.
+    `plan_id` may be the beginning of one. Where the session does not wait, it waits
+    neither for the hour's quota nor between two look-ups. The report's `exit_code` is 3 where rows
+    were rejected or are left.
 
     Raises ConfigError, Unauthorized, Forbidden, StorageError, ApiError, QuotaSpent, and
     SafetyLimit where the plan is too old, was made anew since, is larger than the settings allow,
     or too many rows are rejected; in each case the ledger knows every row's state.
     """
-    ledger = open_ledger(settings)
-    try:
-        plan = plan_named(ledger, plan_id)
-        endpoint = endpoint_named(plan.endpoint)
-        if dry_run:
-            _refuse_if_stale(settings, ledger, plan, clock())
-            return _told(ledger, plan, endpoint, say)
-        with _working(settings, ledger, plan, wait, say, clock, sleep) as work:
-            return asyncio.run(_apply(work))
-    finally:
-        ledger.close()
+    plan = plan_named(session.ledger, plan_id)
+    if dry_run:
+        _refuse_if_stale(session, plan)
+        return _told(session, plan)
+    return asyncio.run(_apply(_context(session, plan)))
 
 
-def settle_all(
-    settings: Settings,
-    *,
-    wait: bool = True,
-    say: Callable[[str], None] = lambda _: None,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> list[PlanReport]:
+def settle_all(session: Session) -> list[PlanReport]:
     """Look up what became of every held row whose settle time is over, in all plans.
 
     A row that was lost is sent once more where that can do no harm; nothing else is sent. A plan
     that cannot be settled, because its company is no longer in the settings or for whatever other
     reason, is said and left as it is (exit code 3); the others are settled. Raises StorageError.
     """
-    ledger = open_ledger(settings)
-    try:
-        reports = []
-        order = list(ENDPOINTS)  # what others refer to comes first
-        for plan in sorted(plans.holding(ledger), key=lambda p: order.index(p.endpoint)):
-            try:
-                with _working(settings, ledger, plan, wait, say, clock, sleep) as work:
-                    reports.append(asyncio.run(_settle(work)))
-            except Exception as error:  # one plan's failure keeps no other one from its end
-                told = apart(error, f"Settling plan {plan.plan_id}", settings.data)
-                say(f"Plan {plan.plan_id} cannot be settled: {told}")
-                reports.append(replace(report_of(ledger, plan.plan_id), exit_code=3))
-        return reports
-    finally:
-        ledger.close()
+    ledger, reports = session.ledger, []
+    order = list(ENDPOINTS)  # what others refer to comes first
+    for plan in sorted(plans.holding(ledger), key=lambda p: order.index(p.endpoint)):
+        try:
+            reports.append(asyncio.run(_settle(_context(session, plan))))
+        except Exception as error:  # one plan's failure keeps no other one from its end
+            told = apart(error, f"Settling plan {plan.plan_id}", session.settings.data)
+            session.say(f"Plan {plan.plan_id} cannot be settled: {told}")
+            reports.append(replace(report_of(ledger, plan.plan_id), exit_code=3))
+    return reports
 
 
-@contextmanager
-def _working(
-    settings: Settings,
-    ledger: Ledger,
-    plan: Plan,
-    wait: bool,
-    say: Callable[[str], None],
-    clock: Callable[[], datetime],
-    sleep: Callable[[float], Awaitable[None]],
-) -> Iterator[ApplyContext]:
-    company = company_of(settings, plan)
-    pace = rate_limiter_for(settings, ledger, company.key_id)
-    pace.wait_for_hour, pace.say = wait, say
-    client = Client(company, pace, sleep=sleep)
+def _context(session: Session, plan: Plan) -> ApplyContext:
+    company = company_of(session.settings, plan)
+    return ApplyContext(session, plan, endpoint_named(plan.endpoint), session.client(company))
+
+
+def _told(session: Session, plan: Plan) -> PlanReport:
     endpoint = endpoint_named(plan.endpoint)
-    yield ApplyContext(settings, plan, endpoint, ledger, client, wait, say, clock, sleep)
-
-
-def _told(ledger: Ledger, plan: Plan, endpoint: Endpoint, say: Callable[[str], None]) -> PlanReport:
-    count = plans.tally(ledger, plan.plan_id).get("pending", 0)
+    count = plans.tally(session.ledger, plan.plan_id).get("pending", 0)
     requests = -(-count // endpoint.limit)
-    say(
+    session.say(
         f"Would send {count} rows in {requests} requests or more to {endpoint.bulk_path}; nothing "
         "is sent."
     )
-    return report_of(ledger, plan.plan_id)
+    return report_of(session.ledger, plan.plan_id)
 
 
 async def _apply(work: ApplyContext) -> PlanReport:
     plan_id = work.plan.plan_id
     async with only_apply(work), work.client:
         refuse_older(work.ledger, plan_id)
-        _refuse_if_stale(work.settings, work.ledger, _now(work), work.clock())
+        _refuse_if_stale(work.session, _now(work))
         if _left(work):
             await settle.settle_due(work)
             await _send_pending(work)
@@ -188,13 +145,14 @@ def _now(work: ApplyContext) -> Plan:
     return plans.find(work.ledger, work.plan.plan_id)[0]
 
 
-def _refuse_if_stale(settings: Settings, ledger: Ledger, plan: Plan, now: datetime) -> None:
+def _refuse_if_stale(session: Session, plan: Plan) -> None:
     """Raise SafetyLimit for a plan that nobody should begin to apply any more.
 
     One that was begun goes on: each row is compared once more before it is sent.
     """
     if plan.state != "planned":
         return
+    now, ledger = session.clock(), session.ledger
     again = "plan the file again"
     if is_ahead(plan.created_at, now):
         raise SafetyLimit(
@@ -212,15 +170,15 @@ def _refuse_if_stale(settings: Settings, ledger: Ledger, plan: Plan, now: dateti
             f"Plan {plan.plan_id} is superseded: the newer plan {newer} sends some of the same "
             f"rows. Apply that one, or {again}. Nothing was sent."
         )
-    if told := _over_cap(settings, ledger, plan):
+    if told := _over_cap(session, plan):
         raise SafetyLimit(
             f"Plan {plan.plan_id} is larger than the settings allow: {told}. Split the file, or "
             "raise the setting. Nothing was sent."
         )
 
 
-def _over_cap(settings: Settings, ledger: Ledger, plan: Plan) -> str:
-    report = report_of(ledger, plan.plan_id)
+def _over_cap(session: Session, plan: Plan) -> str:
+    settings, report = session.settings, report_of(session.ledger, plan.plan_id)
     caps = (
         ("creates", report.counts["create"], "MAX_CREATES", settings.push_max_creates),
         ("updates", report.counts["update"], "MAX_UPDATES", settings.push_max_updates),

@@ -77,12 +77,12 @@ async def settle_again(work: ApplyContext) -> set[int]:
         for h in plans.held_rows(work.ledger, work.plan.plan_id)
         if h.operation.looked_up_at and not is_for_a_person(h.operation)
     ]
-    if not waiting or not work.wait:
+    if not waiting or not work.session.waits:
         return set()
     pause = (max(waiting) + work.look_ups_apart - work.clock()).total_seconds()
     if pause > 1:
         work.say(f"{len(waiting)} rows were not found; looking again in {pause:.0f} s.")
-    await work.sleep(max(0.0, pause))
+    await work.session.sleep(max(0.0, pause))
     return await settle_due(work)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from blsync.api.client import Client
-from blsync.api.rate_limit import rate_limiter_for
 from blsync.errors import ConfigError
 from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import SENDS, Operation, Plan
@@ -28,119 +27,112 @@ from blsync.push.report import PlanReport, report_of, sheet_of
 from blsync.push.source.read import read
 from blsync.push.source.sheet import Sheet
 from blsync.push.work import company_of, plan_named
-from blsync.session.binding import open_ledger
-from blsync.settings import Company, Settings, require_credentials
+from blsync.session import Session
+from blsync.settings import Company, require_credentials
 
 MODES = ("create", "update", "upsert")
 ON_CONFLICT = ("abort", "ours", "theirs")
 
 
+@dataclass(frozen=True)
+class PlanOptions:
+    """How a file is planned.
+
+    `mode` create rejects rows whose record exists with other values, update those whose record does
+    not. `on_conflict` says whose version holds where a record changed since the row's basis; abort
+    leaves the row out. `rejects` is a file to write the rejected rows to, to be mended and planned
+    again.
+    """
+
+    mode: str = "upsert"
+    on_conflict: str = "abort"
+    rejects: Path | None = None
+
+
+AS_USUAL = PlanOptions()
+
+
 def plan(
-    settings: Settings,
+    session: Session,
     company: Company,
     endpoint: str,
     source: Path | Sheet,
-    *,
-    mode: str = "upsert",
-    on_conflict: str = "abort",
-    rejects: Path | None = None,
-    wait: bool = True,
-    say: Callable[[str], None] = lambda _: None,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    options: PlanOptions = AS_USUAL,
 ) -> PlanReport:
     """Compare a file of changes with what BigLedger has now and store what would be sent.
 
-    `source` is a file, or rows that were read elsewhere. `mode` create rejects rows whose record
-    exists with other values, update those whose record does not. A record that changed since the
-    row's basis is a conflict, unless `on_conflict` says whose version holds. `rejects` is written
-    with the rejected rows, to be mended and planned again. The same file against the same records
-    is the same plan.
+    `source` is a file, or rows that were read elsewhere. The same file against the same records is
+    the same plan.
 
-    Raises ConfigError, InputFileError, ApiError, StorageError, or QuotaSpent where `wait` is off.
+    Raises ConfigError, InputFileError, ApiError, StorageError, or QuotaSpent where the session does
+    not wait.
     """
+    rows, sheet = _read(session, endpoint, source, options)
+    require_credentials(company)
+    kind, now = endpoint_named(endpoint), session.clock()
+    decision = Decision(
+        kind,
+        company.company_id,
+        options.mode,
+        options.on_conflict,
+        RecordIndex(),
+        plans.held_elsewhere(session.ledger, company.company_id, kind.name),
+        now.astimezone(session.settings.zone).date(),
+        closed_periods(session.settings.seeds, company.company_id, now),
+        session.settings.push_reference_token,
+    )
+    client = session.client(company)
+    operations = asyncio.run(_decided(client, session.ledger, decision, rows))
+    stored = _store(session.ledger, company, decision, sheet.path.name, operations, now)
+    if options.rejects:
+        write_rejects(options.rejects, sheet, operations)
+    return report_of(session.ledger, stored)
+
+
+def _read(
+    session: Session, endpoint: str, source: Path | Sheet, options: PlanOptions
+) -> tuple[list[ParsedRow], Sheet]:
+    """Read and validate the rows, having refused what cannot be planned at all."""
     kind = endpoint_named(endpoint)
-    _check_choice("--mode", mode, MODES)
-    _check_choice("--on-conflict", on_conflict, ON_CONFLICT)
-    if mode == "update" and not kind.can_update:
+    _check_choice("--mode", options.mode, MODES)
+    _check_choice("--on-conflict", options.on_conflict, ON_CONFLICT)
+    if options.mode == "update" and not kind.can_update:
         raise ConfigError(
             f"--mode update: a {kind.record} cannot be changed once it is there; use --mode create."
         )
-    if rejects:
-        check_target(rejects, source if isinstance(source, Path) else source.path)
+    if options.rejects:
+        check_target(options.rejects, source if isinstance(source, Path) else source.path)
     sheet = (
         read(source, lines=kind.lines, key=kind.natural_key) if isinstance(source, Path) else source
     )
     if sheet.note:
-        say(sheet.note)
-    rows = validate(kind, sheet)
-    require_credentials(company)
-    ledger = open_ledger(settings)
-    try:
-        pace = rate_limiter_for(settings, ledger, company.key_id)
-        pace.wait_for_hour, pace.say = wait, say
-        now = clock()
-        held = plans.held_elsewhere(ledger, company.company_id, kind.name)
-        decision = Decision(
-            kind,
-            company.company_id,
-            mode,
-            on_conflict,
-            RecordIndex(),
-            held,
-            now.astimezone(settings.zone).date(),
-            closed_periods(settings.seeds, company.company_id, now),
-            settings.push_reference_token,
-        )
-        operations = asyncio.run(_decided(Client(company, pace), ledger, decision, rows))
-        stored = _store(ledger, company, decision, sheet.path.name, operations, now)
-        report = report_of(ledger, stored)
-    finally:
-        ledger.close()
-    if rejects:
-        write_rejects(rejects, sheet, operations)
-    return report
+        session.say(sheet.note)
+    return validate(kind, sheet), sheet
 
 
-def retry(
-    settings: Settings,
-    plan_id: str,
-    *,
-    say: Callable[[str], None] = lambda _: None,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> PlanReport:
+def retry(session: Session, plan_id: str) -> PlanReport:
     """Plan the rejected rows of a plan anew, and those that are held for a person to decide.
 
     A held row is given up in the old plan first: whoever asks for this has looked at BigLedger, and
     the new plan adopts what it finds there. Rows whose settle time is not over stay held. Raises
     what `plan` raises, and ConfigError where there is nothing to retry.
     """
-    ledger = open_ledger(settings)
-    try:
-        old = plan_named(ledger, plan_id)
-        rows = plans.operations_of(ledger, old.plan_id)
-        again = [row for row in rows if _is_for_retry(row)]
-        if not again:
-            left = sum(row.state == "held" for row in rows)
-            still = f"; {left} rows are being settled, run push settle first" if left else ""
-            raise ConfigError(f"Plan {old.plan_id} has no rejected rows to retry{still}.")
-        message = "given up after look-ups that found nothing, and planned anew by push retry"
-        given_up = [row.row for row in again if row.state == "held"]
-        plans.give_up(ledger, old.plan_id, given_up, problem("GIVEN_UP", None, message))
-        if given_up:
-            plans.finish(ledger, old.plan_id, clock())
-        company = company_of(settings, old)
-    finally:
-        ledger.close()
-    return plan(
-        settings,
-        company,
-        old.endpoint,
-        sheet_of(old, again),
-        mode=old.mode,
-        on_conflict=old.on_conflict,
-        say=say,
-        clock=clock,
-    )
+    ledger = session.ledger
+    old = plan_named(ledger, plan_id)
+    rows = plans.operations_of(ledger, old.plan_id)
+    again = [row for row in rows if _is_for_retry(row)]
+    if not again:
+        left = sum(row.state == "held" for row in rows)
+        still = f"; {left} rows are being settled, run push settle first" if left else ""
+        raise ConfigError(f"Plan {old.plan_id} has no rejected rows to retry{still}.")
+    message = "given up after look-ups that found nothing, and planned anew by push retry"
+    given_up = [row.row for row in again if row.state == "held"]
+    plans.give_up(ledger, old.plan_id, given_up, problem("GIVEN_UP", None, message))
+    if given_up:
+        plans.finish(ledger, old.plan_id, session.clock())
+    company = company_of(session.settings, old)
+    options = PlanOptions(old.mode, old.on_conflict)
+    return plan(session, company, old.endpoint, sheet_of(old, again), options)
 
 
 def _is_for_retry(row: Operation) -> bool:
