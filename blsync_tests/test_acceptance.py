@@ -22,8 +22,8 @@ ROW = {
 
 
 def read(tmp_path: Path, content: str, encoding: str = "utf-8") -> list[dict[str, str]]:
-    (tmp_path / user_tables.FILE).write_bytes(content.encode(encoding))
-    return user_tables.read(tmp_path)
+    (tmp_path / user_tables.ACCEPTED).write_bytes(content.encode(encoding))
+    return user_tables.accepted_exceptions(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -44,10 +44,10 @@ def test_the_file_is_read_as_people_keep_it(tmp_path: Path, content: str) -> Non
 
 
 def test_no_file_and_one_with_its_header_alone_accept_nothing(tmp_path: Path) -> None:
-    assert user_tables.read(tmp_path) == []
+    assert user_tables.accepted_exceptions(tmp_path) == []
     assert read(tmp_path, f"{HEADER}\n") == []
     assert read(tmp_path, "") == []
-    assert user_tables.read(WAREHOUSE / "seeds") == []
+    assert user_tables.accepted_exceptions(WAREHOUSE / "seeds") == []
 
 
 GOOD = "acme,je_1,unbalanced_entry,why,Mei"

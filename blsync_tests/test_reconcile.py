@@ -188,6 +188,7 @@ def test_a_company_of_another_shape_is_said_and_keeps_no_report_out(configure, t
 
 
 TODAY = date(2026, 3, 15)
+NOW = datetime(2026, 3, 15, tzinfo=UTC)
 CLOSED = date(2026, 1, 31)
 
 
@@ -203,20 +204,21 @@ def test_the_month_compared_is_the_last_that_is_closed_else_the_last_of_the_cale
     server = type("Server", (), {"base_url": "http://127.0.0.1:1/v1", "api_key": "k",
                                  "company_id": "one"})  # fmt: skip
     loaded = configure(server, BLSYNC_SEEDS=str(tmp_path / "seeds"))
-    assert reconcile.last_closed(loaded, "one", TODAY) == date(2026, 2, 28)
+    assert reconcile.last_closed(loaded, "one", NOW) == date(2026, 2, 28)
     close(
         loaded,
         "one,2025-12-01,2026-01-09",
         "one,2026-01-31,2026-02-05 09:00:00+08:00",
         "two,2026-02-01,2026-03-01",
         "one,2026-02-01,",
+        "one,2026-02-01,2026-03-16",
         "one,2026-04-01,2026-03-14",
-        "one,not a day,2026-03-14",
-        "one",
     )
-    assert reconcile.last_closed(loaded, "one", TODAY) == CLOSED
-    assert reconcile.last_closed(loaded, "three", TODAY) == date(2026, 2, 28)
-    assert reconcile.last_closed(loaded, "two", date(2028, 3, 1)) == date(2026, 2, 28)
+    assert reconcile.last_closed(loaded, "one", NOW) == CLOSED
+    assert reconcile.last_closed(loaded, "three", NOW) == date(2026, 2, 28)
+    assert reconcile.last_closed(loaded, "two", datetime(2028, 3, 1, tzinfo=UTC)) == date(
+        2026, 2, 28
+    )
 
 
 def test_ledger_reports_are_asked_for_today_and_the_closed_month(configure, tiny_server, tmp_path):

@@ -78,8 +78,10 @@ def building(settings: Settings, say: Callable[[str], None]) -> Iterator[Path]:
             clear(whole)
             clear(files)  # of a build that was killed
             artifacts.mkdir(parents=True, exist_ok=True)
-            accepted = user_tables.read(settings.seeds)
-            Lake(settings.data).write_input("accepted_exceptions", accepted, user_tables.SCHEMA)
+            accepted = user_tables.accepted_exceptions(settings.seeds)
+            Lake(settings.data).write_input(
+                "accepted_exceptions", accepted, user_tables.ACCEPTED_SCHEMA
+            )
             (artifacts / "run_results.json").unlink(missing_ok=True)
             _begin_anew_if_needed(settings, say)
         write_files_of_build(settings, files)
@@ -181,11 +183,7 @@ def _fingerprint_of_sources(settings: Settings) -> str:
     What an incremental build holds would differ from what a full one builds then.
     """
     files = [path for part in ("models", "macros") for path in (PROJECT / part).rglob("*.sql")]
-    files += [
-        path
-        for name in (*user_tables.HEADERS, user_tables.FILE)
-        if (path := settings.seeds / name).is_file()
-    ]
+    files += [path for name in user_tables.COLUMNS if (path := settings.seeds / name).is_file()]
     parts = [(PROJECT / "dbt_project.yml").read_bytes(), *map(Path.read_bytes, sorted(files))]
     for row in Lake(settings.data).read_input("companies", COMPANIES):
         parts.append(f"{row['company_id']} {row['currency']} {row['timezone']}".encode())

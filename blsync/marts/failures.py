@@ -70,7 +70,8 @@ def _ways_out(laws: list[str]) -> list[str]:
     return [
         f"All of them: {SEE_ALL}",
         "Mend them in BigLedger and sync, or accept one by a line in "
-        f"{user_tables.FILE} (in BLSYNC_SEEDS): company_id,record_id,{rules[0]},reason,accepted_by",
+        f"{user_tables.ACCEPTED} (in BLSYNC_SEEDS): "
+        f"company_id,record_id,{rules[0]},reason,accepted_by",
     ]
 
 

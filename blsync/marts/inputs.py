@@ -74,7 +74,7 @@ def write_inputs(
     Companies that are not given keep what is known of them. Raises StorageError, and ConfigError
     where one of the user's tables is missing.
     """
-    _check_user_tables(session.settings)
+    user_tables.check(session.settings.seeds)
     # Another process may be reading what this one adds to.
     with build_lock(session.settings, session.say):
         return _write_inputs(session, companies)
@@ -169,14 +169,3 @@ def refresh_inputs(session: Session) -> None:
     if not (session.settings.data / "inputs" / "companies.parquet").exists():
         raise BuildError("There is nothing to build from yet. Run `blsync sync` first.")
     write_inputs(session, [])
-
-
-def _check_user_tables(settings: Settings) -> None:
-    for name, header in user_tables.HEADERS.items():
-        path = settings.seeds / name
-        if not path.is_file():
-            raise ConfigError(
-                f"{path} is missing. Make it with the one line '{header}', or point BLSYNC_SEEDS "
-                "to the folder that has it."
-            )
-    user_tables.read(settings.seeds)

@@ -61,7 +61,7 @@ def publish(
     if accepted := sum(accepted_exceptions(settings).values()):
         say(
             f"{accepted} exception{'s are' if accepted > 1 else ' is'} in the marts because "
-            f"{user_tables.FILE} accepts {'them' if accepted > 1 else 'it'}."
+            f"{user_tables.ACCEPTED} accepts {'them' if accepted > 1 else 'it'}."
         )
     return rows
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import csv
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -18,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from blsync import user_tables
 from blsync.api.client import Client
 from blsync.api.envelope import Answer, read
 from blsync.api.exchange import said
@@ -58,7 +58,7 @@ def _days_due(
     today = now.astimezone(session.settings.zone).date()
     landed_at = loads.last_change(session.ledger, company.company_id)
     fetched_at = max((row["fetched_at"] for row in known.figures), default=None)
-    days = (today, last_closed(session.settings, company.company_id, today))
+    days = (today, last_closed(session.settings, company.company_id, now))
     are_kept = set(days) <= {row["as_of_date"] for row in known.figures}
     # What is dated ahead was asked by a clock that was wrong: it would be the newest for years.
     if fetched_at and is_ahead(fetched_at, now):
@@ -67,22 +67,20 @@ def _days_due(
     return None if is_newer and are_kept and not again else days
 
 
-def last_closed(settings: Settings, company_id: str, today: date) -> date:
+def last_closed(settings: Settings, company_id: str, now: datetime) -> date:
     """Return the end of the last month that the user's period_close.csv closes.
 
-    Where it closes none, the end of the last calendar month.
+    Where it closes none, the end of the last calendar month. Raises ConfigError.
     """
-    ends = []
-    with contextlib.suppress(OSError), (settings.seeds / "period_close.csv").open() as file:
-        for row in csv.DictReader(file):
-            # What is wrong with a row is dbt's to say.
-            with contextlib.suppress(KeyError, ValueError, AttributeError):
-                day = date.fromisoformat(row["period"].strip())
-                if row["company_id"].strip() == company_id and row["closed_at"].strip():
-                    after = (day.replace(day=1) + timedelta(days=31)).replace(day=1)
-                    ends.append(after - timedelta(days=1))
+    today = now.astimezone(settings.zone).date()
+    months = user_tables.closed_months(settings.seeds, company_id, now)
+    ends = [_end_of(month) for month in months]
     calendar = today.replace(day=1) - timedelta(days=1)
     return max((end for end in ends if end <= today), default=calendar)
+
+
+def _end_of(month: date) -> date:
+    return (month + timedelta(days=31)).replace(day=1) - timedelta(days=1)
 
 
 async def _ask(

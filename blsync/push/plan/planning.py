@@ -19,7 +19,6 @@ from blsync.push.endpoints import endpoint_named
 from blsync.push.lookup import RecordIndex, look_up
 from blsync.push.plan.confirmation import new_code
 from blsync.push.plan.decide import Decision
-from blsync.push.plan.periods import closed_periods
 from blsync.push.plan.references import resolve
 from blsync.push.plan.rejects import check_target, write_rejects
 from blsync.push.plan.validate import ParsedRow, problem, unique, validate
@@ -29,6 +28,7 @@ from blsync.push.source.sheet import Sheet
 from blsync.push.work import company_of, plan_named
 from blsync.session import Session
 from blsync.settings import Company, require_credentials
+from blsync.user_tables import closed_months
 
 MODES = ("create", "update", "upsert")
 ON_CONFLICT = ("abort", "ours", "theirs")
@@ -78,7 +78,7 @@ def plan(
         RecordIndex(),
         plans.held_elsewhere(session.ledger, company.company_id, kind.name),
         now.astimezone(session.settings.zone).date(),
-        closed_periods(session.settings.seeds, company.company_id, now),
+        closed_months(session.settings.seeds, company.company_id, now),
         session.settings.push_reference_token,
     )
     client = session.client(company)

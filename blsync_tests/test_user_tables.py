@@ -1,0 +1,106 @@
+"""The user's own tables: every form that a spreadsheet saves is read the same by everybody."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from blsync import user_tables
+from blsync.errors import ConfigError
+from blsync.user_tables import ACCEPTED, ACCOUNT_ROLES, COLUMNS, FISCAL_YEAR, PERIOD_CLOSE
+
+NOW = datetime(2026, 4, 30, tzinfo=UTC)
+CLOSES = "company_id,period,closed_at\none,2026-03-31,2026-04-05T10:00:00Z\none,2026-04-01,\n"
+FORMS = {
+    "plain": CLOSES.encode(),
+    "byte-order mark": CLOSES.encode("utf-8-sig"),
+    "CRLF": CLOSES.replace("\n", "\r\n").encode(),
+    "byte-order mark and CRLF": CLOSES.replace("\n", "\r\n").encode("utf-8-sig"),
+    "no last line end": CLOSES.rstrip("\n").encode(),
+    "blank lines": CLOSES.replace("\n", "\n\n").encode(),
+    "quotes": CLOSES.replace("one", '"one"').encode(),
+    "semicolons": CLOSES.replace(",", ";").encode(),
+}
+
+
+@pytest.fixture
+def seeds(tmp_path: Path) -> Path:
+    for name, columns in COLUMNS.items():
+        (tmp_path / name).write_text(",".join(columns) + "\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_closed_months_are_the_same_in_every_form_of_the_file(seeds: Path, form: str) -> None:
+    (seeds / PERIOD_CLOSE).write_bytes(FORMS[form])
+    user_tables.check(seeds)
+    closed = user_tables.closed_months(seeds, "one", NOW)
+    assert closed == {date(2026, 3, 1): "2026-04-05T10:00:00Z"}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_warehouse_reads_a_close_as_we_do(seeds: Path, form: str) -> None:
+    (seeds / PERIOD_CLOSE).write_bytes(FORMS[form])
+    with duckdb.connect() as db:
+        rows = db.execute(
+            f"select company_id, date_trunc('month', period)::date, closed_at at time zone 'UTC' "
+            f"from read_csv('{seeds / PERIOD_CLOSE}', header = true, columns = {{'company_id': "
+            "'varchar', 'period': 'date', 'closed_at': 'timestamptz'}) where company_id <> ''"
+        ).fetchall()
+    ours = [
+        (c.company_id, c.month, c.closed_at and c.closed_at.replace(tzinfo=None))
+        for c in user_tables.period_closes(seeds)
+    ]
+    assert rows == ours
+
+
+def test_a_close_that_is_still_to_come_has_not_happened(seeds: Path) -> None:
+    (seeds / PERIOD_CLOSE).write_text("company_id,period,closed_at\none,2026-04-01,2999-01-01\n")
+    assert user_tables.closed_months(seeds, "one", NOW) == {}
+
+
+WRONG = {
+    "a day that is none": (
+        PERIOD_CLOSE,
+        "one,2026-02-30,2026-03-01",
+        r"line 2: period '2026-02-30'",
+    ),
+    "a day by its month": (
+        PERIOD_CLOSE,
+        "one,March,2026-03-01",
+        r"line 2: period 'March'.*2026-03",
+    ),
+    "a time that is none": (PERIOD_CLOSE, "one,2026-02-01,soon", r"line 2: closed_at 'soon'"),
+    "a value too few": (PERIOD_CLOSE, "one,2026-02-01", r"line 2 has 2 values"),
+    "a month that is none": (FISCAL_YEAR, "one,13", r"line 2: start_month '13'.*1 to 12"),
+    "a role too few": (ACCOUNT_ROLES, "one,1010", r"line 2 has 2 values"),
+    "a rule that is none": (ACCEPTED, "one,r1,no_rule,why,who", r"line 2: rule 'no_rule'"),
+    "no UTF-8": (FISCAL_YEAR, "caf\xe9,1", r"line 2 is not UTF-8"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_wrong_is_told_with_file_and_line(seeds: Path, what: str) -> None:
+    name, line, told = WRONG[what]
+    path = seeds / name
+    path.write_bytes(path.read_bytes() + line.encode("latin-1") + b"\n")
+    with pytest.raises(ConfigError, match=told) as caught:
+        user_tables.check(seeds)
+    assert str(path) in str(caught.value)
+
+
+def test_a_header_in_another_order_is_refused_because_the_warehouse_reads_by_place(
+    seeds: Path,
+) -> None:
+    (seeds / FISCAL_YEAR).write_text("start_month,company_id\n6,one\n")
+    with pytest.raises(ConfigError, match="company_id,start_month"):
+        user_tables.check(seeds)
+
+
+def test_a_table_that_is_missing_is_told_with_its_header(seeds: Path) -> None:
+    (seeds / FISCAL_YEAR).unlink()
+    with pytest.raises(ConfigError, match=r"fiscal_year.csv is missing.*company_id,start_month"):
+        user_tables.check(seeds)
