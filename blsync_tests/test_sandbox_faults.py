@@ -340,8 +340,7 @@ def shop_keys(client: Api, entity: str) -> set[str]:
 def test_the_command_tells_every_fault() -> None:
     text = CliRunner().invoke(app, ["sandbox", "--faults", "help"]).output
     assert fault_table() in text
-    shown = CliRunner().invoke(app, ["sandbox", "--help"]).output
-    assert all(name in shown for name in FAULTS)
+    assert "--faults help" in CliRunner().invoke(app, ["sandbox", "--help"]).output
 
 
 def create(*emails: str) -> dict[str, Any]:

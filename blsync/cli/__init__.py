@@ -146,13 +146,8 @@ def sandbox(
 
     Example: `blsync sandbox --port 8765 --invoices 500`
 
-    Faults: latency, error, error-after, html, refuse, truncate, reset, drop-after, only, times;
-    part, late-write, reject-rows, missing-results, double-results, stray-results,
-    shuffle-results, poison, poison-status; forbid, revoke-after; no-quota-headers, reset-past,
-    retry-after, other-program; max-limit, clamp, no-total, unsorted, offset-cursors,
-    expire-cursors, repeat-cursor, lose-cursor, empty-pages, twins, churn, late-commit,
-    hide, clock; odd-records, extra-fields, null-fields, text-numbers. While it runs, `POST
-    /sandbox/faults {"faults": "LIST"}` sets others.
+    `--faults help` tells all faults. While it runs, `POST /sandbox/faults {"faults": "LIST"}` sets
+    others.
     """
     from blsync.sandbox import Options, fault_table, serve
 

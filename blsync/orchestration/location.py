@@ -1,6 +1,5 @@
 """What every asset stands on: settings, companies, partitions, and how a run is followed."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -32,8 +31,6 @@ SETTINGS = settings.load()
 COMPANIES = SETTINGS.companies()
 with storage_errors(SETTINGS.data):
     permissions.close_data_folder(SETTINGS.data)
-
-os.environ.update(marts.dbt_environment(SETTINGS))
 
 days = dg.DailyPartitionsDefinition(
     start_date=min(company.start for company in COMPANIES).isoformat(),

@@ -130,12 +130,10 @@ class _Invocation(DbtCliInvocation):
         needed = {
             name: value
             for name, value in env.items()
-            if name in _DBT_VARIABLES or name.startswith(("DBT_", "PYTHON"))
+            if name == "DAGSTER_DBT_CLI" or name.startswith(("DBT_", "PYTHON"))
         }
+        needed |= marts.dbt_environment(SETTINGS)
         return super().run(args, settings.environment_for_a_child(needed), *more, **named)
-
-
-_DBT_VARIABLES = {*marts.dbt_environment(SETTINGS), "DAGSTER_DBT_CLI"}
 
 
 # The one place from which dagster-dbt starts dbt; it has no setting for the environment.

@@ -1,75 +1,22 @@
-"""What can be made to go wrong, as a comma list ``name=value``.
-
-==================  ================================================================
-requests
-latency=50ms        every answer waits so long first (``ms`` or ``s``)
-error=0.02          that share of requests is answered 503 and does nothing
-error-after=0.02    that share of requests is carried out, then answered 500
-html=0.01           that share is answered 502 with a gateway's HTML page, nothing done
-refuse=0.01         that share is answered 200 with ``success: false``, nothing done
-truncate=0.01       that share of answers breaks off in the middle of the body
-reset=0.01          that share of connections closes before anything is done
-drop-after=0.01     that share of requests is carried out, then the connection closes
-only=writes         what strikes requests strikes ``writes`` only, or ``reads`` only
-times=N             what strikes requests or bulk writes strikes N requests in all, then none
-bulk writes
-part=0.5            that share commits the first half of its operations, then the
-                    connection closes
-late-write=2s       the connection closes at once; all is committed so much later
-reject-rows=0.1     that share of operations fails with VALIDATION_ERROR, not carried out
-missing-results=N   N results are left out of an answer, though they were carried out
-double-results=N    N results of an answer come twice
-stray-results=N     an answer has N more results, with an index that nobody sent
-shuffle-results     the results of an answer come in another order
-poison=TEXT         422 for the whole of a request that has TEXT in an operation, nothing done
-poison-status=413   that refusal has this status
-the clock
-clock=WHAT          answers tell no time at all (``none``), or one that is off by so many
-                    seconds (``+7200s``, ``-240s``)
-the key
-forbid=A+B          403 for the routes of these entities, as in ``forbid=journal_entries``
-revoke-after=N      401 for every request after N more, until other faults are set
-quota
-no-quota-headers    answers come without X-RateLimit headers
-reset-past          X-RateLimit-Reset lies a minute in the past
-retry-after=WHAT    Retry-After of a 429 is a ``date``, is ``zero`` or there is ``none``
-other-program=N     another program uses N of the hour's requests, once, when this is set
-lists
-max-limit=N         a larger limit than N is refused with 400
-clamp=N             a larger limit than N is taken as N, and `pagination.limit` says so
-no-total            pages do not tell the total
-unsorted            lists come in the order of the ids, whatever sort says
-offset-cursors      cursors count records: those that move while being walked shift others
-expire-cursors=N    a walk's cursor is refused once N pages have been fetched with cursors
-repeat-cursor=N     from a walk's N-th cursor on, that same cursor is given for ever
-lose-cursor=N       a walk's N-th page has hasMore but no nextCursor
-empty-pages=N       N empty pages with hasMore come before each page
-twins=0.05          that share of a page's records comes again on the next page
-churn=0.1           after that share of list answers one of the listed records changes
-late-commit=5s      lists and totals leave out what changed within the last so many seconds
-hide=0.5            lists, totals and look-ups by id leave out that share of records; 1: all
-records
-odd-records=N       N more customers that cannot be typed: bad date, text for a number, no id
-extra-fields        every record carries fields nobody documented, plain and nested ones
-null-fields=A+B     these fields of every record are null, as in ``null-fields=phone+dueDate``
-text-numbers        money of customers and invoices is text, as in ``"50000.00"``
-==================  ================================================================
-
-Shares lie between 0 and 1 and are drawn from the sandbox's seed. Every fault is off unless
-named; whatever is set replaces all that was set before, the count of `times` included.
-`only` and `times` leave poison, and what concerns the key, quota, lists and records, alone:
-``only=writes,drop-after=1,times=2`` strikes just the next two writes.
-"""
+"""What can be made to go wrong, as a comma list ``name=value``; `GROUPS` tells each."""
 
 from __future__ import annotations
 
 import random
 import re
+import textwrap
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from blsync.sandbox.books.fields import ENTITIES
 
+NOTES = (
+    "Shares lie between 0 and 1 and are drawn from the sandbox's seed. Every fault is off unless",
+    "named; whatever is set replaces all that was set before, the count of times included.",
+    "only and times leave poison, and what concerns the key, quota, lists and records, alone:",
+    "only=writes,drop-after=1,times=2 strikes just the next two writes.",
+)
 FORBIDDABLE = (*ENTITIES, "reports")
 RETRY_AFTER = ("date", "zero", "none")
 KINDS = ("writes", "reads")
@@ -144,57 +91,259 @@ def _status(text: str) -> int:
     return int(text)
 
 
-FAULTS: dict[str, tuple[Callable[[str], Any], Any]] = {
-    "latency": (_seconds, 0.0),
-    "error": (_share, 0.0),
-    "error-after": (_share, 0.0),
-    "html": (_share, 0.0),
-    "refuse": (_share, 0.0),
-    "truncate": (_share, 0.0),
-    "reset": (_share, 0.0),
-    "drop-after": (_share, 0.0),
-    "only": (_one_of(*KINDS), ""),
-    "times": (_count, None),
-    "part": (_share, 0.0),
-    "late-write": (_seconds, 0.0),
-    "reject-rows": (_share, 0.0),
-    "missing-results": (_count, 0),
-    "double-results": (_count, 0),
-    "stray-results": (_count, 0),
-    "shuffle-results": (_flag, False),
-    "poison": (_text, ""),
-    "poison-status": (_status, 422),
-    "clock": (_clock, 0.0),
-    "forbid": (_entities, frozenset()),
-    "revoke-after": (_count, None),
-    "no-quota-headers": (_flag, False),
-    "reset-past": (_flag, False),
-    "retry-after": (_one_of(*RETRY_AFTER), ""),
-    "other-program": (_count, 0),
-    "max-limit": (_count, 0),
-    "clamp": (_count, 0),
-    "no-total": (_flag, False),
-    "unsorted": (_flag, False),
-    "offset-cursors": (_flag, False),
-    "expire-cursors": (_count, 0),
-    "repeat-cursor": (_count, 0),
-    "lose-cursor": (_count, 0),
-    "empty-pages": (_count, 0),
-    "twins": (_share, 0.0),
-    "churn": (_share, 0.0),
-    "late-commit": (_seconds, 0.0),
-    "hide": (_share, 0.0),
-    "odd-records": (_count, 0),
-    "extra-fields": (_flag, False),
-    "null-fields": (_names, frozenset()),
-    "text-numbers": (_flag, False),
+@dataclass(frozen=True)
+class Fault:
+    """How a fault's value is read, what it is while the fault is off, and what people are told."""
+
+    read: Callable[[str], Any]
+    off: Any
+    form: str
+    does: str
+
+
+GROUPS: dict[str, dict[str, Fault]] = {
+    "requests": {
+        "latency": Fault(
+            _seconds, 0.0, "latency=50ms", "every answer waits so long first (ms or s)"
+        ),
+        "error": Fault(
+            _share, 0.0, "error=0.02", "that share of requests is answered 503 and does nothing"
+        ),
+        "error-after": Fault(
+            _share,
+            0.0,
+            "error-after=0.02",
+            "that share of requests is carried out, then answered 500",
+        ),
+        "html": Fault(
+            _share,
+            0.0,
+            "html=0.01",
+            "that share is answered 502 with a gateway's HTML page, nothing done",
+        ),
+        "refuse": Fault(
+            _share,
+            0.0,
+            "refuse=0.01",
+            "that share is answered 200 with success: false, nothing done",
+        ),
+        "truncate": Fault(
+            _share,
+            0.0,
+            "truncate=0.01",
+            "that share of answers breaks off in the middle of the body",
+        ),
+        "reset": Fault(
+            _share, 0.0, "reset=0.01", "that share of connections closes before anything is done"
+        ),
+        "drop-after": Fault(
+            _share,
+            0.0,
+            "drop-after=0.01",
+            "that share of requests is carried out, then the connection closes",
+        ),
+        "only": Fault(
+            _one_of(*KINDS),
+            "",
+            "only=writes",
+            "what strikes requests strikes writes only, or reads only",
+        ),
+        "times": Fault(
+            _count,
+            None,
+            "times=N",
+            "what strikes requests or bulk writes strikes N requests in all, then none",
+        ),
+    },
+    "bulk writes": {
+        "part": Fault(
+            _share,
+            0.0,
+            "part=0.5",
+            "that share commits the first half of its operations, then the connection closes",
+        ),
+        "late-write": Fault(
+            _seconds,
+            0.0,
+            "late-write=2s",
+            "the connection closes at once; all is committed so much later",
+        ),
+        "reject-rows": Fault(
+            _share,
+            0.0,
+            "reject-rows=0.1",
+            "that share of operations fails with VALIDATION_ERROR, not carried out",
+        ),
+        "missing-results": Fault(
+            _count,
+            0,
+            "missing-results=N",
+            "N results are left out of an answer, though they were carried out",
+        ),
+        "double-results": Fault(_count, 0, "double-results=N", "N results of an answer come twice"),
+        "stray-results": Fault(
+            _count,
+            0,
+            "stray-results=N",
+            "an answer has N more results, with an index that nobody sent",
+        ),
+        "shuffle-results": Fault(
+            _flag, False, "shuffle-results", "the results of an answer come in another order"
+        ),
+        "poison": Fault(
+            _text,
+            "",
+            "poison=TEXT",
+            "422 for the whole of a request that has TEXT in an operation, nothing done",
+        ),
+        "poison-status": Fault(_status, 422, "poison-status=413", "that refusal has this status"),
+    },
+    "the clock": {
+        "clock": Fault(
+            _clock,
+            0.0,
+            "clock=WHAT",
+            "answers tell no time at all (none), or one that is off by seconds (+7200s, -240s)",
+        ),
+    },
+    "the key": {
+        "forbid": Fault(
+            _entities,
+            frozenset(),
+            "forbid=A+B",
+            "403 for the routes of these entities, as in forbid=journal_entries",
+        ),
+        "revoke-after": Fault(
+            _count,
+            None,
+            "revoke-after=N",
+            "401 for every request after N more, until other faults are set",
+        ),
+    },
+    "quota": {
+        "no-quota-headers": Fault(
+            _flag, False, "no-quota-headers", "answers come without X-RateLimit headers"
+        ),
+        "reset-past": Fault(
+            _flag, False, "reset-past", "X-RateLimit-Reset lies a minute in the past"
+        ),
+        "retry-after": Fault(
+            _one_of(*RETRY_AFTER),
+            "",
+            "retry-after=WHAT",
+            "Retry-After of a 429 is a date, is zero or there is none",
+        ),
+        "other-program": Fault(
+            _count,
+            0,
+            "other-program=N",
+            "another program uses N of the hour's requests, once, when this is set",
+        ),
+    },
+    "lists": {
+        "max-limit": Fault(_count, 0, "max-limit=N", "a larger limit than N is refused with 400"),
+        "clamp": Fault(
+            _count,
+            0,
+            "clamp=N",
+            "a larger limit than N is taken as N, and pagination.limit says so",
+        ),
+        "no-total": Fault(_flag, False, "no-total", "pages do not tell the total"),
+        "unsorted": Fault(
+            _flag, False, "unsorted", "lists come in the order of the ids, whatever sort says"
+        ),
+        "offset-cursors": Fault(
+            _flag,
+            False,
+            "offset-cursors",
+            "cursors count records: those that move while being walked shift others",
+        ),
+        "expire-cursors": Fault(
+            _count,
+            0,
+            "expire-cursors=N",
+            "a walk's cursor is refused once N pages have been fetched with cursors",
+        ),
+        "repeat-cursor": Fault(
+            _count,
+            0,
+            "repeat-cursor=N",
+            "from a walk's N-th cursor on, that same cursor is given for ever",
+        ),
+        "lose-cursor": Fault(
+            _count, 0, "lose-cursor=N", "a walk's N-th page has hasMore but no nextCursor"
+        ),
+        "empty-pages": Fault(
+            _count, 0, "empty-pages=N", "N empty pages with hasMore come before each page"
+        ),
+        "twins": Fault(
+            _share, 0.0, "twins=0.05", "that share of a page's records comes again on the next page"
+        ),
+        "churn": Fault(
+            _share,
+            0.0,
+            "churn=0.1",
+            "after that share of list answers one of the listed records changes",
+        ),
+        "late-commit": Fault(
+            _seconds,
+            0.0,
+            "late-commit=5s",
+            "lists and totals leave out what changed within the last so many seconds",
+        ),
+        "hide": Fault(
+            _share,
+            0.0,
+            "hide=0.5",
+            "lists, totals and look-ups by id leave out that share of records; 1: all",
+        ),
+    },
+    "records": {
+        "odd-records": Fault(
+            _count,
+            0,
+            "odd-records=N",
+            "N more customers that cannot be typed: bad date, text for a number, no id",
+        ),
+        "extra-fields": Fault(
+            _flag,
+            False,
+            "extra-fields",
+            "every record carries fields nobody documented, plain and nested ones",
+        ),
+        "null-fields": Fault(
+            _names,
+            frozenset(),
+            "null-fields=A+B",
+            "these fields of every record are null, as in null-fields=phone+dueDate",
+        ),
+        "text-numbers": Fault(
+            _flag,
+            False,
+            "text-numbers",
+            'money of customers and invoices is text, as in "50000.00"',
+        ),
+    },
 }
-"""Fault → how its value is read, and what it is while it is off."""
+"""What may go wrong, by where it strikes."""
+FAULTS = {name: fault for group in GROUPS.values() for name, fault in group.items()}
 
 
 def fault_table() -> str:
     """Return the faults with what each does, as text for people."""
-    return (__doc__ or "").replace("`", "").strip()
+    width = max(len(fault.form) for fault in FAULTS.values()) + 2
+    lines = ["What can be made to go wrong, as a comma list name=value."]
+    for title, group in GROUPS.items():
+        lines += ["", title]
+        for fault in group.values():
+            lines += textwrap.wrap(
+                fault.does,
+                96,
+                initial_indent=fault.form.ljust(width),
+                subsequent_indent=" " * width,
+            )
+    lines += ["", *NOTES]
+    return "\n".join(lines)
 
 
 class Faults:
@@ -209,13 +358,13 @@ class Faults:
 
     def set(self, text: str) -> None:
         """Put another list in force; what it does not name is off."""
-        values = {name: off for name, (_, off) in FAULTS.items()}
+        values = {name: fault.off for name, fault in FAULTS.items()}
         for part in filter(None, (part.strip() for part in text.split(","))):
             name, _, value = part.partition("=")
             if name not in FAULTS:
                 raise ValueError(f"no fault {name!r}; there are {', '.join(FAULTS)}")
             try:
-                values[name] = FAULTS[name][0](value)
+                values[name] = FAULTS[name].read(value)
             except ValueError as error:
                 raise ValueError(f"fault {part!r}: {error}") from error
         self.text, self._values, self._asked, self.struck = text, values, 0, 0
@@ -226,7 +375,7 @@ class Faults:
 
     def strikes(self, name: str) -> bool:
         """Draw whether a fault strikes this time; without a share it always does."""
-        value, has_share = self._values[name], FAULTS[name][0] is _share
+        value, has_share = self._values[name], FAULTS[name].read is _share
         return bool(value) and (not has_share or self.random.random() < value)
 
     def is_revoked(self) -> bool:
