@@ -103,7 +103,15 @@ def repair(
                     _mend(site, ledger, done, dating.latest_stamps(known), is_taken_over)
 
     # The server is asked its time without waiting for another hour.
-    with open_session(settings, say=say, clock=clock, waits=False, is_mended=True) as session:
+    opened = open_session(
+        settings,
+        say=say,
+        clock=clock,
+        limiter_clock=lambda: clock().timestamp(),
+        waits=False,
+        is_mended=True,
+    )
+    with opened as session:
         _bring_plans_back(session.ledger, done, is_taken_over, say)
         asyncio.run(all_of_them(session))
         done.spools = lake.drop_left_spools(partial(loads.open_ids, session.ledger))

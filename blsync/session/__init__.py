@@ -10,6 +10,7 @@ Whoever opens a session has the folder, the ledger and the settings bound to eac
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -44,7 +45,8 @@ class Session:
 
     `waits` tells whether a used-up hour is waited for (else QuotaSpent). `allowed` are the names
     of the companies of which what a safety bound holds back is let through, this once. `clock`
-    tells UTC, `sleep` takes seconds.
+    tells UTC, by it records and plans are dated. `limiter_clock` tells unix seconds, by it requests
+    are paced and compared with the server's time. `sleep` takes seconds.
     """
 
     settings: Settings
@@ -56,6 +58,7 @@ class Session:
     allowed: frozenset[str] = frozenset()
     clock: Callable[[], datetime] = utc_now
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    limiter_clock: Callable[[], float] = time.time
 
     def rate_limiter(self, company: Company) -> RateLimiter:
         """Return the limiter of a company's key, with the limits of the settings.
@@ -75,7 +78,7 @@ class Session:
             limits,
             given.zone,
             waits=self.waits,
-            clock=lambda: self.clock().timestamp(),
+            clock=self.limiter_clock,
             say=self.say,
         )
 
@@ -98,6 +101,7 @@ def open_session(
     allowed: Collection[str] = (),
     clock: Callable[[], datetime] = utc_now,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    limiter_clock: Callable[[], float] = time.time,
     is_mended: bool = False,
 ) -> Iterator[Session]:
     """Open the house for one command, where it `is_mended` also with a ledger that was lost.
@@ -115,4 +119,5 @@ def open_session(
             frozenset(allowed),
             clock,
             sleep,
+            limiter_clock,
         )

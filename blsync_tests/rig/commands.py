@@ -28,6 +28,13 @@ def within(settings: Settings, work: Callable[[Session], T], **opened: Any) -> T
         return work(session)
 
 
+def _by_one_clock(opened: dict[str, Any]) -> dict[str, Any]:
+    """Have requests be paced by the clock that is given, too."""
+    if clock := opened.get("clock"):
+        return {"limiter_clock": lambda: clock().timestamp(), **opened}
+    return opened
+
+
 def pull(
     settings: Settings,
     company: Company,
@@ -39,7 +46,7 @@ def pull(
     **opened: Any,
 ) -> dict[str, Result]:
     allowed = [company.name] if allow else []
-    with open_session(settings, allowed=allowed, **opened) as session:
+    with open_session(settings, allowed=allowed, **_by_one_clock(opened)) as session:
         return pulling.pull(session, company, entities, window, again=again)
 
 
@@ -54,7 +61,7 @@ def reread(
     **opened: Any,
 ) -> Result:
     allowed = [company.name] if allow else []
-    with open_session(settings, allowed=allowed, **opened) as session:
+    with open_session(settings, allowed=allowed, **_by_one_clock(opened)) as session:
         return pulling.reread(session, company, entity, first, last)
 
 
