@@ -307,40 +307,31 @@ def run(
 
 @pytest.fixture
 def folder(environment: dict[str, str], tmp_path: Path) -> Path:
-    """A folder like the repository's root, with a copy of the published books."""
+    """A folder like the repository's root, where the published books are the data."""
     (tmp_path / ".venv").symlink_to(sys.prefix)
     shutil.copy(ROOT / ".env.example", tmp_path)
     if (ROOT / "examples").exists():
         shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    shutil.copytree(ROOT / "warehouse" / "seeds", tmp_path / "warehouse" / "seeds")
-    shutil.copytree(environment["BLSYNC_DATA"], tmp_path / "warehouse" / "data", symlinks=True)
+    (tmp_path / "warehouse").mkdir()
+    (tmp_path / "warehouse" / "data").symlink_to(environment["BLSYNC_DATA"])
     return tmp_path
-
-
-@pytest.fixture
-def inside(environment: dict[str, str], folder: Path) -> dict[str, str]:
-    """The environment of a block that runs in the folder."""
-    return environment | {
-        "BLSYNC_DATA": str(folder / "warehouse" / "data"),
-        "BLSYNC_SEEDS": str(folder / "warehouse" / "seeds"),
-    }
 
 
 @pytest.mark.parametrize("path", sorted({block.path for block in of("sh")}), ids=named)
 def test_the_shell_blocks_of_a_document_run(
-    path: Path, folder: Path, inside: dict[str, str]
+    path: Path, folder: Path, environment: dict[str, str]
 ) -> None:
     for block in of("sh"):
         if block.path == path:
-            done = run(["bash", "-euo", "pipefail", "-c", block.text], inside, folder)
+            done = run(["bash", "-euo", "pipefail", "-c", block.text], environment, folder)
             assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("block", of("python"), ids=str)
-def test_a_python_block_runs(block: Block, folder: Path, inside: dict[str, str]) -> None:
+def test_a_python_block_runs(block: Block, folder: Path, environment: dict[str, str]) -> None:
     if "create_engine" in block.text:
         pytest.importorskip("duckdb_sqlalchemy")
-    done = run([sys.executable, "-c", block.text], inside, folder)
+    done = run([sys.executable, "-c", block.text], environment, folder)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 
