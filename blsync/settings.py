@@ -50,7 +50,7 @@ _OAUTH_NAMES = ("BIGLEDGER_CLIENT_ID", "BIGLEDGER_CLIENT_SECRET", "BIGLEDGER_REF
 
 
 class OAuth(BaseModel, frozen=True):
-    """What access tokens are asked for with (contract, section 1)."""
+    """What access tokens are asked for with (bigledger-api.md, section 1)."""
 
     client_id: SecretStr
     client_secret: SecretStr
