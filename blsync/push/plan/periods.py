@@ -1,4 +1,4 @@
-"""Accounting periods that are closed: nothing is dated into one (interface.md, BLSYNC_SEEDS)."""
+"""Accounting periods that are closed: nothing is dated into one (interface.md, section 1)."""
 
 from __future__ import annotations
 
