@@ -7,10 +7,10 @@ PORT ?= 3000
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test ui ui-demo check format bench lock clean
+.PHONY: help install demo test ui ui-demo check format reference bench lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(VENV)/installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -46,6 +46,9 @@ check: install ## ruff, mypy, import contracts, formatting
 format: install ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+reference: install ## write the tables of docs/reference anew from the code
+	$(BIN)/python docs/reference/tables.py
 
 bench: install ## the benchmarks in bench/
 	@for file in bench/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

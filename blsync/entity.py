@@ -20,7 +20,7 @@ import pyarrow as pa
 from msgspec import Meta
 
 Money = Annotated[Decimal, Meta(extra={"scale": 2})]
-"""An amount in the record's currency; the API sends at most 2 decimals (contract, section 5)."""
+"""An amount in the record's currency, of at most 2 decimals (bigledger-api.md, section 5)."""
 Quantity = Annotated[Decimal, Meta(extra={"scale": 4})]
 """A quantity or a percentage; at most 4 decimals."""
 UnitAmount = Annotated[Decimal, Meta(extra={"scale": 6})]
@@ -71,7 +71,7 @@ class Feed:
 
 @dataclass(frozen=True)
 class Entity:
-    """A kind of record as the API lists it (contract, sections 3 and 5)."""
+    """A kind of record as the API lists it (bigledger-api.md, sections 3 and 5)."""
 
     name: str
     model: type[Record]

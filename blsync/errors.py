@@ -35,7 +35,7 @@ from blsync.redaction import redact, redact_all
 
 
 class BlsyncError(Exception):
-    """Base of the tree; `exit_code` is what the command ends with (interface.md, Commands)."""
+    """Base of the tree; `exit_code` is what the command ends with (interface.md, section 3)."""
 
     exit_code = 1
 

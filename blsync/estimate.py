@@ -47,7 +47,7 @@ class CompanyPlan:
         return kind(" ".join(f"{name} failed: {error}" for name, error in failed.items()))
 
     def to_json(self) -> dict[str, Any]:
-        """Return interface.md's shape, and `reports`."""
+        """Return the shape of interface.md, section 5."""
         return {
             "entities": {name: estimate.to_json() for name, estimate in self.entities.items()},
             "reports": self.reports,
@@ -72,7 +72,7 @@ class SyncEstimate:
         return joined(failed, len(self.companies))
 
     def to_json(self) -> dict[str, Any]:
-        """Return interface.md's shape; several companies are added up, and listed one by one.
+        """Return interface.md, section 5; several companies are added up, and listed one by one.
 
         They are pulled side by side, so `minutes` are the longest of them.
         """

@@ -34,7 +34,7 @@ _SHAPES = re.compile(
     r"blg_(?:live|test)_[a-z]{1,8}_[\w-]+|blg_oauth_[a-z]{1,8}_[\w-]+"
     r"|(?<=://)[^\s/:@]*:[^\s/@]+(?=@)"
 )
-"""Credentials as BigLedger writes them (contract, section 1); user and password of an address."""
+"""Credentials as in bigledger-api.md, section 1; user and password of an address."""
 _ESCAPE = re.compile(
     r"(?:%(?:25)*[0-9a-f]{2})+|\\+u00[0-9a-f]{2}|\\+x[0-9a-f]{2}|&#x0*[0-9a-f]{1,4};|&#0*[0-9]{1,5};"
     r"|&(?:amp;)*(?:amp|lt|gt|quot|apos);|\\+[nrt](?=.)|\\+",

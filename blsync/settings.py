@@ -1,4 +1,4 @@
-"""The only reader of the environment: names and defaults are those of the settings table.
+"""The only reader of the environment; docs/reference/interface.md has the settings' table.
 
 Values come from environment variables, then from `.env` at the repository root (or the file that
 BLSYNC_ENV_FILE names). Secrets are `SecretStr`: printing a setting never prints one.
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 from urllib.parse import unquote, unquote_plus, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -39,6 +39,8 @@ from blsync.files import permissions
 ROOT = Path(__file__).resolve().parent.parent
 PRODUCTION = "https://api.bigledger.com/v1"
 TOKEN_URL = "https://auth.bigledger.com/oauth/token"  # noqa: S105 (an address)
+ENV_FILE = "BLSYNC_ENV_FILE"
+"""The variable that names another file than `.env`; it stands in the environment alone."""
 
 _ENCODING = "utf-8-sig"
 """UTF-8, with or without the mark that Windows editors put in front."""
@@ -49,7 +51,7 @@ _OAUTH_NAMES = ("BIGLEDGER_CLIENT_ID", "BIGLEDGER_CLIENT_SECRET", "BIGLEDGER_REF
 
 
 class OAuth(BaseModel, frozen=True):
-    """What access tokens are asked for with (contract, section 1)."""
+    """What access tokens are asked for with (bigledger-api.md, section 1)."""
 
     client_id: SecretStr
     client_secret: SecretStr
@@ -104,46 +106,108 @@ class Settings(BaseSettings):
     """Everything that can be set from outside, checked."""
 
     model_config = SettingsConfigDict(
-        extra="ignore", frozen=True, case_sensitive=True, env_ignore_empty=True
+        extra="ignore",
+        frozen=True,
+        case_sensitive=True,
+        env_ignore_empty=True,
+        use_attribute_docstrings=True,
     )
 
     api_key: Annotated[SecretStr | None, Field(alias="BIGLEDGER_API_KEY")] = None
+    """The API key: the vendor's own name for it."""
     company_id: Annotated[str | None, Field(alias="BIGLEDGER_COMPANY_ID")] = None
+    """The company's id at BigLedger: the vendor's own name for it."""
     base_url: Annotated[str, Field(alias="BIGLEDGER_BASE_URL")] = PRODUCTION
+    """Any address that ends in `/v1`; plain http for loopback only."""
     client_id: Annotated[SecretStr | None, Field(alias="BIGLEDGER_CLIENT_ID")] = None
+    """OAuth instead of a key, with the next two. Only one kind of credential may be set."""
     client_secret: Annotated[SecretStr | None, Field(alias="BIGLEDGER_CLIENT_SECRET")] = None
+    """OAuth's client secret."""
     refresh_token: Annotated[SecretStr | None, Field(alias="BIGLEDGER_REFRESH_TOKEN")] = None
+    """OAuth's first refresh token. Those that replace it are kept encrypted in the ledger, so
+    each machine needs a sign-in of its own.
+    """
     token_url: Annotated[str, Field(alias="BIGLEDGER_TOKEN_URL")] = TOKEN_URL
+    """Where access tokens come from; plain http for loopback only."""
     companies_file: Annotated[Path | None, Field(alias="BLSYNC_COMPANIES")] = None
+    """TOML file that lists several companies: `[companies.NAME]` with `company_id`, `api_key_env`
+    (the name of the variable that holds the key), optional `base_url` and `start`; for OAuth,
+    instead of `api_key_env`: `client_id_env`, `client_secret_env`, `refresh_token_env`, optional
+    `token_url`.
+    """
     data: Annotated[Path, Field(alias="BLSYNC_DATA")] = ROOT / "warehouse" / "data"
+    """Everything that the program writes."""
     ledger_url_given: Annotated[SecretStr | None, Field(alias="BLSYNC_LEDGER_URL")] = None
+    """SQLAlchemy URL of the ledger: SQLite (`sqlite:///PATH`; a relative path is taken from the
+    folder in which the command is started), or `postgresql://…`. Where it is not set it is
+    `ledger.db` in BLSYNC_DATA. A ledger serves one BLSYNC_DATA alone.
+    """
     start: Annotated[date, Field(alias="BLSYNC_START")] = date(2026, 1, 1)
+    """First day partition; it has no lower bound, so older changes come with it."""
     timezone: Annotated[str, Field(alias="BLSYNC_TIMEZONE")] = "Asia/Kuala_Lumpur"
+    """Business days, partitions and the schedule are in this zone."""
     quota_per_hour: Annotated[int, Field(alias="BLSYNC_QUOTA_PER_HOUR", gt=0)] = 1000
+    """Requests that the key may make in an hour."""
     quota_per_second: Annotated[int, Field(alias="BLSYNC_QUOTA_PER_SECOND", gt=0)] = 10
+    """Requests that the key may make in a second."""
     quota_window_seconds: Annotated[
         float, Field(alias="BLSYNC_QUOTA_WINDOW_SECONDS", gt=0, allow_inf_nan=False)
     ] = 3600
+    """Length of the "hour", for tests; no wait for the quota is longer."""
     quota_reserve: Annotated[float, Field(alias="BLSYNC_QUOTA_RESERVE", ge=0, lt=1)] = 0.1
+    """Share of the hour that is left to other programs on the key."""
     drift_hours: Annotated[float, Field(alias="BLSYNC_DRIFT_HOURS", ge=0, allow_inf_nan=False)] = 24
+    """How often at most ids are walked to find deletes; 0: at every sync where totals differ."""
     quarantine_share: Annotated[float, Field(alias="BLSYNC_QUARANTINE_SHARE", ge=0, le=1)] = 0.05
+    """An entity fails when a larger share of a load of 20 records or more cannot be typed."""
     delete_share: Annotated[float, Field(alias="BLSYNC_DELETE_SHARE", ge=0, le=1)] = 0.2
+    """An entity of which 20 records or more are held fails when a larger share of them seems
+    deleted; `--allow` lets them through once.
+    """
     seeds: Annotated[Path, Field(alias="BLSYNC_SEEDS")] = ROOT / "warehouse" / "seeds"
+    """The folder of the user's own tables: `account_roles.csv` (company_id, account_number,
+    account_role), `period_close.csv` (company_id, period, closed_at in UTC), `fiscal_year.csv`
+    (company_id, start_month; 1 where a company is absent), and optional `accepted_exceptions.csv`
+    (company_id, record_id, rule, reason, accepted_by).
+    """
     push_settle_seconds: Annotated[float, Field(alias="BLSYNC_PUSH_SETTLE_SECONDS", ge=0)] = 900
+    """How long a write that was not answered is left alone before look-ups decide; the two
+    look-ups that must both find nothing are a fifteenth of it apart.
+    """
     push_max_reject_rate: Annotated[
         float, Field(alias="BLSYNC_PUSH_MAX_REJECT_RATE", ge=0, le=1)
     ] = 0.05
+    """`push apply` stops when the server has rejected a larger share of the rows that it
+    answered, from 100 answered rows on.
+    """
     push_max_creates: Annotated[int | None, Field(alias="BLSYNC_PUSH_MAX_CREATES", ge=0)] = 10_000
+    """A plan that creates more is not applied."""
     push_max_updates: Annotated[int | None, Field(alias="BLSYNC_PUSH_MAX_UPDATES", ge=0)] = 10_000
+    """A plan that updates more is not applied."""
     push_max_money: Annotated[
         Decimal | None, Field(alias="BLSYNC_PUSH_MAX_MONEY", ge=0, allow_inf_nan=False)
     ] = None
+    """A plan that moves more, in the company's currency, is not applied: payments, journal
+    debits, adjustments at unit cost, invoices before tax.
+    """
     push_reference_token: Annotated[bool, Field(alias="BLSYNC_PUSH_REFERENCE_TOKEN")] = True
+    """Whether references of what is created get the token by which look-ups know what is ours."""
     push_policies: Annotated[Path | None, Field(alias="BLSYNC_PUSH_POLICIES")] = None
+    """TOML file of what a schedule may push: `[VIEW]` with `max_creates`, `max_updates`,
+    `max_money`, optional `companies` and `on_conflict`; read at each tick.
+    """
     push_from_ui: Annotated[bool, Field(alias="BLSYNC_PUSH_FROM_UI")] = False
+    """Whether a plan may be sent from Dagster, with its confirmation code; policies have their
+    own file.
+    """
     publish_to_given: Annotated[Path | None, Field(alias="BLSYNC_PUBLISH_TO")] = None
+    """The folder in which `blsync.duckdb`, `blsync.previous.duckdb` and `report.html` appear,
+    outside BLSYNC_DATA; where it is not set, BLSYNC_DATA itself.
+    """
     publish_mode: Annotated[int, Field(alias="BLSYNC_PUBLISH_MODE")] = 0o600
-    """Permission bits of what is published."""
+    """Who may read those three: this user alone, or with 0640 the folder's group too (then
+    BLSYNC_PUBLISH_TO is needed).
+    """
 
     def model_post_init(self, _: Any) -> None:
         """Keep the secrets out of all that is said."""
@@ -285,6 +349,38 @@ class Settings(BaseSettings):
         return known[name]
 
 
+class Described(NamedTuple):
+    """A setting for a reader: the variable, its default, and what it means (Markdown)."""
+
+    name: str
+    default: str
+    meaning: str
+
+
+def described() -> list[Described]:
+    """Return every setting, in the order in which the class has them.
+
+    Paths are relative to the repository's root; a default of "–" is none.
+    """
+    found = [
+        Described(field.alias or name, _written(name, field.default), " ".join(text.split()))
+        for name, field in Settings.model_fields.items()
+        for text in [field.description or ""]
+    ]
+    return [*found, Described(ENV_FILE, "`.env`", "Another file to read settings from.")]
+
+
+def _written(name: str, default: Any) -> str:
+    """Write a default as a line of `.env` would have it."""
+    if default is None:
+        return "–"
+    if name == "publish_mode":
+        return f"`{default:04o}`"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    return f"`{default.relative_to(ROOT) if isinstance(default, Path) else default}`"
+
+
 def load() -> Settings:
     """Read the environment and `.env`. Raises ConfigError, naming each setting that is wrong."""
     path = env_file()
@@ -300,11 +396,11 @@ def load() -> Settings:
 
 def env_file() -> Path:
     """Return the file that holds settings beside the environment; it need not exist."""
-    return Path(os.environ.get("BLSYNC_ENV_FILE") or ROOT / ".env")
+    return Path(os.environ.get(ENV_FILE) or ROOT / ".env")
 
 
 def _is_env_file_named() -> bool:
-    return bool(os.environ.get("BLSYNC_ENV_FILE"))
+    return bool(os.environ.get(ENV_FILE))
 
 
 def paths_in_environment(settings: Settings) -> dict[str, str]:

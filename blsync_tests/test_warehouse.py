@@ -606,9 +606,6 @@ def test_every_public_table_has_a_worked_example_that_runs(query: Query) -> None
         query(examples[0])
 
 
-README = re.findall(r"```python\n(.*?)```", (WAREHOUSE.parent / "README.md").read_text(), re.S)
-
-
 @pytest.fixture(scope="module")
 def published(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """The books above, published as `blsync build` does it."""
@@ -619,18 +616,6 @@ def published(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         (build.data / "build.whole").touch()
         marts.publish(loaded)
         yield loaded
-
-
-@pytest.mark.parametrize("block", README)
-def test_the_readmes_examples_run(
-    block: str, published: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if "create_engine" in block:
-        pytest.importorskip("duckdb_sqlalchemy")
-    (tmp_path / "warehouse").mkdir()
-    (tmp_path / "warehouse/data").symlink_to(published.data)
-    monkeypatch.chdir(tmp_path)
-    exec(block, {})
 
 
 def test_the_documentation_is_one_page_that_needs_no_network(published: Settings) -> None:

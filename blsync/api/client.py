@@ -156,7 +156,7 @@ class Client:
     async def pages(
         self, path: str, params: Mapping[str, str], cursor: str | None = None
     ) -> AsyncGenerator[Page]:
-        """Walk a list from `cursor` on (contract, section 3), in the largest pages it gives.
+        """Walk a list from `cursor` on, in its largest pages (bigledger-api.md, section 3).
 
         A server that refuses `limit`, or whose page is too large, is asked for smaller pages, now
         and from then on. Raises CursorRefused where the server no longer takes the cursor, and

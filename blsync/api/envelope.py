@@ -65,7 +65,7 @@ class Pagination(msgspec.Struct, rename="camel"):
 
 
 class Envelope(msgspec.Struct):
-    """What every answer is wrapped in; each part as it came (contract, section 2)."""
+    """What every answer is wrapped in; each part as it came (bigledger-api.md, section 2)."""
 
     success: bool | None = None
     data: msgspec.Raw = NULL

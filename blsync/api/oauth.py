@@ -1,8 +1,9 @@
 """OAuth access tokens: renewed once per expiry over all processes, kept sealed in the ledger.
 
-The server may give another refresh token with each access token (contract, section 1); the last one
-is kept, and used next. Tokens are encrypted with what only the settings hold, so whoever reads the
-ledger reads none; a credential that is signed in anew has another `key_id` and starts afresh.
+The server may give another refresh token with each access token (bigledger-api.md, section 1); the
+last one is kept, and used next. Tokens are encrypted with what only the settings hold, so whoever
+reads the ledger reads none; a credential that is signed in anew has another `key_id` and starts
+afresh.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from blsync.settings import OAuth
 MARGIN = 60.0
 """Seconds before its end at which a token is renewed; a tenth of its life where that is shorter."""
 LIFETIME = 3600.0
-"""Seconds that a token lives where the server does not say (contract, section 1)."""
+"""Seconds that a token lives where the server does not say (bigledger-api.md, section 1)."""
 LONGEST_LIFE = 86_400.0
 """Seconds for which a token is taken to be good, at most: one that is kept for longer than that
 from now on was dated by a clock that was wrong, and is renewed."""

@@ -124,9 +124,9 @@ def sandbox(
         int, typer.Option(min=1, max=65535, help="Where to listen, on loopback.")
     ] = 8765,
     seed: Annotated[int, typer.Option(help="Which books: the same seed, the same books.")] = 1,
-    customers: Annotated[int, typer.Option()] = 400,
-    items: Annotated[int, typer.Option()] = 150,
-    invoices: Annotated[int, typer.Option()] = 5000,
+    customers: Annotated[int, typer.Option(help="Customers in the books.")] = 400,
+    items: Annotated[int, typer.Option(help="Items in the books.")] = 150,
+    invoices: Annotated[int, typer.Option(help="Sales invoices in the books.")] = 5000,
     months: Annotated[int, typer.Option(help="Months of business dates.")] = 24,
     database: Annotated[
         Path | None, typer.Option(help="Keep the books in this SQLite file.")

@@ -1,4 +1,4 @@
-"""The chart of accounts (contract, section 5)."""
+"""The chart of accounts (bigledger-api.md, section 5)."""
 
 from __future__ import annotations
 

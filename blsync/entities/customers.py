@@ -1,4 +1,4 @@
-"""Customers (contract, section 5)."""
+"""Customers (bigledger-api.md, section 5)."""
 
 from __future__ import annotations
 

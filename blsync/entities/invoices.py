@@ -1,4 +1,4 @@
-"""Sales invoices with their lines (contract, section 5)."""
+"""Sales invoices with their lines (bigledger-api.md, section 5)."""
 
 from __future__ import annotations
 

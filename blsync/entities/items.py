@@ -1,4 +1,4 @@
-"""Items: goods and services (contract, section 5)."""
+"""Items: goods and services (bigledger-api.md, section 5)."""
 
 from __future__ import annotations
 

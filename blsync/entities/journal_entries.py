@@ -1,4 +1,4 @@
-"""Journal entries with their lines (contract, section 5)."""
+"""Journal entries with their lines (bigledger-api.md, section 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stock: one record an item and location (contract, section 5)."""
+"""Stock: one record an item and location (bigledger-api.md, section 5)."""
 
 from __future__ import annotations
 

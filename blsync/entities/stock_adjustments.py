@@ -1,4 +1,4 @@
-"""Stock adjustments (contract, section 5)."""
+"""Stock adjustments (bigledger-api.md, section 5)."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class SyncReport:
         return joined(self.failed, len(self.companies))
 
     def to_json(self) -> dict[str, Any]:
-        """Return interface.md's shape; with several companies their figures are added up."""
+        """Return SYNC of interface.md, section 5; the figures of several companies are added up."""
         pairs = [pair for results in self.results.values() for pair in results.items()]
         entities: dict[str, dict[str, Any]] = {}
         for name, result in pairs:

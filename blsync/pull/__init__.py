@@ -142,8 +142,8 @@ async def _pull_all(
 def reread(session: Session, company: Company, entity: Entity, first: date, last: date) -> Result:
     """Read the records of these business dates again, both included; what differs from ours lands.
 
-    For what no change time shows (contract, section 3): a posted entry that was altered, one that
-    was entered late. Raises what `pull` has in its results, and what it raises.
+    For what no change time shows (bigledger-api.md, section 3): a posted entry that was altered or
+    entered late. Raises what `pull` has in its results, and what it raises.
     """
 
     async def read(pulling: _Pulling) -> Result:

@@ -1,9 +1,9 @@
 """Drift: the API's total against the records held, and what a difference is made of.
 
-A hard delete is invisible to every filter (contract, section 3). Where the totals differ, ranges of
-creation time are compared count by count until those are found that differ; a list that differs in
-many places, or is short, is read whole. What BigLedger no longer has gets a delete row, what we
-never saw lands.
+A hard delete is invisible to every filter (bigledger-api.md, section 3). Where the totals differ,
+ranges of creation time are compared count by count until those are found that differ; a list that
+differs in many places, or is short, is read whole. What BigLedger no longer has gets a delete row,
+what we never saw lands.
 """
 
 from __future__ import annotations

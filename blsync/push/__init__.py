@@ -1,4 +1,4 @@
-"""The push: read → validate → plan → apply → settle (design.md, The way of a pushed change)."""
+"""The push: read → validate → plan → apply → settle."""
 
 from __future__ import annotations
 

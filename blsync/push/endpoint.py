@@ -35,7 +35,7 @@ def itself(record: Json) -> list[Json]:
 
 @dataclass(frozen=True)
 class Listing:
-    """A list of the API in which records are looked up (contract, section 3).
+    """A list of the API in which records are looked up (bigledger-api.md, section 3).
 
     `identifiers` are the fields one is found by, `parts` those that tell several rows of one record
     apart; `rows` makes rows, in the shape in which they are pushed, of a record. Of a `is_sampled`
@@ -84,7 +84,7 @@ def _nothing(_: Json) -> Decimal:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A bulk endpoint (contract, section 6) and the list its records are looked up in.
+    """A bulk endpoint (bigledger-api.md, section 6) and the list its records are looked up in.
 
     `record` is what one of them is called. `identifiers` are the columns that name an existing one,
     strongest first; the last one is the natural key, to which `parts` belong where several rows may

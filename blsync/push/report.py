@@ -21,7 +21,7 @@ STATES = ("applied", "rejected", "held", "pending")
 
 @dataclass(frozen=True)
 class PlanReport:
-    """A plan with its rows. `exit_code` is what `push apply` ends with (interface.md, Commands).
+    """A plan with its rows. `exit_code` is what `push apply` ends with (interface.md, section 3).
 
     A row's state: `not_sent` (its action sends nothing), `pending` (to be sent), `held` (sent, not
     answered), `applied` or `rejected` (by BigLedger). `request_ids` are those of each row's latest
@@ -54,7 +54,7 @@ class PlanReport:
         return sum(map(endpoint.money, bodies), Decimal(0))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the shape of interface.md. Money is Decimal: encode it as a number."""
+        """Return PLAN of interface.md, section 5. Money is Decimal: encode it as a number."""
         return {
             "plan_id": self.plan.plan_id,
             "endpoint": self.plan.endpoint,

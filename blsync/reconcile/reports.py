@@ -1,8 +1,8 @@
 """What BigLedger's own reports say, as figures that the marts are compared with.
 
-The five reports (contract, section 5) are asked for today, those of the ledger for the last closed
-month end too, right after a pull, so that both sides speak of the same books. They are asked again
-only when something landed since, when the day has changed, or when they did not tie out.
+The five reports (bigledger-api.md, section 5) are asked for today, those of the ledger for the last
+closed month end too, right after a pull, so that both sides speak of the same books. They are asked
+again only when something landed since, when the day has changed, or when they did not tie out.
 """
 
 from __future__ import annotations

@@ -28,8 +28,9 @@ class Options:
     ``today`` is a business date in Asia/Kuala_Lumpur; None is the current one.
     ``database`` names a SQLite file that survives the process and is taken up again when it
     already holds books; None keeps them in memory, about 15 kB an invoice.
-    ``hour_window`` chooses between the two readings of the hourly limit (contract, section 4);
-    ``per_hour`` requests fit into ``window_seconds``. ``permissions`` are the key's scopes.
+    ``hour_window`` chooses between the two readings of the hourly limit (bigledger-api.md,
+    section 4); ``per_hour`` requests fit into ``window_seconds``. ``permissions`` are the key's
+    scopes.
     ``faults`` is a comma list as documented in `blsync.sandbox.faults`.
     The ``oauth_`` values open `/oauth/token`; an access token lives ``token_lifetime``
     seconds. ``refresh_twice`` keeps a used refresh token good until the next refresh, for

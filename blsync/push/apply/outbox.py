@@ -40,7 +40,7 @@ from blsync.session.loss import refuse_older
 UNANSWERED_IN_A_ROW = 3
 """Requests without an answer, one after the other, before the rest is left for later."""
 ANSWERED_BEFORE_LIMIT = 100
-"""Rows that BigLedger has answered before the share of rejected ones counts (interface.md)."""
+"""Rows answered before the share of rejected ones counts (interface.md, section 1)."""
 VALID_FOR = timedelta(hours=24)
 """A plan that nobody began to apply by then was compared with a BigLedger too long ago."""
 _MAY_BE_ONE_ROW = (400, 409, 413, 422)

@@ -1,4 +1,4 @@
-"""Customers as they are written (contract, section 5); email is the natural key."""
+"""Customers as they are written (bigledger-api.md, section 5); email is the natural key."""
 
 from __future__ import annotations
 

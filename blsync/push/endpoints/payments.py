@@ -1,7 +1,8 @@
 """Payments as they are written. BigLedger lists none: the invoice shows that one was made.
 
 Its `amountPaid` tells what became of a payment that was not answered; at planning, a journal entry
-with the payment's reference, amount and date tells that it was made before (contract, section 6).
+with the payment's reference, amount and date tells that it was made before (bigledger-api.md,
+section 6).
 """
 
 from __future__ import annotations

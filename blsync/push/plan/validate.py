@@ -41,7 +41,7 @@ _CODES = {
     "dates": "DATE_CONSTRAINT",
     "balance": "INVALID_JOURNAL_ENTRY",
 }
-"""Pydantic's error type → the API's own field code (contract, section 2)."""
+"""Pydantic's error type → the API's own field code (bigledger-api.md, section 2)."""
 
 
 @dataclass(frozen=True)

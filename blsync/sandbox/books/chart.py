@@ -29,7 +29,7 @@ TYPES = {
     "operating_expense": "expense",
     "other_expense": "expense",
 }
-"""Category → type (contract, section 5)."""
+"""Category → type (bigledger-api.md, section 5)."""
 
 CHART = (
     Account("1000", "Cash and Bank", "current_asset"),

@@ -216,7 +216,7 @@ class Books:
             self.touch("accounts", account_id, account)
 
     def void_entry(self, entry: Record, day: str, reason: str) -> Record:
-        """Reverse a posted entry; its own timestamps do not move (contract, section 3)."""
+        """Reverse a posted entry; its own timestamps do not move (bigledger-api.md, section 3)."""
         if entry["status"] != "posted":
             raise broken_rule(
                 "ENTRY_NOT_POSTED",

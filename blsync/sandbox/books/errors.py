@@ -1,4 +1,4 @@
-"""Refusals as BigLedger words them (contract, section 2)."""
+"""Refusals as BigLedger words them (bigledger-api.md, section 2)."""
 
 from __future__ import annotations
 

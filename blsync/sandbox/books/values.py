@@ -1,4 +1,4 @@
-"""Numbers, instants and JSON texts as the API writes them (contract, sections 3 and 5)."""
+"""Numbers, instants and JSON texts as the API writes them (bigledger-api.md, sections 3 and 5)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from blsync.sandbox.books.errors import ApiError
 
 
 def invalid_cursor(message: str) -> ApiError:
-    """400 INVALID_CURSOR (open in the contract, section 2)."""
+    """400 INVALID_CURSOR (open in bigledger-api.md, section 2)."""
     detail = {"field": "cursor", "message": message, "code": "INVALID_CURSOR"}
     return ApiError(400, "INVALID_CURSOR", message, [detail])
 

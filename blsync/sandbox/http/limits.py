@@ -1,4 +1,4 @@
-"""The key's rate limits, and counts of what was asked for (contract, section 4)."""
+"""The key's rate limits, and counts of what was asked for (bigledger-api.md, section 4)."""
 
 from __future__ import annotations
 

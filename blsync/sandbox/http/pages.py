@@ -1,4 +1,4 @@
-"""Pages of the lists: order, place, totals (contract, section 3)."""
+"""Pages of the lists: order, place, totals (bigledger-api.md, section 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading a list's query: filters, search, sorting, place (contract, section 3)."""
+"""Reading a list's query: filters, search, sorting, place (bigledger-api.md, section 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The five reports, added up in SQL from posted lines in whole cents (contract, section 5)."""
+"""The five reports, added up in SQL from posted lines in cents (bigledger-api.md, section 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes of stock adjustments (contract, sections 5 and 6)."""
+"""Writes of stock adjustments (bigledger-api.md, sections 5 and 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The five bulk endpoints: each record stands for itself (contract, section 6)."""
+"""The five bulk endpoints: each record stands for itself (bigledger-api.md, section 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes of journal entries (contract, section 5)."""
+"""Writes of journal entries (bigledger-api.md, section 5)."""
 
 from __future__ import annotations
 

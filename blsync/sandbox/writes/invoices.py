@@ -1,4 +1,4 @@
-"""Writes of invoices and payments (contract, section 5)."""
+"""Writes of invoices and payments (bigledger-api.md, section 5)."""
 
 from __future__ import annotations
 

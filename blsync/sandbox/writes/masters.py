@@ -1,4 +1,4 @@
-"""Writes of customers, items and accounts (contract, section 5)."""
+"""Writes of customers, items and accounts (bigledger-api.md, section 5)."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ final as (
         period_from,
         max(request_id) as request_id,
         max(fetched_at) as fetched_at,
-        -- BigLedger keeps reports for 15 minutes (contract, section 5); where it does not say how
+        -- BigLedger keeps reports for 15 minutes (bigledger-api.md, section 5); where it does not say how
         -- old one is, it may be as old as that.
         coalesce(min(made_at), max(fetched_at) - interval 15 minutes) as oldest_at,
     from {{ ref('stg_report_figures') }}
