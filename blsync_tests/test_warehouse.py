@@ -604,7 +604,8 @@ def test_every_public_table_has_a_worked_example_that_runs(query: Query) -> None
         query(examples[0])
 
 
-README = re.findall(r"```python\n(.*?)```", (WAREHOUSE.parent / "README.md").read_text(), re.S)
+GUIDE = WAREHOUSE.parent / "docs/guide/analyst.md"
+EXAMPLES_IN_PYTHON = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.S)
 
 
 @pytest.fixture(scope="module")
@@ -619,8 +620,8 @@ def published(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield loaded
 
 
-@pytest.mark.parametrize("block", README)
-def test_the_readmes_examples_run(
+@pytest.mark.parametrize("block", EXAMPLES_IN_PYTHON)
+def test_the_analysts_examples_in_python_run(
     block: str, published: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if "create_engine" in block:
