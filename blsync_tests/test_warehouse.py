@@ -604,10 +604,6 @@ def test_every_public_table_has_a_worked_example_that_runs(query: Query) -> None
         query(examples[0])
 
 
-GUIDE = WAREHOUSE.parent / "docs/guide/analyst.md"
-EXAMPLES_IN_PYTHON = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.S)
-
-
 @pytest.fixture(scope="module")
 def published(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """The books above, published as `blsync build` does it."""
@@ -618,18 +614,6 @@ def published(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         (build.data / "build.whole").touch()
         marts.publish(loaded)
         yield loaded
-
-
-@pytest.mark.parametrize("block", EXAMPLES_IN_PYTHON)
-def test_the_analysts_examples_in_python_run(
-    block: str, published: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if "create_engine" in block:
-        pytest.importorskip("duckdb_sqlalchemy")
-    (tmp_path / "warehouse").mkdir()
-    (tmp_path / "warehouse/data").symlink_to(published.data)
-    monkeypatch.chdir(tmp_path)
-    exec(block, {})
 
 
 def test_the_documentation_is_one_page_that_needs_no_network(published: Settings) -> None:
