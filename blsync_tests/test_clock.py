@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from conftest import Asked, Reply, listed
 from rig import commands
-from rig.commands import pull, reread
+from rig.commands import compact, pull, reread
 from sqlalchemy import text
 from test_pull import control, landed, latest, on_server, run
 
@@ -524,7 +524,7 @@ def test_a_night_dated_ahead_gets_its_place_among_the_nights_before_and_after(ni
 
 
 def test_merged_files_are_dated_anew_too(nights):
-    from blsync.maintenance import compact, compacting
+    from blsync.maintenance import compacting
 
     folder = Lake(nights.data).folder("landing", CUSTOMERS, str(nights.company_id))
     for number in range(6, 6 + compacting.FEWEST):

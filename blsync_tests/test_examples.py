@@ -13,14 +13,17 @@ from pathlib import Path
 import duckdb
 import httpx
 import pytest
-from push_desk import Desk, errors_of, opened, server
+from rig import commands
+from rig.commands import pull
+from rig.push_desk import Desk, errors_of, opened, server
 
-from blsync import acceptance, marts, policies, push, settings
+from blsync import marts, settings, user_tables
 from blsync.entities import ENTITIES
-from blsync.pull import pull, raise_failures
+from blsync.marts.figures import CompanyFacts
+from blsync.pull import raise_failures
+from blsync.push import policies
 from blsync.push.endpoints import ENDPOINTS
-from blsync.push.views import read_view
-from blsync.reconcile import Facts
+from blsync.push.source.views import read_view
 from blsync.sandbox import Options
 
 ROOT = Path(__file__).parent.parent
@@ -88,7 +91,7 @@ def test_the_closed_months_of_the_example_keep_rows_out(desk: Desk) -> None:
 
 
 def test_the_accepted_exceptions_of_the_example_are_read() -> None:
-    [accepted] = acceptance.read(EXAMPLES / "seeds")
+    [accepted] = user_tables.accepted_exceptions(EXAMPLES / "seeds")
     assert accepted["company_id"] == COMPANY
     assert accepted["rule"] == "unbalanced_entry"
 
@@ -127,7 +130,7 @@ def test_the_proposal_of_the_example_is_built_and_planned_and_the_tables_name_wh
     current = desk.settings
     company = current.companies()[0]
     raise_failures(pull(current, company, ENTITIES.values()))
-    marts.write_inputs(current, [(company, Facts("Acme", "MYR"))])
+    commands.write_inputs(current, [(company, CompanyFacts("Acme", "MYR"))])
     project, target = tmp_path / "warehouse", tmp_path / "target"
     left_out = shutil.ignore_patterns("data", "target", "logs")
     shutil.copytree(ROOT / "warehouse", project, ignore=left_out)
@@ -153,6 +156,6 @@ def test_the_proposal_of_the_example_is_built_and_planned_and_the_tables_name_wh
     terms = {row["id"]: row["paymentTerms"] for row in desk.customers(status="active")}
     assert dict(proposed) == {key: days for key, days in terms.items() if (days or 0) > 45} != {}
     source = read_view(current, VIEW, "customers", COMPANY)
-    planned = push.plan(current, company, "customers", source, clock=desk.clock)
+    planned = commands.plan(current, company, "customers", source, clock=desk.clock)
     assert planned.counts["update"] == len(proposed)
     assert errors_of(planned) == []
