@@ -58,6 +58,7 @@ def environment(folder: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> d
         "BLSYNC_ENV_FILE": str(folder / "no.env"),
         "BLSYNC_DATA": str(folder / "data"),
         "BLSYNC_START": "2026-11-27",
+        "BLSYNC_PUSH_SETTLE_SECONDS": "15",
         "BIGLEDGER_BASE_URL": f"{server}/v1",
         "BIGLEDGER_API_KEY": options.api_key,
         "BIGLEDGER_COMPANY_ID": options.company_id,
