@@ -21,7 +21,7 @@ import psycopg2
 import pytest
 from sqlalchemy import select, text, update
 
-from blsync.errors import ConfigError, StorageError
+from blsync.errors import ConfigError, LedgerDamaged, StorageError
 from blsync.ledger import Ledger, loads, plans, requests
 from blsync.ledger.loads import Cost, Load, LoadResult, SpooledPage, Walk
 from blsync.ledger.plans import Operation, Plan
@@ -378,3 +378,11 @@ def test_a_server_that_does_not_answer_is_named_without_its_password():
 def test_a_url_that_is_no_ledgers_is_bad_configuration(url):
     with pytest.raises(ConfigError, match="BLSYNC_LEDGER_URL"):
         Ledger(url)
+
+
+def test_a_word_that_no_state_has_is_damage(ledger):
+    plans.put(ledger, plan(), [operation(1)])
+    with ledger.begin() as db:
+        db.execute(text("update operations set state = 'pendinf'"))
+    with pytest.raises(LedgerDamaged, match="it has 'pendinf' where only not_sent, pending, held"):
+        plans.operations_of(ledger, "abc")

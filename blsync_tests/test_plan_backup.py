@@ -263,7 +263,11 @@ def unknown_state(told: dict[str, Any]) -> None:
     told["operations"][0]["state"] = "pendinf"
 
 
-@pytest.mark.parametrize("flip", [misnamed, mistimed, emptied, unknown_state])
+def unknown_action(told: dict[str, Any]) -> None:
+    told["operations"][0]["action"] = "creatf"
+
+
+@pytest.mark.parametrize("flip", [misnamed, mistimed, emptied, unknown_state, unknown_action])
 def test_a_flipped_byte_in_a_backup_is_damage_too(desk, flip):
     plan_id = desk.plan(new_customers(1)).plan.plan_id
     path = desk.settings.data / "plans" / f"{plan_id}.json"

@@ -53,9 +53,9 @@ from blsync.errors import (
 )
 from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import Operation
+from blsync.ledger.states import OnConflict
 from blsync.push.apply.results import outcomes_of
 from blsync.push.endpoints import ENDPOINTS
-from blsync.push.plan import planning
 from blsync.session.binding import bind_anew
 
 
@@ -229,7 +229,7 @@ def test_modes_say_whether_a_record_must_or_must_not_exist(desk: Desk) -> None:
 def test_a_record_that_changed_since_the_rows_basis_is_a_conflict(desk: Desk) -> None:
     there = desk.seeded()
     text = f"id,phone,base_updated_at\n{there['id']},12345,2020-01-01T00:00:00Z\n"
-    actions = [desk.plan(text, on_conflict=c).operations[0].action for c in planning.ON_CONFLICT]
+    actions = [desk.plan(text, on_conflict=c).operations[0].action for c in OnConflict]
     assert actions == ["conflict", "update", "noop"]
     fresh = text.replace("2020-01-01T00:00:00Z", there["updatedAt"])
     assert desk.plan(fresh).operations[0].action == "update"

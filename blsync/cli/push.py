@@ -11,6 +11,7 @@ import typer
 from blsync import push, settings
 from blsync.cli.screen import Json, print_json, print_table, say, tell
 from blsync.errors import ConfigError
+from blsync.ledger.states import Mode, OnConflict
 from blsync.push.source.views import source_of
 from blsync.session import open_session
 
@@ -40,8 +41,8 @@ def plan_command(
     from_view: Annotated[
         str | None, typer.Option(help="A view of the marts' schema proposals, not a file.")
     ] = None,
-    mode: Annotated[str, typer.Option(help="create, update or upsert.")] = "upsert",
-    on_conflict: Annotated[str, typer.Option(help="abort, ours or theirs.")] = "abort",
+    mode: Annotated[str, typer.Option(help="create, update or upsert.")] = Mode.UPSERT,
+    on_conflict: Annotated[str, typer.Option(help="abort, ours or theirs.")] = OnConflict.ABORT,
     rejects: Rejects = None,
     company: Company = None,
     as_json: Json = False,

@@ -25,7 +25,8 @@ from sqlalchemy import Connection, Table, delete, insert, select
 
 from blsync.errors import BackupDamaged, LedgerDamaged, StorageError
 from blsync.files.aside import move_aside, moved_from, remove
-from blsync.ledger.tables import attempts, operations, plans
+from blsync.ledger.states import AttemptOutcome, OperationState, PlanState
+from blsync.ledger.tables import Choice, attempts, operations, plans
 
 MOST_CHANGES = 2**20
 """Bytes of changes from which on, if the plan itself is no larger, they are put into it."""
@@ -37,11 +38,7 @@ _TIMES = {
     table: tuple(column.name for column in table.c if column.name.endswith("_at"))
     for table in (plans, operations, attempts)
 }
-_STATES = {
-    plans: ("planned", "applying", "applied"),
-    operations: ("not_sent", "pending", "held", "applied", "rejected"),
-}
-_NEVER_SENT = b'"state": "planned"'
+_NEVER_SENT = f'"state": "{PlanState.PLANNED}"'.encode()
 """In the head of a backup: what it holds, less its changes, tells of no attempt."""
 _HEAD = 16_384
 """Bytes in which a plan's own columns are, which come first."""
@@ -63,7 +60,9 @@ class StoredPlan:
         known: a process that is killed before it commits leaves just that.
         """
         latest = self.attempts[max(self.attempts)]["batch_id"]
-        return all((row["batch_id"], row["outcome"]) == (latest, "sent") for row in tried)
+        return all(
+            (row["batch_id"], row["outcome"]) == (latest, AttemptOutcome.SENT) for row in tried
+        )
 
 
 class PlanBackup:
@@ -312,11 +311,11 @@ def _checked(table: Table, row: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{name} is {value!r:.40}")
         if name in _TIMES[table]:
             datetime.fromisoformat(value)
+        if isinstance(column.type, Choice):
+            column.type.words(value)
     needed = (c.name for c in table.c if not (c.nullable or c.default is not None))
     if missing := [name for name in needed if name not in row]:
         raise ValueError(f"{', '.join(missing)} is missing")
-    if table in _STATES and row["state"] not in _STATES[table]:
-        raise ValueError(f"the state is {row['state']!r:.40}")
     return row
 
 
@@ -326,15 +325,15 @@ def _hold_pending(stored: StoredPlan, changes: Path) -> None:
         at = datetime.fromtimestamp(changes.stat().st_mtime, UTC).isoformat()
     number = max(stored.attempts, default=0)
     for row in stored.operations.values():
-        if row["state"] == "pending":
+        if row["state"] == OperationState.PENDING:
             number += 1
-            row["state"] = "held"
+            row["state"] = OperationState.HELD
             stored.attempts[number] = {
                 "attempt_id": number,
                 "plan_id": stored.plan["plan_id"],
                 "row": row["row"],
                 "batch_id": "restored",
-                "outcome": "sent",
+                "outcome": AttemptOutcome.SENT,
                 "sent_at": at,
             }
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Executable, delete, insert, select, union
 
 from blsync.ledger import Ledger
+from blsync.ledger.states import LoadState, OperationState
 from blsync.ledger.tables import (
     attempts,
     companies,
@@ -89,7 +90,7 @@ def take_over(ledger: Ledger, binding: Binding) -> None:
 def held_companies(ledger: Ledger) -> set[str]:
     """Return the ids of companies of which something is known: a landed load, a page, a plan."""
     paged = select(loads.c.company_id).join(pages, pages.c.load_id == loads.c.load_id)
-    landed = select(loads.c.company_id).where(loads.c.state == "landed")
+    landed = select(loads.c.company_id).where(loads.c.state == LoadState.LANDED)
     with ledger.begin() as db:
         return set(_texts(db, union(landed, paged, select(plans.c.company_id))))
 
@@ -102,7 +103,7 @@ def plans_of(ledger: Ledger, company_id: str) -> list[PlanTally]:
         for plan_id in _texts(db, query.order_by(plans.c.created_at)):
             of_plan = select(operations.c.state).where(operations.c.plan_id == plan_id)
             states = _texts(db, of_plan)
-            found.append(PlanTally(plan_id, len(states), states.count("held")))
+            found.append(PlanTally(plan_id, len(states), states.count(OperationState.HELD)))
     return found
 
 

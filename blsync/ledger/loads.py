@@ -13,14 +13,11 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 
 from blsync.clock import FURTHEST_AHEAD, is_ahead
 from blsync.ledger import Ledger
+from blsync.ledger.states import LoadKind, LoadState
 from blsync.ledger.tables import drift, loads, pages, walks
 
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 """Stands for a window without a lower bound."""
-
-
-CHANGE, DRIFT = "change", "drift"
-"""Kinds of loads: a window of change time, or what comparing the ids brought."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class Load:
     window_start: datetime | None
     window_end: datetime | None
     started_at: datetime
-    kind: str = CHANGE
+    kind: LoadKind = LoadKind.CHANGE
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,7 @@ def unfinished(ledger: Ledger, company_id: str, entity: str) -> Load | None:
         row = db.execute(
             select(loads)
             .where(loads.c.company_id == company_id, loads.c.entity == entity)
-            .where(loads.c.state == "open")
+            .where(loads.c.state == LoadState.OPEN)
             .order_by(loads.c.started_at)
         ).first()
     return _load(row) if row else None
@@ -125,7 +122,7 @@ def new_id(at: datetime) -> str:
 def start(ledger: Ledger, load: Load) -> None:
     """Open a load."""
     with ledger.begin() as db:
-        db.execute(insert(loads).values(state="open", **vars(load)))
+        db.execute(insert(loads).values(state=LoadState.OPEN, **vars(load)))
 
 
 # Made once: building a statement takes longer than running it, and these run for every page.
@@ -241,7 +238,10 @@ def adopt(ledger: Ledger, facts: dict[str, Any]) -> bool:
     stands for it.
     """
     values = {name: facts[name] for name in loads.c.keys() if name in facts}  # noqa: SIM118
-    values |= {"state": "landed", "committed_at": facts.get("committed_at", facts["started_at"])}
+    values |= {
+        "state": LoadState.LANDED,
+        "committed_at": facts.get("committed_at", facts["started_at"]),
+    }
     for name in ("window_start", "window_end", "started_at", "committed_at"):
         if isinstance(values.get(name), str):
             values[name] = datetime.fromisoformat(values[name])
@@ -258,7 +258,9 @@ def adopt(ledger: Ledger, facts: dict[str, Any]) -> bool:
 def open_ids(ledger: Ledger) -> set[str]:
     """Return the ids of all loads that are under way or were left open."""
     with ledger.begin() as db:
-        return set(db.execute(select(loads.c.load_id).where(loads.c.state == "open")).scalars())
+        return set(
+            db.execute(select(loads.c.load_id).where(loads.c.state == LoadState.OPEN)).scalars()
+        )
 
 
 def commit(ledger: Ledger, load: Load, outcome: LoadResult, committed_at: datetime) -> None:
@@ -268,7 +270,7 @@ def commit(ledger: Ledger, load: Load, outcome: LoadResult, committed_at: dateti
         db.execute(
             update(loads)
             .where(loads.c.load_id == load.load_id)
-            .values(state="landed", committed_at=committed_at, **values)
+            .values(state=LoadState.LANDED, committed_at=committed_at, **values)
         )
         db.execute(delete(pages).where(pages.c.load_id == load.load_id))
         db.execute(delete(walks).where(walks.c.load_id == load.load_id))
@@ -291,7 +293,7 @@ def server_traits(ledger: Ledger, company_id: str, entity: str) -> ServerTraits:
         rows = db.execute(
             select(*columns)
             .where(loads.c.company_id == company_id, loads.c.entity == entity)
-            .where(loads.c.state == "landed")
+            .where(loads.c.state == LoadState.LANDED)
             .order_by(loads.c.committed_at)
         ).all()
     said = [row.is_sorted for row in rows if row.is_sorted is not None]
@@ -333,7 +335,7 @@ def uncovered_from(
         rows = db.execute(
             select(loads.c.window_start, loads.c.window_end)
             .where(loads.c.company_id == company_id, loads.c.entity == entity)
-            .where(loads.c.state == "landed")
+            .where(loads.c.state == LoadState.LANDED)
         ).all()
     reached = start or BEGINNING
     for begin, end in sorted((row.window_start or BEGINNING, row.window_end) for row in rows):
@@ -366,7 +368,7 @@ def open_ahead(ledger: Ledger, company_id: str, entity: str, now: datetime) -> l
             select(loads.c.load_id, loads.c.started_at, func.max(walks.c.as_of).label("as_of"))
             .outerjoin(walks, walks.c.load_id == loads.c.load_id)
             .where(loads.c.company_id == company_id, loads.c.entity == entity)
-            .where(loads.c.state == "open")
+            .where(loads.c.state == LoadState.OPEN)
             .group_by(loads.c.load_id, loads.c.started_at)
         ).all()
     return [
@@ -381,7 +383,7 @@ def open_loads(ledger: Ledger, company_id: str, entity: str) -> list[dict[str, A
     query = (
         select(loads)
         .where(loads.c.company_id == company_id, loads.c.entity == entity)
-        .where(loads.c.state == "open")
+        .where(loads.c.state == LoadState.OPEN)
     )
     with ledger.begin() as db:
         return [dict(row) for row in db.execute(query).mappings()]
@@ -411,7 +413,7 @@ def history(ledger: Ledger) -> list[dict[str, Any]]:
     columns = [column for column in loads.c if column.name not in unwanted]
     with ledger.begin() as db:
         rows = db.execute(
-            select(*columns).where(loads.c.state == "landed").order_by(loads.c.committed_at)
+            select(*columns).where(loads.c.state == LoadState.LANDED).order_by(loads.c.committed_at)
         ).mappings()
         return [dict(row) for row in rows]
 

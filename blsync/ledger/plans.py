@@ -17,11 +17,17 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from blsync.clock import LARGEST_SKEW
 from blsync.ledger import Ledger
+from blsync.ledger.states import (
+    SENDS,
+    Action,
+    AttemptOutcome,
+    Mode,
+    OnConflict,
+    OperationState,
+    PlanState,
+)
 from blsync.ledger.tables import attempts, operations, plans
 from blsync.redaction import redact_all
-
-SENDS = ("create", "update")
-"""Actions that send something; the others only tell why nothing is sent."""
 
 Problem = dict[str, str | None]
 """What is wrong with a row: {code, field, message}."""
@@ -40,12 +46,12 @@ class Plan:
     company_id: str
     base_url: str
     endpoint: str
-    state: str
+    state: PlanState
     source: str
-    mode: str
+    mode: Mode
     created_at: datetime
     applied_at: datetime | None = None
-    on_conflict: str = "abort"
+    on_conflict: OnConflict = OnConflict.ABORT
     confirmation_code: str | None = field(default=None, repr=False)
 
 
@@ -59,8 +65,8 @@ class Operation:
 
     row: int
     natural_key: str
-    action: str
-    state: str
+    action: Action
+    state: OperationState
     remote_id: str | None = None
     body: str = "{}"
     changes: str = "{}"
@@ -79,8 +85,8 @@ class RowOutcome:
     """
 
     row: int
-    state: str
-    attempt: str
+    state: OperationState
+    attempt: AttemptOutcome
     remote_id: str | None = None
     error: Problem | None = None
 
@@ -92,7 +98,7 @@ class Attempt:
     row: int
     batch_id: str
     request_id: str | None
-    outcome: str
+    outcome: AttemptOutcome
     error_code: str | None
     sent_at: datetime
     answered_at: datetime | None
@@ -158,7 +164,7 @@ def _put(ledger: Ledger, plan: Plan, rows: Sequence[Operation]) -> None:
             values = [{"plan_id": plan.plan_id, **_columns(row)} for row in rows]
             if values:
                 db.execute(insert(operations), values)
-        elif known == "planned":
+        elif known == PlanState.PLANNED:
             db.execute(
                 update(plans)
                 .where(plans.c.plan_id == plan.plan_id)
@@ -184,7 +190,9 @@ def find(ledger: Ledger, beginning: str) -> list[Plan]:
         return [Plan(**row) for row in rows]
 
 
-def operations_of(ledger: Ledger, plan_id: str, state: str | None = None) -> list[Operation]:
+def operations_of(
+    ledger: Ledger, plan_id: str, state: OperationState | None = None
+) -> list[Operation]:
     """Return a plan's operations in the order of the file, or those in one state."""
     query = select(operations).where(operations.c.plan_id == plan_id).order_by(operations.c.row)
     if state:
@@ -193,7 +201,7 @@ def operations_of(ledger: Ledger, plan_id: str, state: str | None = None) -> lis
         return [_operation(row) for row in db.execute(query).mappings()]
 
 
-def tally(ledger: Ledger, plan_id: str) -> dict[str, int]:
+def tally(ledger: Ledger, plan_id: str) -> dict[OperationState, int]:
     """Return how many of a plan's operations are in each state."""
     query = (
         select(operations.c.state, func.count().label("rows"))
@@ -215,23 +223,23 @@ def claim(
     with _changing(ledger, plan_id, numbers) as db:
         db.execute(
             update(plans)
-            .where(plans.c.plan_id == plan_id, plans.c.state != "applying")
-            .values(state="applying", applied_at=None)
+            .where(plans.c.plan_id == plan_id, plans.c.state != PlanState.APPLYING)
+            .values(state=PlanState.APPLYING, applied_at=None)
         )
         place = (operations.c.plan_id == plan_id) & operations.c.row.in_(numbers)
-        free = select(operations.c.row).where(place, operations.c.state == "pending")
+        free = select(operations.c.row).where(place, operations.c.state == OperationState.PENDING)
         ours: set[int] = set(db.execute(free.with_for_update()).scalars())
         db.execute(
             update(operations)
             .where(operations.c.plan_id == plan_id, operations.c.row.in_(ours))
-            .values(state="held", looked_up_at=None, error=None)
+            .values(state=OperationState.HELD, looked_up_at=None, error=None)
         )
         intents = [
             {
                 "plan_id": plan_id,
                 "row": number,
                 "batch_id": batch_id,
-                "outcome": "sent",
+                "outcome": AttemptOutcome.SENT,
                 "sent_at": at,
             }
             for number in sorted(ours)
@@ -318,8 +326,8 @@ def give_up(ledger: Ledger, plan_id: str, rows: Collection[int], why: Problem) -
     with _changing(ledger, plan_id, rows) as db:
         db.execute(
             update(operations)
-            .where(place, operations.c.state == "held")
-            .values(state="rejected", error=_json(why))
+            .where(place, operations.c.state == OperationState.HELD)
+            .values(state=OperationState.REJECTED, error=_json(why))
         )
 
 
@@ -334,7 +342,7 @@ def held_rows(ledger: Ledger, plan_id: str) -> list[HeldRow]:
             attempts,
             (attempts.c.plan_id == operations.c.plan_id) & (attempts.c.row == operations.c.row),
         )
-        .where(operations.c.plan_id == plan_id, operations.c.state == "held")
+        .where(operations.c.plan_id == plan_id, operations.c.state == OperationState.HELD)
         .group_by(*operations.c)
         .order_by(operations.c.row)
     )
@@ -345,10 +353,10 @@ def held_rows(ledger: Ledger, plan_id: str) -> list[HeldRow]:
 def date_back(ledger: Ledger, plan_id: str, now: datetime) -> None:
     """Write now for the times of held rows that lie further ahead than clocks differ."""
     latest = now + LARGEST_SKEW
-    place = (operations.c.plan_id == plan_id) & (operations.c.state == "held")
+    place = (operations.c.plan_id == plan_id) & (operations.c.state == OperationState.HELD)
     rows = select(operations.c.row).where(place)
     sent = (attempts.c.plan_id == plan_id) & attempts.c.row.in_(rows)
-    held_rows = [row.row for row in operations_of(ledger, plan_id, "held")]
+    held_rows = [row.row for row in operations_of(ledger, plan_id, OperationState.HELD)]
     if not held_rows:
         return
     with _changing(ledger, plan_id, held_rows) as db:
@@ -446,7 +454,7 @@ def held_elsewhere(ledger: Ledger, company_id: str, endpoint: str, but: str = ""
             operations.c.in_flight,
         )
         .join(plans, plans.c.plan_id == operations.c.plan_id)
-        .where(operations.c.state == "held", operations.c.plan_id != but)
+        .where(operations.c.state == OperationState.HELD, operations.c.plan_id != but)
         .where(plans.c.company_id == company_id, plans.c.endpoint == endpoint)
     )
     keys = Keys()
@@ -460,7 +468,7 @@ def held_elsewhere(ledger: Ledger, company_id: str, endpoint: str, but: str = ""
     return keys
 
 
-def groups(ledger: Ledger, plan_id: str, state: str) -> set[str]:
+def groups(ledger: Ledger, plan_id: str, state: OperationState) -> set[str]:
     """Return the `in_flight` groups of a plan's rows that are in one state."""
     query = select(operations.c.in_flight).where(
         operations.c.plan_id == plan_id, operations.c.state == state
@@ -478,12 +486,14 @@ def not_created(ledger: Ledger, company_id: str, endpoint: str) -> dict[str, tup
         select(operations.c.natural_key, operations.c.plan_id, operations.c.state)
         .join(plans, plans.c.plan_id == operations.c.plan_id)
         .where(plans.c.company_id == company_id, plans.c.endpoint == endpoint)
-        .where(operations.c.action.in_(("create", "reject")), operations.c.state != "applied")
+        .where(operations.c.action.in_((Action.CREATE, Action.REJECT)))
+        .where(operations.c.state != OperationState.APPLIED)
         .order_by(plans.c.created_at)
     )
+    rejected = (OperationState.REJECTED, OperationState.NOT_SENT)
     with ledger.begin() as db:
         return {
-            row.natural_key.casefold(): (row.plan_id, row.state in ("rejected", "not_sent"))
+            row.natural_key.casefold(): (row.plan_id, row.state in rejected)
             for row in db.execute(query)
         }
 
@@ -516,7 +526,7 @@ def superseded_by(ledger: Ledger, plan: Plan, now: datetime) -> str | None:
 
 def holding(ledger: Ledger) -> list[Plan]:
     """Return the plans that have held rows, the oldest first."""
-    held_rows = select(operations.c.plan_id).where(operations.c.state == "held")
+    held_rows = select(operations.c.plan_id).where(operations.c.state == OperationState.HELD)
     query = select(plans).where(plans.c.plan_id.in_(held_rows)).order_by(plans.c.created_at)
     with ledger.begin() as db:
         return [Plan(**row) for row in db.execute(query).mappings()]
@@ -539,13 +549,14 @@ def verified(ledger: Ledger, plan_id: str, seen: Iterable[tuple[int, Problem | N
 def finish(ledger: Ledger, plan_id: str, at: datetime) -> None:
     """Mark a plan applied where none of its rows is pending or held."""
     left = select(operations.c.row).where(
-        operations.c.plan_id == plan_id, operations.c.state.in_(("pending", "held"))
+        operations.c.plan_id == plan_id,
+        operations.c.state.in_((OperationState.PENDING, OperationState.HELD)),
     )
     with _changing(ledger, plan_id, ()) as db:
         db.execute(
             update(plans)
             .where(plans.c.plan_id == plan_id, ~left.exists())
-            .values(state="applied", applied_at=at)
+            .values(state=PlanState.APPLIED, applied_at=at)
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -22,6 +23,18 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
+from blsync.errors import LedgerDamaged
+from blsync.ledger.states import (
+    Action,
+    AttemptOutcome,
+    LoadKind,
+    LoadState,
+    Mode,
+    OnConflict,
+    OperationState,
+    PlanState,
+)
+
 
 class Instant(TypeDecorator[datetime]):
     """An aware datetime in UTC, whatever the database makes of time zones."""
@@ -39,6 +52,38 @@ class Instant(TypeDecorator[datetime]):
         if instant is None:
             return None
         return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+class Choice(TypeDecorator[StrEnum]):
+    """One word of a closed set, stored as its text and read as the member of `words`."""
+
+    impl = String(16)
+    cache_ok = True
+
+    def __init__(self, words: type[StrEnum]) -> None:
+        super().__init__()
+        self.words = words
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> Any:
+        """Write the text. Raises ValueError for a word that is none of the set."""
+        return None if value is None else self.words(value).value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> StrEnum | None:
+        """Return the member. Raises LedgerDamaged for a word that is none of the set."""
+        try:
+            return None if value is None else self.words(value)
+        except ValueError:
+            raise LedgerDamaged(
+                f"The ledger is damaged: it has {value!r:.40} where only "
+                f"{', '.join(self.words)} can be. Nothing is pulled or pushed with it. Restore it "
+                "from a backup, or run `blsync repair`: it makes a new one, brings loads back from "
+                "the lake and plans from their backups."
+            ) from None
+
+    @property
+    def python_type(self) -> type[str]:
+        """The kind of value that a row has."""
+        return str
 
 
 metadata = MetaData()
@@ -74,8 +119,14 @@ loads = Table(
     Column("load_id", String(64), primary_key=True),
     Column("company_id", String(128), nullable=False),
     Column("entity", String(64), nullable=False),
-    Column("kind", String(16), nullable=False, default="change", server_default="change"),
-    Column("state", String(16), nullable=False),  # open | landed
+    Column(
+        "kind",
+        Choice(LoadKind),
+        nullable=False,
+        default=LoadKind.CHANGE,
+        server_default=LoadKind.CHANGE.value,
+    ),
+    Column("state", Choice(LoadState), nullable=False),
     Column("window_start", Instant),  # null: no lower bound
     Column("window_end", Instant),  # null while open: up to the server's now
     Column("rows", BigInteger, nullable=False, default=0),
@@ -171,10 +222,10 @@ plans = Table(
     Column("company_id", String(128), nullable=False),
     Column("base_url", Text, nullable=False),  # where the plan was compared with
     Column("endpoint", String(64), nullable=False),
-    Column("state", String(16), nullable=False),  # planned | applying | applied
+    Column("state", Choice(PlanState), nullable=False),
     Column("source", Text, nullable=False),  # the file's name, never its content
-    Column("mode", String(16), nullable=False),
-    Column("on_conflict", String(16), nullable=False, default="abort"),
+    Column("mode", Choice(Mode), nullable=False),
+    Column("on_conflict", Choice(OnConflict), nullable=False, default=OnConflict.ABORT),
     Column("created_at", Instant, nullable=False),
     Column("applied_at", Instant),
     Column("confirmation_code", String(16)),  # null: planned by a version that made none
@@ -186,8 +237,8 @@ operations = Table(
     Column("plan_id", ForeignKey("plans.plan_id"), primary_key=True),
     Column("row", Integer, primary_key=True),  # 1 is the first row below the header
     Column("natural_key", Text, nullable=False),
-    Column("action", String(16), nullable=False),
-    Column("state", String(16), nullable=False),  # not_sent | pending | held | applied | rejected
+    Column("action", Choice(Action), nullable=False),
+    Column("state", Choice(OperationState), nullable=False),
     Column("remote_id", Text),
     Column("body", Text, nullable=False),  # JSON: what is sent
     Column("changes", Text, nullable=False),  # JSON: {field: [now, wanted]}
@@ -208,9 +259,7 @@ attempts = Table(
     Column("row", Integer, nullable=False),
     Column("batch_id", String(64), nullable=False),  # the rows that were sent together
     Column("request_id", Text),  # null until an answer names it
-    # sent | applied | rejected | held | refused (the whole request was, and nothing done)
-    # | adopted | lost (what a look-up showed of one that was held)
-    Column("outcome", String(16), nullable=False),
+    Column("outcome", Choice(AttemptOutcome), nullable=False),
     Column("error_code", Text),
     Column("sent_at", Instant, nullable=False),
     Column("answered_at", Instant),

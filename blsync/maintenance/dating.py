@@ -20,7 +20,8 @@ import pyarrow as pa
 from blsync.clock import is_ahead
 from blsync.lake.landed import LAYERS
 from blsync.ledger import Ledger, loads
-from blsync.ledger.loads import BEGINNING, CHANGE
+from blsync.ledger.loads import BEGINNING
+from blsync.ledger.states import LoadKind
 from blsync.maintenance.files import About, about, batches_of, parquet_files, write
 from blsync.maintenance.site import Site
 
@@ -38,7 +39,7 @@ class Redating:
     """
 
     load_id: str
-    kind: str = CHANGE
+    kind: LoadKind = LoadKind.CHANGE
     told: list[dict[str, datetime | None]] = field(default_factory=list)
     stamps: set[datetime] = field(default_factory=set)
 
@@ -152,7 +153,7 @@ def _told(dated: Redating, zone: tzinfo, now: datetime) -> datetime | None:
     One that ends at midnight is a window of days, which may be read at any time later.
     """
     end = dated.times(now).get("window_end")
-    if dated.kind != CHANGE or end is None or is_ahead(end, now):
+    if dated.kind != LoadKind.CHANGE or end is None or is_ahead(end, now):
         return None
     if end.astimezone(zone).time() == time():
         return None
@@ -170,7 +171,7 @@ def _move(moves: Moves, dated: Redating, begins: datetime, now: datetime) -> dat
     times = dict(dated.times(now))
     start, end = times.get("window_start"), times.get("window_end")
     if end and is_ahead(end, now):
-        if dated.kind == CHANGE:
+        if dated.kind == LoadKind.CHANGE:
             moves.uncovered.append(dated.load_id)
         times["window_start"] = times["window_end"] = begins
     elif start and is_ahead(start, now):

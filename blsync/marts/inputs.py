@@ -17,6 +17,7 @@ from blsync.files.aside import clear
 from blsync.files.atomic import storage_errors
 from blsync.lake.store import Lake
 from blsync.ledger import loads, plans
+from blsync.ledger.states import Action
 from blsync.marts.build import ask_for_full_build, build_lock
 from blsync.marts.figures import COMPANIES, FIGURES, LIST_TOTALS, CompanyFacts, marked, totals
 from blsync.marts.published import fetch_rows
@@ -130,7 +131,7 @@ def _without_addresses(row: dict[str, Any]) -> dict[str, Any]:
     key, error = (ADDRESS.sub(r"\1***@", row[name] or "") for name in ("natural_key", "error"))
     if row["entity"] == "customers" and "@" in key:
         key = f"{key[:1]}***@{key.rpartition('@')[2]}"
-    elif row["entity"] == "customers" and row["action"] == "reject":
+    elif row["entity"] == "customers" and row["action"] == Action.REJECT:
         key = "***"
     return row | {"natural_key": key or None, "error": error or None}
 

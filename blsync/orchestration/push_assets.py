@@ -14,6 +14,7 @@ from pydantic import Field
 from blsync import push
 from blsync.errors import BlsyncError, ConfigError, PartlyFailed
 from blsync.ledger.plans import Plan
+from blsync.ledger.states import Mode, OnConflict, PlanState
 from blsync.orchestration.steps import failing_clearly, ticking_clearly
 from blsync.push import overview, policies
 from blsync.push.apply.due import due
@@ -36,8 +37,8 @@ class PlanConfig(dg.Config):
     file: str | None = Field(None, description="csv, xlsx, json, jsonl or parquet: its path.")
     view: str | None = Field(None, description="A view of the schema proposals.")
     company: str | None = Field(None, description="Its name, where several are set.")
-    mode: str = Field("upsert", description="create, update or upsert")
-    on_conflict: str = Field("abort", description="abort, ours or theirs")
+    mode: str = Field(Mode.UPSERT.value, description="create, update or upsert")
+    on_conflict: str = Field(OnConflict.ABORT.value, description="abort, ours or theirs")
 
 
 class ApplyConfig(dg.Config):
@@ -165,7 +166,7 @@ def _policies_job(settings: Settings) -> dg.JobDefinition:
                 reports, failed = policies.run_all(session)
             for report in reports:
                 yield from _plan_events(report)
-                if report.plan.state != "planned":
+                if report.plan.state != PlanState.PLANNED:
                     yield from _apply_events(report)
             if failed:
                 kind = PartlyFailed if reports else BlsyncError
@@ -245,9 +246,9 @@ def _planned(report: PlanReport) -> dict[str, Any]:
         "plan_id": plan.plan_id,
         "company": plan.company,
         "source": overview.masked(plan.source),
-        "mode": plan.mode,
-        "on_conflict": plan.on_conflict,
-        "state": plan.state,
+        "mode": plan.mode.value,
+        "on_conflict": plan.on_conflict.value,
+        "state": plan.state.value,
         "counts": report.counts,
         "money": f"{report.money:.2f}",
         "changes": dg.MetadataValue.md(overview.changes(report)),
@@ -260,7 +261,7 @@ def _sent(report: PlanReport) -> dict[str, Any]:
     return {
         "plan_id": report.plan.plan_id,
         "company": report.plan.company,
-        "state": report.plan.state,
+        "state": report.plan.state.value,
         "outcomes": report.outcomes,
         "money": f"{report.money:.2f}",
         "request_ids": list(dict.fromkeys(report.request_ids.values())),

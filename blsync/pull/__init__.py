@@ -28,7 +28,8 @@ from blsync.files.atomic import storage_errors
 from blsync.files.locks import file_lock
 from blsync.files.unexpected import apart
 from blsync.ledger import loads
-from blsync.ledger.loads import CHANGE, DRIFT, Load, LoadResult
+from blsync.ledger.loads import Load, LoadResult
+from blsync.ledger.states import LoadKind
 from blsync.pull import drift, stamps
 from blsync.pull.land import Deletions, land, outcome_of
 from blsync.pull.walk import feed_of, walk_feed
@@ -152,7 +153,9 @@ def reread(session: Session, company: Company, entity: Entity, first: date, last
             # Else what an earlier run has read, and not landed, would land behind what is read now.
             await _finish_left_open(work)
             at = work.stamp()
-            load = Load(loads.new_id(at), company.company_id, entity.name, at, at, at, DRIFT)
+            load = Load(
+                loads.new_id(at), company.company_id, entity.name, at, at, at, LoadKind.DRIFT
+            )
             loads.start(work.ledger, load)
             # Killed on the way, it is finished as any look for drift.
             await _finish(work, load, partial(drift.read_dates, first=first, last=last))
@@ -191,7 +194,7 @@ async def _open_and_finish(work: PullContext, window: Window, again: bool) -> No
         start = reached - OVERLAP if reached else None
     end = window.end if window.end and window.end < work.clock() - OVERLAP else None
     at = work.stamp()
-    load = Load(loads.new_id(at), company_id, entity.name, start, end, at, CHANGE)
+    load = Load(loads.new_id(at), company_id, entity.name, start, end, at, LoadKind.CHANGE)
     loads.start(work.ledger, load)
     await _finish(work, load)
 
@@ -217,7 +220,7 @@ async def _finish_left_open(work: PullContext) -> bool:
         work.lake.drop_spool(load.load_id)
         return False
     feeds = {feed.name for feed in work.entity.feeds_for(load.window_start)}
-    return load.kind == CHANGE and load.window_end is None and feeds <= work.ended
+    return load.kind == LoadKind.CHANGE and load.window_end is None and feeds <= work.ended
 
 
 async def _finish(work: PullContext, load: Load, find: Find | None = None) -> None:
@@ -240,7 +243,7 @@ async def _finish(work: PullContext, load: Load, find: Find | None = None) -> No
     loads.commit(work.ledger, load, outcome, work.stamp())
     work.lake.drop_spool(load.load_id)
     _add(work.result, outcome)
-    if load.kind == CHANGE:
+    if load.kind == LoadKind.CHANGE:
         work.covered.append(load.load_id)
         work.result.window = (load.window_start, outcome.window_end)
     elif find is None:
@@ -258,7 +261,7 @@ async def _outcome(work: PullContext, load: Load, find: Find | None) -> LoadResu
     if not all(work.lake.is_spooled(load.load_id, p.feed, p.number) for p in spooled):
         loads.restart(work.ledger, load.load_id)  # somebody emptied the spool
     try:
-        if load.kind == CHANGE:
+        if load.kind == LoadKind.CHANGE:
             return await _land_changes(work, load)
         if find is None:
             drift.forget_counts(work, load)

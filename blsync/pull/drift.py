@@ -24,7 +24,8 @@ from blsync.errors import ApiError
 from blsync.lake.store import NAMELESS
 from blsync.lake.typing import KEY_SEPARATOR, key_of
 from blsync.ledger import loads
-from blsync.ledger.loads import DRIFT, Drift, Load, LoadResult
+from blsync.ledger.loads import Drift, Load, LoadResult
+from blsync.ledger.states import LoadKind
 from blsync.pull import bound
 from blsync.pull.land import Deletions
 from blsync.pull.walk import iso, read_aside, spelled_pages, walk_feed
@@ -80,7 +81,7 @@ async def compare(work: PullContext) -> Load | None:
         )
         return None
     at = work.stamp()
-    return Load(loads.new_id(at), company_id, name, at, at, at, DRIFT)
+    return Load(loads.new_id(at), company_id, name, at, at, at, LoadKind.DRIFT)
 
 
 async def is_emptied(work: PullContext) -> bool:

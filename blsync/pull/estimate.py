@@ -22,7 +22,8 @@ from blsync.entity import Entity, Feed
 from blsync.errors import BlsyncError, QuotaSpent, Unauthorized, WrongClock
 from blsync.lake.typing import UNTYPED
 from blsync.ledger import Ledger, loads
-from blsync.ledger.loads import CHANGE, Load, Walk
+from blsync.ledger.loads import Load, Walk
+from blsync.ledger.states import LoadKind
 from blsync.pull import OVERLAP, Window, drift
 from blsync.pull.drift import IDS
 from blsync.pull.walk import feed_of, iso
@@ -118,7 +119,7 @@ class Estimator:
         """Return what is left of a load that an earlier run left open."""
         if self.session.lake.file_of(self.entity, self.company_id, load.load_id).exists():
             return Estimate()
-        if load.kind != CHANGE:
+        if load.kind != LoadKind.CHANGE:
             walks = [walk for walk in walks if walk.feed.startswith(IDS)]
             return self._left(walks) + (Estimate(0, 1) if walks else self._look(Estimate()))
         begun = {feed_of(walk) for walk in walks}
@@ -147,7 +148,7 @@ class Estimator:
     def _brings_up_to_now(self, load: Load, walks: list[Walk]) -> bool:
         """Tell whether no window follows: all feeds run up to now and end in the next run."""
         is_landed = self.session.lake.file_of(self.entity, self.company_id, load.load_id).exists()
-        is_open = load.kind == CHANGE and load.window_end is None and not is_landed
+        is_open = load.kind == LoadKind.CHANGE and load.window_end is None and not is_landed
         feeds = {feed.name for feed in self.entity.feeds_for(load.window_start)}
         return is_open and not any(walk.is_done for walk in walks if walk.feed in feeds)
 

@@ -21,7 +21,8 @@ from blsync.errors import TooManyRejected
 from blsync.lake.landing import Landing
 from blsync.lake.typing import UNTYPED, Fingerprints, RawRecord, tombstones, type_records
 from blsync.ledger import loads
-from blsync.ledger.loads import CHANGE, Load, LoadResult, SpooledPage
+from blsync.ledger.loads import Load, LoadResult, SpooledPage
+from blsync.ledger.states import LoadKind
 from blsync.pull import bound
 from blsync.pull.walk import read_aside
 from blsync.pull.work import PullContext
@@ -68,7 +69,7 @@ async def _land(
     work: PullContext, load: Load, reading: asyncio.Task[tuple[datetime, Deletions]]
 ) -> LoadResult:
     entity, company_id = work.entity, load.company_id
-    since = load.window_start if load.kind == CHANGE else None
+    since = load.window_start if load.kind == LoadKind.CHANGE else None
     held_since = partial(work.lake.stored, entity, company_id, load_id=load.load_id)
     held = await asyncio.to_thread(held_since, since)
     # However the block ends, the thread has ended before the file is closed.

@@ -22,7 +22,8 @@ from blsync.entity import Entity, Feed
 from blsync.errors import ApiError, CursorRefused, ServerFault, Unauthorized
 from blsync.lake.typing import UNTYPED, Fingerprints, Payload, key_of
 from blsync.ledger import loads
-from blsync.ledger.loads import CHANGE, Load, Walk
+from blsync.ledger.loads import Load, Walk
+from blsync.ledger.states import LoadKind
 from blsync.pull.work import PullContext
 
 SLICE_PAGES = 8
@@ -68,7 +69,9 @@ async def walk_feed(work: PullContext, load: Load, feed: Feed) -> None:
     slices = _left_open(work, load, feed, feed.name)
     if not slices.walks and await _read_newest(work, load, feed):
         return
-    is_counted = load.kind == CHANGE and load.window_start is not None and load.window_end is None
+    is_counted = (
+        load.kind == LoadKind.CHANGE and load.window_start is not None and load.window_end is None
+    )
     if is_counted and slices.walks:
         slices.expect(slices.walks[feed.name])
         await asyncio.to_thread(_count_spooled, slices)
@@ -276,7 +279,7 @@ async def _read_newest(work: PullContext, load: Load, feed: Feed) -> bool:
     """
     if load.window_start is None or load.window_end is not None or feed.needs_lower_bound:
         return False
-    if load.kind != CHANGE:
+    if load.kind != LoadKind.CHANGE:
         return False
     if not loads.server_traits(work.ledger, load.company_id, load.entity).is_sorted:
         return False

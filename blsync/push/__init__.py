@@ -6,19 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from blsync.ledger import plans
+from blsync.ledger.states import Mode, OnConflict
 from blsync.push.apply.outbox import apply, settle_all
 from blsync.push.endpoints import ENDPOINTS, endpoint_named
 from blsync.push.plan.confirmation import check_confirmed
-from blsync.push.plan.planning import MODES, ON_CONFLICT, PlanOptions, plan, retry
+from blsync.push.plan.planning import PlanOptions, plan, retry
 from blsync.push.plan.rejects import check_target, write_rejects
-from blsync.push.report import PlanReport, report_of, sheet_of
+from blsync.push.report import STATES, PlanReport, report_of, sheet_of
 from blsync.push.work import plan_in_full, plan_named
 from blsync.session import Session
 
 __all__ = [
     "ENDPOINTS",
-    "MODES",
-    "ON_CONFLICT",
+    "Mode",
+    "OnConflict",
     "PlanOptions",
     "PlanReport",
     "apply",
@@ -63,7 +64,7 @@ def list_plans(session: Session) -> list[dict[str, Any]]:
             "source": plan.source,
             "created_at": plan.created_at,
             "applied_at": plan.applied_at,
-            **{s: tally.get(s, 0) for s in ("applied", "rejected", "held", "pending")},
+            **{state.value: tally.get(state, 0) for state in STATES},
         }
         for plan in plans.find(ledger, "")
         for tally in [plans.tally(ledger, plan.plan_id)]

@@ -12,7 +12,8 @@ from decimal import Decimal
 from typing import Any
 
 from blsync.errors import BlsyncError
-from blsync.ledger.plans import SENDS, Operation
+from blsync.ledger.plans import Operation
+from blsync.ledger.states import KEPT_BACK, SENDS, OperationState, PlanState
 from blsync.push.apply import settle
 from blsync.push.compare import from_text
 from blsync.push.endpoint import Endpoint
@@ -21,8 +22,6 @@ from blsync.push.report import PlanReport
 
 MOST_ROWS = 50
 """Rows of a table; how many more there are stands below it."""
-REFUSED = ("reject", "conflict", "blocked")
-"""Actions of rows that a plan keeps back."""
 
 _MAIL = re.compile(r"[^\s'\"(]*@[^\s'\")]*")
 _QUOTED = re.compile(r"""(?<!\w)(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""")
@@ -88,12 +87,14 @@ def troubles(report: PlanReport) -> str:
 
 def is_accepted(report: PlanReport) -> bool:
     """Tell whether the plan keeps no row back."""
-    return not any(report.counts[action] for action in REFUSED)
+    return not any(report.counts[action] for action in KEPT_BACK)
 
 
 def is_applied(report: PlanReport) -> bool:
     """Tell whether no row that was begun to be sent is rejected, held or left."""
-    states = ["rejected", "held", *(["pending"] if report.plan.state == "applying" else [])]
+    states = [OperationState.REJECTED, OperationState.HELD]
+    if report.plan.state == PlanState.APPLYING:
+        states.append(OperationState.PENDING)
     return report.exit_code == 0 and not any(report.outcomes[state] for state in states)
 
 
@@ -106,19 +107,19 @@ def next_step(report: PlanReport) -> str:
             "Some held rows need a person: look whether they are at BigLedger, then run `blsync "
             f"push retry {plan_id}`."
         )
-    elif open_rows["held"]:
+    elif open_rows[OperationState.HELD]:
         steps.append(
             "Some rows are held until it is known what became of them: the sensor push_settle "
             "looks, or apply the plan again after the settle time."
         )
-    if open_rows["pending"]:
+    if pending := open_rows[OperationState.PENDING]:
         name = f"push/{report.plan.endpoint.replace('-', '_')}/apply"
         steps.append(
-            f"{open_rows['pending']} rows are to be sent: run `blsync push apply {plan_id}`, or, "
+            f"{pending} rows are to be sent: run `blsync push apply {plan_id}`, or, "
             f"where BLSYNC_PUSH_FROM_UI allows it, materialise {name} with plan: {plan_id}, "
             f"dry_run: false and the confirmation that `blsync push show {plan_id}` prints."
         )
-    if open_rows["rejected"] or not is_accepted(report):
+    if open_rows[OperationState.REJECTED] or not is_accepted(report):
         steps.append(
             f"Rows were kept back: `blsync push show {plan_id}` has them in full; mend the source "
             "and plan it again."

@@ -18,7 +18,7 @@ import tomllib
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -28,6 +28,7 @@ from blsync.errors import BlsyncError, BuildError, ConfigError, SafetyLimit
 from blsync.files.atomic import storage_errors
 from blsync.files.permissions import refuse_writable
 from blsync.files.unexpected import apart
+from blsync.ledger.states import OnConflict, OperationState, PlanState
 from blsync.marts.published import published_file
 from blsync.push.apply.outbox import VALID_FOR
 from blsync.push.endpoints import ENDPOINTS
@@ -49,7 +50,7 @@ class Policy(BaseModel, extra="forbid", frozen=True):
     max_updates: Rows
     max_money: Annotated[Decimal, Field(ge=0)]
     companies: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    on_conflict: Literal["abort", "ours", "theirs"] = "abort"
+    on_conflict: OnConflict = OnConflict.ABORT
 
     @property
     def endpoint(self) -> str:
@@ -109,7 +110,7 @@ def run(session: Session, policy: Policy, company: Company) -> PlanReport:
     options = push.PlanOptions(on_conflict=policy.on_conflict)
     report = push.plan(session, company, policy.endpoint, source, options)
     plan = report.plan
-    if plan.state != "planned" or not report.outcomes["pending"]:
+    if plan.state != PlanState.PLANNED or not report.outcomes[OperationState.PENDING]:
         return report
     if told := _over_cap(policy, report):
         raise SafetyLimit(

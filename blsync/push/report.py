@@ -10,13 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from blsync.ledger import Ledger, plans
-from blsync.ledger.plans import SENDS, Operation, Plan
+from blsync.ledger.plans import Operation, Plan
+from blsync.ledger.states import SENDS, Action, OperationState
 from blsync.push.compare import from_text
 from blsync.push.endpoints import endpoint_named
 from blsync.push.source.sheet import Sheet, SheetRow
 
-ACTIONS = ("create", "update", "noop", "adopt", "conflict", "reject", "blocked")
-STATES = ("applied", "rejected", "held", "pending")
+STATES = (
+    OperationState.APPLIED,
+    OperationState.REJECTED,
+    OperationState.HELD,
+    OperationState.PENDING,
+)
+"""States of rows that are sent, in the order in which they are shown."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +43,14 @@ class PlanReport:
     def counts(self) -> dict[str, int]:
         """Rows by action."""
         found = Counter(operation.action for operation in self.operations)
-        return {action: found[action] for action in ACTIONS}
+        return {action.value: found[action] for action in Action}
 
     @property
     def outcomes(self) -> dict[str, int]:
         """Rows that are sent, by what became of them; `verified` of the applied were read back."""
         found = Counter(operation.state for operation in self.operations)
         verified = sum(operation.is_verified for operation in self.operations)
-        return {**{state: found[state] for state in STATES}, "verified": verified}
+        return {**{state.value: found[state] for state in STATES}, "verified": verified}
 
     @property
     def money(self) -> Decimal:

@@ -17,6 +17,7 @@ from blsync.errors import BackupDamaged, LedgerDamaged
 from blsync.lake.landed import has_loads
 from blsync.ledger import Ledger
 from blsync.ledger.backup import PlanBackup, older, tries_in
+from blsync.ledger.states import PlanState
 from blsync.ledger.tables import loads, plans
 
 
@@ -137,9 +138,9 @@ def _refuse_any_older(ledger: Ledger) -> None:
         return
     backed_up = ledger.backup.ids()
     for plan_id, state in _plans_in(ledger).items():
-        if plan_id not in backed_up or state == "applied":
+        if plan_id not in backed_up or state == PlanState.APPLIED:
             continue
-        if state == "planned" and not ledger.backup.may_tell_of_sends(plan_id):
+        if state == PlanState.PLANNED and not ledger.backup.may_tell_of_sends(plan_id):
             continue
         with suppress(BackupDamaged):  # that is told by whoever needs it, and by repair
             refuse_older(ledger, plan_id)
@@ -155,7 +156,7 @@ def _lacking(ledger: Ledger, backup: PlanBackup) -> set[str]:
     return lacking & backup.ids() if lacking else lacking
 
 
-def _plans_in(ledger: Ledger) -> dict[str, str]:
+def _plans_in(ledger: Ledger) -> dict[str, PlanState]:
     """Return each plan's id → its state."""
     with ledger.begin() as db:
         return {

@@ -25,14 +25,15 @@ from blsync.errors import (
 )
 from blsync.files.unexpected import apart
 from blsync.ledger import plans
-from blsync.ledger.plans import SENDS, Operation, Plan, RowOutcome
+from blsync.ledger.plans import Operation, Plan, RowOutcome
+from blsync.ledger.states import SENDS, Action, AttemptOutcome, OperationState, PlanState
 from blsync.push.apply import settle
 from blsync.push.apply.results import held, is_taken, outcomes_of, refusal
 from blsync.push.apply.settle import DUPLICATE_FOUND
 from blsync.push.compare import to_text
 from blsync.push.endpoints import ENDPOINTS, endpoint_named
 from blsync.push.plan.validate import problem
-from blsync.push.report import PlanReport, report_of
+from blsync.push.report import STATES, PlanReport, report_of
 from blsync.push.work import ApplyContext, company_of, only_apply, plan_named
 from blsync.session import Session
 from blsync.session.loss import refuse_older
@@ -92,7 +93,7 @@ def _context(session: Session, plan: Plan) -> ApplyContext:
 
 def _told(session: Session, plan: Plan) -> PlanReport:
     endpoint = endpoint_named(plan.endpoint)
-    count = plans.tally(session.ledger, plan.plan_id).get("pending", 0)
+    count = plans.tally(session.ledger, plan.plan_id).get(OperationState.PENDING, 0)
     requests = -(-count // endpoint.limit)
     session.say(
         f"Would send {count} rows in {requests} requests or more to {endpoint.bulk_path}; nothing "
@@ -113,7 +114,7 @@ async def _apply(work: ApplyContext) -> PlanReport:
                 await _send_pending(work)
         plans.finish(work.ledger, plan_id, work.clock())
         await settle.verify(work)
-        if _is_over_limit(work) and plans.tally(work.ledger, plan_id).get("pending"):
+        if _is_over_limit(work) and plans.tally(work.ledger, plan_id).get(OperationState.PENDING):
             raise _limit_reached(work)
     return _reported(work)
 
@@ -136,7 +137,7 @@ def _reported(work: ApplyContext) -> PlanReport:
     if twice:
         work.say(f"{len(twice)} rows stand for more than one record at BigLedger: see push show.")
     sent = sum(o.action in SENDS for o in report.operations)
-    is_done = report.outcomes["applied"] == sent and not twice
+    is_done = report.outcomes[OperationState.APPLIED] == sent and not twice
     return replace(report, exit_code=0 if is_done else 3)
 
 
@@ -150,7 +151,7 @@ def _refuse_if_stale(session: Session, plan: Plan) -> None:
 
     One that was begun goes on: each row is compared once more before it is sent.
     """
-    if plan.state != "planned":
+    if plan.state != PlanState.PLANNED:
         return
     now, ledger = session.clock(), session.ledger
     again = "plan the file again"
@@ -212,7 +213,7 @@ def _say_what_is_left(work: ApplyContext) -> None:
 
 def _left(work: ApplyContext) -> bool:
     tally = plans.tally(work.ledger, work.plan.plan_id)
-    return bool(tally.get("pending") or tally.get("held"))
+    return bool(tally.get(OperationState.PENDING) or tally.get(OperationState.HELD))
 
 
 async def _send_pending(work: ApplyContext, only: Collection[int] | None = None) -> None:
@@ -235,7 +236,7 @@ async def _send_pending(work: ApplyContext, only: Collection[int] | None = None)
 
 def _next_batch(work: ApplyContext, waiting: deque[Operation]) -> list[Operation]:
     """Take rows off the queue that may be under way together, in the order of the file."""
-    busy = plans.groups(work.ledger, work.plan.plan_id, "held")
+    busy = plans.groups(work.ledger, work.plan.plan_id, OperationState.HELD)
     batch: list[Operation] = []
     kept: list[Operation] = []
     while waiting and len(batch) < work.endpoint.limit:
@@ -252,7 +253,7 @@ def _sendable(work: ApplyContext) -> list[Operation]:
     plan = work.plan
     keys = plans.held_elsewhere(work.ledger, plan.company_id, plan.endpoint, but=plan.plan_id)
     rows, blocked = [], []
-    for row in plans.operations_of(work.ledger, plan.plan_id, "pending"):
+    for row in plans.operations_of(work.ledger, plan.plan_id, OperationState.PENDING):
         if holder := keys.holder(row):
             message = f"plan {holder} sent a change of this record that is not answered yet"
             cure = f"run push apply {holder} until it is settled, then this plan again"
@@ -291,12 +292,14 @@ async def _send(work: ApplyContext, chunk: list[Operation]) -> bool:
     try:
         answer = await work.client.post(work.endpoint.bulk_path, _body(rows))
     except NotSent as error:
-        back = [RowOutcome(row.row, "pending", "refused") for row in rows]
+        back = [RowOutcome(row.row, OperationState.PENDING, AttemptOutcome.REFUSED) for row in rows]
         plans.settle(work.ledger, plan_id, back, work.clock(), error.request_id)
         raise
     except Unanswered as error:
         why = held(f"BigLedger did not answer (status {error.status or 'none'})")
-        outcomes = [RowOutcome(row.row, "held", "held", error=why) for row in rows]
+        outcomes = [
+            RowOutcome(row.row, OperationState.HELD, AttemptOutcome.HELD, error=why) for row in rows
+        ]
         plans.settle(work.ledger, plan_id, outcomes, work.clock(), error.request_id)
         return False
     except BlsyncError as error:
@@ -316,11 +319,13 @@ async def _record(
     taken = [
         (row, outcome)
         for row, outcome in zip(rows, outcomes, strict=True)
-        if outcome.state == "rejected" and is_taken(row, outcome.error)
+        if outcome.state == OperationState.REJECTED and is_taken(row, outcome.error)
     ]
     open_rows = {row.row for row, _ in taken}
     written = [
-        RowOutcome(o.row, "held", "rejected", error=o.error) if o.row in open_rows else o
+        RowOutcome(o.row, OperationState.HELD, AttemptOutcome.REJECTED, error=o.error)
+        if o.row in open_rows
+        else o
         for o in outcomes
     ]
     plans.settle(work.ledger, work.plan.plan_id, written, work.clock(), request_id)
@@ -336,10 +341,12 @@ def _take_back(work: ApplyContext, rows: list[Operation], error: BlsyncError) ->
     request_id = error.request_id if isinstance(error, ApiError) else None
     if isinstance(error, ApiError) and error.status in _MAY_BE_ONE_ROW and len(rows) == 1:
         why = refusal(work.endpoint, rows[0], error)
-        outcome = RowOutcome(rows[0].row, "rejected", "rejected", error=why)
+        outcome = RowOutcome(
+            rows[0].row, OperationState.REJECTED, AttemptOutcome.REJECTED, error=why
+        )
         plans.settle(work.ledger, plan_id, [outcome], at, request_id)
         return
-    back = [RowOutcome(row.row, "pending", "refused") for row in rows]
+    back = [RowOutcome(row.row, OperationState.PENDING, AttemptOutcome.REFUSED) for row in rows]
     plans.settle(work.ledger, plan_id, back, at, request_id)
     if isinstance(error, ApiError) and error.status in _MAY_BE_ONE_ROW:
         raise _Refused
@@ -349,7 +356,7 @@ def _take_back(work: ApplyContext, rows: list[Operation], error: BlsyncError) ->
 def _body(rows: list[Operation]) -> msgspec.Raw:
     operations = [
         {"operation": row.action}
-        | ({"id": row.remote_id} if row.action == "update" else {})
+        | ({"id": row.remote_id} if row.action == Action.UPDATE else {})
         | {"data": msgspec.Raw(row.body.encode())}
         for row in rows
     ]
@@ -358,25 +365,24 @@ def _body(rows: list[Operation]) -> msgspec.Raw:
 
 def _say_progress(work: ApplyContext) -> None:
     tally = plans.tally(work.ledger, work.plan.plan_id)
-    told = ", ".join(
-        f"{tally[s]} {s}" for s in ("applied", "rejected", "held", "pending") if s in tally
-    )
+    told = ", ".join(f"{tally[state]} {state}" for state in STATES if state in tally)
     work.say(f"{work.endpoint.name}: {told}.")
 
 
 def _is_over_limit(work: ApplyContext) -> bool:
     tally = plans.tally(work.ledger, work.plan.plan_id)
-    rejected = tally.get("rejected", 0)
-    answered = tally.get("applied", 0) + rejected
+    rejected = tally.get(OperationState.REJECTED, 0)
+    answered = tally.get(OperationState.APPLIED, 0) + rejected
     allowed = work.settings.push_max_reject_rate * answered
     return answered >= ANSWERED_BEFORE_LIMIT and rejected > allowed
 
 
 def _limit_reached(work: ApplyContext) -> SafetyLimit:
     tally = plans.tally(work.ledger, work.plan.plan_id)
-    answered = tally.get("applied", 0) + tally["rejected"]
+    rejected, pending = tally[OperationState.REJECTED], tally[OperationState.PENDING]
+    answered = tally.get(OperationState.APPLIED, 0) + rejected
     return SafetyLimit(
-        f"BigLedger rejected {tally['rejected']} of the {answered} rows it answered, more than "
-        f"BLSYNC_PUSH_MAX_REJECT_RATE allows; {tally['pending']} rows are not sent. "
+        f"BigLedger rejected {rejected} of the {answered} rows it answered, more than "
+        f"BLSYNC_PUSH_MAX_REJECT_RATE allows; {pending} rows are not sent. "
         f"`blsync push show {work.plan.plan_id}` says why; mend the file and plan it again."
     )

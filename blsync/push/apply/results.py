@@ -11,6 +11,7 @@ import msgspec
 from blsync.api.exchange import said
 from blsync.errors import ApiError
 from blsync.ledger.plans import Operation, Problem, RowOutcome
+from blsync.ledger.states import Action, AttemptOutcome, OperationState
 from blsync.push.compare import from_text
 from blsync.push.endpoint import Endpoint, Json
 from blsync.push.lookup import usable_id
@@ -36,7 +37,7 @@ def outcomes_of(
 def is_taken(operation: Operation, error: Problem | None) -> bool:
     """Tell whether a create was refused because its record is there already."""
     return (
-        operation.action == "create"
+        operation.action == Action.CREATE
         and error is not None
         and (error["code"] in _TAKEN_CODES or bool(_TAKEN.search(error["message"] or "")))
     )
@@ -74,18 +75,31 @@ def _by_index(data: msgspec.Raw, size: int) -> tuple[dict[int, list[Json]], int]
 def _outcome(endpoint: Endpoint, row: Operation, results: list[Json]) -> RowOutcome:
     if len(results) != 1:
         why = "the answer tells of this row more than once" if results else "the answer left it out"
-        return RowOutcome(row.row, "held", "held", error=held(why))
+        return RowOutcome(row.row, OperationState.HELD, AttemptOutcome.HELD, error=held(why))
     result = results[0]
     if result.get("success") is False:
         return RowOutcome(
-            row.row, "rejected", "rejected", error=_problem(endpoint, row, result.get("error"))
+            row.row,
+            OperationState.REJECTED,
+            AttemptOutcome.REJECTED,
+            error=_problem(endpoint, row, result.get("error")),
         )
     record = result.get("data")
     remote_id = usable_id(record.get("id")) if isinstance(record, dict) else None
     is_ours = row.remote_id in (None, remote_id or row.remote_id)
     if result.get("success") is True and is_ours and (remote_id or row.remote_id):
-        return RowOutcome(row.row, "applied", "applied", remote_id=str(remote_id or row.remote_id))
-    return RowOutcome(row.row, "held", "held", error=held("the answer does not name the record"))
+        return RowOutcome(
+            row.row,
+            OperationState.APPLIED,
+            AttemptOutcome.APPLIED,
+            remote_id=str(remote_id or row.remote_id),
+        )
+    return RowOutcome(
+        row.row,
+        OperationState.HELD,
+        AttemptOutcome.HELD,
+        error=held("the answer does not name the record"),
+    )
 
 
 def _problem(endpoint: Endpoint, row: Operation, error: Any) -> Problem:

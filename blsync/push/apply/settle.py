@@ -13,6 +13,7 @@ from decimal import Decimal
 from blsync.errors import ApiError, QuotaSpent
 from blsync.ledger import plans
 from blsync.ledger.plans import Operation, Problem, RowOutcome
+from blsync.ledger.states import Action, AttemptOutcome, OnConflict, OperationState
 from blsync.push.compare import changes, from_text
 from blsync.push.endpoint import Endpoint, Json
 from blsync.push.lookup import RecordIndex, look_up
@@ -27,7 +28,7 @@ FOR_A_PERSON = "NOT_FOUND_AFTER_SENDING"
 
 def is_for_a_person(row: Operation) -> bool:
     """Tell whether a held row waits for a person to decide."""
-    return row.state == "held" and bool(row.error) and row.error["code"] == FOR_A_PERSON  # type: ignore[index]
+    return row.state == OperationState.HELD and (row.error or {}).get("code") == FOR_A_PERSON
 
 
 async def settle_due(work: ApplyContext) -> set[int]:
@@ -52,11 +53,11 @@ async def settle_due(work: ApplyContext) -> set[int]:
     for row in rows:
         outcome = outcome_from_lookup(work, row, known)
         if outcome is None and row.looked_up_at:
-            if work.endpoint.is_safe_to_resend(from_text(row.body)) or row.action == "update":
-                outcome = RowOutcome(row.row, "pending", "lost")
+            if work.endpoint.is_safe_to_resend(from_text(row.body)) or row.action == Action.UPDATE:
+                outcome = RowOutcome(row.row, OperationState.PENDING, AttemptOutcome.LOST)
             else:
                 undecided.append((row.row, _undecided(work)))
-        elif outcome and outcome.state == "rejected" and work.endpoint.target:
+        elif outcome and outcome.state == OperationState.REJECTED and work.endpoint.target:
             # Others changed the invoice meanwhile: whether ours was among it, nobody can tell.
             undecided.append((row.row, _undecided(work)))
             outcome = None
@@ -67,7 +68,7 @@ async def settle_due(work: ApplyContext) -> set[int]:
     plans.settle(work.ledger, work.plan.plan_id, settled, now, seen=rows)
     plans.looked_up(work.ledger, work.plan.plan_id, missing, now, seen=rows)
     plans.refuse_rows(work.ledger, work.plan.plan_id, undecided)
-    return {outcome.row for outcome in settled if outcome.state == "pending"}
+    return {outcome.row for outcome in settled if outcome.state == OperationState.PENDING}
 
 
 async def settle_again(work: ApplyContext) -> set[int]:
@@ -92,13 +93,17 @@ async def unchanged(work: ApplyContext, rows: list[Operation]) -> list[Operation
     What is there already as wanted is adopted; what others changed since the plan is rejected, as
     is what they created. A create whose key BigLedger itself keeps unique needs no look.
     """
-    doubtful = [r for r in rows if r.action == "update" or not work.endpoint.has_unique_key]
+    doubtful = [r for r in rows if r.action == Action.UPDATE or not work.endpoint.has_unique_key]
     if not doubtful:
         return rows
     known = await _records(work, doubtful)
     settled: list[RowOutcome] = []
     behind: list[tuple[int, Problem | None]] = []
-    paid = plans.groups(work.ledger, work.plan.plan_id, "applied") if work.endpoint.target else ()
+    paid = (
+        plans.groups(work.ledger, work.plan.plan_id, OperationState.APPLIED)
+        if work.endpoint.target
+        else ()
+    )
     for row in doubtful:
         outcome = _now_judged(work, row, known)
         found = _found(work, row, known)
@@ -132,14 +137,17 @@ def _not_listed(work: ApplyContext) -> Problem:
 
 
 def _now_judged(work: ApplyContext, row: Operation, known: RecordIndex) -> RowOutcome | None:
-    if work.plan.on_conflict == "ours" and row.action == "update":
+    if work.plan.on_conflict == OnConflict.OURS and row.action == Action.UPDATE:
         return None
     outcome = outcome_from_lookup(work, row, known)
-    if outcome and outcome.state == "applied" and work.endpoint.target:
+    if outcome and outcome.state == OperationState.APPLIED and work.endpoint.target:
         # Nothing was sent yet, so this is somebody else's payment.
         message = "the invoice was paid by others since the plan was made; plan the row again"
         return RowOutcome(
-            row.row, "rejected", "rejected", error=problem("CONFLICT", "amountPaid", message)
+            row.row,
+            OperationState.REJECTED,
+            AttemptOutcome.REJECTED,
+            error=problem("CONFLICT", "amountPaid", message),
         )
     return outcome
 
@@ -160,7 +168,7 @@ async def resolve_taken(
 
 async def verify(work: ApplyContext) -> None:
     """Read the applied rows back and compare; a failure to read changes nothing of them."""
-    applied = plans.operations_of(work.ledger, work.plan.plan_id, "applied")
+    applied = plans.operations_of(work.ledger, work.plan.plan_id, OperationState.APPLIED)
     rows = [row for row in applied if not row.is_verified and not row.error]
     try:
         known = await _records(work, rows)
@@ -190,9 +198,13 @@ def outcome_from_lookup(
     differing = changes(work.endpoint, record, expected(work.endpoint, row))
     if not differing:
         return RowOutcome(
-            row.row, "applied", "adopted", remote_id=remote_id, error=_duplicates(work, found)
+            row.row,
+            OperationState.APPLIED,
+            AttemptOutcome.ADOPTED,
+            remote_id=remote_id,
+            error=_duplicates(work, found),
         )
-    is_change = row.action == "update" or work.endpoint.target is not None
+    is_change = row.action == Action.UPDATE or work.endpoint.target is not None
     if is_change and _is_as_planned(work, row, record):
         return None
     fields = ", ".join(differing)
@@ -203,7 +215,11 @@ def outcome_from_lookup(
     code = "CONFLICT" if is_change else "DUPLICATE_VALUE"
     field = next(iter(differing)) if is_change else work.endpoint.natural_key
     return RowOutcome(
-        row.row, "rejected", "rejected", remote_id=remote_id, error=problem(code, field, message)
+        row.row,
+        OperationState.REJECTED,
+        AttemptOutcome.REJECTED,
+        remote_id=remote_id,
+        error=problem(code, field, message),
     )
 
 
@@ -214,7 +230,7 @@ def identity(endpoint: Endpoint, row: Operation) -> tuple[str, str, tuple[str, .
     body = from_text(row.body)
     if endpoint.target:
         return "id", str(body[endpoint.target.field]), ()
-    if row.remote_id and row.action == "update":
+    if row.remote_id and row.action == Action.UPDATE:
         return "id", row.remote_id, ()
     parts = tuple(str(body.get(part)) for part in endpoint.parts)
     return endpoint.natural_key, str(body.get(endpoint.natural_key)), parts

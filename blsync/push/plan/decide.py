@@ -9,7 +9,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from blsync.ledger.plans import SENDS, Keys, Operation, Problem
+from blsync.ledger.plans import Keys, Operation, Problem
+from blsync.ledger.states import SENDS, Action, Mode, OnConflict, OperationState
 from blsync.push.compare import Changes, changes, create_body, to_text, update_body
 from blsync.push.endpoint import TODAY, Endpoint, Json
 from blsync.push.lookup import RecordIndex
@@ -26,8 +27,8 @@ class Decision:
 
     endpoint: Endpoint
     company_id: str
-    mode: str
-    on_conflict: str
+    mode: Mode
+    on_conflict: OnConflict
     known: RecordIndex
     held: Keys
     today: date
@@ -55,7 +56,7 @@ class Decision:
         if problems:
             return _rejected(row, problems)
         if row.blocked:
-            return _operation(self.endpoint, row, "blocked", error=row.blocked)
+            return _operation(self.endpoint, row, Action.BLOCKED, error=row.blocked)
         if self.endpoint.target:
             return self._unless_held(row, self._pay(row))
         now, trouble = self._target(row)
@@ -73,7 +74,9 @@ class Decision:
             f"run push apply {holder} until it is settled, then plan again"
         )
         why = problem("HELD_ELSEWHERE", None, message)
-        return _operation(self.endpoint, row, "blocked", remote_id=operation.remote_id, error=why)
+        return _operation(
+            self.endpoint, row, Action.BLOCKED, remote_id=operation.remote_id, error=why
+        )
 
     def _period_problem(self, row: ParsedRow) -> tuple[Problem, ...]:
         name = self.endpoint.date_field
@@ -118,14 +121,14 @@ class Decision:
 
     def _create(self, row: ParsedRow) -> Operation:
         record, key = self.endpoint.record, self.endpoint.natural_key
-        if self.mode == "update":
+        if self.mode == Mode.UPDATE:
             message = f"no {record} at BigLedger has this {key}, and --mode update creates none"
             return _rejected(row, (problem("NOT_FOUND", key, message),))
         if missing := self._missing(row):
             return _rejected(row, missing)
         body = self._body(row)
         return _operation(
-            self.endpoint, row, "create", body=body, changed=changes(self.endpoint, {}, body)
+            self.endpoint, row, Action.CREATE, body=body, changed=changes(self.endpoint, {}, body)
         )
 
     def _body(self, row: ParsedRow) -> Json:
@@ -151,15 +154,15 @@ class Decision:
             # What is asked for is a draft to begin with, not that a person's posting is undone.
             wanted = {name: value for name, value in wanted.items() if name != "status"}
         changed = changes(self.endpoint, now, wanted)
-        if self.mode == "create" or not self.endpoint.can_update:
+        if self.mode == Mode.CREATE or not self.endpoint.can_update:
             return self._adopt(row, now, changed)
         if not changed:
-            return _operation(self.endpoint, row, "noop", remote_id=remote_id)
+            return _operation(self.endpoint, row, Action.NOOP, remote_id=remote_id)
         if why := self.endpoint.locked(now):
             return replace(_rejected(row, (why,)), remote_id=remote_id)
-        if self.on_conflict != "ours" and _has_moved(now, row.based_on):
-            if self.on_conflict == "theirs":
-                return _operation(self.endpoint, row, "noop", remote_id=remote_id)
+        if self.on_conflict != OnConflict.OURS and _has_moved(now, row.based_on):
+            if self.on_conflict == OnConflict.THEIRS:
+                return _operation(self.endpoint, row, Action.NOOP, remote_id=remote_id)
             message = (
                 f"the {record} changed at BigLedger after {row.based_on}; compare, then plan with "
                 "--on-conflict ours or theirs"
@@ -168,20 +171,20 @@ class Decision:
             return _operation(
                 self.endpoint,
                 row,
-                "conflict",
+                Action.CONFLICT,
                 remote_id=remote_id,
                 changed=changed,
                 error=why_not,
             )
         body = update_body(now, row.data, changed)
         return _operation(
-            self.endpoint, row, "update", remote_id=remote_id, body=body, changed=changed
+            self.endpoint, row, Action.UPDATE, remote_id=remote_id, body=body, changed=changed
         )
 
     def _adopt(self, row: ParsedRow, now: Json, changed: Collection[str]) -> Operation:
         """Take what exists for what the row was to create, where it is the same."""
         if not changed:
-            return _operation(self.endpoint, row, "adopt", remote_id=_id(now))
+            return _operation(self.endpoint, row, Action.ADOPT, remote_id=_id(now))
         name = list(row.named)[-1]
         told = "--mode create changes none" if self.endpoint.can_update else "none can be changed"
         fields = ", ".join(changed)
@@ -199,7 +202,7 @@ class Decision:
         invoice, amount = row.found[self.endpoint.target.field], row.data["amount"]
         paid, due = (Decimal(str(invoice.get(name) or 0)) for name in ("amountPaid", "amountDue"))
         if self._is_paid(row, paid):
-            return _operation(self.endpoint, row, "adopt")
+            return _operation(self.endpoint, row, Action.ADOPT)
         earlier = self._paid[invoice["id"]]
         why = _unpayable(row, invoice, due - earlier)
         if why:
@@ -207,7 +210,7 @@ class Decision:
         self._paid[invoice["id"]] += amount
         before = paid + earlier
         changed = {"amountPaid": [before, before + amount]}
-        return _operation(self.endpoint, row, "create", body=self._body(row), changed=changed)
+        return _operation(self.endpoint, row, Action.CREATE, body=self._body(row), changed=changed)
 
     def _is_paid(self, row: ParsedRow, paid: Decimal) -> bool:
         """Tell whether this very payment is in the journal already."""
@@ -235,7 +238,7 @@ def _unpayable(row: ParsedRow, invoice: Json, due: Decimal) -> Problem | None:
 def _operation(
     endpoint: Endpoint,
     row: ParsedRow,
-    action: str,
+    action: Action,
     *,
     remote_id: str | None = None,
     body: Json | None = None,
@@ -247,7 +250,7 @@ def _operation(
         row=row.row,
         natural_key=row.key,
         action=action,
-        state="pending" if action in SENDS else "not_sent",
+        state=OperationState.PENDING if action in SENDS else OperationState.NOT_SENT,
         remote_id=remote_id,
         body=to_text(body or {}),
         changes=to_text(changed or {}),
@@ -267,8 +270,8 @@ def _rejected(row: ParsedRow, problems: tuple[Problem, ...]) -> Operation:
     return Operation(
         row=row.row,
         natural_key=row.key,
-        action="reject",
-        state="not_sent",
+        action=Action.REJECT,
+        state=OperationState.NOT_SENT,
         error={**problems[0], "message": told},
         cells=to_text(_storable(row.cells)),
     )
@@ -294,7 +297,7 @@ def _no_twins(endpoint: Endpoint, operations: list[Operation]) -> list[Operation
     """Reject rows that name one record in different ways, one by id and another by email."""
     by_record: dict[str, list[int]] = defaultdict(list)
     for operation in operations:
-        if operation.remote_id and operation.action not in ("reject", "adopt"):
+        if operation.remote_id and operation.action not in (Action.REJECT, Action.ADOPT):
             by_record[operation.remote_id].append(operation.row)
     told = {
         number: why
@@ -302,7 +305,14 @@ def _no_twins(endpoint: Endpoint, operations: list[Operation]) -> list[Operation
         for number, why in twin_problems(endpoint.record, rows)
     }
     return [
-        replace(o, action="reject", state="not_sent", body="{}", changes="{}", error=told[o.row])
+        replace(
+            o,
+            action=Action.REJECT,
+            state=OperationState.NOT_SENT,
+            body="{}",
+            changes="{}",
+            error=told[o.row],
+        )
         if o.row in told
         else o
         for o in operations

@@ -6,13 +6,22 @@ import asyncio
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from blsync.api.client import Client
 from blsync.errors import ConfigError
 from blsync.ledger import Ledger, plans
-from blsync.ledger.plans import SENDS, Operation, Plan
+from blsync.ledger.plans import Operation, Plan
+from blsync.ledger.states import (
+    KEPT_BACK,
+    SENDS,
+    Mode,
+    OnConflict,
+    OperationState,
+    PlanState,
+)
 from blsync.push.apply.settle import is_for_a_person
 from blsync.push.compare import to_text
 from blsync.push.endpoints import endpoint_named
@@ -30,13 +39,10 @@ from blsync.session import Session
 from blsync.settings import Company, require_credentials
 from blsync.user_tables import closed_months
 
-MODES = ("create", "update", "upsert")
-ON_CONFLICT = ("abort", "ours", "theirs")
-
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """How a file is planned.
+    """How a file is planned, in the words of `Mode` and `OnConflict`.
 
     `mode` create rejects rows whose record exists with other values, update those whose record does
     not. `on_conflict` says whose version holds where a record changed since the row's basis; abort
@@ -44,8 +50,8 @@ class PlanOptions:
     again.
     """
 
-    mode: str = "upsert"
-    on_conflict: str = "abort"
+    mode: str = Mode.UPSERT
+    on_conflict: str = OnConflict.ABORT
     rejects: Path | None = None
 
 
@@ -73,8 +79,8 @@ def plan(
     decision = Decision(
         kind,
         company.company_id,
-        options.mode,
-        options.on_conflict,
+        Mode(options.mode),
+        OnConflict(options.on_conflict),
         RecordIndex(),
         plans.held_elsewhere(session.ledger, company.company_id, kind.name),
         now.astimezone(session.settings.zone).date(),
@@ -94,9 +100,9 @@ def _read(
 ) -> tuple[list[ParsedRow], Sheet]:
     """Read and validate the rows, having refused what cannot be planned at all."""
     kind = endpoint_named(endpoint)
-    _check_choice("--mode", options.mode, MODES)
-    _check_choice("--on-conflict", options.on_conflict, ON_CONFLICT)
-    if options.mode == "update" and not kind.can_update:
+    _check_choice("--mode", options.mode, Mode)
+    _check_choice("--on-conflict", options.on_conflict, OnConflict)
+    if options.mode == Mode.UPDATE and not kind.can_update:
         raise ConfigError(
             f"--mode update: a {kind.record} cannot be changed once it is there; use --mode create."
         )
@@ -122,11 +128,11 @@ def retry(session: Session, plan_id: str) -> PlanReport:
     rows = plans.operations_of(ledger, old.plan_id)
     again = [row for row in rows if _is_for_retry(row)]
     if not again:
-        left = sum(row.state == "held" for row in rows)
+        left = sum(row.state == OperationState.HELD for row in rows)
         still = f"; {left} rows are being settled, run push settle first" if left else ""
         raise ConfigError(f"Plan {old.plan_id} has no rejected rows to retry{still}.")
     message = "given up after look-ups that found nothing, and planned anew by push retry"
-    given_up = [row.row for row in again if row.state == "held"]
+    given_up = [row.row for row in again if row.state == OperationState.HELD]
     plans.give_up(ledger, old.plan_id, given_up, problem("GIVEN_UP", None, message))
     if given_up:
         plans.finish(ledger, old.plan_id, session.clock())
@@ -136,13 +142,13 @@ def retry(session: Session, plan_id: str) -> PlanReport:
 
 
 def _is_for_retry(row: Operation) -> bool:
-    if row.state == "held":
+    if row.state == OperationState.HELD:
         return is_for_a_person(row)
-    return row.state == "rejected" or row.action in ("reject", "conflict", "blocked")
+    return row.state == OperationState.REJECTED or row.action in KEPT_BACK
 
 
-def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
+def _check_choice(option: str, value: str, choices: type[StrEnum]) -> None:
+    if value not in tuple(choices):
         raise ConfigError(f"{option} {value!r} is none of {', '.join(choices)}.")
 
 
@@ -186,7 +192,7 @@ def _store(
     for number in range(1_000_000):
         plan_id = hashlib.sha256(to_text([*content, number]).encode()).hexdigest()[:12]
         known = plans.find(ledger, plan_id)
-        if not (known and known[0].state == "applied" and does_send):
+        if not (known and known[0].state == PlanState.APPLIED and does_send):
             break
     stored = Plan(
         plan_id=plan_id,
@@ -194,7 +200,7 @@ def _store(
         company_id=company.company_id,
         base_url=company.base_url,
         endpoint=decision.endpoint.name,
-        state="planned",
+        state=PlanState.PLANNED,
         source=source,
         mode=decision.mode,
         created_at=at,

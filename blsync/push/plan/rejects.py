@@ -11,6 +11,7 @@ from blsync.errors import ConfigError
 from blsync.files.atomic import atomic_write, storage_errors
 from blsync.files.spreadsheet import guarded, write_table
 from blsync.ledger.plans import Operation
+from blsync.ledger.states import Action, OperationState
 from blsync.push.compare import to_text
 from blsync.push.source.sheet import Sheet
 
@@ -40,7 +41,7 @@ def write_rejects(path: Path, sheet: Sheet, operations: Iterable[Operation]) -> 
     reasons = {
         o.row: (o.error or {}).get("message")
         for o in operations
-        if o.action == "reject" or o.state == "rejected"
+        if o.action == Action.REJECT or o.state == OperationState.REJECTED
     }
     columns = [name for name in sheet.columns if name not in NOTES]
     rows = _rows(sheet, columns, reasons)

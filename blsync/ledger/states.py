@@ -1,0 +1,100 @@
+"""The closed sets of words that the ledger stores, each in one place.
+
+Every member is its text: it is stored, printed in JSON and compared as `held` or `create`, whether
+that text came from the ledger, a plan's backup or a file's footer.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class LoadKind(StrEnum):
+    """What a load is about: a window of change time, or what comparing the ids brought."""
+
+    CHANGE = "change"
+    DRIFT = "drift"
+
+
+class LoadState(StrEnum):
+    """How far a load is; its window is covered once it has landed."""
+
+    OPEN = "open"
+    LANDED = "landed"
+
+
+class PlanState(StrEnum):
+    """How far a plan is: nobody began to send it, some rows may be left, or none is."""
+
+    PLANNED = "planned"
+    APPLYING = "applying"
+    APPLIED = "applied"
+
+
+class Mode(StrEnum):
+    """Which rows of a file may do something: those that are new, those that are not, or both."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    UPSERT = "upsert"
+
+
+class OnConflict(StrEnum):
+    """Whose version holds where a record changed since the row's basis; abort leaves it out."""
+
+    ABORT = "abort"
+    OURS = "ours"
+    THEIRS = "theirs"
+
+
+class Action(StrEnum):
+    """What a plan has a row do. Create and update send something; the others tell why nothing is
+    sent: there is no difference, the record exists as wanted, others changed it since, the row is
+    wrong, or it waits for another plan.
+    """
+
+    CREATE = "create"
+    UPDATE = "update"
+    NOOP = "noop"
+    ADOPT = "adopt"
+    CONFLICT = "conflict"
+    REJECT = "reject"
+    BLOCKED = "blocked"
+
+
+SENDS = (Action.CREATE, Action.UPDATE)
+"""Actions that send something."""
+KEPT_BACK = (Action.REJECT, Action.CONFLICT, Action.BLOCKED)
+"""Actions of rows that a plan keeps back, though something was wanted of them."""
+
+
+class OperationState(StrEnum):
+    """Where a row of a plan stands.
+
+    `not_sent`: its action sends nothing. `pending`: it is to be sent. `held`: it was sent, or was
+    about to be when its process died, and what became of it is not known. `applied` and `rejected`:
+    BigLedger did it, or refused it.
+    """
+
+    NOT_SENT = "not_sent"
+    PENDING = "pending"
+    HELD = "held"
+    APPLIED = "applied"
+    REJECTED = "rejected"
+
+
+class AttemptOutcome(StrEnum):
+    """What one attempt at sending a row turned out to be.
+
+    `sent`: the intent alone is known. `applied`, `rejected` and `held`: what the answer told, if
+    there was one. `refused`: the whole request was, and nothing done. `adopted` and `lost`: a
+    look-up showed that a row without an answer was done, or that it was not.
+    """
+
+    SENT = "sent"
+    APPLIED = "applied"
+    REJECTED = "rejected"
+    HELD = "held"
+    REFUSED = "refused"
+    ADOPTED = "adopted"
+    LOST = "lost"
