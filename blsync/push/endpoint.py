@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
-from blsync.ledger.plans import Problem
+from blsync.ledger.plans import Operation, Problem
+from blsync.ledger.states import Action
 
 Json = dict[str, Any]
 TODAY = "today"
@@ -83,6 +84,77 @@ def _nothing(_: Json) -> Decimal:
 
 
 @dataclass(frozen=True)
+class Sought:
+    """By what a row's record is looked up: its identifier `name` has this value, and each of the
+    `parts`, which are fields with their values, is as the row has it.
+    """
+
+    name: str
+    value: str
+    parts: tuple[tuple[str, str], ...] = ()
+
+
+def _own_record(endpoint: Endpoint, row: Operation, body: Json) -> Sought:
+    """Look for an update's record by its id, and for a create's by its natural key and parts."""
+    if row.remote_id and row.action == Action.UPDATE:
+        return Sought("id", row.remote_id)
+    key = endpoint.natural_key
+    parts = tuple((part, str(body.get(part))) for part in endpoint.parts)
+    return Sought(key, str(body.get(key)), parts)
+
+
+def _own_fields(endpoint: Endpoint, body: Json, _: Mapping[str, Any]) -> Mapping[str, Any]:
+    return endpoint.comparable(body)
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """How a look-up tells what became of a row that was sent and not answered.
+
+    As it is here, a row has a record of its own: a create made it, or an update changed it. The row
+    was done where that record is there and has the row's values, and then it is adopted.
+
+    A payment has none. It is seen only in its invoice, whose paid amount other payments change as
+    well. So its settlement looks for the invoice (`listing`, `sought`) and compares what the plan
+    expects of it afterwards (`evidence`). As the invoice `is_own_record` of no payment, no id is
+    taken from it, and a value that is neither the old nor the expected one proves nothing.
+    """
+
+    listing: Listing | None = None
+    """The list that shows what became of a row; None: the endpoint's own."""
+    sought: Callable[[Endpoint, Operation, Json], Sought] = _own_record
+    """By what the record is looked up, given the row and its body."""
+    evidence: Callable[[Endpoint, Json, Mapping[str, Any]], Mapping[str, Any]] = _own_fields
+    """The fields that the record has once the row is done, given the row's body and its changes
+    (field → [before, wanted])."""
+    is_own_record: bool = True
+    has_unique_key: bool = False
+    """Whether BigLedger itself refuses a second record of the same natural key."""
+    is_safe_to_resend: Callable[[Json], bool] = _anything
+    """Tells whether creating from a body once more, after look-ups found nothing, does no harm. An
+    update never does: it says what is to be, not what is to be added."""
+    overtaken: Problem | None = None
+    """Why a row is rejected whose evidence is there before it was ever sent, because somebody else
+    did the same; None: the record is adopted."""
+
+    def may_resend(self, row: Operation, body: Json) -> bool:
+        """Tell whether a row that look-ups did not find may be sent once more."""
+        return row.action == Action.UPDATE or self.is_safe_to_resend(body)
+
+    def is_change(self, row: Operation) -> bool:
+        """Tell whether a row changes a record that was there before it."""
+        return row.action == Action.UPDATE or not self.is_own_record
+
+    def remote_id(self, record: Json) -> str | None:
+        """Return the id that a record gives its row, None where it gives none."""
+        return (str(record.get("id") or "") or None) if self.is_own_record else None
+
+    def are_duplicates(self, found: Sequence[Json]) -> bool:
+        """Tell whether one row stands for more than one record."""
+        return self.is_own_record and len(found) > 1
+
+
+@dataclass(frozen=True)
 class Endpoint:
     """A bulk endpoint (bigledger-api.md, section 6) and the list its records are looked up in.
 
@@ -119,10 +191,8 @@ class Endpoint:
     is_tokened: bool = False
     """Whether a token of ours marks the reference of what is created (`blsync.push.token`)."""
     can_update: bool = True
-    has_unique_key: bool = False
-    """Whether BigLedger itself refuses a second record of the same natural key."""
-    is_safe_to_resend: Callable[[Json], bool] = _anything
-    """Tells whether sending a body once more, after look-ups found nothing, can do no harm."""
+    settlement: Settlement = field(default_factory=Settlement)
+    """How what became of an unanswered row is found out."""
     locked: Callable[[Json], Problem | None] = _never
     """Tells why a record can no longer be changed."""
     comparable: Callable[[Json], Json] = _same
@@ -137,8 +207,8 @@ class Endpoint:
 
     @property
     def settling(self) -> Listing:
-        """The list that shows what became of an operation."""
-        return self.target.listing if self.target else self.listing
+        """The list that shows what became of a row."""
+        return self.settlement.listing or self.listing
 
     @cached_property
     def rules(self) -> dict[str, str]:

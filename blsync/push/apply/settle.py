@@ -3,19 +3,39 @@
 A look-up decides only after the settle time, because a request may be carried out after our
 time-out and lists may lag. What two look-ups some time apart do not find is sent once more where
 that can do no harm; a payment or a posting stays held for a person to decide.
+
+An example, with the usual settle time of 15 minutes. Row 7 creates the draft invoice `PO-17`:
+
+    10:00  The request goes out and no answer comes. The row is held.
+    10:15  First look-up, by the reference with its token, `PO-17~k3v7q2ma`. Nothing is found.
+    10:16  Second look-up, a fifteenth of the settle time later. It decides:
+           - an invoice has the reference and all values that were sent: the row is applied, and the
+             attempt `adopted`;
+           - an invoice has the reference and another total: the row is rejected (DUPLICATE_VALUE);
+           - nothing is found: the row is pending again, the attempt `lost`, and it is sent anew.
+
+The first look-up decides the same where it finds something. Were row 7 a payment of 40.00, the
+invoice would be looked up instead, which was planned to go from 100.00 paid to 140.00:
+
+    140.00  The payment was done: the row is applied.
+    100.00  Twice, it was not. A payment that is sent twice is paid twice, so it stays held for a
+            person (NOT_FOUND_AFTER_SENDING).
+    120.00  Somebody else has paid 20.00. Whether ours is still on its way nobody can tell: it stays
+            held for a person as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 from blsync.errors import ApiError, QuotaSpent
 from blsync.ledger import plans
 from blsync.ledger.plans import Operation, Problem, RowOutcome
 from blsync.ledger.states import Action, AttemptOutcome, OnConflict, OperationState
 from blsync.push.compare import changes, from_text
-from blsync.push.endpoint import Endpoint, Json
+from blsync.push.endpoint import Json, Sought
 from blsync.push.lookup import RecordIndex, look_up
 from blsync.push.plan.validate import problem
 from blsync.push.work import ApplyContext, is_due
@@ -41,24 +61,24 @@ async def settle_due(work: ApplyContext) -> set[int]:
     # begins now, so that it is neither looked up too early nor held for years.
     plans.date_back(work.ledger, work.plan.plan_id, now)
     held = plans.held_rows(work.ledger, work.plan.plan_id)
-    due = [one for one in held if is_due(work.settings, one, now)]
-    if not due:
+    rows = [one.operation for one in held if is_due(work.settings, one, now)]
+    if not rows:
         return set()
-    work.say(f"Looking up {len(due)} rows that were sent and not answered.")
-    rows = [h.operation for h in due]
+    work.say(f"Looking up {len(rows)} rows that were sent and not answered.")
     known = await _records(work, rows)
+    settlement = work.endpoint.settlement
     settled: list[RowOutcome] = []
     missing: list[int] = []
     undecided: list[tuple[int, Problem | None]] = []
     for row in rows:
         outcome = outcome_from_lookup(work, row, known)
         if outcome is None and row.looked_up_at:
-            if work.endpoint.is_safe_to_resend(from_text(row.body)) or row.action == Action.UPDATE:
+            if settlement.may_resend(row, from_text(row.body)):
                 outcome = RowOutcome(row.row, OperationState.PENDING, AttemptOutcome.LOST)
             else:
                 undecided.append((row.row, _undecided(work)))
-        elif outcome and outcome.state == OperationState.REJECTED and work.endpoint.target:
-            # Others changed the invoice meanwhile: whether ours was among it, nobody can tell.
+        elif outcome and outcome.state == OperationState.REJECTED and not settlement.is_own_record:
+            # Others changed the record meanwhile: whether ours is among it, nobody can tell.
             undecided.append((row.row, _undecided(work)))
             outcome = None
         if outcome:
@@ -93,25 +113,18 @@ async def unchanged(work: ApplyContext, rows: list[Operation]) -> list[Operation
     What is there already as wanted is adopted; what others changed since the plan is rejected, as
     is what they created. A create whose key BigLedger itself keeps unique needs no look.
     """
-    doubtful = [r for r in rows if r.action == Action.UPDATE or not work.endpoint.has_unique_key]
+    settlement = work.endpoint.settlement
+    doubtful = [r for r in rows if r.action == Action.UPDATE or not settlement.has_unique_key]
     if not doubtful:
         return rows
     known = await _records(work, doubtful)
     settled: list[RowOutcome] = []
     behind: list[tuple[int, Problem | None]] = []
-    paid = (
-        plans.groups(work.ledger, work.plan.plan_id, OperationState.APPLIED)
-        if work.endpoint.target
-        else ()
-    )
+    done = _done_before(work)
     for row in doubtful:
-        outcome = _now_judged(work, row, known)
-        found = _found(work, row, known)
-        if work.endpoint.target and (
-            not found or (row.in_flight in paid and _shows_less(row, found[0]))
-        ):
+        if done is not None and _is_behind(row, _found(work, row, known), done):
             behind.append((row.row, _not_listed(work)))
-        elif outcome:
+        elif outcome := _outcome_before_sending(work, row, known):
             settled.append(outcome)
     plans.settle(work.ledger, work.plan.plan_id, settled, work.clock(), seen=doubtful)
     plans.refuse_rows(work.ledger, work.plan.plan_id, behind)
@@ -119,10 +132,21 @@ async def unchanged(work: ApplyContext, rows: list[Operation]) -> list[Operation
     return [row for row in rows if row.row not in left_out]
 
 
-def _shows_less(row: Operation, record: Json) -> bool:
-    """Tell whether a record lacks some of what was there before the row, by the plan."""
-    return any(
-        Decimal(str(record.get(name) or 0)) < before
+def _done_before(work: ApplyContext) -> set[str] | None:
+    """Return the `in_flight` groups of the applied rows; None where no two rows share a record."""
+    if work.endpoint.settlement.is_own_record:
+        return None
+    return plans.groups(work.ledger, work.plan.plan_id, OperationState.APPLIED)
+
+
+def _is_behind(row: Operation, found: Sequence[Json], done: Collection[str]) -> bool:
+    """Tell whether the list does not show yet what earlier rows of the plan did to the record that
+    this row is to change: it is not there at all, or has less than the plan expects before the row.
+    """
+    if not found:
+        return True
+    return row.in_flight in done and any(
+        Decimal(str(found[0].get(name) or 0)) < before
         for name, (before, _) in from_text(row.changes).items()
     )
 
@@ -136,18 +160,17 @@ def _not_listed(work: ApplyContext) -> Problem:
     return problem("NOT_LISTED", None, message)
 
 
-def _now_judged(work: ApplyContext, row: Operation, known: RecordIndex) -> RowOutcome | None:
+def _outcome_before_sending(
+    work: ApplyContext, row: Operation, known: RecordIndex
+) -> RowOutcome | None:
+    """Return what became of a row that was not sent yet, None where it is to be sent as planned."""
     if work.plan.on_conflict == OnConflict.OURS and row.action == Action.UPDATE:
         return None
     outcome = outcome_from_lookup(work, row, known)
-    if outcome and outcome.state == OperationState.APPLIED and work.endpoint.target:
-        # Nothing was sent yet, so this is somebody else's payment.
-        message = "the invoice was paid by others since the plan was made; plan the row again"
+    overtaken = work.endpoint.settlement.overtaken
+    if outcome and outcome.state == OperationState.APPLIED and overtaken:
         return RowOutcome(
-            row.row,
-            OperationState.REJECTED,
-            AttemptOutcome.REJECTED,
-            error=problem("CONFLICT", "amountPaid", message),
+            row.row, OperationState.REJECTED, AttemptOutcome.REJECTED, error=overtaken
         )
     return outcome
 
@@ -175,12 +198,12 @@ async def verify(work: ApplyContext) -> None:
     except (ApiError, QuotaSpent) as error:
         work.say(f"The rows were applied but could not be read back: {error}")
         return
-    last = {identity(work.endpoint, row): row for row in applied}  # of several payments, the last
+    # Several payments may be seen in one invoice: it shows what the plan expects after the last.
+    last = {_sought(work, row): row for row in applied}
     seen = []
     for row in rows:
-        one = identity(work.endpoint, row)
         if found := _found(work, row, known):
-            seen.append((row.row, _difference(work, last[one], found)))
+            seen.append((row.row, _difference(work, last[_sought(work, row)], found)))
     plans.verified(work.ledger, work.plan.plan_id, seen)
     if wrong := sum(why is not None for _, why in seen):
         work.say(f"{wrong} applied rows read back otherwise than they were sent: see push show.")
@@ -193,9 +216,9 @@ def outcome_from_lookup(
     found = _found(work, row, known)
     if not found:
         return None
-    record = found[0]
-    remote_id = None if work.endpoint.target else str(record.get("id") or "") or None
-    differing = changes(work.endpoint, record, expected(work.endpoint, row))
+    record, settlement = found[0], work.endpoint.settlement
+    remote_id = settlement.remote_id(record)
+    differing = changes(work.endpoint, record, _evidence(work, row))
     if not differing:
         return RowOutcome(
             row.row,
@@ -204,7 +227,7 @@ def outcome_from_lookup(
             remote_id=remote_id,
             error=_duplicates(work, found),
         )
-    is_change = row.action == Action.UPDATE or work.endpoint.target is not None
+    is_change = settlement.is_change(row)
     if is_change and _is_as_planned(work, row, record):
         return None
     fields = ", ".join(differing)
@@ -223,32 +246,23 @@ def outcome_from_lookup(
     )
 
 
-def identity(endpoint: Endpoint, row: Operation) -> tuple[str, str, tuple[str, ...]]:
-    """Return by what a row's record is found: a create by its natural key and the parts that belong
-    to it, an update by id, and a payment by its invoice's.
-    """
-    body = from_text(row.body)
-    if endpoint.target:
-        return "id", str(body[endpoint.target.field]), ()
-    if row.remote_id and row.action == Action.UPDATE:
-        return "id", row.remote_id, ()
-    parts = tuple(str(body.get(part)) for part in endpoint.parts)
-    return endpoint.natural_key, str(body.get(endpoint.natural_key)), parts
+def _sought(work: ApplyContext, row: Operation) -> Sought:
+    """Return by what the row's record is found."""
+    return work.endpoint.settlement.sought(work.endpoint, row, from_text(row.body))
 
 
-def expected(endpoint: Endpoint, row: Operation) -> Mapping[str, object]:
+def _evidence(work: ApplyContext, row: Operation) -> Mapping[str, Any]:
     """Return the fields that show that a row was done."""
-    if endpoint.target:
-        return {name: wanted for name, (_, wanted) in from_text(row.changes).items()}
-    return endpoint.comparable(from_text(row.body))
+    body, changed = from_text(row.body), from_text(row.changes)
+    return work.endpoint.settlement.evidence(work.endpoint, body, changed)
 
 
 def _found(work: ApplyContext, row: Operation, known: RecordIndex) -> list[Json]:
-    name, value, parts = identity(work.endpoint, row)
+    sought = _sought(work, row)
     return [
         record
-        for record in known.find(name, value)
-        if all(str(record.get(n)) == p for n, p in zip(work.endpoint.parts, parts, strict=False))
+        for record in known.find(sought.name, sought.value)
+        if all(str(record.get(name)) == value for name, value in sought.parts)
     ]
 
 
@@ -268,8 +282,8 @@ def _is_as_planned(work: ApplyContext, row: Operation, record: Json) -> bool:
 async def _records(work: ApplyContext, rows: Iterable[Operation]) -> RecordIndex:
     wanted: dict[str, list[str]] = {}
     for row in rows:
-        name, value, _ = identity(work.endpoint, row)
-        wanted.setdefault(name, []).append(value)
+        sought = _sought(work, row)
+        wanted.setdefault(sought.name, []).append(sought.value)
     known = RecordIndex()
     for name, values in wanted.items():
         await look_up(work.client, work.endpoint.settling, name, values, known)
@@ -286,7 +300,7 @@ def _undecided(work: ApplyContext) -> Problem:
 
 
 def _duplicates(work: ApplyContext, found: list[Json]) -> Problem | None:
-    if len(found) < 2 or work.endpoint.target:
+    if not work.endpoint.settlement.are_duplicates(found):
         return None
     ids = ", ".join(str(record.get("id")) for record in found)
     message = f"{len(found)} records at BigLedger stand for this row: {ids}; void all but one"
@@ -296,7 +310,7 @@ def _duplicates(work: ApplyContext, found: list[Json]) -> Problem | None:
 def _difference(work: ApplyContext, row: Operation, found: list[Json]) -> Problem | None:
     if duplicates := _duplicates(work, found):
         return duplicates
-    differing = changes(work.endpoint, found[0], expected(work.endpoint, row))
+    differing = changes(work.endpoint, found[0], _evidence(work, row))
     if not differing:
         return None
     fields = ", ".join(differing)

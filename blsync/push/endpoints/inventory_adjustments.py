@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from blsync.push.endpoint import TODAY, Endpoint, Json, Reference, Row
+from blsync.push.endpoint import TODAY, Endpoint, Json, Reference, Row, Settlement
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import CENT, Code, Day, Id, Quantity, ReferenceText, UnitCost
 
@@ -31,7 +31,7 @@ class AdjustmentRow(Row):
     date: Day | None = None
 
 
-def _harmful(_: Json) -> bool:
+def _never(_: Json) -> bool:
     return False
 
 
@@ -64,7 +64,7 @@ INVENTORY_ADJUSTMENTS = Endpoint(
     in_flight=("itemId", "locationId"),
     is_tokened=True,
     can_update=False,
-    is_safe_to_resend=_harmful,
+    settlement=Settlement(is_safe_to_resend=_never),
     comparable=_comparable,
     money=_value,
 )

@@ -7,12 +7,14 @@ section 6).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from blsync.push.endpoint import TODAY, Endpoint, Json, Reference, Row
+from blsync.ledger.plans import Operation
+from blsync.push.endpoint import TODAY, Endpoint, Json, Reference, Row, Settlement, Sought
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import AmountAboveZero, Code, Day, Id, ReferenceText
 
@@ -33,8 +35,17 @@ class PaymentRow(Row):
     account_number: Code = ""
 
 
-def _harmful(_: Json) -> bool:
+def _never(_: Json) -> bool:
     return False
+
+
+def _invoice_of(_: Endpoint, __: Operation, body: Json) -> Sought:
+    return Sought("id", str(body["invoiceId"]))
+
+
+def _paid_in_all(_: Endpoint, __: Json, changed: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what the invoice has once the payment and those before it are done."""
+    return {name: wanted for name, (_, wanted) in changed.items()}
 
 
 def _amount(body: Json) -> Decimal:
@@ -70,6 +81,17 @@ PAYMENTS = Endpoint(
     target=_INVOICE,
     in_flight=("invoiceId",),
     can_update=False,
-    is_safe_to_resend=_harmful,
+    settlement=Settlement(
+        listing=listings.INVOICES,
+        sought=_invoice_of,
+        evidence=_paid_in_all,
+        is_own_record=False,
+        is_safe_to_resend=_never,
+        overtaken={
+            "code": "CONFLICT",
+            "field": "amountPaid",
+            "message": "the invoice was paid by others since the plan was made; plan the row again",
+        },
+    ),
     money=_amount,
 )
