@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +20,7 @@ from blsync.ledger.states import Action
 from blsync.marts.build import ask_for_full_build, build_lock
 from blsync.marts.figures import COMPANIES, FIGURES, LIST_TOTALS, CompanyFacts, marked, totals
 from blsync.marts.published import fetch_rows
+from blsync.personal_data import SHORTENED, shortened_address, shortened_addresses
 from blsync.session import Session
 from blsync.settings import Company, Settings
 
@@ -63,8 +63,6 @@ PUSH_LOG = pa.schema(
         ("answered_at", _INSTANT),
     ]
 )
-ADDRESS = re.compile(r"([^\s@'\"<>()`:,;])[^\s@'\"<>()`:,;]*@(?=[\w-]+\.)")
-"""A mail address up to its domain, which stays; so does the first letter."""
 
 
 def write_inputs(
@@ -128,11 +126,11 @@ def _without_addresses(row: dict[str, Any]) -> dict[str, Any]:
 
     What stands in the key's place where it is none may be a name, and is left out.
     """
-    key, error = (ADDRESS.sub(r"\1***@", row[name] or "") for name in ("natural_key", "error"))
+    key, error = (shortened_addresses(row[name] or "") for name in ("natural_key", "error"))
     if row["entity"] == "customers" and "@" in key:
-        key = f"{key[:1]}***@{key.rpartition('@')[2]}"
+        key = shortened_address(key)
     elif row["entity"] == "customers" and row["action"] == Action.REJECT:
-        key = "***"
+        key = SHORTENED
     return row | {"natural_key": key or None, "error": error or None}
 
 

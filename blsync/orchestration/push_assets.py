@@ -16,6 +16,7 @@ from blsync.errors import BlsyncError, ConfigError, PartlyFailed
 from blsync.ledger.plans import Plan
 from blsync.ledger.states import Mode, OnConflict, PlanState
 from blsync.orchestration.steps import failing_clearly, ticking_clearly
+from blsync.personal_data import without_addresses
 from blsync.push import overview, policies
 from blsync.push.apply.due import due
 from blsync.push.endpoints import ENDPOINTS
@@ -245,7 +246,7 @@ def _planned(report: PlanReport) -> dict[str, Any]:
     return {
         "plan_id": plan.plan_id,
         "company": plan.company,
-        "source": overview.masked(plan.source),
+        "source": without_addresses(plan.source),
         "mode": plan.mode.value,
         "on_conflict": plan.on_conflict.value,
         "state": plan.state.value,
@@ -297,4 +298,4 @@ def _apply_events(report: PlanReport) -> Iterator[Any]:
 
 
 def _say(log: Callable[[str], None]) -> Callable[[str], None]:
-    return lambda text: log(overview.masked(text))
+    return lambda text: log(without_addresses(text))

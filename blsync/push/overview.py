@@ -7,13 +7,13 @@ Values are named in tables only where the endpoint's records are no persons, and
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 from blsync.errors import BlsyncError
 from blsync.ledger.plans import Operation
 from blsync.ledger.states import KEPT_BACK, SENDS, OperationState, PlanState
+from blsync.personal_data import QUOTED_COLUMN, without_addresses, without_quoted
 from blsync.push.apply import settle
 from blsync.push.compare import from_text
 from blsync.push.endpoint import Endpoint
@@ -23,15 +23,7 @@ from blsync.push.report import PlanReport
 MOST_ROWS = 50
 """Rows of a table; how many more there are stands below it."""
 
-_MAIL = re.compile(r"[^\s'\"(]*@[^\s'\")]*")
-_QUOTED = re.compile(r"""(?<!\w)(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""")
-_COLUMN = re.compile(rf"(?:(?<=\bcolumn )|(?<=\band as )){_QUOTED.pattern}")
 _FIGURE = re.compile(r"[-+0-9.,:]+")
-
-
-def masked(text: str) -> str:
-    """Take mail addresses out of a text."""
-    return _MAIL.sub("…", text)
 
 
 def told(error: BlsyncError) -> str:
@@ -44,12 +36,12 @@ def told(error: BlsyncError) -> str:
         for name in (*endpoint.rules, *endpoint.identifiers, *endpoint.read_only)
     }
     known = fields | {name.partition(".")[0] for name in fields}
-    return masked(_unquoted(str(error), _COLUMN, known.__contains__))
+    return without_addresses(without_quoted(str(error), known.__contains__, QUOTED_COLUMN))
 
 
 def noted(text: str) -> str:
     """Word what is noted of a file while it is read: names of its worksheets are its content."""
-    return masked(_unquoted(text, _QUOTED, lambda _: False))
+    return without_addresses(without_quoted(text))
 
 
 def changes(report: PlanReport) -> str:
@@ -60,7 +52,7 @@ def changes(report: PlanReport) -> str:
     rows = [
         [
             *(str(o.row), o.action, o.state, _fields(endpoint, o)),
-            *([] if is_personal else [masked(o.natural_key), _money(endpoint, o)]),
+            *([] if is_personal else [without_addresses(o.natural_key), _money(endpoint, o)]),
         ]
         for o in report.operations
         if o.action in SENDS
@@ -80,7 +72,7 @@ def troubles(report: PlanReport) -> str:
 
     for o in report.operations:
         if o.error:
-            message = masked(_unquoted(o.error["message"] or "", _QUOTED, is_kept))
+            message = without_addresses(without_quoted(o.error["message"] or "", is_kept))
             rows.append([str(o.row), o.action, o.state, o.error["code"] or "", message])
     return _table(report, ["row", "action", "state", "code", "reason"], rows)
 
@@ -153,11 +145,6 @@ def _is_number(value: Any) -> bool:
 
 def _money(endpoint: Endpoint, operation: Operation) -> str:
     return f"{endpoint.money(from_text(operation.body)):,.2f}"
-
-
-def _unquoted(text: str, pattern: re.Pattern[str], is_kept: Callable[[str], bool]) -> str:
-    """Take values out of a message, which quotes them."""
-    return pattern.sub(lambda m: m.group() if is_kept(m.group()[1:-1]) else "'…'", text)
 
 
 def _table(report: PlanReport, header: list[str], rows: list[list[str]]) -> str:

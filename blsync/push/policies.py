@@ -31,6 +31,7 @@ from blsync.files.unexpected import apart
 from blsync.ledger.states import OnConflict, OperationState, PlanState
 from blsync.marts.published import published_file
 from blsync.push.apply.outbox import VALID_FOR
+from blsync.push.caps import Caps, over_cap
 from blsync.push.endpoints import ENDPOINTS
 from blsync.push.report import PlanReport
 from blsync.push.source.views import read_view
@@ -112,7 +113,8 @@ def run(session: Session, policy: Policy, company: Company) -> PlanReport:
     plan = report.plan
     if plan.state != PlanState.PLANNED or not report.outcomes[OperationState.PENDING]:
         return report
-    if told := _over_cap(policy, report):
+    caps = Caps(policy.max_creates, policy.max_updates, policy.max_money)
+    if told := over_cap(report, caps, lambda what: f"max_{what}"):
         raise SafetyLimit(
             f"Plan {plan.plan_id} of {policy.view} for {company.name} is larger than its policy "
             f"allows: {told}. Nothing was sent. Look at it with `blsync push show {plan.plan_id}`, "
@@ -183,14 +185,3 @@ def _refuse_if_old(settings: Settings, policy: Policy, now: datetime) -> None:
             f"a clock that was wrong ({published_at:%Y-%m-%d %H:%M} UTC). Find out why the night's "
             "sync or build failed, then run the job push_policies again."
         )
-
-
-def _over_cap(policy: Policy, report: PlanReport) -> str:
-    caps = (
-        ("creates", report.counts["create"], "max_creates", policy.max_creates),
-        ("updates", report.counts["update"], "max_updates", policy.max_updates),
-        ("money", report.money, "max_money", policy.max_money),
-    )
-    return ", ".join(
-        f"{value} {what} ({name} is {cap})" for what, value, name, cap in caps if value > cap
-    )

@@ -30,6 +30,7 @@ from blsync.ledger.states import SENDS, Action, AttemptOutcome, OperationState, 
 from blsync.push.apply import settle
 from blsync.push.apply.results import held, is_taken, outcomes_of, refusal
 from blsync.push.apply.settle import DUPLICATE_FOUND
+from blsync.push.caps import Caps, over_cap
 from blsync.push.compare import to_text
 from blsync.push.endpoints import ENDPOINTS, endpoint_named
 from blsync.push.plan.validate import problem
@@ -179,17 +180,10 @@ def _refuse_if_stale(session: Session, plan: Plan) -> None:
 
 
 def _over_cap(session: Session, plan: Plan) -> str:
-    settings, report = session.settings, report_of(session.ledger, plan.plan_id)
-    caps = (
-        ("creates", report.counts["create"], "MAX_CREATES", settings.push_max_creates),
-        ("updates", report.counts["update"], "MAX_UPDATES", settings.push_max_updates),
-        ("money", report.money, "MAX_MONEY", settings.push_max_money),
-    )
-    return ", ".join(
-        f"{value} {what} (BLSYNC_PUSH_{name} is {cap})"
-        for what, value, name, cap in caps
-        if cap is not None and value > cap
-    )
+    given = session.settings
+    caps = Caps(given.push_max_creates, given.push_max_updates, given.push_max_money)
+    report = report_of(session.ledger, plan.plan_id)
+    return over_cap(report, caps, lambda what: f"BLSYNC_PUSH_MAX_{what.upper()}")
 
 
 def _say_what_is_left(work: ApplyContext) -> None:

@@ -12,6 +12,7 @@ from blsync.api.exchange import said
 from blsync.errors import ApiError
 from blsync.ledger.plans import Operation, Problem, RowOutcome
 from blsync.ledger.states import Action, AttemptOutcome, OperationState
+from blsync.personal_data import without_words
 from blsync.push.compare import from_text
 from blsync.push.endpoint import Endpoint, Json
 from blsync.push.lookup import usable_id
@@ -123,7 +124,4 @@ def _masked(endpoint: Endpoint, row: Operation, message: str) -> str:
     for name in endpoint.personal & body.keys():
         value = body[name]
         words |= {str(v) for v in (value.values() if isinstance(value, dict) else [value]) if v}
-    for word in sorted(words, key=len, reverse=True):
-        if len(word) > 2:
-            message = re.sub(re.escape(word), "…", message, flags=re.IGNORECASE)
-    return message
+    return without_words(message, words)
