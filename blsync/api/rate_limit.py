@@ -3,6 +3,17 @@
 A slot is free again a second after the *answer* to the request that took it, because the server
 counts a request when it sees it, somewhere between its sending and its answer. What the server
 tells in its headers is believed over our own count.
+
+Two examples. With 10 requests a second, ten are sent at 0.00 and answered at 0.30. The server may
+have counted them at 0.30 as well as at 0.00, so the eleventh goes out at 1.30, not at 1.00.
+
+A request is sent at 100.0 and answered at 100.4, by our clock, and the answer's `Date` is 105.
+The server wrote that, in whole seconds, somewhere in between, so its clock is ahead by at least
+105 - 100.4 = 4.6 and by less than 106 - 100.0 = 6.0 seconds. The least is taken: a reset that it
+tells for 3605.0 is 3600.4 by our clock. Had `Date` been 100, no difference would be sure, and times
+would be taken as they are told.
+
+What the counts are made of is in `blsync.ledger.requests`, with an example of an hour.
 """
 
 from __future__ import annotations

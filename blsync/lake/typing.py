@@ -1,4 +1,24 @@
-"""Records: from the bytes that came to Arrow rows, and what is odd about them on the way."""
+"""Records: from the bytes that came to Arrow rows, and what is odd about them on the way.
+
+Records are typed in up to three steps, each slower than the one before and more exact about what
+is wrong. A record that is whole comes out the same whichever step typed it:
+
+1. Arrow reads the whole batch at once. It does so for nearly every batch.
+2. Where anything is odd, msgspec types the records one by one, and one table is made of those that
+   it could type. The others are quarantined.
+3. Where a column cannot hold some record's value, a table is made of each record alone, so that
+   only that record is quarantined.
+
+An example, four customers in one batch:
+
+    {"id": "c1", "creditLimit": 12.50}                  landed, 12.50
+    {"id": "c2", "creditLimit": "12.5", "weight": 3}    landed, 12.50; `weight` is an unknown field
+    {"id": "c3", "creditLimit": 1e-41}                  quarantined in step 3: above 2 decimals
+    {"id": "c4", "creditLimit": "much"}                 quarantined in step 2: no number
+
+Arrow would read c3 as 0, so step 1 gives the batch up as soon as it sees such a number
+(`_FAR_DECIMALS`). Without c3 and c4 step 1 would have typed the batch, `weight` included.
+"""
 
 from __future__ import annotations
 
@@ -37,13 +57,15 @@ _SPELLINGS = {
         r"^[12]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$"
     ),
 }
-"""Spellings of dates and times that Arrow reads as msgspec does; it takes others for times too."""
+"""Dates and times that Arrow and msgspec read alike. Arrow also reads others, which msgspec
+refuses: those are left to msgspec."""
 _FAR_DECIMALS = r"[\d.][eE]-0*\d{1,10}[\s\",}\]]|\.\d{30}|\\u00(3\d|2[DEde]|[46]5)"
-"""What a number looks like that may have more decimals than Arrow counts: it reads 1e-41 as 0, and
-some as what lies in memory beside its tables. The last is such a number as text, escaped."""
+"""Finds numbers that may have more decimals than Arrow can count. It reads 1e-41 as 0, and others
+as whatever lies in memory beside its tables. The last alternative finds such a number in a text
+where its digits, sign, point or exponent are escaped."""
 _TRAPS = [Inexact, InvalidOperation]
 _NO_FORM = (msgspec.Raw(b"[]"), NOTHING)
-"""Free forms that Arrow may read, for it makes nothing of them."""
+"""Free forms that Arrow may be given: of an empty list and of null it makes no columns."""
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _PARTS = msgspec.json.Decoder(list[msgspec.Raw])
 _NO_TEXT = re.compile("[\udc80-\udcff]")
@@ -338,8 +360,8 @@ def _read_together(
 ) -> pa.Table:
     """Have Arrow read records of which none is odd: in half the time, and beside other work.
 
-    It is as exact as `_typed` and stricter, with what is looked at here besides: so it raises where
-    one by one there would be something to reject or to convert.
+    With the checks made here it accepts no record that `_typed` would type otherwise, or reject. It
+    raises instead, and the caller types the records one by one.
     """
     payloads = [received.payload for received in batch]
     joined = b"".join(payloads)

@@ -1,11 +1,26 @@
-"""The requests sent on each key, for the pace: one budget for all processes.
+"""The requests sent on each key: one budget for all processes.
 
-What the server told last is its word: so many left, until then. While it holds it counts instead of
-our own count, because the server's hour may be a fixed one and others may use the key. Once its
-reset has passed, one request finds out what holds now and the others wait for its answer.
+What the server told last is its word: how many requests are left, and until when. Until then it
+counts instead of our own count, because the server's hour may be a fixed one and others may use the
+key. If it had none left, then once its reset has passed one request finds out what holds now, and
+the others wait for its answer.
 
 What a clock that was wrong has written is recognised when it is read, and does not count: nothing
 holds for longer than the quota's window, and nothing was sent or told in the future.
+
+An example: a key of 1000 requests an hour, of which a tenth, 100, is left to other programs.
+
+    12:00:00  Requests A and B are sent. B's answer comes first: 398 remain, reset at 12:30.
+              A's answer comes next and says 399. The server saw A before B, so 398 stands.
+              398 - 100 = 298 may be sent until 12:30.
+    12:00:01  Three more are sent. They are not in the server's word yet, so 295 may be sent.
+    12:00:02  Their answers come; the last one says 395 remain. 395 - 100 = 295 may be sent.
+    12:20:00  100 remain, which are not ours. `take` says: wait until 12:30.
+    12:30:00  The word has ended. The first process that asks gets a slot; the others are told to
+              wait for POLL seconds, and again, until that one's answer has told a new word.
+
+Had the server told nothing at all, our own count would hold: the requests of the last 60 minutes,
+and at most 1000 - 100 of them.
 """
 
 from __future__ import annotations
@@ -164,7 +179,10 @@ def left(ledger: Ledger, key_id: str, limits: Limits, now: float) -> int:
 
 def _hear(db: Connection, key: _Key, told: ServerQuota, now: float) -> None:
     """Take the server's word where it is later than the one that is held: answers come in any
-    order. Within one window the server's count only sinks; of a sliding one the reset moves on.
+    order.
+
+    Of two words with one reset, the later has fewer requests left. In a sliding window the reset
+    moves on, and the later word is the one with the later reset.
     """
     if _holds(key, now) and (key.told_at or 0) <= now + 1:
         later = told.reset_at - key.reset_at
@@ -272,7 +290,8 @@ def _locked_key(db: Connection, key_id: str, limits: Limits, now: float) -> _Key
 def _believed(row: Row[Any], limits: Limits, now: float) -> _Key:
     """Return what is known of a key, less what only a wrong clock can have written.
 
-    It is left out, not cut down to the window: that would end a window from now, whenever now is.
+    A time too far ahead is left out. Cut down to the window it would lie a whole window ahead each
+    time it is read, and never come.
     """
     latest = now + limits.window + _SLACK
     blocked_until = row.blocked_until if row.blocked_until <= latest else 0.0

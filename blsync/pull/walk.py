@@ -2,6 +2,21 @@
 
 A window up to now that begins somewhere is first asked from its newest record backwards: where
 little changed, one request tells all of it, and how many records the server has in all.
+
+An example: the feed `updatedAt` is read from Monday 00:00 up to now, Tuesday 02:00.
+
+1. The newest page reaches back to Monday 20:00 only, so the window is walked from its beginning.
+2. The first page of 100 records ends at Monday 02:00, and the server says that 2000 are in the
+   window. 1900 are left, more than SLICE_PAGES pages, so the time that is left is cut in the
+   middle: `updatedAt` goes on and stops at Monday 14:00, and beside it `updatedAt/1` begins there.
+   Either may be split again, while the burst has room.
+3. Each page goes to the spool and its walk's place to the ledger. After a kill both walks go on
+   from their own cursors. Where the server no longer takes a cursor, the walk asks anew from the latest
+   change time that it has, as long as its pages came sorted.
+4. Both have ended with 1997 different records, though 2000 were promised. The server is asked how
+   many there are that have not changed since the first page came. If it has no more of them than
+   came, the others changed meanwhile and belong to the next window. If it has more, records moved
+   between pages while they were read, and the window is read once more, as `updatedAt again`.
 """
 
 from __future__ import annotations
@@ -52,7 +67,7 @@ class _Slices:
     """Those among the distinct ones that were met with a change of `as_of` or later."""
 
     def expect(self, walk: Walk) -> None:
-        """Take what the feed's first walk was told for all that its window has."""
+        """Take the total of the feed's first walk for that of its whole window."""
         self.promised, self.as_of = walk.total, walk.as_of
 
     def count(self, records: Sequence[Payload], times: Sequence[datetime | None]) -> None:
@@ -78,7 +93,7 @@ async def walk_feed(work: PullContext, load: Load, feed: Feed) -> None:
     await _read(slices, sorted(slices.walks) or [feed.name])
     if not is_counted or slices.promised is None:
         return
-    # Records moved while pages were counted off, which only some servers do.
+    # A server that counts its pages off by number skips records when others move meanwhile.
     if slices.distinct < slices.promised and await _has_passed_over(slices):
         work.say(
             f"{work.entity.name}: the server promised {slices.promised} changes and gave "
@@ -195,7 +210,7 @@ def _is_done(walk: Walk | None) -> bool:
 
 
 def _take(slices: _Slices, name: str, page: Page) -> None:
-    """Keep a page of a slice, and split the slice where another walk would have room."""
+    """Keep a page of a slice, and split the slice where there is room for another walk."""
     work, load = slices.work, slices.load
     times = change_times(slices.feed.change_field, page.records)
     walk = _advanced(slices.walks.get(name) or _begun(name, load, page), page, times)
@@ -249,8 +264,8 @@ def _is_worth_splitting(slices: _Slices, walk: Walk, page_records: int) -> bool:
 def _split(slices: _Slices, walk: Walk) -> None:
     """Let another walk read the later half of the time that is left to this one.
 
-    This one keeps its cursor and stops where it meets the other, so what it reads beyond is at
-    most part of a page.
+    This one keeps its cursor and stops at the first page that reaches the other's beginning, so at
+    most a part of one page is read twice.
     """
     assert walk.position is not None  # noqa: S101 (see _is_worth_splitting)
     end = walk.stop_at or walk.upper or walk.as_of
