@@ -11,8 +11,8 @@ An example: the feed `updatedAt` is read from Monday 00:00 up to now, Tuesday 02
    middle: `updatedAt` goes on and stops at Monday 14:00, and beside it `updatedAt/1` begins there.
    Either may be split again, while the burst has room.
 3. Each page goes to the spool and its walk's place to the ledger. After a kill both walks go on
-   from their own cursors. Where the server no longer takes a cursor, the walk asks anew from the latest
-   change time that it has, as long as its pages came sorted.
+   from their own cursors. Where the server no longer takes a cursor, the walk asks anew from the
+   latest change time that it has, as long as its pages came sorted.
 4. Both have ended with 1997 different records, though 2000 were promised. The server is asked how
    many there are that have not changed since the first page came. If it has no more of them than
    came, the others changed meanwhile and belong to the next window. If it has more, records moved

@@ -1,4 +1,4 @@
-"""Whether a look-up would tell anything by now: asked often, so it asks the ledger alone."""
+"""Whether there is anything to look up by now. A sensor asks often, so only the ledger is read."""
 
 from __future__ import annotations
 

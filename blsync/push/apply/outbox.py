@@ -44,9 +44,9 @@ UNANSWERED_IN_A_ROW = 3
 ANSWERED_BEFORE_LIMIT = 100
 """Rows answered before the share of rejected ones counts (interface.md, section 1)."""
 VALID_FOR = timedelta(hours=24)
-"""A plan that nobody began to apply by then was compared with a BigLedger too long ago."""
+"""How long after it was made a plan may be begun; after that too much may have changed."""
 _MAY_BE_ONE_ROW = (400, 409, 413, 422)
-"""Statuses with which one bad row may have had its whole request refused, and nothing done."""
+"""Statuses of a request that was refused as a whole, perhaps for one bad row. Nothing was done."""
 
 
 def apply(session: Session, plan_id: str, *, dry_run: bool = False) -> PlanReport:
@@ -211,7 +211,11 @@ def _left(work: ApplyContext) -> bool:
 
 
 async def _send_pending(work: ApplyContext, only: Collection[int] | None = None) -> None:
-    """Send the pending rows in batches, or `only` those; what fits no batch now stays pending."""
+    """Send the pending rows in batches, or `only` those of them.
+
+    Stays pending: what may not be under way together with a held row, and, after several requests
+    without an answer or too many rejected rows, the rest.
+    """
     waiting = deque(row for row in _sendable(work) if only is None or row.row in only)
     unanswered = 0
     while waiting and not _is_over_limit(work):
@@ -229,7 +233,7 @@ async def _send_pending(work: ApplyContext, only: Collection[int] | None = None)
 
 
 def _next_batch(work: ApplyContext, waiting: deque[Operation]) -> list[Operation]:
-    """Take rows off the queue that may be under way together, in the order of the file."""
+    """Take the next rows off the queue, in the order of the file, of each `in_flight` group one."""
     busy = plans.groups(work.ledger, work.plan.plan_id, OperationState.HELD)
     batch: list[Operation] = []
     kept: list[Operation] = []
@@ -279,7 +283,8 @@ async def _send_halves(work: ApplyContext, batch: list[Operation]) -> bool:
 async def _send(work: ApplyContext, chunk: list[Operation]) -> bool:
     """Send a chunk; tell whether an answer came. Raises _Refused where halves should be tried."""
     plan_id = work.plan.plan_id
-    await work.client.check_clock()  # settle times are told by it: a wrong one must begin none
+    # The settle time of each row counts from here, so this clock must be right.
+    await work.client.check_clock()
     rows = plans.claim(work.ledger, plan_id, chunk, uuid.uuid4().hex, work.clock())
     if not rows:
         return True
@@ -309,7 +314,9 @@ async def _send(work: ApplyContext, chunk: list[Operation]) -> bool:
 async def _record(
     work: ApplyContext, rows: list[Operation], outcomes: list[RowOutcome], request_id: str
 ) -> None:
-    """Write the outcomes; what is refused as taken stays held until a look-up has told whose."""
+    """Write the outcomes. A create that was refused because its record exists stays held until a
+    look-up has told whether that record is ours.
+    """
     taken = [
         (row, outcome)
         for row, outcome in zip(rows, outcomes, strict=True)

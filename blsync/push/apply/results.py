@@ -26,7 +26,7 @@ _TAKEN_CODES = ("DUPLICATE_VALUE", "CONFLICT")
 def outcomes_of(
     endpoint: Endpoint, sent: list[Operation], data: msgspec.Raw
 ) -> tuple[list[RowOutcome], int]:
-    """Return what became of each row that was sent, and how many results belong to none.
+    """Return what became of each row that was sent, and how many results belong to no row.
 
     A row whose result is missing, there twice or unreadable is held; the others stand.
     """

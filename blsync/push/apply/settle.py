@@ -57,8 +57,8 @@ async def settle_due(work: ApplyContext) -> set[int]:
     Raises ApiError, QuotaSpent.
     """
     now = work.clock()
-    # Of one that a clock which ran ahead has dated nobody knows when it was sent: its settle time
-    # begins now, so that it is neither looked up too early nor held for years.
+    # A row whose time lies ahead was sent by a machine with a wrong clock, and nobody knows when.
+    # Its settle time begins now, so that it is neither looked up too early nor held for years.
     plans.date_back(work.ledger, work.plan.plan_id, now)
     held = plans.held_rows(work.ledger, work.plan.plan_id)
     rows = [one.operation for one in held if is_due(work.settings, one, now)]
@@ -110,8 +110,9 @@ async def settle_again(work: ApplyContext) -> set[int]:
 async def unchanged(work: ApplyContext, rows: list[Operation]) -> list[Operation]:
     """Compare rows once more before they are sent, and return those that are as they were planned.
 
-    What is there already as wanted is adopted; what others changed since the plan is rejected, as
-    is what they created. A create whose key BigLedger itself keeps unique needs no look.
+    A row is adopted where BigLedger has all that it wants already. It is rejected where others
+    changed its record since the plan was made, or created one with its key. A create needs no
+    comparison where BigLedger itself refuses a second record of the same key.
     """
     settlement = work.endpoint.settlement
     doubtful = [r for r in rows if r.action == Action.UPDATE or not settlement.has_unique_key]
@@ -178,7 +179,9 @@ def _outcome_before_sending(
 async def resolve_taken(
     work: ApplyContext, refused: Sequence[tuple[Operation, RowOutcome]]
 ) -> None:
-    """Settle creates that were refused because the record exists: ours if it is as we wanted it."""
+    """Settle creates that were refused because the record exists: one that is as we wanted it is
+    taken for ours, and adopted.
+    """
     if not refused:
         return
     known = await _records(work, [row for row, _ in refused])

@@ -1,8 +1,8 @@
 """Sending a plan from Dagster's UI: allowed by a setting, and confirmed by the plan's own code.
 
-The code is random and shown on a terminal alone, by `blsync push plan` and `push show`. Whoever can
-do everything in Dagster, or has another's browser do it, has not seen the plan there and cannot
-send it.
+The code is random, and only a terminal shows it (`blsync push plan`, `push show`). So whoever can
+do everything in Dagster, or makes somebody's browser do it, cannot send a plan that nobody looked
+at on the terminal.
 """
 
 from __future__ import annotations

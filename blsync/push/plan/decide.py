@@ -65,7 +65,7 @@ class Decision:
         return self._unless_held(row, self._create(row) if now is None else self._update(row, now))
 
     def _unless_held(self, row: ParsedRow, operation: Operation) -> Operation:
-        """Keep a row back while an earlier change of its record was sent and not answered."""
+        """Block a row while an earlier change of its record is held: sent, and not answered."""
         holder = self.held.holder(operation)
         if not holder or operation.action not in SENDS:
             return operation
@@ -151,7 +151,8 @@ class Decision:
         record, remote_id = self.endpoint.record, _id(now)
         wanted = self.endpoint.comparable(row.data)
         if self.endpoint.defaults.get("status") == wanted.get("status"):
-            # What is asked for is a draft to begin with, not that a person's posting is undone.
+            # The file asks for a draft when the record is created. One that a person has posted
+            # since stays posted.
             wanted = {name: value for name, value in wanted.items() if name != "status"}
         changed = changes(self.endpoint, now, wanted)
         if self.mode == Mode.CREATE or not self.endpoint.can_update:
@@ -182,7 +183,7 @@ class Decision:
         )
 
     def _adopt(self, row: ParsedRow, now: Json, changed: Collection[str]) -> Operation:
-        """Take what exists for what the row was to create, where it is the same."""
+        """Adopt the record that is there already, where it has the row's values; else reject."""
         if not changed:
             return _operation(self.endpoint, row, Action.ADOPT, remote_id=_id(now))
         name = list(row.named)[-1]
@@ -287,9 +288,9 @@ def _has_moved(now: Json, based_on: datetime | None) -> bool:
     try:
         at = datetime.fromisoformat(str(now.get("updatedAt")))
     except ValueError:
-        return True  # nobody can tell, so it is not overwritten
+        return True  # whether it changed nobody can tell, so it is not overwritten
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    # A basis without a fraction was cut to the second by whatever wrote the file.
+    # Excel and others cut the time to the second: then only a later second counts as a change.
     return (at if based_on.microsecond else at.replace(microsecond=0)) > based_on
 
 

@@ -179,8 +179,8 @@ def _store(
 ) -> str:
     """Store the plan under the hash of what it does, and return its id.
 
-    A plan of the same content that was applied to its end is history: what is stored then is
-    another one, or its rejected rows could never be sent again.
+    Where a plan of the same content was applied to its end already, another one is stored beside
+    it, with another id. Otherwise its rejected rows could never be sent again.
     """
     content: list[Any] = [decision.endpoint.name, company.company_id, company.base_url]
     content += [decision.mode, decision.on_conflict]

@@ -24,8 +24,8 @@ BASIS = ("base_updated_at", "updatedAt")
 (UTC where it names no zone)."""
 
 _WHOLE = {"line": "", "dates": "dueDate", "balance": "lines"}
-"""Errors of ours that concern several fields at once and word themselves what is wrong → the field
-that they are listed under, where it is not a line."""
+"""Errors of our models that concern several fields at once, and whose text says all that is wrong →
+the field that they are listed under; empty: the line in which they are."""
 _INDEX = re.compile(r"\[\d+\]|\.\d+(?=\.)")
 _CODES = {
     "email": "INVALID_EMAIL_FORMAT",
@@ -217,7 +217,7 @@ def _basis(row: SheetRow) -> tuple[datetime | None, Problem | None]:
 
 
 def unique(endpoint: Endpoint, rows: list[ParsedRow]) -> list[ParsedRow]:
-    """Reject all rows that name the same record: which of them is meant nobody can tell."""
+    """Reject all rows that name the same record, because nobody can tell which one is meant."""
     twins: dict[int, list[Problem]] = defaultdict(list)
     for name in endpoint.identifiers:
         parts = endpoint.parts if name == endpoint.natural_key else ()
