@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -17,8 +18,12 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from blsync import settings
+from blsync.marts.build import entities_of_project
 from blsync.sandbox import Handle, Options, running
 from blsync.settings import Settings
+
+# Tests that run dbt by themselves name the entities to it, as blsync does.
+os.environ["BLSYNC_ENTITIES"] = " ".join(entities_of_project())
 
 LONGEST = (
     "test_cli.py", "test_history.py", "test_backfill.py", "test_demo.py", "test_nightly.py",
@@ -199,8 +204,6 @@ def tiny_server() -> Iterator[Callable[[Callable[[Asked], Reply]], TinyServer]]:
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     """An environment without any setting but a data folder of the test's own."""
-    import os
-
     for name in os.environ:
         if name.startswith(("BIGLEDGER_", "BLSYNC_")):
             monkeypatch.delenv(name)

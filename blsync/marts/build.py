@@ -44,8 +44,19 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
         "BLSYNC_DATA": str(settings.data),
         "BLSYNC_SEEDS": str(settings.seeds),
         "BLSYNC_BUILD_MEMORY": f"{_build_memory() // 2**20}MiB",
+        "BLSYNC_ENTITIES": " ".join(entities_of_project()),
         "DBT_LOG_LEVEL_FILE": "none",  # Dagster keeps the log of each run
     }
+
+
+def entities_of_project() -> list[str]:
+    """Return the names of the entities that the dbt project has a history of.
+
+    dbt has to be told: while it reads the models, which is when it learns what refers to what, it
+    cannot look into its own graph (`warehouse/macros/entities.sql`).
+    """
+    histories = (PROJECT / "models" / "history").glob("hist_*.sql")
+    return sorted(path.stem.removeprefix("hist_") for path in histories)
 
 
 def _build_memory() -> int:

@@ -105,9 +105,11 @@ class Translator(DagsterDbtTranslator):
     """Names dbt's models by their schema: `staging/…`, `history/…`, `finance/…`."""
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
-        """Return schema and table for a model; sources and tests as dbt's meta says."""
+        """Return schema and table for a model, the raw asset for what landed; else what dbt has."""
         if dbt_resource_props["resource_type"] == "model":
             return dg.AssetKey([dbt_resource_props["schema"], dbt_resource_props["alias"]])
+        if dbt_resource_props.get("source_name") == "landing":
+            return dg.AssetKey(["raw", dbt_resource_props["name"]])
         return super().get_asset_key(dbt_resource_props)
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:

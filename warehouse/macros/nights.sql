@@ -70,9 +70,7 @@
     {%- if good | length == nodes | length %}
     create schema if not exists last_build;
     create or replace table last_build.loads as
-        {%- for entity in [
-            'accounts', 'customers', 'invoices', 'items', 'journal_entries', 'stock', 'stock_adjustments'
-        ] %}
+        {%- for entity in entities() %}
         select load_id from history.{{ entity }} {{ 'union' if not loop.last }}
         {%- endfor %};
     create or replace table last_build.companies as

@@ -10,11 +10,18 @@
    never known. Only keys and ordering columns are sorted; wide rows are joined to them, which takes
    half the time of a window over them.
 
-   entity:     the landing source's table
+   The model's table, its key and what the other macros know of it (`entities.sql`) come from here too.
+
+   entity:     the landing source's table, and the name of the table in `history`
    key:        the record's key columns beside company_id, and the landing's names of them
    changed_at: the record's own change time, in the model's columns
    tie_break:  greater for the later of two versions, in the model's columns, optional #}
 {% macro versions(entity, key, changed_at, tie_break=none) %}
+{{- config(
+    alias=entity,
+    unique_key=['company_id'] + key.keys() | list,
+    meta={'entity': entity, 'key': key},
+) }}
 {%- set keys = (['company_id'] + key.keys() | list) | join(', ') %}
 
 -- A delete row carries only the key.

@@ -15,8 +15,8 @@ from decimal import Decimal
 from typing import Any
 
 from blsync.sandbox.books.chart import ROLES, TYPES
+from blsync.sandbox.books.entities import ENTITIES
 from blsync.sandbox.books.errors import ApiError, broken_rule, not_found
-from blsync.sandbox.books.fields import ENTITIES
 from blsync.sandbox.books.store import Store
 from blsync.sandbox.books.values import (
     ZERO,

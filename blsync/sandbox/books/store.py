@@ -12,7 +12,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from blsync.sandbox.books.fields import ENTITIES, Entity
+from blsync.sandbox.books.entities import ENTITIES
+from blsync.sandbox.books.fields import Entity
 from blsync.sandbox.books.values import Record, dumps, loads, parse_instant
 
 MOVEMENTS = """
@@ -40,8 +41,7 @@ NULLABLE = ("email", "reference", "reversesId")
 """Columns that may be empty; the others sort by themselves."""
 DOCUMENT = "cast(doc as blob)"
 """A record's JSON as the bytes it is stored in, without a detour through text."""
-HELD = ("accounts", "customers", "items", "stock")
-"""Few records that change often: they stay in memory once read."""
+HELD = frozenset(entity.name for entity in ENTITIES.values() if entity.is_in_memory)
 
 
 def column_name(field: str) -> str:

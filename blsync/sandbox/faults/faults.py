@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from blsync.sandbox.books.fields import ENTITIES
+from blsync.sandbox.books.entities import ENTITIES
 
 NOTES = (
     "Shares lie between 0 and 1 and are drawn from the sandbox's seed. Every fault is off unless",

@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 
 from blsync.sandbox.books.adjustments import post_adjustment
 from blsync.sandbox.books.company import Books
+from blsync.sandbox.books.entities import ENTITIES
 from blsync.sandbox.books.errors import ApiError
 from blsync.sandbox.books.sales import cancel_invoice, mark_overdue
 from blsync.sandbox.books.values import money
@@ -25,6 +27,7 @@ class Night:
 
     def __init__(self, books: Books, seed: int, invoices: int) -> None:
         self.books = books
+        self.seed = seed
         self.rng = random.Random(f"night {seed}")
         self.trade = Trade(books, self.rng)
         self.invoices = invoices
@@ -46,6 +49,11 @@ class Night:
             self._void_entry,
             self._post_adjustment,
             self._remind,
+            *[
+                partial(entity.pass_night, self.books, random.Random(f"{self.seed} {entity.name}"))
+                for entity in ENTITIES.values()
+                if entity.pass_night
+            ],
         ]
         for step in steps:
             self.books.save()

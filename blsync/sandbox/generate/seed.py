@@ -16,6 +16,7 @@ from functools import partial
 from blsync.sandbox.books.adjustments import post_adjustment
 from blsync.sandbox.books.chart import LOCATIONS
 from blsync.sandbox.books.company import Books
+from blsync.sandbox.books.entities import ENTITIES
 from blsync.sandbox.books.errors import ApiError
 from blsync.sandbox.books.masters import open_accounts
 from blsync.sandbox.books.sales import cancel_invoice, mark_overdue
@@ -74,6 +75,7 @@ class History:
             if self.books.store.waiting > HELD_AT_MOST:
                 self.books.save()
         self._finish()
+        self._found_other_kinds()
 
     def _found(self) -> None:
         books, options = self.books, self.options
@@ -214,6 +216,14 @@ class History:
             books.store.put("invoices", invoice_id, invoice)
         books.day = self.options.today
         books.save()
+
+    def _found_other_kinds(self) -> None:
+        """Write the records that are no part of the trade in goods."""
+        for entity in ENTITIES.values():
+            if entity.found:
+                self.books.tick()
+                entity.found(self.books, random.Random(f"{self.options.seed} {entity.name}"))
+        self.books.save()
 
 
 def _months_before(day: date, months: int) -> date:

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from blsync.sandbox.books.company import Books
+from blsync.sandbox.books.entities import ENTITIES
 from blsync.sandbox.books.errors import bad_request
-from blsync.sandbox.books.fields import ENTITIES
 from blsync.sandbox.books.store import DOCUMENT, Store
 from blsync.sandbox.books.values import Record, dumps
 from blsync.sandbox.faults.faults import Faults

@@ -20,8 +20,8 @@ from typing import Any
 
 from starlette.datastructures import Headers
 
+from blsync.sandbox.books.entities import ENTITIES
 from blsync.sandbox.books.errors import ApiError
-from blsync.sandbox.books.fields import ENTITIES
 from blsync.sandbox.books.values import Record, encode
 from blsync.sandbox.faults.faults import Faults, Strikes
 from blsync.sandbox.http.limits import Limits, Stats
@@ -40,7 +40,9 @@ OPEN = ("/sandbox/", "/oauth/")
 SMALLEST_GZIP = 500
 NO_ANSWER = 444
 """The status by which a route asks for the connection to be closed instead of an answer."""
-RECORD_ID = re.compile(r"(cust|inv|item|acc|je|adj)_\w+")
+RECORD_ID = re.compile(
+    rf"({'|'.join(entity.prefix for entity in ENTITIES.values() if entity.prefix)})_\w+"
+)
 HTML = b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 ENTITY_OF = {
     **{path: entity.name for entity in ENTITIES.values() for path in entity.paths},

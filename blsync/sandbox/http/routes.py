@@ -10,8 +10,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from blsync.sandbox.books.company import Books
+from blsync.sandbox.books.entities import ENTITIES
 from blsync.sandbox.books.errors import ApiError, bad_request, not_found
-from blsync.sandbox.books.fields import ENTITIES, Entity
+from blsync.sandbox.books.fields import Entity
 from blsync.sandbox.books.store import DOCUMENT
 from blsync.sandbox.books.values import Record, encode, parse_date
 from blsync.sandbox.faults.faults import Faults

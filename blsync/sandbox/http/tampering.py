@@ -6,37 +6,21 @@ import math
 import random
 
 from blsync.sandbox.books.company import Books
+from blsync.sandbox.books.entities import ENTITIES
 from blsync.sandbox.books.errors import bad_request, not_found
-from blsync.sandbox.books.fields import ENTITIES
 from blsync.sandbox.books.values import Record
 from blsync.sandbox.http.query import Listing
 from blsync.sandbox.writes.request_fields import Form
 
 ODD = "cust_odd%"
 """The customers that `odd-records` adds; the books do not know them."""
-HARMLESS = {
-    "customers": "website",
-    "invoices": "notes",
-    "items": "description",
-    "stock": "binLocation",
-    "accounts": "description",
-}
-"""The kinds that have updatedAt, and a text of theirs that nothing depends on."""
-UNUSED = {"accounts": "id not in (select account_id from journal_lines)"}
-"""Which records may be chosen for deleting where the books could not go on without others."""
-MOVEMENTS = {
-    "journal_entries": "journal_lines where entry_id = ?1",
-    "invoices": "receivable_moves where invoice_id = ?1",
-    "stock": "stock_moves where item_id || '|' || location_id = ?1",
-}
-"""What is deleted along with a record, so that the reports say what the records say."""
 
 
-def chosen(books: Books, form: Form, condition: str = "1") -> tuple[str, list[str]]:
+def chosen(books: Books, form: Form, *, to_delete: bool = False) -> tuple[str, list[str]]:
     """Read which records a control request means: entity, and ids in a random order.
 
-    They are given as ``ids`` or drawn with ``seed``: ``count`` or a ``share`` of all. Raises
-    ApiError 400, 404 or 422.
+    They are given as ``ids`` or drawn with ``seed``: ``count`` or a ``share`` of all, or where
+    they are ``to_delete`` of those that may be. Raises ApiError 400, 404 or 422.
     """
     entity = form.text("entity", required=True, choices=tuple(ENTITIES))
     ids, count = form.part("ids", list), form.whole("count", 0, 10**9)
@@ -51,6 +35,7 @@ def chosen(books: Books, form: Form, condition: str = "1") -> tuple[str, list[st
             if not isinstance(key, str) or not books.store.query(sql, key):
                 raise not_found(ENTITIES[entity].resource, key)
         return entity, list(ids)
+    condition = ENTITIES[entity].deletable if to_delete else "1"
     sql = f"select id from {entity} where {condition} and id not like '{ODD}' order by id"  # noqa: S608
     keys = [key for (key,) in books.store.query(sql)]
     wanted = math.ceil(share * len(keys)) if share is not None else count or 0
@@ -63,11 +48,12 @@ def chosen(books: Books, form: Form, condition: str = "1") -> tuple[str, list[st
 
 def delete(books: Books, form: Form) -> Record:
     """Delete records for good, whatever refers to them."""
-    entity, keys = chosen(books, form, UNUSED.get(str(form.data.get("entity")), "1"))
+    entity, keys = chosen(books, form, to_delete=True)
+    movements = ENTITIES[entity].movements
     for key in keys:
         books.store.delete(entity, key)
-        if entity in MOVEMENTS:
-            books.store.connection.execute(f"delete from {MOVEMENTS[entity]}", (key,))  # noqa: S608
+        if movements:
+            books.store.connection.execute(f"delete from {movements}", (key,))  # noqa: S608
     gone = set(keys)
     for (kind, _), taken in books.taken.items():
         if kind == entity != "accounts":  # what has a role is looked for by its number
@@ -79,10 +65,11 @@ def delete(books: Books, form: Form) -> Record:
 def touch(books: Books, form: Form) -> Record:
     """Move records' change times to now, each to its own, and change a harmless text."""
     entity, keys = _touchable(books, form)
+    harmless = str(ENTITIES[entity].harmless_field)
     for key in keys:
         now = books.tick()
         record = books.find(entity, key)
-        record[HARMLESS[entity]] = f"touched {now}"
+        record[harmless] = f"touched {now}"
         books.touch(entity, key, record)
     books.save()
     return {"entity": entity, "ids": keys}
@@ -101,7 +88,7 @@ def tie(books: Books, form: Form) -> Record:
 def churn(books: Books, listing: Listing, total: int) -> None:
     """Move the change time of one of the records that a list request finds."""
     entity = listing.entity.name
-    if entity not in HARMLESS or not total:
+    if not listing.entity.harmless_field or not total:
         return
     books.counters["tamperings"] += 1
     place = random.Random(f"churn {books.counters['tamperings']}").randrange(total)
@@ -118,6 +105,6 @@ def churn(books: Books, listing: Listing, total: int) -> None:
 
 def _touchable(books: Books, form: Form) -> tuple[str, list[str]]:
     entity, keys = chosen(books, form)
-    if entity not in HARMLESS:
+    if not ENTITIES[entity].harmless_field:
         raise bad_request(f"{entity} have no updatedAt to move", "entity", entity)
     return entity, keys

@@ -1,5 +1,3 @@
-{{ config(alias='accounts', unique_key=['company_id', 'account_id']) }}
-
 with
 
 landed as {{ 'not materialized' if not is_incremental() }} (

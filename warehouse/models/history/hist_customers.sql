@@ -1,5 +1,3 @@
-{{ config(alias='customers', unique_key=['company_id', 'customer_id']) }}
-
 with
 
 landed as {{ 'not materialized' if not is_incremental() }} (

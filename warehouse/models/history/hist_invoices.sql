@@ -1,5 +1,3 @@
-{{ config(alias='invoices', unique_key=['company_id', 'invoice_id']) }}
-
 with
 
 landed as {{ 'not materialized' if not is_incremental() }} (

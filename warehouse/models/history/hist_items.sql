@@ -1,5 +1,3 @@
-{{ config(alias='items', unique_key=['company_id', 'item_id']) }}
-
 with
 
 landed as {{ 'not materialized' if not is_incremental() }} (

@@ -1,5 +1,3 @@
-{{ config(alias='journal_entries', unique_key=['company_id', 'journal_id']) }}
-
 -- A void moves no timestamp, so of two versions pulled at once the void one is the later.
 with
 

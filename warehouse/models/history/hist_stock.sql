@@ -1,5 +1,3 @@
-{{ config(alias='stock', unique_key=['company_id', 'item_id', 'location_id']) }}
-
 with
 
 landed as {{ 'not materialized' if not is_incremental() }} (

@@ -1,5 +1,3 @@
-{{ config(alias='stock_adjustments', unique_key=['company_id', 'adjustment_id']) }}
-
 with
 
 landed as {{ 'not materialized' if not is_incremental() }} (

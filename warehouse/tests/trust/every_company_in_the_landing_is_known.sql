@@ -5,9 +5,7 @@
 with
 
 landed as (
-    {%- for entity in [
-        'accounts', 'customers', 'invoices', 'items', 'journal_entries', 'stock', 'stock_adjustments'
-    ] %}
+    {%- for entity in entities() %}
     select company_id from {{ ref('stg_' ~ entity) }}
     {{ 'union' if not loop.last }}
     {%- endfor %}

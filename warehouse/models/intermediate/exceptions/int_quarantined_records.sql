@@ -1,13 +1,4 @@
 -- Records that could not be typed and of which no later version landed, nor were they found deleted.
-{% set keys = {
-    'accounts': 'account_id',
-    'customers': 'customer_id',
-    'invoices': 'invoice_id',
-    'items': 'item_id',
-    'journal_entries': 'journal_id',
-    'stock': "item_id || ':' || location_id",
-    'stock_adjustments': 'adjustment_id',
-} %}
 with
 
 received as (
@@ -18,8 +9,9 @@ named as (
     select
         *,
         case entity
-            when 'stock' then json_extract_string(json, '$.itemId') || ':' || json_extract_string(json, '$.locationId')
-            else json_extract_string(json, '$.id')
+            {%- for entity in entities() %}
+            when '{{ entity }}' then {{ own_id_of(entity, 'json') }}
+            {%- endfor %}
         end as own_id,
     from (select *, try_cast(payload as json) as json from received) as parsed
 ),
@@ -39,14 +31,14 @@ records as (
 ),
 
 landed as (
-    {%- for entity, key in keys.items() %}
+    {%- for entity in entities() %}
     select
         '{{ entity }}' as entity,
         company_id,
-        {{ key }} as record_id,
+        {{ record_id_of(entity) }} as record_id,
         max(known_from) as known_from,
     from {{ ref('hist_' ~ entity) }}
-    where (company_id, '{{ entity }}', {{ key }}) in (select (company_id, entity, record_id) from records)
+    where (company_id, '{{ entity }}', {{ record_id_of(entity) }}) in (select (company_id, entity, record_id) from records)
     group by all
     {{ 'union all' if not loop.last }}
     {%- endfor %}

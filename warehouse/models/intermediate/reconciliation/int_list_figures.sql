@@ -2,9 +2,7 @@
 with
 
 held as (
-    {%- for entity in [
-        'accounts', 'customers', 'invoices', 'items', 'journal_entries', 'stock', 'stock_adjustments'
-    ] %}
+    {%- for entity in entities() %}
     select company_id, '{{ entity }}' as entity_key, count(*) as value
     from {{ ref('stg_' ~ entity) }}
     where not is_deleted
