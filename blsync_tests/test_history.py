@@ -327,7 +327,7 @@ def test_a_build_begins_anew_where_the_models_changed(
     (project / "models").mkdir(parents=True)
     (project / "dbt_project.yml").touch()
     (project / "models" / "other.sql").write_text("select 1")
-    monkeypatch.setattr(marts, "PROJECT", project)
+    monkeypatch.setattr("blsync.marts.build.PROJECT", project)
     assert tables_when_building(story) == []
 
 

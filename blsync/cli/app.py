@@ -1,0 +1,624 @@
+"""The `blsync` command: arguments in, tables or JSON out, exit codes. No logic of its own.
+
+The commands of `blsync push` and `blsync company` are in `cli.push` and `cli.company`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import webbrowser
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+import typer
+
+from blsync import __version__, doctor, estimate, marts, redaction, settings, status
+from blsync.cli.company import app as company_app
+from blsync.cli.progress import showing
+from blsync.cli.push import app as push_app
+from blsync.cli.screen import Json, err, print_json, print_table, say, stdout, tell
+from blsync.entities import select
+from blsync.errors import BlsyncError, ConfigError, PartlyFailed
+from blsync.files import permissions
+from blsync.files.unexpected import unexpected
+from blsync.lake.landed import told
+from blsync.session import open_session
+
+if TYPE_CHECKING:
+    from blsync.maintenance import Repair
+
+app = typer.Typer(
+    name="blsync",
+    help="BigLedger's books every night: pulled, tied out to the cent, changes pushed back once."
+    "\n\nExamples: `blsync demo` (needs no key), `blsync doctor`, `blsync sync`",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they would print local variables, keys among them
+    rich_markup_mode="markdown",
+)
+app.add_typer(push_app, name="push")
+app.add_typer(company_app, name="company")
+
+NoWait = Annotated[
+    bool, typer.Option("--no-wait", help="End with exit 3 where the hour's quota is used up.")
+]
+
+Allow = Annotated[
+    bool,
+    typer.Option(
+        "--allow",
+        help="Let through once what a safety bound held back: deletes above BLSYNC_DELETE_SHARE, "
+        "a collapsed reconciliation.",
+    ),
+]
+
+
+def main() -> NoReturn:
+    """Run the command; every error is one clear message and its exit code."""
+    permissions.keep_private()
+    redaction.guard_streams()
+    try:
+        app()
+    except BlsyncError as error:
+        say(f"Error: {error}")
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # `blsync query … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        told = unexpected(error, _data_folder())
+        say(f"Error: {told}")
+        sys.exit(told.exit_code)
+    sys.exit(0)
+
+
+def _data_folder() -> Path | None:
+    try:
+        return settings.load().data
+    except Exception:  # perhaps the very error that is to be told
+        return None
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    context: typer.Context,
+    is_asked: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Print the version where asked."""
+    if is_asked:
+        sys.stdout.write(f"blsync {__version__}\n")
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    keep: Annotated[bool, typer.Option(help="Leave the sandbox running afterwards.")] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The sandbox's port; 0: a free one.")
+    ] = 0,
+    as_json: Json = False,
+) -> None:
+    """Show the whole job against a local BigLedger; needs no key.
+
+    Example: `blsync demo --keep`
+    """
+    from blsync.cli import demo as room
+
+    with showing(err, say) as progress:
+        report = room.run(settings.load(), keep=keep, port=port, progress=progress, say=say)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        for title, headers, rows in report.tables():
+            print_table(title, headers, rows)
+        tell(report.next_steps())
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
+def sandbox(
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Where to listen, on loopback.")
+    ] = 8765,
+    seed: Annotated[int, typer.Option(help="Which books: the same seed, the same books.")] = 1,
+    customers: Annotated[int, typer.Option(help="Customers in the books.")] = 400,
+    items: Annotated[int, typer.Option(help="Items in the books.")] = 150,
+    invoices: Annotated[int, typer.Option(help="Sales invoices in the books.")] = 5000,
+    months: Annotated[int, typer.Option(help="Months of business dates.")] = 24,
+    database: Annotated[
+        Path | None, typer.Option(help="Keep the books in this SQLite file.")
+    ] = None,
+    faults: Annotated[
+        str,
+        typer.Option(
+            help="Faults to rehearse, as `latency=50ms,error=0.02`; `help` tells what each does."
+        ),
+    ] = "",
+    limits: Annotated[bool, typer.Option("--limits/--no-limits", help="Rate limits.")] = True,
+    hour_window: Annotated[
+        Literal["sliding", "fixed"], typer.Option(help="How the hour of the limit passes.")
+    ] = "sliding",
+) -> None:
+    """Serve a local BigLedger with generated books; Swagger UI is at /docs.
+
+    Example: `blsync sandbox --port 8765 --invoices 500`
+
+    `--faults help` tells all faults. While it runs, `POST /sandbox/faults {"faults": "LIST"}` sets
+    others.
+    """
+    from blsync.sandbox import Options, fault_table, serve
+
+    if faults == "help":
+        tell(fault_table())
+        return
+    try:
+        options = Options(
+            seed=seed,
+            customers=customers,
+            items=items,
+            invoices=invoices,
+            months=months,
+            database=database,
+            faults=faults,
+            limits=limits,
+            hour_window=hour_window,
+        )
+        redaction.disclose(options.api_key)
+        say(
+            f"Sandbox at http://127.0.0.1:{port}/v1 (Swagger UI: http://127.0.0.1:{port}/docs), "
+            f"company {options.company_id}, key {options.api_key}. Ctrl-C stops it."
+        )
+        serve(options, port=port)
+    except ValueError as error:
+        raise ConfigError(f"{error}.") from None
+    except OSError as error:
+        raise ConfigError(f"{error.strerror or error}; choose another with --port.") from None
+
+
+@app.command("doctor")
+def doctor_command(as_json: Json = False) -> None:
+    """Check settings, credentials, company, permissions, quota, clock, disk, versions.
+
+    Example: `blsync doctor`
+    """
+    report = doctor.examine()
+    if as_json:
+        print_json(report.to_json())
+    else:
+        rows = [(c.name, "ok" if c.is_ok else "FIX", c.message) for c in report.checks]
+        print_table(None, ("check", "", "finding"), rows)
+    raise typer.Exit(report.exit_code)
+
+
+@app.command("plan")
+def plan_command(
+    entity: Annotated[list[str] | None, typer.Argument(help="Only these entities.")] = None,
+    company: Annotated[list[str] | None, typer.Option(help="Only these companies.")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="From this day on, again.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="… to this day, included.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what a sync would cost before it is spent; asks one request an entity at most.
+
+    Examples: `blsync plan`, `blsync plan invoices --from 2026-03-01 --to 2026-03-31`
+    """
+    days = (_day(first, "--from"), _day(last, "--to"))
+    made = estimate.plan(settings.load(), companies=company or [], entities=entity or [], days=days)
+    document = made.to_json()
+    if as_json:
+        print_json(document)
+    else:
+        _print_costs(document)
+    if made.error:
+        raise made.error
+
+
+def _print_costs(document: dict[str, Any]) -> None:
+    rows = [
+        (name, _or_unknown(e["records"]), _or_unknown(e["requests"]))
+        for name, e in document["entities"].items()
+    ]
+    rows.append(("BigLedger's reports", "", document["reports"]))
+    rows.append(("together", "", _or_unknown(document["requests"])))
+    print_table(None, ("entity", "records", "requests"), rows)
+    minutes = _or_unknown(document["minutes"])
+    left = _or_unknown(document["quota_left"])
+    tell(f"About {minutes} minutes; {left} requests are left this hour.")
+
+
+def _or_unknown(number: float | None) -> float | str:
+    return "unknown" if number is None else number
+
+
+@app.command()
+def sync(
+    entity: Annotated[list[str] | None, typer.Argument(help="Only these entities.")] = None,
+    company: Annotated[list[str] | None, typer.Option(help="Only these companies.")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="Pull from this day on, again.")] = (
+        None
+    ),
+    last: Annotated[str | None, typer.Option("--to", help="… to this day, included.")] = None,
+    no_build: Annotated[bool, typer.Option("--no-build", help="Only pull.")] = False,
+    no_wait: NoWait = False,
+    allow: Allow = False,
+    as_json: Json = False,
+) -> None:
+    """Pull what is missing up to now, then build, check and publish the marts.
+
+    Examples: `blsync sync`, `blsync sync invoices customers --no-build`,
+    `blsync sync --from 2026-03-01 --to 2026-03-31`, `blsync sync customers --allow`
+    """
+    from blsync.orchestration import nightly
+
+    days = (_day(first, "--from"), _day(last, "--to"))
+    with showing(err, say) as progress:
+        report = nightly.sync(
+            settings.load(),
+            companies=company or [],
+            entities=entity or [],
+            days=days,
+            has_build=not no_build,
+            allow=allow,
+            wait=not no_wait,
+            progress=progress,
+            say=say,
+        )
+    document = report.to_json()
+    if as_json:
+        print_json(document)
+    else:
+        rows = [
+            (name, e["rows"], e["deleted"], e["quarantined"], e["requests"], e["error"])
+            for name, e in document["entities"].items()
+        ]
+        headers = ("entity", "rows", "deleted", "quarantined", "requests", "error")
+        print_table(None, headers, rows)
+        _print_findings(document["entities"])
+        tell(f"{document['requests']} requests, throttled {document['throttled_s']} s.")
+        if report.published:
+            tell(f"Published {marts.published_file(settings.load())}")
+    if report.error:
+        raise report.error
+
+
+def _day(text: str | None, option: str) -> date | None:
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"{option} {text!r} is not a day; write it as 2026-03-31.") from None
+
+
+@app.command()
+def build(
+    is_full: Annotated[
+        bool, typer.Option("--full", help="From the landing alone, not from the build before.")
+    ] = False,
+    allow: Allow = False,
+) -> None:
+    """Build, check and publish the marts from what has landed; asks BigLedger nothing.
+
+    What an earlier build brought into the history stays, and only new loads are read; --full reads
+    all of them again.
+
+    Examples: `blsync build`, `blsync build --full`, `blsync build --allow`
+    """
+    from blsync.orchestration import nightly
+
+    current = settings.load()
+    nightly.build(current, say, is_full=is_full, allow=allow)
+    tell(f"Published {marts.published_file(current)}")
+
+
+@app.command()
+def compact(
+    entity: Annotated[list[str] | None, typer.Argument(help="Only these entities.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Merge the files of many nights into few, so that builds read them fast.
+
+    Nothing is lost or changed, and a reader never sees half of it. Waits for a sync or a build
+    that is running.
+
+    Example: `blsync compact`
+    """
+    from blsync import maintenance
+
+    current = settings.load()
+    with open_session(current, say=say) as session:
+        done = maintenance.compact(session, current.companies(), select(entity or []))
+    if as_json:
+        print_json({"entities": done})
+        return
+    headers = ("company", "entity", "files before", "files after")
+    rows = [(c.company, c.entity, c.files_before, c.files_after) for c in done]
+    print_table(None, headers, rows)
+
+
+@app.command()
+def replay(
+    entity: Annotated[str, typer.Argument(help="Which entity.")],
+    as_json: Json = False,
+) -> None:
+    """Type what was landed and quarantined again with today's model; asks BigLedger nothing.
+
+    Do it after an entity's model was extended, then build.
+
+    Example: `blsync replay invoices`
+    """
+    from blsync import maintenance
+
+    current = settings.load()
+    (chosen,) = select([entity])
+    with open_session(current, say=say) as session:
+        done = maintenance.replay(session, current.companies(), chosen)
+    if as_json:
+        print_json({"companies": done})
+        return
+    headers = ("company", "rows typed", "recovered from quarantine", "newly quarantined")
+    print_table(None, headers, [(r.company, r.rows, r.recovered, r.quarantined) for r in done])
+
+
+@app.command()
+def repair(
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over",
+            help="Bind a ledger to this data folder whose own folder is gone for good.",
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Rebuild the ledger from the lake and the plans' backups, after one was lost or damaged.
+
+    A damaged ledger is moved aside. A load whose rows are gone is pulled again by the next sync.
+    What a clock that ran ahead has dated is dated anew, and what it covered of the time to come is
+    pulled again; it asks BigLedger for the time then, and for nothing else. Waits that hold a key
+    back are cleared.
+
+    Examples: `blsync repair`, `blsync repair --take-over`
+    """
+    from blsync import maintenance
+
+    current = settings.load()
+    done = maintenance.repair(
+        current, current.companies(), select(), is_taken_over=take_over, say=say
+    )
+    if as_json:
+        print_json(done)
+    else:
+        _tell_repaired(done)
+    if done.lost_plans:
+        raise PartlyFailed(
+            f"The plans {', '.join(done.lost_plans)} cannot be brought back, and what they sent is "
+            "not known here any more; their backups were moved aside. Restore these from a backup "
+            "and run `blsync repair` again; or look at BigLedger, and plan their files again. All "
+            "else is done."
+        )
+
+
+def _tell_repaired(done: Repair) -> None:
+    tell(
+        f"{len(done.adopted)} loads entered into the ledger, {len(done.forgotten)} taken out of "
+        f"it, {len(done.spools)} left-over spool folders removed, {len(done.plans)} plans of "
+        "pushes brought back."
+    )
+    if done.dated_anew or done.comparisons:
+        tell(
+            f"{len(done.dated_anew)} loads that were dated ahead are dated anew, "
+            f"{len(done.uncovered)} of them to be pulled again; {len(done.comparisons)} "
+            "comparisons with BigLedger's totals dropped."
+        )
+    if done.unblocked:
+        tell(f"Cleared what held back the key of {', '.join(done.unblocked)}.")
+
+
+@app.command("status")
+def status_command(as_json: Json = False) -> None:
+    """Tell what is covered, held and published; asks BigLedger nothing.
+
+    Example: `blsync status --json`
+    """
+    report = status.report(settings.load())
+    if as_json:
+        print_json(report)
+        return
+    for name, company in report["companies"].items():
+        if company["entities"]:
+            title = f"{name}: {company['quota_left']} requests left this hour (times in UTC)"
+            print_table(title, *_status_table(company["entities"]))
+            _print_findings(company["entities"])
+        else:
+            tell(f"{name}: what is covered is not known without the ledger.")
+        _print_reconciliation(company["reconciliation"])
+        if company["accepted_exceptions"]:
+            tell(f"Accepted exceptions in the marts: {company['accepted_exceptions']}")
+    tell(f"Published: {report['published_at'] or 'nothing yet'}")
+    if report["problem"]:
+        tell(report["problem"])
+    if line := told(report["strays"]):
+        say(line)
+
+
+def _print_reconciliation(compared: dict[str, Any] | None) -> None:
+    if compared is None:
+        return
+    counts = ", ".join(f"{compared[name]} {name.replace('_', ' ')}" for name in _COUNTS)
+    healed = f" ({compared['healed']} of them healed)" if compared["healed"] else ""
+    tell(f"Compared with BigLedger's own figures: {counts}{healed}")
+    for check, off in compared["failing"].items():
+        figures = "figure" if off["rows"] == 1 else "figures"
+        tell(
+            f"{check}: {off['rows']} {figures} differ, by {off['difference']} in all",
+        )
+
+
+_COUNTS = ("fail", "not_comparable", "pass")
+
+
+def _status_table(entities: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
+    """Return headers and rows; columns that would say nothing are left out."""
+    always = ("covered_until", "rows", "last_load")
+    order = ("covered_until", "rows", "deleted", "quarantined", "last_load", "drift", "open_load")
+    columns = [n for n in order if n in always or any(e[n] for e in entities.values())]
+    rows = [[entity, *(_cell(name, e[name]) for name in columns)] for entity, e in entities.items()]
+    return ["entity", *(name.replace("_", " ") for name in columns)], rows
+
+
+def _cell(name: str, value: Any) -> Any:
+    if name in ("covered_until", "last_load"):
+        return _to_minute(value)
+    if name == "open_load" and value:
+        total = value["total"]
+        return f"{value['records']} of {'?' if total is None else total} read"
+    return value
+
+
+def _print_findings(entities: dict[str, Any]) -> None:
+    for name, entity in entities.items():
+        if entity["unknown_fields"]:
+            fields = ", ".join(entity["unknown_fields"])
+            tell(
+                f"{name}: fields that the model does not know: {fields}",
+            )
+        if entity["newly_null"]:
+            fields = ", ".join(entity["newly_null"])
+            tell(f"{name}: null for the first time: {fields}")
+
+
+def _to_minute(instant: str | None) -> str:
+    return instant[:16].replace("T", " ") if instant else "never"
+
+
+class Format(StrEnum):
+    """How a query's answer is written."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+    parquet = "parquet"
+    xlsx = "xlsx"
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="A query on the published marts.")],
+    form: Annotated[
+        Format | None, typer.Option("--format", help="Default: table, or the file's suffix.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
+    unpublished: Annotated[
+        bool,
+        typer.Option("--unpublished", help="Query the latest build, also where a law stopped it."),
+    ] = False,
+) -> None:
+    """Query the published marts, while a build runs too: one select, on their own tables alone.
+
+    Examples: `blsync query "from finance.trial_balance where company_id = 'acme' limit 5"
+    --format csv`, `blsync query --unpublished "from finance.exceptions where severity = 'error'"`
+    """
+    from blsync.marts import queries
+
+    current = settings.load()
+    chosen = _format_of(form, output)
+    opened = marts.open_unpublished(current, say) if unpublished else marts.open_published(current)
+    with opened as db:
+        answer = queries.ask(db, sql)
+        if output:
+            rows_written = queries.write(answer, chosen, output)
+            say(f"{rows_written} rows written to {output}")
+        elif chosen is Format.json:
+            queries.write_json(stdout(), answer.names, answer.rows())
+        elif chosen is Format.csv:
+            queries.write_csv(stdout(), answer.names, answer.rows())
+        else:
+            print_table(None, answer.names, list(answer.rows()))
+
+
+def _format_of(form: Format | None, output: Path | None) -> Format:
+    if output is None:
+        if form in (Format.parquet, Format.xlsx):
+            raise ConfigError(f"--format {form} needs --output FILE.")
+        return form or Format.table
+    suffix = output.suffix.removeprefix(".").lower()
+    chosen = form or (Format(suffix) if suffix in [*map(str, Format)] else Format.csv)
+    if chosen is Format.table:
+        raise ConfigError("A table is for the screen; choose csv, json, parquet or xlsx.")
+    return chosen
+
+
+Open = Annotated[bool, typer.Option("--open", help="Open it in the browser.")]
+
+
+@app.command("report")
+def report_command(
+    is_opened: Open = False,
+    output: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
+) -> None:
+    """Write the published marts as one HTML page that needs no network.
+
+    Every sync does it too, into the data folder.
+
+    Examples: `blsync report --open`, `blsync report --output report.html`
+    """
+    from blsync import report
+
+    _show_page(report.write(settings.load(), output).path, is_opened)
+
+
+@app.command()
+def docs(is_opened: Open = False) -> None:
+    """Build the marts' documentation (dbt's site: tables, columns, lineage) as one HTML page.
+
+    Example: `blsync docs --open`
+    """
+    from blsync import report
+
+    _show_page(report.write_docs(settings.load(), say), is_opened)
+
+
+def _show_page(path: Path, is_opened: bool) -> None:
+    sys.stdout.write(f"{path}\n")
+    if is_opened and not webbrowser.open(path.as_uri()):
+        say("No browser could be started here; open the file yourself.")
+
+
+@app.command()
+def ui(
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Where to listen, on loopback.")
+    ] = 3000,
+    on_demo: Annotated[bool, typer.Option("--demo", help="On the demo's data.")] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:PORT]",
+            help="A name under which browsers reach it: an https reverse proxy's, or a tunnel's "
+            "near end, such as localhost:8080.",
+        ),
+    ] = None,
+) -> None:
+    """Open Dagster's UI on loopback, and run its schedules until it is stopped.
+
+    Prints the address to open; the token in it opens the UI in that browser, and nobody else's.
+
+    Examples: `blsync ui --port 3000`, `blsync ui --allow-host dagster.example.com`
+    """
+    from blsync.cli import demo as room
+    from blsync.ui import open_ui
+
+    current, hosts = settings.load(), allow_host or []
+    if on_demo:
+        room.ui(current, port, hosts=hosts, say=say, show_address=_show_address)
+    else:
+        open_ui(current, port, hosts=hosts, say=say, show_address=_show_address)
+
+
+def _show_address(address: str) -> None:
+    sys.stdout.write(f"Dagster's UI: {address}\n")
+    sys.stdout.flush()
