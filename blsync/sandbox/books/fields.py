@@ -2,7 +2,7 @@
 filter and sort by; where the books of a company get such records from.
 
 Field kinds: text, number, bool, date (a business date), instant, and each (a scalar inside
-a list of the record, met when any element meets it). Contract, sections 3 and 5.
+a list of the record, met when any element meets it). bigledger-api.md, sections 3 and 5.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The chart of accounts (contract, sections 3 and 5)."""
+"""The chart of accounts (bigledger-api.md, sections 3 and 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Customers (contract, sections 3 and 5)."""
+"""Customers (bigledger-api.md, sections 3 and 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sales invoices (contract, sections 3 and 5)."""
+"""Sales invoices (bigledger-api.md, sections 3 and 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Items: goods and services (contract, sections 3 and 5)."""
+"""Items: goods and services (bigledger-api.md, sections 3 and 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Journal entries (contract, sections 3 and 5)."""
+"""Journal entries (bigledger-api.md, sections 3 and 5)."""
 
 from __future__ import annotations
 

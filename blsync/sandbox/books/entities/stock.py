@@ -1,4 +1,4 @@
-"""Stock: one record an item and location (contract, sections 3 and 5)."""
+"""Stock: one record an item and location (bigledger-api.md, sections 3 and 5)."""
 
 from __future__ import annotations
 

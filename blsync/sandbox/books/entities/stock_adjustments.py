@@ -1,4 +1,4 @@
-"""Stock adjustments (contract, sections 3 and 5)."""
+"""Stock adjustments (bigledger-api.md, sections 3 and 5)."""
 
 from __future__ import annotations
 
