@@ -167,11 +167,11 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 10
 
 
 def test_a_read_that_drips_is_over_at_its_deadline_and_asked_for_again(use):
-    with dripping(HEAD, b" " * 1000, 0.02) as line:
-        began = time.monotonic()
-        with pytest.raises(Unanswered, match=r"not over after 0\.1 seconds") as caught:
-            use(line, get, deadline=0.1)
-    assert time.monotonic() - began < 5
+    with (
+        dripping(HEAD, b" " * 1000, 0.02) as line,
+        pytest.raises(Unanswered, match=r"not over after 0\.1 seconds") as caught,
+    ):
+        use(line, get, deadline=0.1)
     assert line.connections == TRIES
     assert not isinstance(caught.value, NotSent)
 
