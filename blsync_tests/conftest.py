@@ -23,7 +23,7 @@ from blsync.sandbox import Handle, Options, running
 from blsync.settings import Settings
 
 # Tests that run dbt by themselves name the entities to it, as blsync does.
-os.environ["BLSYNC_HISTORIES"] = " ".join(entities_of_project())
+os.environ["DBT_ENTITIES"] = " ".join(entities_of_project())
 
 LONGEST = (
     "test_cli.py", "test_history.py", "test_backfill.py", "test_demo.py", "test_nightly.py",

@@ -2,15 +2,15 @@
 
    While dbt reads the models it cannot yet look into its own graph, but it has to see by then whom
    each of them refers to. So blsync names the entities, after the files that are there, in
-   BLSYNC_HISTORIES, as it names the data folder; whoever runs dbt by hand has those that ship, from
+   DBT_ENTITIES, as it names the data folder; whoever runs dbt by hand has those that ship, from
    dbt_project.yml. When models run, the graph has the last word. #}
 {% macro entities() -%}
-    {%- set named = env_var('BLSYNC_HISTORIES', var('entities')).split() -%}
+    {%- set named = env_var('DBT_ENTITIES', var('entities')).split() -%}
     {%- if execute -%}
         {%- set found = histories().keys() | sort -%}
         {%- if named | sort != found -%}
             {{ exceptions.raise_compiler_error(
-                "dbt read the models without knowing which entities there are. Run it with BLSYNC_HISTORIES='"
+                "dbt read the models without knowing which entities there are. Run it with DBT_ENTITIES='"
                 ~ found | join(' ') ~ "' in the environment, or leave it to `blsync build`."
             ) }}
         {%- endif -%}
