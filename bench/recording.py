@@ -1,4 +1,4 @@
-"""What recording in Dagster's history takes: as Dagster does it of itself, and with kept connections.
+"""What recording in Dagster's history takes: as Dagster does it, and with kept connections.
 
 Each is a process of its own and records the same number of asset events in a new history. A first
 `blsync sync` records one for each entity and day; a build about two hundred.
