@@ -3,7 +3,8 @@
 Most of what a short program takes is the import of Dagster and dbt, and dbt's parsing of the
 project. One process of the whole test session has done that, and each program is a fork of it, with
 arguments, environment, folder and streams of its own. `PYTHON` takes `-m` and `-c` as Python does;
-`DBT` is dbt. Whoever finds dbt beside its Python, as `blsync` does, finds this one.
+`DBT` is dbt. Whoever finds dbt beside its Python, as `blsync` does, finds this one. `FOLDER` is a
+virtual environment like the one of the tests, with a `bin/blsync` that starts at once.
 
 Tests of how a program starts, or of processes and their families, start `sys.executable` instead.
 """
@@ -64,7 +65,10 @@ def _set_up_environment() -> None:
     own.symlink_to(Path(sys.executable).resolve())
     (FOLDER / "lib").symlink_to(Path(sys.prefix) / "lib")
     shutil.copy(Path(sys.prefix) / "pyvenv.cfg", FOLDER)
-    for file, name in ((PYTHON, "python"), (DBT, "dbt")):
+    for file, name in ((PYTHON, "python"), (DBT, "dbt"), (str(FOLDER / "bin/blsync"), "blsync")):
         places = {"python": sys.executable, "room": str(_ROOM), "folder": str(FOLDER)}
         Path(file).write_text(_CLIENT.format(**places, own=sys.executable, name=name))
         Path(file).chmod(0o700)
+    for program in (Path(sys.prefix) / "bin").iterdir():
+        if not (FOLDER / "bin" / program.name).exists():
+            (FOLDER / "bin" / program.name).symlink_to(program)

@@ -29,12 +29,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 IMPORTS = (
-    *("dagster", "dagster_dbt", "dbt.cli.main", "dbt.adapters.duckdb", "duckdb"),
-    *("pyarrow.dataset", "pyarrow.parquet", "blsync.cli.app", "blsync.maintenance", "blsync.report"),
-    *("blsync.push", "blsync.pull", "blsync.reconcile", "blsync.sandbox", "matplotlib.figure"),
-    *("blsync.orchestration.history", "blsync.orchestration.steps", "openpyxl"),
-    *("blsync.orchestration.parallel", "blsync.cli.push", "blsync.cli.company"),
-)
+    "dagster", "dagster_dbt", "dbt.cli.main", "dbt.adapters.duckdb", "duckdb",
+    "matplotlib.figure", "openpyxl", "pyarrow.dataset", "pyarrow.parquet", "blsync.cli.app",
+    "blsync.cli.company", "blsync.cli.push", "blsync.maintenance", "blsync.orchestration.history",
+    "blsync.orchestration.parallel", "blsync.orchestration.steps", "blsync.pull", "blsync.push",
+    "blsync.reconcile", "blsync.report", "blsync.sandbox",
+)  # fmt: skip
 """No module that reads the environment when it is imported is among them."""
 WAREHOUSE = Path(__file__).parents[2] / "warehouse"
 
@@ -218,7 +218,10 @@ def _code_of(arguments: list[str]) -> int:
     try:
         if program == "dbt":
             _run_dbt(rest)
-        elif rest[0] == "-m":
+            return 0
+        if program == "blsync":
+            rest = ["-m", "blsync.cli", *rest]
+        if rest[0] == "-m":
             sys.argv, sys.path[0] = rest[1:], str(Path.cwd())
             runpy.run_module(rest[1], run_name="__main__", alter_sys=True)
         else:
