@@ -91,7 +91,7 @@ named as (
         on categorised.company_id = suggested.company_id
         and categorised.account_id = suggested.account_id
     -- A word that says what the category says is no guess.
-    where suggested.account_role is distinct from categorised.account_role
+    where suggested.account_role is null or suggested.account_role is distinct from categorised.account_role
 ),
 
 ranked as (
