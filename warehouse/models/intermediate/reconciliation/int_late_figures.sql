@@ -3,8 +3,13 @@
 -- records that are seen with gaps between, the most that they may have been apart.
 with
 
+-- What says that it changed after the build began, but for clocks that differ a little, is mistaken.
 reports as (
-    select * from {{ ref('int_reports_fetched') }}
+    select
+        reports.*,
+        companies.built_at + interval 5 minutes as latest_at,
+    from {{ ref('int_reports_fetched') }} as reports
+    inner join {{ ref('stg_companies') }} as companies using (company_id)
 ),
 
 entries as (
@@ -29,6 +34,7 @@ late_entries as (
     inner join entries
         on entries.company_id = reports.company_id
         and entries.changed_at > reports.oldest_at
+        and entries.changed_at <= reports.latest_at
         and entries.journal_date <= reports.as_of_date
         and (reports.period_from is null or entries.journal_date >= reports.period_from)
     where reports.report in ('trial_balance', 'balance_sheet', 'profit_loss')
@@ -133,6 +139,7 @@ late_invoices as (
     inner join {{ ref('stg_invoices') }} as invoices
         on invoices.company_id = reports.company_id
         and invoices.updated_at > reports.oldest_at
+        and invoices.updated_at <= reports.latest_at
     where reports.report = 'aged_receivables'
 ),
 
@@ -210,6 +217,7 @@ late_stock as (
     inner join {{ ref('stg_stock') }} as stock
         on stock.company_id = reports.company_id
         and stock.updated_at > reports.oldest_at
+        and stock.updated_at <= reports.latest_at
     where reports.report = 'stock_valuation'
 ),
 

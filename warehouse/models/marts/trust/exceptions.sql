@@ -43,12 +43,14 @@ found as (
 versions as (
     {%- for entity, key, status, number, date, reference, content, dates in [
         ('journal_entries', 'journal_id', 'status', 'journal_number', 'journal_date', 'reference',
-         'lines, total_debit, total_credit', 'journal_date'),
+         'lines, total_debit, total_credit', 'journal_date, created_at, posted_at'),
         ('invoices', 'invoice_id', 'status', 'invoice_number', 'invoice_date', 'reference',
          'items, subtotal, total_tax, shipping_cost, total, amount_paid, amount_due',
-         'invoice_date, due_date, last_payment_date'),
+         'invoice_date, due_date, last_payment_date, created_at, einvoice_submitted_at, einvoice_accepted_at'),
         ('stock_adjustments', 'adjustment_id', 'status', 'adjustment_number', 'adjustment_date',
-         'reference', 'items, total_value', 'adjustment_date'),
+         'reference', 'items, total_value', 'adjustment_date, created_at, posted_at'),
+        ('customers', 'customer_id', 'null', 'customer_number', 'null', 'null', 'null',
+         'created_at, last_sale_date'),
         ('accounts', 'account_id', 'null', 'account_number', 'null', 'null',
          'account_number, account_name, account_type, account_category, parent_account_id', 'null'),
     ] %}
