@@ -155,7 +155,7 @@ def _disk(report: Report, current: Settings) -> None:
 
 
 def _guessed_roles(report: Report, current: Settings, companies: list[Company]) -> None:
-    """List the roles that a word of an account's name alone tells, as the published marts have them."""
+    """List the roles that a word of a name alone tells, as the published marts have them."""
     try:
         _, rows = marts.fetch_rows(
             current,
@@ -172,9 +172,9 @@ def _guessed_roles(report: Report, current: Settings, companies: list[Company]) 
         if guessed:
             lines = [f"{_csv_line(row[:3])} ({said(row[3] or '')})" for row in guessed]
             told = (
-                f"{len(guessed)} accounts with a balance have a role that a word of their name alone "
-                f"tells. Put each that is right into {user_tables.ACCOUNT_ROLES} (in BLSYNC_SEEDS) "
-                f"as it stands here, and the others with their own role: {'; '.join(lines)}"
+                f"{len(guessed)} accounts with a balance have a role that a word of their name "
+                f"alone tells. Put each that is right into {user_tables.ACCOUNT_ROLES} (in "
+                f"BLSYNC_SEEDS) as it stands here, and the others with their own role: {'; '.join(lines)}"
             )
         report.checks.append(Check(f"{company.name}: account roles", True, told))
 

@@ -77,7 +77,11 @@ LINES = {
 
 
 def entry(
-    key: str, day: date, *lines: tuple[str, str | int | Decimal], at: datetime = FIRST, **fields: Any
+    key: str,
+    day: date,
+    *lines: tuple[str, str | int | Decimal],
+    at: datetime = FIRST,
+    **fields: Any,
 ) -> Row:
     """A version of an entry that was pulled at that time; debits positive."""
     company = fields.pop("company", "alpha")
@@ -484,8 +488,8 @@ def test_a_role_that_a_word_alone_tells_is_listed_with_the_line_that_settles_it(
 def test_exceptions_name_the_record_the_rule_and_what_was_found(query: Query) -> None:
     rows = query(
         "select rule, severity, record_id, evidence, first_seen::date from exceptions"
-        " where record_id not like 'r\\_%' escape '\\' and rule not in ('entry_in_closed_period', 'guessed_role')"
-        " order by all"
+        " where record_id not like 'r\\_%' escape '\\'"
+        " and rule not in ('entry_in_closed_period', 'guessed_role') order by all"
     )
     first, second, last = FIRST.date(), SECOND.date(), LAST.date()
     day = timedelta(days=1)

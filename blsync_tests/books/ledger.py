@@ -59,7 +59,7 @@ def closed_year(book: Book, row: Row) -> int | None:
 
 
 def closing_entries(book: Book, entries: dict[str, Row]) -> set[str]:
-    """Entries after which no profit account has a balance of a year's end, and what reverses them."""
+    """What leaves no profit account with a balance of a year's end, and what reverses that."""
     years = {key: closed_year(book, row) for key, row in entries.items()}
     own = {
         key: year for key, year in years.items()
@@ -85,7 +85,7 @@ def orders(
     book: Book, entries: dict[str, Row], own: dict[str, int], back: dict[str, int], year: int,
     span: int | None,
 ) -> Iterator[list[Step]]:  # fmt: skip
-    """Yield the orders in which a year's entries may be read: by their dates, as they were booked."""
+    """Yield the orders in which a year's entries may be read: by dates, as they were booked."""
 
     def on_profit(key: str) -> dict[str, Decimal]:
         moved: dict[str, Decimal] = defaultdict(Decimal)
