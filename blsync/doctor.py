@@ -174,7 +174,8 @@ def _guessed_roles(report: Report, current: Settings, companies: list[Company]) 
             told = (
                 f"{len(guessed)} accounts with a balance have a role that a word of their name "
                 f"alone tells. Put each that is right into {user_tables.ACCOUNT_ROLES} (in "
-                f"BLSYNC_SEEDS) as it stands here, and the others with their own role: {'; '.join(lines)}"
+                "BLSYNC_SEEDS) as it stands here, and the others with their own role: "
+                f"{'; '.join(lines)}"
             )
         report.checks.append(Check(f"{company.name}: account roles", True, told))
 
