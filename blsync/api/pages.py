@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import compress
 from typing import Any
 
 import msgspec
 
-from blsync.api.envelope import UNUSABLE, Answer, TooLarge
+from blsync.api.envelope import UNUSABLE, Answer, TooLarge, Torn
 from blsync.api.exchange import MOST_NUMBER
 from blsync.errors import (
     ApiError,
     ServerFault,
 )
+from blsync.lake.splitting import is_json, take_apart
 from blsync.lake.typing import UNTYPED, Fingerprints, Payload
 from blsync.redaction import holds_secret
 
@@ -32,8 +35,10 @@ LONGEST_CURSOR = 4_096
 """Characters; a longer one finds no room in an address."""
 
 
-class _ListEnvelope(msgspec.Struct):
+class _ListEnvelope(msgspec.Struct, rename={"damaged": "blsync: damaged"}):
     data: list[msgspec.Raw]
+    damaged: list[bytes] = []
+    """In a page of our own: records that are no JSON."""
 
 
 class _Identified(msgspec.Struct):
@@ -58,16 +63,40 @@ class Page:
 
 
 def records_of(body: bytes) -> list[msgspec.Raw]:
-    """Return the records of a list answer, each as the bytes that came."""
-    return _LIST.decode(body).data
+    """Return the records of a list answer, each as the bytes that came, damaged ones too.
+
+    Raises MsgspecError where the answer is no list, Torn where it cannot be taken apart.
+    """
+    try:
+        page = _LIST.decode(body)
+        return page.data + list(map(msgspec.Raw, page.damaged))
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        records = take_apart(body).records
+    if records is None:
+        raise msgspec.ValidationError("data is not a list")
+    return list(map(msgspec.Raw, records))
+
+
+def body_of(records: Sequence[msgspec.Raw]) -> bytes:
+    """Return a list answer of these records alone, of which `records_of` makes the same again.
+
+    Those that are no JSON stand apart: put among others, where one ends could not be told.
+    """
+    are_whole = [is_json(record) for record in records]
+    data = b",".join(map(bytes, compress(records, are_whole)))
+    damaged = [bytes(record) for record, is_whole in zip(records, are_whole, strict=True) if not is_whole]
+    apart = b',"blsync: damaged":' + msgspec.json.encode(damaged) if damaged else b""
+    return b'{"data":[%b]%b}' % (data, apart)
 
 
 def smaller_limit(error: ApiError, asked: int) -> int | None:
     """Return the page size to try next where the server refused `limit`, or gave a page that is
-    too large; None: it did neither.
+    too large or breaks off; None: it did neither.
     """
     usual = max((n for n in SMALLER_LIMITS if n < asked), default=None)
-    if isinstance(error, TooLarge):
+    if isinstance(error, TooLarge | Torn):
         return usual
     if error.status not in (400, 422):
         return None

@@ -25,7 +25,7 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
 from functools import cache
 from itertools import accumulate, compress
@@ -40,6 +40,8 @@ import pyarrow.json as pj
 from msgspec.structs import astuple
 
 from blsync.entity import LOAD_COLUMNS, NOTHING, Entity, Record
+from blsync.lake import splitting
+from blsync.lake.spellings import respelt
 from blsync.redaction import redact
 
 MOST_NESTING = 100
@@ -47,6 +49,8 @@ MOST_NESTING = 100
 up, or break down, at some thousand."""
 UNTYPED = (msgspec.MsgspecError, UnicodeDecodeError, OverflowError, RecursionError)
 """Raised by a record that cannot be typed."""
+NO_YEAR = 1
+"""A date of the year 1 is how programs that know no null write that there is none."""
 KEY_SEPARATOR = "\x1f"
 """Stands between the parts of a key that is held as one text."""
 _UNFIT = (pa.ArrowInvalid, OverflowError, UnicodeDecodeError)
@@ -187,11 +191,24 @@ def is_too_deep(payload: Payload) -> bool:
 def key_of(entity: Entity, payload: Payload) -> str | None:
     """Return a record's key as one text; None where a part of it is missing or no text."""
     try:
-        fields = _FIELDS.decode(payload)
+        fields = raw_fields(payload)
         parts = [msgspec.json.decode(fields[name], type=str) for name in entity.key]
     except (KeyError, *UNTYPED):
         return None
     return KEY_SEPARATOR.join(parts) if all(parts) else None
+
+
+def raw_fields(payload: Payload) -> Mapping[str, Payload]:
+    """Return a record's fields as they came, those of a damaged one up to where it breaks off.
+
+    Raises MsgspecError where it is no object, or a name of a field is no text.
+    """
+    try:
+        return _FIELDS.decode(payload)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        return splitting.fields_in(bytes(payload))
 
 
 def type_records(
@@ -201,8 +218,9 @@ def type_records(
     batch: list[RawRecord],
     rejects: list[dict[str, Any]],
     unknown: set[str] | None = None,
+    zone: tzinfo = UTC,
 ) -> pa.Table:
-    """Return the records as an Arrow table of `entity.schema`.
+    """Return the records as an Arrow table of `entity.schema`; `zone` is that of the business days.
 
     Those that cannot be typed are added to `rejects`, as rows of the quarantine; the names of
     fields that the model does not know to `unknown` (`items[].weight` for a nested one).
@@ -220,9 +238,10 @@ def type_records(
     for received in batch:
         try:
             str(received.payload, "utf-8")  # the fields that are not typed may hold anything
-            records.append(_typed(entity, received.payload, unknown))
+            records.append(_typed(entity, received.payload, unknown, zone))
         except UNTYPED as error:
-            rejects.append(_reject(load_id, received, str(error)))
+            reason = splitting.damage_of(bytes(received.payload)) or str(error)
+            rejects.append(_reject(load_id, received, reason))
             continue
         kept.append(received)
     try:
@@ -272,12 +291,20 @@ def tombstones(
     return pa.Table.from_pylist(rows, entity.schema)
 
 
-def _typed(entity: Entity, payload: msgspec.Raw, unknown: set[str] | None) -> Any:
-    """Type a record; only one with an unknown field, or an odd one, is read a second time."""
+def _typed(entity: Entity, payload: msgspec.Raw, unknown: set[str] | None, zone: tzinfo) -> Any:
+    """Type a record; only one with an unknown field, or an odd one, is read a second time, and only
+    one that cannot be typed as it stands in other spellings.
+    """
     try:
         record = entity.strict_decoder.decode(payload)
     except msgspec.ValidationError:
-        record = entity.decoder.decode(payload)
+        try:
+            record = entity.decoder.decode(payload)
+        except msgspec.ValidationError:
+            mended = respelt(entity.model, payload, zone)
+            if mended is None:
+                raise
+            record = entity.decoder.decode(mended)
         if unknown is not None:
             _add_unknown_fields(unknown, entity.model, payload)
     return record
@@ -462,6 +489,8 @@ def _array(values: Sequence[Any], field: pa.Field) -> pa.Array:
     if not pa.types.is_nested(kind):
         if pa.types.is_decimal(kind):
             return exact(values, kind)
+        if pa.types.is_temporal(kind):
+            values = [None if at is None or at.year == NO_YEAR else at for at in values]
         return pa.array(map(_json_text, values) if field.metadata else values, kind)
     nulls = [value is None for value in values]
     is_null = pa.array(nulls) if any(nulls) else None

@@ -19,6 +19,7 @@ import msgspec
 
 from blsync.errors import TooManyRejected
 from blsync.lake.landing import Landing
+from blsync.lake.splitting import legible
 from blsync.lake.typing import UNTYPED, Fingerprints, RawRecord, tombstones, type_records
 from blsync.ledger import loads
 from blsync.ledger.loads import Load, LoadResult, SpooledPage
@@ -94,6 +95,13 @@ async def _land(
         if gone:
             landing.add(tombstones(entity, company_id, load.load_id, gone, work.stamp()))
         landing.facts = _facts(work, load, outcome)
+    if first := landing.first_reject:
+        are = "is" if landing.rejected == 1 else "are"
+        work.say(
+            f"{work.entity.name}: {landing.rejected} of {landing.rows + landing.rejected} new "
+            f"records cannot be typed and {are} in quarantine. The first: {first['_reason']} "
+            f"(request {first['_request_id']})."
+        )
     return outcome
 
 
@@ -137,7 +145,10 @@ class _Typing:
         if entity.reversal_field:
             self.look_for_reversals(new)
         rejects: list[dict[str, Any]] = []
-        table = type_records(entity, load.company_id, load.load_id, new, rejects, self.unknown)
+        zone = self.work.settings.zone
+        table = type_records(
+            entity, load.company_id, load.load_id, new, rejects, self.unknown, zone
+        )
         self.nulls.update(
             name
             for name, column in zip(table.column_names, table.columns, strict=True)
@@ -149,7 +160,7 @@ class _Typing:
         """Note which records are void, and which were reversed by these."""
         for received in batch:
             try:
-                record = msgspec.json.decode(received.payload, type=_Reversal)
+                record = _reversal_in(received.payload)
             except UNTYPED:
                 continue
             if record.status == "void" and record.id:
@@ -220,6 +231,18 @@ class _Reversal(msgspec.Struct, rename="camel"):
     id: str | None = None
     status: str | None = None
     reverses_id: str | None = None
+
+
+def _reversal_in(payload: msgspec.Raw) -> _Reversal:
+    try:
+        return _REVERSAL.decode(payload)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:  # damaged, it is in quarantine; what it reverses is void all the same
+        return _REVERSAL.decode(legible(bytes(payload)))
+
+
+_REVERSAL = msgspec.json.Decoder(_Reversal)
 
 
 async def _fetch_reversed(work: PullContext, load: Load, typing: _Typing) -> list[SpooledPage]:

@@ -32,10 +32,10 @@ from typing import Any
 
 import msgspec
 
-from blsync.api.pages import Page
+from blsync.api.pages import Page, body_of
 from blsync.entity import Entity, Feed
 from blsync.errors import ApiError, CursorRefused, ServerFault, Unauthorized
-from blsync.lake.typing import UNTYPED, Fingerprints, Payload, key_of
+from blsync.lake.typing import UNTYPED, Fingerprints, Payload, key_of, raw_fields
 from blsync.ledger import loads
 from blsync.ledger.loads import Load, Walk
 from blsync.ledger.states import LoadKind
@@ -329,7 +329,7 @@ def _keep_newest(
         for record, at in zip(page.records, times, strict=True)
         if at is None or start is None or at >= start
     ]
-    body = b'{"data":[' + b",".join(bytes(record) for record in fresh) + b"]}"
+    body = body_of(fresh)
     walk = _begun(feed.name, load, page)
     walk = replace(walk, is_done=True, pages=1, records=len(fresh), total=len(fresh))
     work.keep(load, walk, page, body)
@@ -398,8 +398,13 @@ def change_times(name: str, records: Sequence[Payload]) -> list[datetime | None]
     times: list[datetime | None] = []
     for record in records:
         try:
-            at = decoder.decode(record).at
+            try:
+                at = decoder.decode(record).at
+            except msgspec.ValidationError:
+                raise
+            except msgspec.DecodeError:  # another of its fields may be what is damaged
+                at = decoder.decode(b'{"%b":%b}' % (name.encode(), raw_fields(record)[name])).at
             times.append(at and (at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)))
-        except UNTYPED:
+        except (KeyError, *UNTYPED):
             times.append(None)
     return times

@@ -20,6 +20,8 @@ NOTES = (
 FORBIDDABLE = (*ENTITIES, "reports")
 RETRY_AFTER = ("date", "zero", "none")
 KINDS = ("writes", "reads")
+DAMAGES = ("surrogate", "control", "nan", "escape", "torn")
+ODD_DATES = ("empty", "zero", "midnight")
 
 
 def _share(text: str) -> float:
@@ -127,6 +129,7 @@ GROUPS: dict[str, dict[str, Fault]] = {
             "refuse=0.01",
             "that share is answered 200 with success: false, nothing done",
         ),
+        "bom": Fault(_flag, False, "bom", "every answer begins with a byte order mark"),
         "truncate": Fault(
             _share,
             0.0,
@@ -316,6 +319,19 @@ GROUPS: dict[str, dict[str, Fault]] = {
             frozenset(),
             "null-fields=A+B",
             "these fields of every record are null, as in null-fields=phone+dueDate",
+        ),
+        "damage": Fault(
+            _one_of(*DAMAGES),
+            "",
+            "damage=KIND",
+            "one record in 30, always the same ones, is no JSON: " + ", ".join(DAMAGES),
+        ),
+        "odd-dates": Fault(
+            _one_of(*ODD_DATES),
+            "",
+            "odd-dates=KIND",
+            "a date that is null comes as empty or zero text, or every date with a midnight time: "
+            + ", ".join(ODD_DATES),
         ),
         "text-numbers": Fault(
             _flag,

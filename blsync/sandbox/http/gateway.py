@@ -7,6 +7,7 @@ documentation) pass untouched.
 from __future__ import annotations
 
 import asyncio
+import codecs
 import gzip
 import hmac
 import logging
@@ -247,6 +248,8 @@ class Gateway:
             headers.update(self.limits.headers())
             if self.faults["reset-past"]:
                 headers["X-RateLimit-Reset"] = str(int(self.limits.clock()) - 60)
+        if self.faults["bom"]:
+            answer.body = codecs.BOM_UTF8 + answer.body
         if len(answer.body) >= SMALLEST_GZIP and "gzip" in asked.get("accept-encoding", ""):
             # On loopback compressing costs more than it saves; the client unpacks all the same.
             answer.body = gzip.compress(answer.body, 0)
