@@ -8,9 +8,11 @@ from typing import Any
 
 from datetime import UTC, date, datetime
 
+import pyarrow.parquet as pq
 import pytest
 from conftest import Asked, Reply, listed
 from rig.commands import pull
+from test_cli import blsync, call, environment  # noqa: F401
 from test_pull import control, landed, latest, on_server, run
 
 from blsync.entities import ENTITIES, select
@@ -258,3 +260,43 @@ def test_a_server_that_spells_every_date_otherwise_lands_as_one_that_does_not(
     plain = pulled("plain")
     control(sandbox, "faults", faults=f"odd-dates={kind}")
     assert pulled("odd") == plain
+
+
+def test_a_build_after_syncs_that_built_nothing_publishes_what_landed_and_names_the_damaged(
+    tmp_path,
+):
+    options = Options(invoices=60, customers=30, items=10, months=2, limits=False)
+    with running(options) as server:
+        env = environment(tmp_path / "data", server.base_url, BLSYNC_QUARANTINE_SHARE="0.5")
+        others = [name for name in ENTITIES if name != "customers"]
+        assert blsync("sync", *others, "--no-build", env=env).returncode == 0
+        control(server, "faults", faults="damage=torn")
+        assert blsync("sync", "customers", "--no-build", env=env).returncode == 0
+        done = blsync("build", env=env)
+        assert done.returncode == 0, done.stderr
+        assert "was not asked about the company" in done.stderr
+        assert "taken to be MYR" in done.stderr
+        rejects = [
+            row
+            for path in (tmp_path / "data/quarantine").rglob("*.parquet")
+            for row in pq.read_table(path).to_pylist()
+        ]
+        asked = "select record_id from finance.exceptions where rule = 'quarantined_record'"
+        found = json.loads(blsync("query", asked, "--format", "json", env=env).stdout)
+        ids = {json.loads(row["_payload"].split(",")[0] + "}").get("id") for row in rejects}
+        assert ids - {None}
+        assert ids - {None} <= {row["record_id"] for row in found}
+        revenue = "select currency, sum(net_revenue) from finance.revenue_monthly group by all"
+        before = blsync("query", revenue, env=env).stdout
+        assert "MYR" in before
+        control(server, "faults", faults="")
+        control(server, "touch", entity="customers", ids=sorted(ids - {None}))
+        assert blsync("sync", env=env).returncode == 0
+        assert json.loads(blsync("query", asked, "--format", "json", env=env).stdout) == []
+
+
+def test_a_build_before_anything_was_pulled_says_so(call, tmp_path):  # noqa: F811
+    env = environment(tmp_path / "data", "http://127.0.0.1:9/v1")
+    done = call("build", env=env)
+    assert done.returncode == 1
+    assert "nothing to build from" in done.stderr

@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 from array import array
+from collections import Counter
 from collections.abc import (
     Callable,
     Collection,
@@ -257,6 +258,13 @@ class Lake:
         found = pa.chunked_array(parts).unique()
         live = self.stored_keys(entity, company_id)["key"].combine_chunks()
         return found.filter(pc.is_in(found, live))
+
+    def most_frequent(self, entity: Entity, company_id: str, column: str) -> str | None:
+        """Return the text that most landed rows have in a column; None where none has any."""
+        counts = Counter[str]()
+        for batch in self._batches(entity, company_id, [column], _UPSERTS):
+            counts.update(filter(None, batch[column].to_pylist()))
+        return max(counts, key=lambda text: (counts[text], text), default=None)
 
     @contextmanager
     def landing(

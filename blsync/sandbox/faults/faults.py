@@ -193,6 +193,9 @@ GROUPS: dict[str, dict[str, Fault]] = {
         "shuffle-results": Fault(
             _flag, False, "shuffle-results", "the results of an answer come in another order"
         ),
+        "damage-results": Fault(
+            _flag, False, "damage-results", "half of a surrogate pair stands in one of the results"
+        ),
         "poison": Fault(
             _text,
             "",

@@ -145,6 +145,9 @@ class Gateway:
         if answer.status == NO_ANSWER or (answer.status < 500 and strikes.by("drop-after")):
             await _drop(send)
             return
+        if path.startswith("/bulk/") and answer.status == 200 and strikes.by("damage-results"):
+            before, found, after = answer.body.rpartition(b'"success":true,')
+            answer.body = before + found + (b'"note":"half \\ud83d",' if found else b"") + after
         self._finish(answer, scope["request_id"], headers, began)
         if answer.status == 200 and strikes.by("truncate"):
             answer.body = answer.body[: len(answer.body) // 2]
