@@ -27,6 +27,10 @@ STALE_PAGES = 20
 """Pages in a row that bring nothing new and promise more, before the server is called broken."""
 MOST_OF_TOTAL = 2
 """How often the total a walk may bring: all of it may change once while it is read."""
+SMALLEST_CAP = 500
+"""Records that a total may stop at counting; larger ones are multiples of it."""
+MOST_OF_CAP = 1000
+"""How often a total that may have stopped counting a walk may bring."""
 PAGES_BEYOND = 2
 """Pages that a walk may bring besides, of records that came to be meanwhile."""
 LONGEST_PAGE = 10_000
@@ -196,7 +200,12 @@ class WalkProgress:
         if self.stale >= STALE_PAGES:
             raise self._fault(f"{self.stale} pages in a row brought nothing new", page)
         beyond = PAGES_BEYOND * max(limit, len(page.records))
-        if page.total is not None and self.new > MOST_OF_TOTAL * page.total + beyond:
+        if page.total is None:
+            return
+        most = MOST_OF_TOTAL * page.total + beyond
+        if _may_be_cap(page.total):
+            most = MOST_OF_CAP * page.total
+        if self.new > most:
             raise self._fault(f"the list has {page.total:,} records as its total says", page)
 
     def _fault(self, what: str, page: Page) -> ServerFault:
@@ -206,6 +215,11 @@ class WalkProgress:
             f"vendor, quoting request {page.request_id}.",
             request_id=page.request_id,
         )
+
+
+def _may_be_cap(total: int) -> bool:
+    """Tell whether a total may stand for so many records or more: such are round, or one less."""
+    return total >= SMALLEST_CAP and (total % SMALLEST_CAP in (0, SMALLEST_CAP - 1))
 
 
 def _mark(record: Payload) -> Payload:

@@ -180,6 +180,7 @@ drift = Table(
     Column("held", BigInteger, nullable=False),  # live records in the lake and in quarantine
     Column("walked_at", Instant),  # when the ids were last compared one by one
     Column("request_id", String(128)),  # the request that told the total
+    Column("cap", BigInteger),  # the total that stands for "so many or more", where there is one
 )
 
 quota_requests = Table(

@@ -241,6 +241,8 @@ def _take(slices: _Slices, name: str, page: Page) -> None:
     fresh = slices.met[name].fresh(page.records, times)
     walk = _advanced(slices.walks.get(name) or _begun(name, load, page), page, fresh)
     if walk.lower is None and walk.upper is None:
+        before = work.totals.setdefault(slices.feed.name, page.total)
+        work.has_moving_total |= before != page.total
         work.totals[slices.feed.name] = page.total
         work.told_by = page.request_id
     if walk.total is None:

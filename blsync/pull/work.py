@@ -90,6 +90,10 @@ class PullContext:
     """Walks whose last page was read in this run."""
     covered: list[str] = field(default_factory=list)
     """Loads whose windows came to be covered in this run."""
+    has_moving_total: bool = False
+    """Whether pages of one list told different totals in this run."""
+    is_in_doubt: bool = False
+    """Whether records seem to be gone, and the server could not be asked for them by id."""
     has_looked_again: bool = False
     """Whether a list that said it was empty was asked a second time in this run."""
     kept: asyncio.Queue[SpooledPage | None] = field(default_factory=asyncio.Queue)

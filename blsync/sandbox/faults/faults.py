@@ -255,6 +255,7 @@ GROUPS: dict[str, dict[str, Fault]] = {
             "a larger limit than N is taken as N, and pagination.limit says so",
         ),
         "no-total": Fault(_flag, False, "no-total", "pages do not tell the total"),
+        "cap-total": Fault(_count, 0, "cap-total=N", "totals stop counting at N"),
         "unsorted": Fault(
             _flag, False, "unsorted", "lists come in the order of the ids, whatever sort says"
         ),
