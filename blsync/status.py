@@ -101,6 +101,8 @@ def _entity(
         "drift_checked_at": drift.checked_at.isoformat() if drift else None,
         "unknown_fields": _latest(done, "unknown_fields"),
         "newly_null": _latest(done, "newly_null"),
+        "noisy_numbers": _latest(done, "noisy_numbers"),
+        "finer_amounts": _latest(done, "finer_amounts"),
         "open_load": _open_load(ledger, company, name),
     }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from datetime import UTC, date, datetime
@@ -241,25 +243,26 @@ def test_dates_that_could_be_either_of_two_days_go_to_quarantine_with_their_fiel
     assert all("dueDate" in row["_reason"] for row in rejects[: len(NO_DAYS)])
 
 
+def pulled_apart(configure, server: Handle, data: Path) -> dict[str, list[dict[str, Any]]]:
+    """Pull everything into a folder of its own; return the records' fields, as they are typed."""
+    loaded = configure(server, BLSYNC_DATA=str(data))
+    results = run(loaded, *ENTITIES)
+    assert not any(result.quarantined for result in results.values())
+    return {
+        name: sorted(
+            ({k: v for k, v in row.items() if k[0] != "_"} for row in landed(loaded, name)), key=str
+        )
+        for name in ENTITIES
+    }
+
+
 @pytest.mark.parametrize("kind", ["empty", "zero", "midnight"])
 def test_a_server_that_spells_every_date_otherwise_lands_as_one_that_does_not(
     configure, sandbox, tmp_path, kind
 ):
-    def pulled(folder: str) -> dict[str, list[dict[str, Any]]]:
-        loaded = configure(sandbox, BLSYNC_DATA=str(tmp_path / folder))
-        results = run(loaded, *ENTITIES)
-        assert not any(result.quarantined for result in results.values())
-        rows = {name: landed(loaded, name) for name in ENTITIES}
-        return {
-            name: sorted(
-                ({k: v for k, v in row.items() if k[0] != "_"} for row in found), key=str
-            )
-            for name, found in rows.items()
-        }
-
-    plain = pulled("plain")
+    plain = pulled_apart(configure, sandbox, tmp_path / "plain")
     control(sandbox, "faults", faults=f"odd-dates={kind}")
-    assert pulled("odd") == plain
+    assert pulled_apart(configure, sandbox, tmp_path / "odd") == plain
 
 
 def test_a_build_after_syncs_that_built_nothing_publishes_what_landed_and_names_the_damaged(
@@ -300,3 +303,63 @@ def test_a_build_before_anything_was_pulled_says_so(call, tmp_path):  # noqa: F8
     done = call("build", env=env)
     assert done.returncode == 1
     assert "nothing to build from" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["zeros", "noise"])
+def test_a_server_that_spells_every_amount_at_length_lands_as_one_that_does_not(
+    configure, sandbox, tmp_path, kind
+):
+    plain = pulled_apart(configure, sandbox, tmp_path / "plain")
+    control(sandbox, "faults", faults=f"decimals={kind}")
+    assert pulled_apart(configure, sandbox, tmp_path / "long") == plain
+
+
+def test_noise_is_counted_by_field_and_a_real_long_number_is_not_taken_for_it(
+    configure, tiny_server
+):
+    texts = {
+        "30.300000000000004": Decimal("30.3"),
+        "-0.09999999999999998": Decimal("-0.1"),
+        '"12.340000000000002"': Decimal("12.34"),
+        "0.1000000000000000055511151231257827": Decimal("0.1"),
+        "123456789012.34001": Decimal("123456789012.34"),
+        "7.1250000000000004": Decimal("7.125"),
+    }
+    lost = ["1.123456789012345", "33.333333333333336", "0.00001", "1e-9"]
+    records = [
+        invoice(n)[:-1] + f',"total":{text},"items":[{{"lineTotal":{text}}}]}}'
+        for n, text in enumerate((*texts, *lost))
+    ]
+    loaded = configure(tiny_server(paged(lambda: records)), BLSYNC_QUARANTINE_SHARE="1")
+    result = run(loaded, "invoices")["invoices"]
+    assert (result.rows, result.quarantined) == (len(texts), len(lost))
+    rows = landed(loaded, "invoices")
+    assert [row["total"] for row in rows] == [*texts.values()]
+    assert [row["items"][0]["lineTotal"] for row in rows] == [*texts.values()]
+    assert [row["_payload"] for row in rows] == records[: len(texts)]
+    assert result.noisy_numbers == ["items.lineTotal: 6", "total: 6"]
+    assert result.finer_amounts == ["items.lineTotal: 1, together -0.0050", "total: 1, together -0.0050"]
+
+
+def test_a_third_decimal_of_money_is_kept_in_the_lake_and_rounded_in_the_marts(tmp_path):
+    options = Options(invoices=60, customers=30, items=10, months=2, limits=False)
+    with running(options) as server:
+        env = environment(tmp_path / "data", server.base_url)
+        assert blsync("sync", "--no-build", env=env).returncode == 0
+        control(server, "faults", faults="decimals=mills")
+        control(server, "touch", entity="invoices", share=0.5)
+        done = blsync("sync", "invoices", env=env)
+        assert done.returncode == 0, done.stderr
+        assert "amounts of more than 2 decimals" in done.stdout
+        files = (tmp_path / "data/landing/invoices").rglob("*.parquet")
+        finer = [
+            row["total"]
+            for path in files
+            for row in pq.read_table(path).to_pylist()
+            if row["total"] % Decimal("0.01")
+        ]
+        assert len(finer) == 30
+        scales = "select distinct typeof(total), total % 0.01 from finance.invoices"
+        told = json.loads(blsync("query", scales, "--format", "json", env=env).stdout)
+        assert len(told) == 1
+        assert "DECIMAL(18,2)" in told[0].values()

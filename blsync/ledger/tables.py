@@ -136,7 +136,7 @@ loads = Table(
     Column("throttled_ms", BigInteger, nullable=False, default=0),
     Column("is_sorted", Boolean),  # whether the server kept the order that was asked for
     Column("page_limit", Integer),  # the largest page that the server gave
-    Column("findings", Text),  # JSON: {unknown_fields, null_fields, newly_null}
+    Column("findings", Text),  # JSON: see LoadResult
     Column("started_at", Instant, nullable=False),
     Column("committed_at", Instant),
     Index("loads_by_entity", "company_id", "entity", "state"),

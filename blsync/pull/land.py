@@ -7,10 +7,12 @@ a kill the pages in the spool are typed again.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from itertools import compress
 from typing import Any
@@ -20,7 +22,14 @@ import msgspec
 from blsync.errors import TooManyRejected
 from blsync.lake.landing import Landing
 from blsync.lake.splitting import legible
-from blsync.lake.typing import UNTYPED, Fingerprints, RawRecord, tombstones, type_records
+from blsync.lake.typing import (
+    UNTYPED,
+    Fingerprints,
+    RawRecord,
+    finer_amounts,
+    tombstones,
+    type_records,
+)
 from blsync.ledger import loads
 from blsync.ledger.loads import Load, LoadResult, SpooledPage
 from blsync.ledger.states import LoadKind
@@ -134,6 +143,8 @@ class _Typing:
     landing: Landing
     unknown: set[str] = field(default_factory=set)
     nulls: set[str] = field(default_factory=set)
+    noisy: Counter[str] = field(default_factory=Counter)
+    finer: dict[str, tuple[int, Decimal]] = field(default_factory=dict)
     reversed_ids: set[str] = field(default_factory=set)
     void_ids: set[str] = field(default_factory=set)
 
@@ -147,8 +158,11 @@ class _Typing:
         rejects: list[dict[str, Any]] = []
         zone = self.work.settings.zone
         table = type_records(
-            entity, load.company_id, load.load_id, new, rejects, self.unknown, zone
+            entity, load.company_id, load.load_id, new, rejects, self.unknown, zone, self.noisy
         )
+        for name, (count, difference) in finer_amounts(entity, table).items():
+            before = self.finer.get(name, (0, Decimal(0)))
+            self.finer[name] = (before[0] + count, before[1] + difference)
         self.nulls.update(
             name
             for name, column in zip(table.column_names, table.columns, strict=True)
@@ -182,6 +196,11 @@ class _Typing:
             findings={
                 "unknown_fields": sorted(self.unknown),
                 "null_fields": sorted(self.nulls),
+                "noisy_numbers": [f"{name}: {n}" for name, n in sorted(self.noisy.items())],
+                "finer_amounts": [
+                    f"{name}: {count}, together {difference:f}"
+                    for name, (count, difference) in sorted(self.finer.items())
+                ],
                 "newly_null": sorted(self.nulls - earlier) if earlier is not None else [],
             },
         )

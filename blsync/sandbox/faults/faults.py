@@ -21,6 +21,7 @@ FORBIDDABLE = (*ENTITIES, "reports")
 RETRY_AFTER = ("date", "zero", "none")
 KINDS = ("writes", "reads")
 DAMAGES = ("surrogate", "control", "nan", "escape", "torn")
+DECIMALS = ("zeros", "noise", "mills")
 ODD_DATES = ("empty", "zero", "midnight")
 
 
@@ -336,6 +337,13 @@ GROUPS: dict[str, dict[str, Fault]] = {
             "odd-dates=KIND",
             "a date that is null comes as empty or zero text, or every date with a midnight time: "
             + ", ".join(ODD_DATES),
+        ),
+        "decimals": Fault(
+            _one_of(*DECIMALS),
+            "",
+            "decimals=KIND",
+            "numbers with decimals come with zeros behind them, with the noise of a binary fraction, or "
+            "money with a third decimal: " + ", ".join(DECIMALS),
         ),
         "text-numbers": Fault(
             _flag,

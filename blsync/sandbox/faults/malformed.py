@@ -25,6 +25,8 @@ MONEY = (
 DAY = re.compile(rb'"(\d{4}-\d\d-\d\d)"')
 NO_DAY = re.compile(rb'("(?:\w+Date|date|submittedAt|acceptedAt)":)null')
 NUMBER = re.compile(rb":-?\d+(?:\.\d+)?(?=[,}])")
+FRACTION = re.compile(rb"(:-?(?!0\.00)\d{1,6}\.\d\d)(?=[,}])")
+TAILS = {"zeros": b"0" * 18, "noise": b"000000000000004", "mills": b"4"}
 TEXT = re.compile(
     rb'("(?:name|notes|description|reason|reference|binLocation)":)(?:"(?:[^"\\]|\\.)*"|null)'
 )
@@ -57,6 +59,9 @@ def disguise(entity: str, documents: list[bytes], faults: Faults) -> list[bytes]
     documents = _undocumented(entity, documents, faults)
     if faults["odd-dates"]:
         documents = [_oddly_dated(document, faults["odd-dates"]) for document in documents]
+    if faults["decimals"]:
+        how = faults["decimals"]
+        documents = [FRACTION.sub(rb"\g<1>" + TAILS[how], document) for document in documents]
     if faults["damage"]:
         documents = [
             _damaged(document, faults["damage"]) if _is_unlucky(document) else document
