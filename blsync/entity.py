@@ -20,8 +20,8 @@ import pyarrow as pa
 from msgspec import Meta
 
 Money = Annotated[Decimal, Meta(extra={"scale": 4, "precision": 20, "rounded": 2})]
-"""An amount in the record's currency. The API documents at most 2 decimals (bigledger-api.md, section
-5); the landing keeps up to 4, which the marts round to 2."""
+"""An amount in the record's currency. The API documents at most 2 decimals (bigledger-api.md,
+section 5); the landing keeps up to 4, which the marts round to 2."""
 Quantity = Annotated[Decimal, Meta(extra={"scale": 4})]
 """A quantity or a percentage; at most 4 decimals."""
 UnitAmount = Annotated[Decimal, Meta(extra={"scale": 6})]

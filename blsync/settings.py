@@ -137,8 +137,8 @@ class Settings(BaseSettings):
     `token_url`.
     """
     data: Annotated[Path, Field(alias="BLSYNC_DATA")] = ROOT / "warehouse" / "data"
-    """Everything that the program writes. The folder's name may hold anything but `[`, `*`, `#`, `?`,
-    backslashes and control characters, which other programs would read as something else.
+    """Everything that the program writes. The folder's name may hold anything but `[`, `*`, `#`,
+    `?`, backslashes and control characters, which other programs would read as something else.
     """
     ledger_url_given: Annotated[SecretStr | None, Field(alias="BLSYNC_LEDGER_URL")] = None
     """SQLAlchemy URL of the ledger: SQLite (`sqlite:///PATH`; a relative path is taken from the
@@ -549,16 +549,16 @@ def _is_loopback(host: str) -> bool:
 
 
 _ELSEWHERE = "?\\"
-"""SQLite's addresses and DuckDB end a name at `?`, and DuckDB reads a backslash as a slash: both would
-write in another folder."""
+"""SQLite's addresses and DuckDB end a name at `?`, and DuckDB reads a backslash as a slash: both
+would write in another folder."""
 _PATTERN = "[*#"
-"""Dagster takes the name of its home for a pattern and would not find its settings there; dbt-duckdb
-takes what follows a `#` for no part of a path."""
+"""Dagster takes the name of its home for a pattern and would not find its settings there;
+dbt-duckdb takes what follows a `#` for no part of a path."""
 
 
 def _checked_path(path: Path, odd: str = _ELSEWHERE) -> Path:
-    """Return a path as an absolute one. Raises ValueError where a part of the program would take its
-    name, with one of the characters `odd` or a control character in it, for something else.
+    """Return a path as an absolute one. Raises ValueError where a part of the program would take
+    its name, with one of the characters `odd` or a control character in it, for something else.
     """
     try:
         absolute = path.expanduser().absolute()

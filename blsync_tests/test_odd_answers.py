@@ -1,14 +1,14 @@
-"""Answers that are damaged, or spelled in another way: one record's damage is that record's alone."""
+"""Answers that are damaged, or spelled in another way: one record's damage is that record's
+alone."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-
-from datetime import UTC, date, datetime
 
 import pyarrow.parquet as pq
 import pytest
@@ -174,7 +174,9 @@ def test_where_a_record_is_damaged_is_said_while_it_is_pulled(configure, tiny_se
     run(loaded, "accounts", say=said.append)
     (line,) = [line for line in said if "quarantine" in line]
     assert "1 of 40" in line
-    assert f"a raw control character (09) in name, byte {texts[9].index(chr(9))} of the record" in line
+    assert (
+        f"a raw control character (09) in name, byte {texts[9].index(chr(9))} of the record" in line
+    )
 
 
 ZONE = "Asia/Kuala_Lumpur"
@@ -202,7 +204,8 @@ TIMES = {
     "2026-03-01": datetime(2026, 2, 28, 16, tzinfo=UTC),
 }
 NO_DAYS = [
-    "2026-02-31", "2026-02-31T00:00:00Z", "2026-03-01T09:30:00Z", "01/03/2026", "2026-03-01T10:00:00"
+    "2026-02-31", "2026-02-31T00:00:00Z", "2026-03-01T09:30:00Z", "01/03/2026",
+    "2026-03-01T10:00:00",
 ]  # fmt: skip
 NO_TIMES = ["2026-02-31", "next week", "0000-13-00"]
 
@@ -338,7 +341,10 @@ def test_noise_is_counted_by_field_and_a_real_long_number_is_not_taken_for_it(
     assert [row["items"][0]["lineTotal"] for row in rows] == [*texts.values()]
     assert [row["_payload"] for row in rows] == records[: len(texts)]
     assert result.noisy_numbers == ["items.lineTotal: 6", "total: 6"]
-    assert result.finer_amounts == ["items.lineTotal: 1, together -0.0050", "total: 1, together -0.0050"]
+    assert result.finer_amounts == [
+        "items.lineTotal: 1, together -0.0050",
+        "total: 1, together -0.0050",
+    ]
 
 
 def test_a_third_decimal_of_money_is_kept_in_the_lake_and_rounded_in_the_marts(tmp_path):

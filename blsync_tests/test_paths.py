@@ -61,7 +61,11 @@ PATTERNS = ["Books [2026]", "st*r", "a [", "[b]", "hash #1", "#"]
     ],
 )
 def test_a_name_that_some_part_would_misread_is_refused_before_anything_is_asked_or_written(
-    call, sandbox, tmp_path, setting, name  # noqa: F811
+    call,  # noqa: F811
+    sandbox,
+    tmp_path,
+    setting,
+    name,
 ):
     httpx.post(f"{sandbox.url}/sandbox/reset-stats").raise_for_status()
     env = environment(tmp_path / "data", sandbox.base_url, **{setting: str(tmp_path / name / "d")})

@@ -176,9 +176,9 @@ class Client:
         """Walk a list from `cursor` on, in its largest pages (bigledger-api.md, section 3).
 
         A server that refuses `limit`, or whose page is too large or breaks off, is asked for
-        smaller pages, now and from then on. Raises CursorRefused where the server no longer takes the cursor, and
-        ServerFault where it breaks its own paging: a cursor given twice, `hasMore` without one, or
-        a list that does not end (`_Walked`).
+        smaller pages, now and from then on. Raises CursorRefused where the server no longer takes
+        the cursor, and ServerFault where it breaks its own paging: a cursor given twice, `hasMore`
+        without one, or a list that does not end (`_Walked`).
         """
         walked = WalkProgress(path, {cursor} - {None})
         while True:

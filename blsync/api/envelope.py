@@ -98,7 +98,9 @@ def envelope_of(body: bytes) -> Envelope:
         except splitting.Torn:
             raise error from None
     data = fields.pop("data", b"null")
-    rest = b",".join(msgspec.json.encode(k) + b":" + splitting.legible(v) for k, v in fields.items())
+    rest = b",".join(
+        msgspec.json.encode(k) + b":" + splitting.legible(v) for k, v in fields.items()
+    )
     return msgspec.structs.replace(_ENVELOPE.decode(b"{%b}" % rest), data=msgspec.Raw(data))
 
 

@@ -90,7 +90,9 @@ def body_of(records: Sequence[msgspec.Raw]) -> bytes:
     """
     are_whole = [is_json(record) for record in records]
     data = b",".join(map(bytes, compress(records, are_whole)))
-    damaged = [bytes(record) for record, is_whole in zip(records, are_whole, strict=True) if not is_whole]
+    damaged = [
+        bytes(record) for record, is_whole in zip(records, are_whole, strict=True) if not is_whole
+    ]
     apart = b',"blsync: damaged":' + msgspec.json.encode(damaged) if damaged else b""
     return b'{"data":[%b]%b}' % (data, apart)
 

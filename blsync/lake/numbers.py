@@ -1,8 +1,9 @@
-"""Numbers that a server has computed in binary: how they are told from real ones, and what they mean.
+"""Numbers that a server has computed in binary: how they are told from real ones, and what they
+mean.
 
-A program that adds 0.1 and 0.2 in binary fractions says 0.30000000000000004. Such a number has 15 digits
-or more and stands beside a short decimal, which is what was meant. One that is as long and stands
-beside none is a number of its own.
+A program that adds 0.1 and 0.2 in binary fractions says 0.30000000000000004. Such a number has 15
+digits or more and stands beside a short decimal, which is what was meant. One that is as long and
+stands beside none is a number of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import pyarrow as pa
 NOISY_DIGITS = 15
 """Digits that a number computed in binary has at least: a binary fraction holds 15 to 17."""
 NOISE = Decimal("1e-9")
-"""How near a short decimal such a number stands; or by its last binary digits, where it is large."""
+"""How near a short decimal such a number stands; or by its last binary digits, where it is
+large."""
 LAST_DIGITS = Decimal(2) ** -51
 """The last two binary digits of a number, as a share of it."""
 _TRAPS = [Inexact, InvalidOperation]
@@ -23,7 +25,9 @@ _WIDE = Context(prec=60, traps=[InvalidOperation])
 
 
 def without_noise(value: Decimal, decimals: int) -> Decimal:
-    """Return the number of at most `decimals` decimals that a noisy one stands for, else `value`."""
+    """Return the number of at most `decimals` decimals that a noisy one stands for, else
+    `value`.
+    """
     if not value.is_finite() or len(value.as_tuple().digits) < NOISY_DIGITS:
         return value
     try:

@@ -34,7 +34,8 @@ _MIDNIGHT = re.compile(r"(\d{4}-\d\d-\d\d)[T ]00:00(?::00(?:\.0*)?)?\s?(?:Z|[+-]
 
 
 def respelt(model: type[Record], payload: bytes | msgspec.Raw, zone: tzinfo) -> bytes | None:
-    """Return a record's JSON in the reference's spelling; None where nothing of it is read otherwise.
+    """Return a record's JSON in the reference's spelling; None where nothing of it is read
+    otherwise.
 
     `zone` is that of the business days. Raises MsgspecError where the record is no JSON.
     """
@@ -100,7 +101,9 @@ def _time_of(text: str, zone: tzinfo) -> str | None:
 
 @cache
 def _kinds(model: type[Record]) -> dict[str, Any]:
-    """Return what the fields are that may be spelled otherwise: date, datetime or a nested model."""
+    """Return what the fields are that may be spelled otherwise: date, datetime or a nested
+    model.
+    """
     hints = get_type_hints(model, include_extras=True)
     names = zip(model.__struct_encode_fields__, model.__struct_fields__, strict=True)
     kinds = ((encoded, _kind_of(hints[name])) for encoded, name in names)

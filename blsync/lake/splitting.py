@@ -1,4 +1,5 @@
-"""JSON that breaks JSON's own rules, taken apart: which bytes are whose, and what is wrong with them.
+r"""JSON that breaks JSON's own rules, taken apart: which bytes are whose, and what is wrong with
+them.
 
 A reader of JSON gives up a whole page for one byte of one record: half of an emoji, a raw tab in a
 text, NaN for a number. Here a text is taken apart by its quotes, brackets and commas alone, so that
@@ -57,7 +58,9 @@ class Torn(ValueError):
 
 @dataclass(frozen=True)
 class Parts:
-    """A JSON object's fields as they came; `records` are what its list `data` holds, if it has one."""
+    """A JSON object's fields as they came; `records` are what its list `data` holds, if it has
+    one.
+    """
 
     fields: dict[str, bytes]
     records: list[bytes] | None
@@ -104,8 +107,8 @@ def fields_in(record: bytes) -> dict[str, bytes]:
 
 
 def legible(text: bytes) -> bytes:
-    """Return JSON that can be read, of a text that is damaged in its values alone: what is no letter
-    becomes U+FFFD, what is no number and no word of JSON becomes null.
+    """Return JSON that can be read, of a text that is damaged in its values alone: what is no
+    letter becomes U+FFFD, what is no number and no word of JSON becomes null.
     """
 
     def value(found: re.Match[bytes]) -> bytes:
@@ -269,7 +272,9 @@ def _records(text: bytes, at: int) -> tuple[list[tuple[int, int]], int]:
 
 
 def _whole_end(text: bytes, start: int) -> int | None:
-    """Return where a record ends whose quotes and brackets are all closed; None where some are not."""
+    """Return where a record ends whose quotes and brackets are all closed; None where some are
+    not.
+    """
     try:
         end = _value_end(text, start)
     except Torn:
@@ -309,7 +314,9 @@ def _is_record(text: bytes, start: int, usual: list[str]) -> bool:
 
 
 def _names_at(text: bytes, start: int) -> list[str]:
-    """Return the names of the fields of the whole object that begins there; none where none does."""
+    """Return the names of the fields of the whole object that begins there; none where none
+    does.
+    """
     try:
         return [*_FIELDS.decode(text[start : _value_end(text, start)])]
     except (Torn, *_BROKEN):

@@ -264,8 +264,8 @@ def type_records(
 
 
 def finer_amounts(entity: Entity, table: pa.Table) -> dict[str, tuple[int, Decimal]]:
-    """Return, by field, how many amounts have more decimals than the marts keep, and by how much the
-    marts make them less, all together.
+    """Return, by field, how many amounts have more decimals than the marts keep, and by how much
+    the marts make them less, all together.
     """
     found: dict[str, tuple[int, Decimal]] = {}
     for path in entity.rounded:
@@ -501,9 +501,7 @@ def _transposed(records: Sequence[Any], width: int) -> list[Sequence[Any]]:
     return [[None if r is None else value(r) for r in records] for value in values]
 
 
-def _array(
-    values: Sequence[Any], field: pa.Field, noisy: Counter[str], path: str
-) -> pa.Array:
+def _array(values: Sequence[Any], field: pa.Field, noisy: Counter[str], path: str) -> pa.Array:
     kind = field.type
     if not pa.types.is_nested(kind):
         if pa.types.is_decimal(kind):
@@ -517,7 +515,9 @@ def _array(
     is_null = pa.array(nulls) if any(nulls) else None
     if pa.types.is_list(kind):
         ends = accumulate((len(value or ()) for value in values), initial=0)
-        inner = _array([part for value in values for part in value or ()], kind.value_field, noisy, path)
+        inner = _array(
+            [part for value in values for part in value or ()], kind.value_field, noisy, path
+        )
         offsets = pa.array(ends, pa.int32())
         return pa.ListArray.from_arrays(offsets, inner, type=kind, mask=is_null)
     fields = [kind.field(number) for number in range(kind.num_fields)]

@@ -78,8 +78,8 @@ class LoadResult:
     page_limit: int | None = None
     findings: dict[str, list[str]] = field(default_factory=dict)
     """`unknown_fields`, `null_fields` (null in some record) and `newly_null`: null here and never
-    before; `noisy_numbers` that were rounded, as `FIELD: COUNT`, and `finer_amounts`, which the marts
-    round, as `FIELD: COUNT, together DIFFERENCE`."""
+    before; `noisy_numbers` that were rounded, as `FIELD: COUNT`, and `finer_amounts`, which the
+    marts round, as `FIELD: COUNT, together DIFFERENCE`."""
 
 
 @dataclass(frozen=True)

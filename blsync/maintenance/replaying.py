@@ -168,7 +168,9 @@ def _typed(work: _Work, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
             for row in run.select(["_payload", "_request_id", "_pulled_at"]).to_pylist()
         ]
         site = work.site
-        table = type_records(site.entity, site.company_id, load_id, received, work.rejects, zone=work.zone)
+        table = type_records(
+            site.entity, site.company_id, load_id, received, work.rejects, zone=work.zone
+        )
         work.result.rows += table.num_rows
         yield from table.to_batches()
     if len(work.rejects) >= BATCH_ROWS:

@@ -75,10 +75,7 @@ def _added(sum_so_far: dict[str, Any] | None, result: Result) -> dict[str, Any]:
     error = "; ".join(
         text for text in (before.get("error"), str(result.error) if result.error else "") if text
     )
-    found = {
-        name: sorted({*before.get(name, []), *getattr(result, name)})
-        for name in FINDINGS
-    }
+    found = {name: sorted({*before.get(name, []), *getattr(result, name)}) for name in FINDINGS}
     drifts = [d for d in (before.get("drift"), result.drift) if d is not None]
     return {
         **counts,

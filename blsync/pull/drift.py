@@ -125,9 +125,9 @@ def _cap_of(work: PullContext, before: Drift | None, total: int, held: int) -> i
 
 def _say_capped(work: PullContext, total: int, held: int) -> None:
     work.say(
-        f"{work.entity.name}: BigLedger tells a total of {total:,} and has listed {held:,} records: "
-        f"it stops counting at {total:,}, or leaves some out. While it tells that total, nothing is "
-        "compared with it, and what is deleted at BigLedger is not seen."
+        f"{work.entity.name}: BigLedger tells a total of {total:,} and has listed {held:,} "
+        f"records: it stops counting at {total:,}, or leaves some out. While it tells that total, "
+        "nothing is compared with it, and what is deleted at BigLedger is not seen."
     )
 
 

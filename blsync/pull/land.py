@@ -257,7 +257,7 @@ def _reversal_in(payload: msgspec.Raw) -> _Reversal:
         return _REVERSAL.decode(payload)
     except msgspec.ValidationError:
         raise
-    except msgspec.DecodeError:  # damaged, it is in quarantine; what it reverses is void all the same
+    except msgspec.DecodeError:  # it is in quarantine; what it reverses is void all the same
         return _REVERSAL.decode(legible(bytes(payload)))
 
 

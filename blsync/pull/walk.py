@@ -345,7 +345,8 @@ def _middle(
     middle = known[len(known) // 2]
     if middle == lower:  # all of one instant, or half of them: that one, and what is later
         middle += INSTANT
-    return middle if (lower is None or middle > lower) and (upper is None or middle < upper) else None
+    is_inside = (lower is None or middle > lower) and (upper is None or middle < upper)
+    return middle if is_inside else None
 
 
 def _met_last(slices: _Slices, name: str) -> _Met:

@@ -342,8 +342,8 @@ GROUPS: dict[str, dict[str, Fault]] = {
             _one_of(*DECIMALS),
             "",
             "decimals=KIND",
-            "numbers with decimals come with zeros behind them, with the noise of a binary fraction, or "
-            "money with a third decimal: " + ", ".join(DECIMALS),
+            "decimals come with zeros behind them, with a binary fraction's noise, or one more: "
+            + ", ".join(DECIMALS),
         ),
         "text-numbers": Fault(
             _flag,
