@@ -100,11 +100,12 @@ def broken(text: str, damage: str) -> str:
         "infinity": text[:-1] + ',"level":-Infinity}',
         "no quote": text.replace("Account", 'Acc"ount'),
         "cut": text[: text.index("type")],
+        "cut before its id": text[:5],
     }
     return spoilt[damage]
 
 
-DAMAGES = ["surrogate", "tab", "infinity", "no quote", "cut"]
+DAMAGES = ["surrogate", "tab", "infinity", "no quote", "cut", "cut before its id"]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -24,7 +24,7 @@ from blsync.errors import ApiError
 from blsync.lake.store import NAMELESS
 from blsync.lake.typing import KEY_SEPARATOR, key_of
 from blsync.ledger import loads
-from blsync.ledger.loads import Drift, Load, LoadResult
+from blsync.ledger.loads import Drift, Load, LoadResult, SpooledPage
 from blsync.ledger.states import LoadKind
 from blsync.pull import bound
 from blsync.pull.land import Deletions
@@ -201,9 +201,23 @@ async def _gone(work: PullContext, load: Load, keys: pa.Array) -> Deletions:
         work.say(f"{work.entity.name}: {len(missing)} seem to be gone; not confirmed: {error}")
         work.is_in_doubt = True
         return []
-    request_id = loads.pages_of(work.ledger, load.load_id)[-1].request_id
+    pages = loads.pages_of(work.ledger, load.load_id)
+    asked_again = [page for page in pages if page.feed == ASKED_AGAIN]
+    if any(_has_nameless(work, load, page) for page in asked_again):
+        work.is_in_doubt = True
+        work.say(
+            f"{work.entity.name}: {len(missing)} seem to be gone; not confirmed, as a record came "
+            "whose id cannot be read."
+        )
+        return []
+    request_id = pages[-1].request_id
     gone = _not_in_spool(work, load, pa.array(missing, pa.string())).to_pylist()
     return [(key, request_id) for key in gone]
+
+
+def _has_nameless(work: PullContext, load: Load, page: SpooledPage) -> bool:
+    records = work.records(load, page)
+    return any(key_of(work.entity, received.payload) is None for received in records)
 
 
 async def _ask_again(work: PullContext, load: Load, name: str, keys: list[str]) -> None:
