@@ -83,7 +83,11 @@ def paged(texts: Callable[[], list[str]], most: int = 100) -> Callable[[Asked], 
 
     def answer(asked: Asked) -> Reply:
         wanted = asked.params.get("id[in]", "").split(",")
-        found = [t for t in texts() if wanted == [""] or any(f'"{w}"' in t for w in wanted)]
+        found = [
+            text
+            for text in texts()
+            if wanted == [""] or '"acc' not in text or any(f'"{w}"' in text for w in wanted)
+        ]
         if asked.params.get("active") or asked.params.get("isActive"):
             return listed([], total=0)
         at, limit = int(asked.params.get("cursor", "0")), int(asked.params["limit"])

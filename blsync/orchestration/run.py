@@ -28,7 +28,7 @@ from blsync.pull import Window
 from blsync.settings import ROOT
 
 MANY_DAYS = 31
-EVENT_SECONDS = 0.03
+EVENT_SECONDS = 0.006
 """What Dagster takes to record one asset's day on SQLite."""
 
 
