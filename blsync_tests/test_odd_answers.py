@@ -125,7 +125,9 @@ def test_a_record_that_comes_damaged_later_is_kept_and_not_marked_deleted(
     assert (result.rows, result.deleted, result.quarantined) == (0, 0, 1)
     assert landed(loaded, "accounts", "quarantine")[0]["_payload"] == texts[7]
     result = run(loaded, "accounts")["accounts"]
-    assert (result.rows, result.deleted, result.quarantined, result.drift) == (0, 0, 0, 0)
+    assert (result.rows, result.deleted, result.quarantined) == (0, 0, 0)
+    # One whose id cannot be read may be any, so it counts beside the one that is held.
+    assert result.drift == (-1 if damage == "cut before its id" else 0)
     texts[7] = newer
     assert run(loaded, "accounts")["accounts"].rows == 1
 
