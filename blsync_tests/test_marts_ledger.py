@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 from calendar import monthrange
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rig import commands
+from rig.warm import DBT
 from test_warehouse import WAREHOUSE, Row, account, invoice, journal, tombstone, write
 
 from blsync import marts, settings
@@ -269,7 +269,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("BIGLEDGER_COMPANY_ID", "alpha")
         pushed(data)
     models = ["cash_flow_summary", "restatements", "trial_balance", "exceptions", "push_log"]
-    command = [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "build", "--select"]
+    command = [DBT, "--no-use-colors", "build", "--select"]
     command += [*(f"+{model}" for model in models), "--indirect-selection", "cautious"]
     for name, place in (("project-dir", WAREHOUSE), ("profiles-dir", WAREHOUSE)):
         command += [f"--{name}", str(place)]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -21,6 +20,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rig.warm import DBT
 
 from blsync import marts
 from blsync.entities import ENTITIES
@@ -367,7 +367,7 @@ def query(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     chosen = [f"+{name},resource_type:model" for name in tables]
     laws = ["path:tests/stock", "reconciliation_says_why_it_cannot_compare",
             "reconciliation_compares_every_figure_that_was_fetched"]  # fmt: skip
-    command = [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "build"]
+    command = [DBT, "--no-use-colors", "build"]
     command += ["--indirect-selection", "empty", "--select", *chosen, *laws]
     places = {"project-dir": WAREHOUSE, "profiles-dir": WAREHOUSE}
     for name, place in (places | {"target-path": data / "t", "log-path": data / "t"}).items():
