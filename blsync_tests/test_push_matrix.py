@@ -111,6 +111,7 @@ MORE_FAULTS = (
     Fault("the answer breaks off", "only=writes,truncate=1", HELD, ROWS),
     Fault("results in another order", "shuffle-results", ALL_DONE, ROWS),
     Fault("a result comes twice", "double-results=1", ONE_HELD, ROWS),
+    Fault("a result is damaged", "damage-results", ALL_DONE, ROWS),
     Fault("results of no row", "stray-results=2", ALL_DONE, ROWS),
     Fault("one row is too large", f"{POISON},poison-status=413", ONE_REFUSED, ROWS - 1, posts=5),
 )
