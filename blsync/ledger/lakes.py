@@ -13,6 +13,7 @@ from blsync.ledger.tables import (
     attempts,
     companies,
     drift,
+    evidence,
     lakes,
     loads,
     operations,
@@ -123,7 +124,8 @@ def drop(ledger: Ledger, company_id: str) -> None:
         ledger.backup.drop(company_id, plan_ids)
     with ledger.begin(durable=True) as db:
         _drop_loads(db, company_id)
-        db.execute(delete(drift).where(drift.c.company_id == company_id))
+        for about in (drift, evidence):
+            db.execute(delete(about).where(about.c.company_id == company_id))
         for table in (attempts, operations):
             db.execute(delete(table).where(table.c.plan_id.in_(of_company)))
         db.execute(delete(plans).where(plans.c.company_id == company_id))

@@ -198,7 +198,7 @@ def operations_of(
     if state:
         query = query.where(operations.c.state == state)
     with ledger.begin() as db:
-        return [_operation(row) for row in db.execute(query).mappings()]
+        return [operation_of(row) for row in db.execute(query).mappings()]
 
 
 def tally(ledger: Ledger, plan_id: str) -> dict[OperationState, int]:
@@ -347,7 +347,7 @@ def held_rows(ledger: Ledger, plan_id: str) -> list[HeldRow]:
         .order_by(operations.c.row)
     )
     with ledger.begin() as db:
-        return [HeldRow(_operation(row), row["since"]) for row in db.execute(query).mappings()]
+        return [HeldRow(operation_of(row), row["since"]) for row in db.execute(query).mappings()]
 
 
 def date_back(ledger: Ledger, plan_id: str, now: datetime) -> None:
@@ -364,6 +364,17 @@ def date_back(ledger: Ledger, plan_id: str, now: datetime) -> None:
             db.execute(update(attempts).where(sent, column > latest).values({column: now}))
         looked_up_at = operations.c.looked_up_at
         db.execute(update(operations).where(place, looked_up_at > latest).values(looked_up_at=now))
+
+
+def first_sent(ledger: Ledger, plan_id: str) -> dict[int, datetime]:
+    """Return when each row of a plan was sent for the first time."""
+    query = (
+        select(attempts.c.row, func.min(attempts.c.sent_at).label("at"))
+        .where(attempts.c.plan_id == plan_id)
+        .group_by(attempts.c.row)
+    )
+    with ledger.begin() as db:
+        return {row.row: row.at for row in db.execute(query)}
 
 
 def attempts_of(ledger: Ledger, plan_id: str) -> list[Attempt]:
@@ -568,7 +579,8 @@ def _columns(operation: Operation) -> dict[str, Any]:
     return {**vars(operation), "error": _json(operation.error)}
 
 
-def _operation(row: Any) -> Operation:
+def operation_of(row: Any) -> Operation:
+    """Return an operation as its row of the ledger tells it."""
     values = {name: row[name] for name in Operation.__annotations__}
     return Operation(**{**values, "error": _error_of(row)})
 

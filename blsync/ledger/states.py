@@ -98,3 +98,16 @@ class AttemptOutcome(StrEnum):
     REFUSED = "refused"
     ADOPTED = "adopted"
     LOST = "lost"
+
+
+class EvidenceState(StrEnum):
+    """What was seen of that by which look-ups know a pushed record, after a write was answered.
+
+    `kept`: a look-up found the record by it, so that finding none tells that there is none.
+    `unlisted`: the record has it, and a look-up did not find it. `forgotten`: the record does not
+    have it.
+    """
+
+    KEPT = "kept"
+    UNLISTED = "unlisted"
+    FORGOTTEN = "forgotten"

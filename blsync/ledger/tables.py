@@ -27,6 +27,7 @@ from blsync.errors import LedgerDamaged
 from blsync.ledger.states import (
     Action,
     AttemptOutcome,
+    EvidenceState,
     LoadKind,
     LoadState,
     Mode,
@@ -88,7 +89,7 @@ class Choice(TypeDecorator[StrEnum]):
 
 metadata = MetaData()
 
-VERSION = 4
+VERSION = 5
 """The ledger's own version, kept in `meta`: raised with every release that changes the tables, so
 that an earlier program leaves the ledger alone. One without `meta` is of version 1."""
 
@@ -266,4 +267,14 @@ attempts = Table(
     Column("answered_at", Instant),
     Index("attempts_by_operation", "plan_id", "row"),
     Index("attempts_by_batch", "batch_id"),
+)
+
+evidence = Table(
+    "push_evidence",
+    metadata,
+    Column("company_id", String(128), primary_key=True),
+    Column("endpoint", String(64), primary_key=True),
+    Column("base_url", Text, nullable=False),  # the server at which it was seen
+    Column("state", Choice(EvidenceState), nullable=False),
+    Column("seen_at", Instant, nullable=False),
 )

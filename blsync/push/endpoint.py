@@ -108,6 +108,19 @@ def _own_fields(endpoint: Endpoint, body: Json, _: Mapping[str, Any]) -> Mapping
 
 
 @dataclass(frozen=True)
+class Likeness:
+    """By what a record is recognised that does not show its natural key: party, date and amount.
+
+    `fields` are those that a row and its record have in common, `party` the one of them that lists
+    are asked for; None: only the time of creation is. `amount` is that of a row or a record.
+    """
+
+    fields: tuple[str, ...]
+    party: str | None = None
+    amount: Callable[[Json], Decimal] = _nothing
+
+
+@dataclass(frozen=True)
 class Settlement:
     """How a look-up tells what became of a row that was sent and not answered.
 
@@ -133,6 +146,8 @@ class Settlement:
     is_safe_to_resend: Callable[[Json], bool] = _anything
     """Tells whether creating from a body once more, after look-ups found nothing, does no harm. An
     update never does: it says what is to be, not what is to be added."""
+    likeness: Likeness | None = None
+    """How a created record is looked for at a server that was not seen to keep its natural key."""
     overtaken: Problem | None = None
     """Why a row is rejected whose evidence is there before it was ever sent, because somebody else
     did the same; None: the record is adopted."""
@@ -140,6 +155,10 @@ class Settlement:
     def may_resend(self, row: Operation, body: Json) -> bool:
         """Tell whether a row that look-ups did not find may be sent once more."""
         return row.action == Action.UPDATE or self.is_safe_to_resend(body)
+
+    def needs_proof(self, row: Operation) -> bool:
+        """Tell whether finding nothing tells of a row only where look-ups were seen to work."""
+        return row.action == Action.CREATE and self.is_own_record
 
     def is_change(self, row: Operation) -> bool:
         """Tell whether a row changes a record that was there before it."""

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 from blsync.api.client import Client
 from blsync.api.envelope import read
 from blsync.api.exchange import said
-from blsync.errors import ServerFault
+from blsync.errors import ApiError, CursorRefused, ServerFault
 from blsync.push.endpoint import Json, Listing
 
 QUERY_BYTES = 4000
 """Length of a filter's values in the address; servers commonly refuse addresses above 8 kB."""
-
-
+_REFUSED = (400, 422)
+"""Statuses of a filter that the server does not know."""
+_NOT_THERE = (400, 404, 405, 410)
+"""Statuses of a record that is not there, or of an address that no record has."""
 LONGEST_ID = 200
 """Characters of a record's id; the API's have some twenty."""
 
@@ -55,6 +58,11 @@ class RecordIndex:
                     held = self._records.setdefault(name, {})
                     held.setdefault(str(row[name]).casefold(), {})[one] = row
 
+    def all(self) -> list[Json]:
+        """Return every record once."""
+        by_value = self._records.get("id", {}).values()
+        return [record for records in by_value for record in records.values()]
+
     def find(self, name: str, value: str) -> list[Json]:
         """Return the records whose identifier `name` has that value, in upper or lower case."""
         return list(self._records.get(name, {}).get(value.casefold(), {}).values())
@@ -63,7 +71,11 @@ class RecordIndex:
 async def look_up(
     client: Client, listing: Listing, name: str, values: Iterable[str], into: RecordIndex
 ) -> None:
-    """Read the records whose identifier `name` is one of `values`. Raises ApiError."""
+    """Read the records whose identifier `name` is one of `values`. Raises ApiError.
+
+    A server that refuses the filter is asked for one value at a time, and one that does not know
+    the field at all for the whole list.
+    """
     if listing.is_sampled:
         for value in dict.fromkeys(values):
             answer = await client.get(listing.path, {name: value, "limit": "1"})
@@ -71,13 +83,78 @@ async def look_up(
                 into.add(listing, sample)
         return
     for params in _filters(listing, name, values):
-        pages = client.pages(listing.path, {**params, "limit": str(listing.page_limit)})
-        async for page in pages:
-            for raw in page.records:
-                # A record that was left out because a letter of it is damaged would be made twice.
-                record: Any = read(raw, page.request_id, is_mended=True)
-                if isinstance(record, dict):
-                    into.add(listing, record)
+        if await _is_read(client, listing, params, into):
+            continue
+        one_by_one = [{name: value} for value in params.get(f"{name}[in]", "").split(",") if value]
+        if not one_by_one or not await _are_read(client, listing, one_by_one, into):
+            await _read(client, listing, {}, into)
+            return
+
+
+async def look_up_id(client: Client, listing: Listing, record_id: str, into: RecordIndex) -> None:
+    """Read one record by its own address, where the server has it. Raises ApiError."""
+    try:
+        answer = await client.get(f"{listing.path}/{quote(record_id, safe='')}")
+    except ApiError as error:
+        if error.status not in _NOT_THERE:
+            raise
+        return
+    record: Any = read(answer.data, answer.request_id, is_mended=True)
+    if isinstance(record, dict):
+        into.add(listing, record)
+
+
+async def created_since(
+    client: Client, listing: Listing, at: datetime, party: str | None, values: Iterable[str]
+) -> RecordIndex:
+    """Read the records created from `at` on, those alone whose `party` is one of `values`; where
+    the server refuses such a filter, more of them. Raises ApiError.
+    """
+    since = {"createdAt[gte]": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    parties = [*_filters(listing, party, values)] if party else [{}]
+    for filters in ([{**since, **one} for one in parties], parties, [since]):
+        found = RecordIndex()
+        if await _are_read(client, listing, filters, found):
+            return found
+    found = RecordIndex()
+    await _read(client, listing, {}, found)
+    return found
+
+
+async def _are_read(
+    client: Client, listing: Listing, filters: Iterable[dict[str, str]], into: RecordIndex
+) -> bool:
+    """Read what each of the filters finds; tell whether the server took them all."""
+    for params in filters:
+        if not await _is_read(client, listing, params, into):
+            return False
+    return True
+
+
+async def _is_read(
+    client: Client, listing: Listing, params: Mapping[str, str], into: RecordIndex
+) -> bool:
+    """Read what a filter finds; tell whether the server took it."""
+    try:
+        await _read(client, listing, params, into)
+    except CursorRefused:
+        raise
+    except ApiError as error:
+        if error.status not in _REFUSED or not params:
+            raise
+        return False
+    return True
+
+
+async def _read(
+    client: Client, listing: Listing, params: Mapping[str, str], into: RecordIndex
+) -> None:
+    async for page in client.pages(listing.path, {**params, "limit": str(listing.page_limit)}):
+        for raw in page.records:
+            # A record that was left out because a letter of it is damaged would be made twice.
+            record: Any = read(raw, page.request_id, is_mended=True)
+            if isinstance(record, dict):
+                into.add(listing, record)
 
 
 def _filters(listing: Listing, name: str, values: Iterable[str]) -> Iterator[dict[str, str]]:

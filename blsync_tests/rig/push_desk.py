@@ -23,10 +23,14 @@ import httpx
 import pytest
 
 from blsync import push, settings
+from blsync.ledger import evidence
+from blsync.ledger.evidence import Evidence
 from blsync.ledger.plans import Operation
+from blsync.ledger.states import EvidenceState
 from blsync.push.compare import to_text
 from blsync.push.token import unmarked
 from blsync.sandbox import Options, running
+from blsync.session import Session
 from rig import commands
 
 Row = dict[str, Any]
@@ -55,6 +59,21 @@ class Desk:
 
     async def sleep(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
+
+    def has_seen_all(self, session: Session) -> None:
+        """Write into the ledger that look-ups find what every endpoint writes."""
+        company = self.settings.companies()[0]
+        for name in push.ENDPOINTS:
+            seen = Evidence(name, company.base_url, EvidenceState.KEPT, self.now)
+            evidence.learn(session.ledger, company.company_id, seen)
+
+    def evidence(self) -> dict[str, str]:
+        """Return what the ledger knows of the server, by endpoint."""
+        company_id = self.settings.companies()[0].company_id
+        found = commands.within(
+            self.settings, lambda session: evidence.seen(session.ledger, company_id)
+        )
+        return {one.endpoint: one.state.value for one in found}
 
     def settled(self) -> None:
         self.now += timedelta(seconds=self.settings.push_settle_seconds)
@@ -159,10 +178,21 @@ def server(options: Options = OPTIONS) -> Iterator[httpx.Client]:
 
 
 @contextmanager
-def opened(http: httpx.Client, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    """Open a desk with a ledger and a word of its own."""
+def opened(
+    http: httpx.Client,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_known: bool = True,
+) -> Iterator[Desk]:
+    """Open a desk with a ledger and a word of its own.
+
+    The server `is_known` by earlier pushes to keep what look-ups go by, unless a test says no.
+    """
     set_up(monkeypatch, folder, f"{str(http.base_url).rstrip('/')}/v1")
     desk = Desk(folder, http, datetime.now(UTC))
+    if is_known:
+        commands.within(desk.settings, desk.has_seen_all)
     desk.forget_requests()
     yield desk
     desk.faults()

@@ -27,7 +27,8 @@ from blsync.files.unexpected import apart
 from blsync.ledger import plans
 from blsync.ledger.plans import Operation, Plan, RowOutcome
 from blsync.ledger.states import SENDS, Action, AttemptOutcome, OperationState, PlanState
-from blsync.push.apply import settle
+from blsync.push.apply import evidence, settle
+from blsync.push.apply.evidence import Trial
 from blsync.push.apply.results import held, is_taken, outcomes_of, refusal
 from blsync.push.apply.settle import DUPLICATE_FOUND
 from blsync.push.caps import Caps, over_cap
@@ -138,7 +139,12 @@ def _reported(work: ApplyContext) -> PlanReport:
     if twice:
         work.say(f"{len(twice)} rows stand for more than one record at BigLedger: see push show.")
     sent = sum(o.action in SENDS for o in report.operations)
-    is_done = report.outcomes[OperationState.APPLIED] == sent and not twice
+    applied, verified = report.outcomes[OperationState.APPLIED], report.outcomes["verified"]
+    if applied > verified:
+        work.say(
+            f"{applied - verified} of {applied} applied rows could not be verified: see push show."
+        )
+    is_done = applied == verified == sent and not twice
     return replace(report, exit_code=0 if is_done else 3)
 
 
@@ -217,12 +223,20 @@ async def _send_pending(work: ApplyContext, only: Collection[int] | None = None)
     without an answer or too many rejected rows, the rest.
     """
     waiting = deque(row for row in _sendable(work) if only is None or row.row in only)
-    unanswered = 0
+    unanswered, trial = 0, Trial()
     while waiting and not _is_over_limit(work):
         batch = _next_batch(work, waiting)
         if not batch:
             return
-        is_answered = await _send_halves(work, await settle.unchanged(work, batch))
+        rest = await settle.unchanged(work, batch)
+        is_answered = True
+        while rest and is_answered:
+            part = trial.first_part(work, rest)
+            is_answered = await _send_halves(work, part)
+            rest = rest[len(part) :]
+            if rest:
+                await evidence.check(work, part, trial)
+        waiting.extendleft(reversed(rest))
         unanswered = 0 if is_answered else unanswered + 1
         _say_progress(work)
         if unanswered == UNANSWERED_IN_A_ROW and waiting:

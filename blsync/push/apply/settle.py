@@ -33,10 +33,18 @@ from typing import Any
 from blsync.errors import ApiError, QuotaSpent
 from blsync.ledger import plans
 from blsync.ledger.plans import Operation, Problem, RowOutcome
-from blsync.ledger.states import Action, AttemptOutcome, OnConflict, OperationState
+from blsync.ledger.states import (
+    Action,
+    AttemptOutcome,
+    EvidenceState,
+    OnConflict,
+    OperationState,
+)
+from blsync.push.apply import evidence
+from blsync.push.apply.evidence import LookAlikes
 from blsync.push.compare import changes, from_text
 from blsync.push.endpoint import Json, Sought
-from blsync.push.lookup import RecordIndex, look_up
+from blsync.push.lookup import RecordIndex, look_up, look_up_id
 from blsync.push.plan.validate import problem
 from blsync.push.work import ApplyContext, is_due
 
@@ -44,6 +52,14 @@ DUPLICATE_FOUND = "DUPLICATE_FOUND"
 """Code of an applied row for which there is more than one record."""
 FOR_A_PERSON = "NOT_FOUND_AFTER_SENDING"
 """Code of a held row that no look-up found and that is not sent again by itself."""
+
+
+NOT_AS_SENT = "NOT_AS_SENT"
+"""Code of an applied row whose record has another value than was sent."""
+NOT_VERIFIED = "NOT_VERIFIED"
+"""Code of an applied row whose record could not be found to be compared."""
+MOST_BY_ID = 20
+"""Records that are read one by one, each by its own address."""
 
 
 def is_for_a_person(row: Operation) -> bool:
@@ -65,15 +81,18 @@ async def settle_due(work: ApplyContext) -> set[int]:
     if not rows:
         return set()
     work.say(f"Looking up {len(rows)} rows that were sent and not answered.")
-    known = await _records(work, rows)
+    known, alikes = await _looked_up(work, rows)
     settlement = work.endpoint.settlement
     settled: list[RowOutcome] = []
     missing: list[int] = []
     undecided: list[tuple[int, Problem | None]] = []
     for row in rows:
-        outcome = outcome_from_lookup(work, row, known)
+        alike = alikes.get(row.row)
+        outcome = outcome_from_lookup(work, row, known) or _own(alike, row)
         if outcome is None and row.looked_up_at:
-            if settlement.may_resend(row, from_text(row.body)):
+            if alike is not None:
+                undecided.append((row.row, _unproven(work, alike)))
+            elif settlement.may_resend(row, from_text(row.body)):
                 outcome = RowOutcome(row.row, OperationState.PENDING, AttemptOutcome.LOST)
             else:
                 undecided.append((row.row, _undecided(work)))
@@ -89,6 +108,34 @@ async def settle_due(work: ApplyContext) -> set[int]:
     plans.looked_up(work.ledger, work.plan.plan_id, missing, now, seen=rows)
     plans.refuse_rows(work.ledger, work.plan.plan_id, undecided)
     return {outcome.row for outcome in settled if outcome.state == OperationState.PENDING}
+
+
+async def _looked_up(
+    work: ApplyContext, rows: Sequence[Operation]
+) -> tuple[RecordIndex, dict[int, LookAlikes]]:
+    """Look rows up by what they are known by; and where a look-up was never seen to find such a
+    row, those creates that it did not find by whatever else tells of them.
+    """
+    doubtful = [row for row in rows if work.endpoint.settlement.needs_proof(row)]
+    witness = evidence.witness(work) if doubtful and not evidence.is_proven(work) else None
+    sought = [*rows, witness] if witness else rows
+    known = await _records(work, sought)
+    if any(_found(work, row, known) for row in (*doubtful, *([witness] if witness else []))):
+        evidence.learn(work, EvidenceState.KEPT)
+    if evidence.is_proven(work):
+        return known, {}
+    unseen = [row for row in doubtful if not _found(work, row, known)]
+    found = await evidence.look_alikes(work, unseen)
+    return known, {row.row: found.get(row.row, LookAlikes()) for row in unseen}
+
+
+def _own(alike: LookAlikes | None, row: Operation) -> RowOutcome | None:
+    """Take a record that is the row's beyond doubt for what the row was to create."""
+    if alike is None or alike.own is None:
+        return None
+    return RowOutcome(
+        row.row, OperationState.APPLIED, AttemptOutcome.ADOPTED, remote_id=str(alike.own["id"])
+    )
 
 
 async def settle_again(work: ApplyContext) -> set[int]:
@@ -195,9 +242,11 @@ async def resolve_taken(
 async def verify(work: ApplyContext) -> None:
     """Read the applied rows back and compare; a failure to read changes nothing of them."""
     applied = plans.operations_of(work.ledger, work.plan.plan_id, OperationState.APPLIED)
-    rows = [row for row in applied if not row.is_verified and not row.error]
+    rows = [row for row in applied if not row.is_verified and _is_worth_reading(row)]
+    if not rows:
+        return
     try:
-        known = await _records(work, rows)
+        known = await _read_back(work, rows)
     except (ApiError, QuotaSpent) as error:
         work.say(f"The rows were applied but could not be read back: {error}")
         return
@@ -205,11 +254,53 @@ async def verify(work: ApplyContext) -> None:
     last = {_sought(work, row): row for row in applied}
     seen = []
     for row in rows:
-        if found := _found(work, row, known):
-            seen.append((row.row, _difference(work, last[_sought(work, row)], found)))
+        found = _found(work, row, known) or known.find("id", row.remote_id or "")
+        why = _difference(work, last[_sought(work, row)], found) if found else _not_seen(work, row)
+        seen.append((row.row, why))
     plans.verified(work.ledger, work.plan.plan_id, seen)
     if wrong := sum(why is not None for _, why in seen):
         work.say(f"{wrong} applied rows read back otherwise than they were sent: see push show.")
+
+
+def _is_worth_reading(row: Operation) -> bool:
+    return (row.error or {}).get("code") in (None, NOT_AS_SENT, NOT_VERIFIED)
+
+
+async def _read_back(work: ApplyContext, rows: Sequence[Operation]) -> RecordIndex:
+    """Read what applied rows are known by, and what that does not find by its id.
+
+    What is seen of creates tells whether look-ups can be relied on.
+    """
+    known = await _records(work, rows)
+    settlement = work.endpoint.settlement
+    created = [row for row in rows if settlement.needs_proof(row)]
+    unseen = [row for row in rows if not _found(work, row, known)]
+    if any(row not in unseen for row in created):
+        evidence.learn(work, EvidenceState.KEPT)
+    ids = {row.row: _id_to_read(work, row) for row in unseen}
+    listing = work.endpoint.settling
+    if len(unseen) > MOST_BY_ID:
+        await look_up(work.client, listing, "id", filter(None, ids.values()), known)
+    left = [one for one in ids.values() if one and not known.find("id", one)]
+    for one in left[:MOST_BY_ID]:
+        await look_up_id(work.client, listing, one, known)
+    evidence.learn_from(work, [row for row in unseen if row in created], known)
+    return known
+
+
+def _id_to_read(work: ApplyContext, row: Operation) -> str | None:
+    """Return the id of the record that shows what became of a row."""
+    sought = _sought(work, row)
+    return sought.value if sought.name == "id" else row.remote_id
+
+
+def _not_seen(work: ApplyContext, row: Operation) -> Problem:
+    named = f" as {row.remote_id}" if row.remote_id else ""
+    message = (
+        f"BigLedger answered that it took the {work.endpoint.record}{named}, and shows none; look "
+        f"at BigLedger, then run push apply {work.plan.plan_id} again: it reads and sends nothing"
+    )
+    return problem(NOT_VERIFIED, None, message)
 
 
 def outcome_from_lookup(
@@ -302,6 +393,20 @@ def _undecided(work: ApplyContext) -> Problem:
     return problem(FOR_A_PERSON, None, message)
 
 
+def _unproven(work: ApplyContext, alike: LookAlikes) -> Problem:
+    """Word that nobody can tell what became of a row, with what may be its record."""
+    endpoint = work.endpoint
+    found = "no other sign of it was found either"
+    if alike.ids:
+        found = f"it may be one of these: {', '.join(alike.ids[:5])}"
+    message = (
+        f"the {endpoint.record} was sent and never answered, and look-ups by {endpoint.natural_key}"
+        f" were not seen to work at this server, so finding none tells nothing; {found}. It is not "
+        f"sent again: look at BigLedger, then run push retry {work.plan.plan_id}"
+    )
+    return problem(FOR_A_PERSON, None, message)
+
+
 def _duplicates(work: ApplyContext, found: list[Json]) -> Problem | None:
     if not work.endpoint.settlement.are_duplicates(found):
         return None
@@ -318,4 +423,4 @@ def _difference(work: ApplyContext, row: Operation, found: list[Json]) -> Proble
         return None
     fields = ", ".join(differing)
     message = f"BigLedger took the row but holds another value in {fields}; compare the two"
-    return problem("NOT_AS_SENT", next(iter(differing)), message)
+    return problem(NOT_AS_SENT, next(iter(differing)), message)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictStr
 from pydantic_core import PydanticCustomError
 
-from blsync.push.endpoint import Endpoint, Row, Settlement
+from blsync.push.endpoint import Endpoint, Likeness, Row, Settlement
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import Amount, Email, Text, plain_number
 
@@ -112,5 +112,5 @@ CUSTOMERS = Endpoint(
     personal=frozenset(
         ("id", "email", "name", "phone", "website", "taxNumber", "customFields", *_ADDRESSES)
     ),
-    settlement=Settlement(has_unique_key=True),
+    settlement=Settlement(has_unique_key=True, likeness=Likeness(("name",))),
 )

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from blsync.push.endpoint import TODAY, Endpoint, Json, Reference, Row, Settlement
+from blsync.push.endpoint import TODAY, Endpoint, Json, Likeness, Reference, Row, Settlement
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import CENT, Code, Day, Id, Quantity, ReferenceText, UnitCost
 
@@ -41,6 +41,10 @@ def _comparable(body: Json) -> Json:
     return {name: value for name, value in body.items() if name != left_out}
 
 
+def _quantity(body: Json) -> Decimal:
+    return Decimal(str(body.get("quantity") or 0))
+
+
 def _value(body: Json) -> Decimal:
     return (Decimal(body["quantity"]) * Decimal(body.get("unitCost") or 0)).quantize(CENT)
 
@@ -64,7 +68,14 @@ INVENTORY_ADJUSTMENTS = Endpoint(
     in_flight=("itemId", "locationId"),
     is_tokened=True,
     can_update=False,
-    settlement=Settlement(is_safe_to_resend=_never),
+    settlement=Settlement(
+        is_safe_to_resend=_never,
+        likeness=Likeness(
+            ("itemId", "locationId", "date", "adjustmentType"),
+            party="locationId",
+            amount=_quantity,
+        ),
+    ),
     comparable=_comparable,
     money=_value,
 )

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from blsync.ledger.plans import Problem
-from blsync.push.endpoint import Endpoint, Json, Reference, Row
+from blsync.push.endpoint import Endpoint, Json, Likeness, Reference, Row, Settlement
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import (
     CENT,
@@ -139,6 +139,9 @@ INVOICES = Endpoint(
     lines="items",
     date_field="invoiceDate",
     is_tokened=True,
+    settlement=Settlement(
+        likeness=Likeness(("customerId", "invoiceDate"), party="customerId", amount=_total)
+    ),
     locked=_locked,
     money=_total,
 )

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from blsync.ledger.plans import Problem
-from blsync.push.endpoint import Endpoint, Json, Reference, Row, Settlement
+from blsync.push.endpoint import Endpoint, Json, Likeness, Reference, Row, Settlement
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import Amount, Code, Day, Id, ReferenceText, Text
 
@@ -99,7 +99,9 @@ JOURNAL_ENTRIES = Endpoint(
     lines="lines",
     date_field="date",
     is_tokened=True,
-    settlement=Settlement(is_safe_to_resend=_is_draft),
+    settlement=Settlement(
+        is_safe_to_resend=_is_draft, likeness=Likeness(("date",), amount=_debits)
+    ),
     locked=_locked,
     money=_debits,
 )

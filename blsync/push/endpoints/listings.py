@@ -6,6 +6,8 @@ from decimal import Decimal
 
 from blsync.push.endpoint import Json, Listing
 
+_OF_ADJUSTMENT = ("id", "reference", "locationId", "date", "createdAt")
+
 
 def _adjusted(adjustment: Json) -> list[Json]:
     """Return a stock adjustment as the bulk endpoint would write each of its items."""
@@ -14,7 +16,7 @@ def _adjusted(adjustment: Json) -> list[Json]:
         change = Decimal(str(line.get("adjustmentQuantity") or 0))
         rows.append(
             {
-                **{n: adjustment.get(n) for n in ("id", "reference", "locationId", "date")},
+                **{n: adjustment.get(n) for n in _OF_ADJUSTMENT},
                 "reason": line.get("reason") or adjustment.get("reason"),
                 "itemId": line.get("itemId"),
                 "adjustmentType": "decrease" if change < 0 else "increase",
@@ -50,7 +52,7 @@ JOURNAL_ENTRIES = Listing("journal entry", "/journal-entries", ("id", "journalNu
 ADJUSTMENTS = Listing(
     "stock adjustment",
     "/inventory/adjustments",
-    ("reference",),
+    ("id", "reference"),
     parts=("itemId", "locationId"),
     rows=_adjusted,
 )

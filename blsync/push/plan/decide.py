@@ -11,11 +11,28 @@ from typing import Any
 
 from blsync.ledger.plans import Keys, Operation, Problem
 from blsync.ledger.states import SENDS, Action, Mode, OnConflict, OperationState
-from blsync.push.compare import Changes, changes, create_body, to_text, update_body
+from blsync.push.compare import (
+    Changes,
+    changes,
+    create_body,
+    from_text,
+    to_text,
+    update_body,
+)
 from blsync.push.endpoint import TODAY, Endpoint, Json
 from blsync.push.lookup import RecordIndex
 from blsync.push.plan.validate import ParsedRow, problem, twin_problems
 from blsync.push.token import marked
+
+
+@dataclass
+class Remembered:
+    """What earlier plans have created: natural key (casefolded) → the row, and the record of its
+    id, with the natural key where it shows none.
+    """
+
+    rows: dict[str, Operation] = field(default_factory=dict)
+    records: dict[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -34,6 +51,8 @@ class Decision:
     today: date
     closed: Mapping[date, str]
     has_token: bool = True
+    remembered: Remembered = field(default_factory=lambda: Remembered())
+    """What plans have created before, where the server was not seen to show its natural key."""
     _paid: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     """What earlier rows of the plan pay of an invoice."""
 
@@ -117,7 +136,8 @@ class Decision:
             ]
             if found:
                 return found
-        return []
+        before = self.remembered.records.get(row.key.casefold())
+        return [before] if before and name == self.endpoint.natural_key else []
 
     def _create(self, row: ParsedRow) -> Operation:
         record, key = self.endpoint.record, self.endpoint.natural_key
@@ -217,6 +237,8 @@ class Decision:
         """Tell whether this very payment is in the journal already."""
         wanted = {n: row.data[n] for n in ("amount", "paymentDate") if n in row.data}
         entries = self.known.find("reference", row.named["reference"])
+        if before := self.remembered.rows.get(row.key.casefold()):
+            entries = [*entries, from_text(before.body)]
         is_there = any(not changes(self.endpoint, entry, wanted) for entry in entries)
         return is_there and paid >= row.data["amount"]
 

@@ -12,18 +12,19 @@ from typing import Any
 
 from blsync.api.client import Client
 from blsync.errors import ConfigError
-from blsync.ledger import Ledger, plans
+from blsync.ledger import Ledger, evidence, plans
 from blsync.ledger.plans import Operation, Plan
 from blsync.ledger.states import (
     KEPT_BACK,
     SENDS,
+    EvidenceState,
     Mode,
     OnConflict,
     OperationState,
     PlanState,
 )
 from blsync.push.apply.settle import is_for_a_person
-from blsync.push.compare import to_text
+from blsync.push.compare import from_text, to_text
 from blsync.push.endpoints import endpoint_named
 from blsync.push.lookup import RecordIndex, look_up
 from blsync.push.plan.confirmation import new_code
@@ -166,7 +167,34 @@ async def _decided(
                 for value in decision.spellings(row, name)
             ]
             await look_up(client, endpoint.listing, name, values, decision.known)
+        await _remember(client, ledger, decision, rows)
     return decision.operations(rows)
+
+
+async def _remember(
+    client: Client, ledger: Ledger, decision: Decision, rows: list[ParsedRow]
+) -> None:
+    """Read what earlier plans have created of these rows, where the server was not seen to show
+    the natural key of what it takes: there, a look-up finds nothing of what was pushed before.
+    """
+    endpoint, company = decision.endpoint, client.company
+    state = evidence.state_of(ledger, company.company_id, endpoint.name, company.base_url)
+    if state == EvidenceState.KEPT:
+        return
+    done = evidence.applied_creates(ledger, company.company_id, endpoint.name)
+    keys = {row.key.casefold() for row in rows if not row.problems}
+    before = {o.natural_key.casefold(): o for o in done if o.natural_key.casefold() in keys}
+    decision.remembered.rows.update(before)
+    if not endpoint.settlement.is_own_record:
+        return
+    known = RecordIndex()
+    ids = [row.remote_id for row in before.values() if row.remote_id]
+    await look_up(client, endpoint.listing, "id", ids, known)
+    for key, row in before.items():
+        name = endpoint.natural_key
+        for record in known.find("id", row.remote_id or ""):
+            shown = record.get(name) or from_text(row.body).get(name)
+            decision.remembered.records[key] = {**record, name: shown}
 
 
 def _store(

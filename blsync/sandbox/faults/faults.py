@@ -197,6 +197,12 @@ GROUPS: dict[str, dict[str, Fault]] = {
         "damage-results": Fault(
             _flag, False, "damage-results", "half of a surrogate pair stands in one of the results"
         ),
+        "forget": Fault(
+            _names,
+            frozenset(),
+            "forget=A+B",
+            "these fields of what is written are not kept, as in forget=reference",
+        ),
         "poison": Fault(
             _text,
             "",

@@ -67,6 +67,7 @@ def run(books: Books, name: str, body: Record, faults: Faults, strikes: Strikes)
     endpoint = ENDPOINTS[name]
     operations = _read_operations(endpoint, body)
     _refuse_poison(operations, faults)
+    operations = [_forgotten(operation, faults["forget"]) for operation in operations]
     if strikes.by("late-write"):
         later, loop = faults["late-write"], asyncio.get_running_loop()
         loop.call_later(later, _commit, books, endpoint, operations, strikes)
@@ -94,6 +95,15 @@ def _read_operations(endpoint: Endpoint, body: Record) -> list[object]:
         message = f"At most {endpoint.most} operations, not {len(operations)}"
         raise invalid([{**detail, "message": message, "value": len(operations)}], message)
     return operations
+
+
+def _forgotten(operation: object, names: frozenset[str]) -> object:
+    """Leave out of an operation what is not kept."""
+    data = operation.get("data") if isinstance(operation, dict) else None
+    if not isinstance(data, dict):
+        return operation
+    kept = {name: value for name, value in data.items() if name not in names}
+    return {**operation, "data": kept}  # type: ignore[dict-item]
 
 
 def _refuse_poison(operations: list[object], faults: Faults) -> None:
