@@ -19,7 +19,6 @@ from typing import Any
 
 import httpx
 import pytest
-from rig import commands
 from rig.push_desk import (
     ADJUSTMENTS,
     CUSTOMERS,
@@ -37,8 +36,8 @@ from rig.push_desk import (
 )
 from rig.warm import PYTHON
 
-from blsync import push
 from blsync.push.apply.settle import FOR_A_PERSON, NOT_AS_SENT, NOT_VERIFIED
+from blsync.session.binding import bind_anew
 
 OWN = (CUSTOMERS, INVOICES, ADJUSTMENTS, DRAFTS, POSTINGS)
 ALL = (*OWN, PAYMENTS)
@@ -72,7 +71,11 @@ def forgets(kind: Kind) -> str:
 def rows_for(desk: Desk, kind: Kind, count: int) -> list[Row]:
     """Make rows that a server can take without what they are known by."""
     rows = kind.rows(desk, count)
-    return [{**row, "phone": f"+60 3-{n:07}"} for n, row in enumerate(rows)] if kind is CUSTOMERS else rows
+    return (
+        [{**row, "phone": f"+60 3-{n:07}"} for n, row in enumerate(rows)]
+        if kind is CUSTOMERS
+        else rows
+    )
 
 
 def amounts(desk: Desk, kind: Kind, count: int) -> Counter[Decimal]:
@@ -191,3 +194,188 @@ def test_one_record_for_two_alike_rows_is_nobodys_and_both_are_held_with_its_id(
     assert (report.exit_code, report.outcomes["held"]) == (3, 2)
     assert [invoice["id"] in message for _, _, message in errors_of(report)] == [True, True]
     assert desk.requests("POST /bulk") == 2
+
+
+@pytest.mark.parametrize("kind", ALL, ids=str)
+def test_the_same_sheet_planned_again_creates_nothing_at_a_server_that_forgets(
+    desk: Desk, kind: Kind
+) -> None:
+    rows = rows_for(desk, kind, 3)
+    made = Made(desk, kind, 3)
+    desk.faults(forgets(kind))
+    desk.apply(desk.plan(rows, kind.endpoint).plan.plan_id)
+    again = desk.plan(rows, kind.endpoint)
+    assert again.counts["noop"] + again.counts["adopt"] == 3
+    desk.apply(again.plan.plan_id)
+    assert made.each_once()
+
+
+def test_a_changed_row_changes_the_record_that_an_earlier_plan_made_at_a_server_that_forgets(
+    desk: Desk,
+) -> None:
+    rows = rows_for(desk, INVOICES, 2)
+    desk.faults("forget=reference")
+    first = desk.apply(desk.plan(rows, "invoices").plan.plan_id)
+    again = desk.plan([{**rows[0], "notes": "By lorry"}, rows[1]], "invoices")
+    assert (again.counts["update"], again.counts["noop"]) == (1, 1)
+    desk.apply(again.plan.plan_id)
+    notes = {i["id"]: i["notes"] for i in desk.records("/invoices", status="draft")}
+    assert [notes[o.remote_id] for o in first.operations] == ["By lorry", None]
+
+
+_DYING = """
+import os, signal, sys
+from blsync import cli
+from blsync.push.apply import evidence
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(evidence, sys.argv[1], die)
+sys.argv = ["blsync", "push", "apply", sys.argv[2], "--yes"]
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("place", ["check", "learn"])
+@pytest.mark.parametrize("does_forget", [False, True], ids=["keeps", "forgets"])
+@pytest.mark.parametrize("kind", [INVOICES, PAYMENTS, ADJUSTMENTS], ids=str)
+def test_a_kill_between_the_first_write_and_its_look_up_does_nothing_twice(
+    desk: Desk, kind: Kind, does_forget: bool, place: str
+) -> None:
+    plan_id = desk.plan(rows_for(desk, kind, 3), kind.endpoint).plan.plan_id
+    made = Made(desk, kind, 3)
+    desk.faults(forgets(kind) if does_forget else "")
+    dying = subprocess.run([PYTHON, "-c", _DYING, place, plan_id], stderr=subprocess.DEVNULL)
+    assert dying.returncode == -signal.SIGKILL
+    assert sum(made.now().values()) == 1
+    assert desk.evidence() == {}
+    report = desk.apply(plan_id)
+    assert report.outcomes["applied"] == 3
+    assert made.each_once()
+    assert desk.evidence() == {kind.endpoint: "forgotten" if does_forget else "kept"}
+    is_right = not does_forget or kind is PAYMENTS
+    assert (report.exit_code == 0) == is_right
+
+
+@pytest.mark.parametrize("kind", [INVOICES, DRAFTS], ids=str)
+def test_two_processes_at_a_server_that_forgets_send_each_row_once(desk: Desk, kind: Kind) -> None:
+    plan_id = desk.plan(rows_for(desk, kind, 4), kind.endpoint).plan.plan_id
+    made = Made(desk, kind, 4)
+    desk.faults("forget=reference,latency=100ms")
+    command = [Path(sys.executable).with_name("blsync"), "push", "apply", plan_id, "--yes"]
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    both = [subprocess.Popen(command, env=dict(os.environ), **quiet) for _ in range(2)]
+    assert [process.wait(60) for process in both] == [3, 3]
+    assert made.each_once()
+
+
+@pytest.mark.parametrize("kind", [INVOICES, CUSTOMERS, PAYMENTS], ids=str)
+def test_what_is_applied_and_cannot_be_read_back_is_an_error_until_it_can(
+    desk: Desk, kind: Kind
+) -> None:
+    plan_id = desk.plan(rows_for(desk, kind, 3), kind.endpoint).plan.plan_id
+
+    def forbid(_: str) -> None:
+        desk.faults("forbid=invoices+customers")
+
+    report = desk.apply(plan_id, say=forbid)
+    assert (report.exit_code, report.outcomes["applied"], report.outcomes["verified"]) == (3, 3, 0)
+    desk.faults()
+    desk.forget_requests()
+    done = desk.apply(plan_id)
+    assert (done.exit_code, done.outcomes["verified"], errors_of(done)) == (0, 3, [])
+    assert desk.requests("POST") == 0
+
+
+@pytest.mark.parametrize("kind", [INVOICES, CUSTOMERS], ids=str)
+def test_a_record_that_is_not_there_though_it_was_taken_is_an_error(desk: Desk, kind: Kind) -> None:
+    plan_id = desk.plan(rows_for(desk, kind, 2), kind.endpoint).plan.plan_id
+
+    def delete(_: str) -> None:
+        path = PATHS[kind.endpoint]
+        key = {"reference[startswith]": f"{desk.word}-1"}
+        if kind is CUSTOMERS:
+            key = {"email": f"r1@{desk.word}.example"}
+        for record in desk.records(path, **key):
+            desk.write(f"{path}/{record['id']}", None, "DELETE")
+
+    report = desk.apply(plan_id, say=delete)
+    assert (report.exit_code, report.outcomes["applied"], report.outcomes["verified"]) == (3, 2, 1)
+    [(code, _, message)] = errors_of(report)
+    assert code == NOT_VERIFIED
+    assert "and shows none" in message
+
+
+def test_a_list_that_lags_is_no_server_that_forgets(desk: Desk) -> None:
+    plan_id = desk.plan(rows_for(desk, INVOICES, 3), "invoices").plan.plan_id
+    desk.faults("late-commit=3600s")
+    report = desk.apply(plan_id)
+    assert (report.exit_code, report.outcomes["verified"]) == (0, 3)
+    assert desk.evidence() == {"invoices": "unlisted"}
+    desk.faults()
+    desk.word += "b"
+    assert (
+        desk.apply(desk.plan(rows_for(desk, INVOICES, 3), "invoices").plan.plan_id).exit_code == 0
+    )
+    assert desk.evidence() == {"invoices": "kept"}
+
+
+@pytest.mark.parametrize("refused", ["reference[in]", "reference[in]+reference", "email[in]+email"])
+def test_a_server_that_refuses_to_filter_is_asked_in_another_way(desk: Desk, refused: str) -> None:
+    kind = CUSTOMERS if "email" in refused else INVOICES
+    rows = rows_for(desk, kind, 3)
+    desk.faults(f"refuse-filters={refused}")
+    report = desk.apply(desk.plan(rows, kind.endpoint).plan.plan_id)
+    assert (report.exit_code, report.outcomes["verified"]) == (0, 3)
+    assert desk.plan(rows, kind.endpoint).counts["noop"] == 3
+
+
+@pytest.mark.parametrize("kind", [INVOICES, DRAFTS, CUSTOMERS], ids=str)
+def test_a_row_that_was_lost_is_sent_once_more_when_another_one_was_found(
+    desk: Desk, kind: Kind
+) -> None:
+    plan_id = desk.plan(rows_for(desk, kind, 4), kind.endpoint).plan.plan_id
+    made = Made(desk, kind, 4)
+    desk.faults("only=writes,reset=1,times=1")
+    report = desk.apply(plan_id)
+    assert (report.outcomes["held"], report.outcomes["applied"]) == (1, 3)
+    desk.settled()
+    report = desk.apply(plan_id)
+    assert (report.exit_code, report.outcomes["verified"]) == (0, 4)
+    assert made.each_once()
+
+
+def test_a_refused_first_row_leaves_the_next_one_to_go_alone(desk: Desk) -> None:
+    rows = rows_for(desk, INVOICES, 4)
+    plan_id = desk.plan(rows, "invoices").plan.plan_id
+    desk.faults(f"poison={amount(1)}")
+    desk.forget_requests()
+    report = desk.apply(plan_id)
+    assert (report.outcomes["rejected"], report.outcomes["applied"]) == (1, 3)
+    assert desk.requests("POST /bulk") == 3
+    assert desk.evidence() == {"invoices": "kept"}
+
+
+def test_updates_need_no_first_row_that_goes_alone(desk: Desk) -> None:
+    rows = rows_for(desk, CUSTOMERS, 4)
+    desk.written("customers", [{**row, "creditLimit": 1} for row in rows[:3]])
+    plan_id = desk.plan(rows, "customers").plan.plan_id
+    desk.forget_requests()
+    assert desk.apply(plan_id).exit_code == 0
+    assert desk.requests("POST /bulk") == 2
+
+
+def test_a_server_of_another_address_has_to_be_seen_anew(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.apply(desk.plan(rows_for(desk, INVOICES, 2), "invoices").plan.plan_id)
+    monkeypatch.setenv(
+        "BIGLEDGER_BASE_URL", os.environ["BIGLEDGER_BASE_URL"].replace("/v1", "/api/v1")
+    )
+    bind_anew(desk.settings)
+    desk.word += "b"
+    plan_id = desk.plan(rows_for(desk, INVOICES, 2), "invoices").plan.plan_id
+    desk.forget_requests()
+    assert desk.apply(plan_id).exit_code == 0
+    assert desk.requests("POST ") == 2

@@ -261,6 +261,12 @@ GROUPS: dict[str, dict[str, Fault]] = {
             "clamp=N",
             "a larger limit than N is taken as N, and pagination.limit says so",
         ),
+        "refuse-filters": Fault(
+            _names,
+            frozenset(),
+            "refuse-filters=A+B",
+            "400 for these filters, spelt just so, as in refuse-filters=reference[in]+reference",
+        ),
         "no-total": Fault(_flag, False, "no-total", "pages do not tell the total"),
         "cap-total": Fault(_count, 0, "cap-total=N", "totals stop counting at N"),
         "unsorted": Fault(

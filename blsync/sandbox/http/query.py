@@ -75,6 +75,8 @@ def read_listing(entity: Entity, query: Iterable[tuple[str, str]], faults: Fault
     filters = [(name, value) for name, value in pairs if name not in OWN_PARAMETERS]
     listing = Listing(entity, _read_limit(own.get("limit"), entity.max_limit, faults))
     for name, value in filters:
+        if name in faults["refuse-filters"]:
+            raise bad_request(f"Unknown filter field '{name}'", name, value)
         _add_filter(listing, name, value)
     asked = {name.partition("[")[0] for name, _ in filters}
     if entity.name == "accounts" and not asked & {"active", "isActive"}:
