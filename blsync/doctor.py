@@ -12,7 +12,7 @@ from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
-from blsync import marts, settings, user_tables
+from blsync import marts, push, settings, user_tables
 from blsync.api.exchange import said
 from blsync.clock import LARGEST_SKEW
 from blsync.entities import ENTITIES
@@ -98,9 +98,22 @@ def examine() -> Report:
             report.failed("ledger", error)
         except BlsyncError as error:
             report.failed(f"{company.name}: access", error)
+    try:
+        _push_evidence(report, ledger, companies)
+    except StorageError as error:
+        report.failed("ledger", error)
     ledger.close()
     _guessed_roles(report, current, companies)
     return report
+
+
+def _push_evidence(report: Report, ledger: Ledger, companies: list[Company]) -> None:
+    """Tell what was seen of the look-ups by which pushes are settled; a warning stops no sync."""
+    for company in companies:
+        seen = push.seen_of_look_ups(ledger, company)
+        if seen:
+            lines = [f"{name}: {meaning}" for name, (_, meaning) in seen.items()]
+            report.checks.append(Check(f"{company.name}: push", True, "; ".join(lines)))
 
 
 def _ledger(report: Report, current: Settings) -> Ledger | None:

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from blsync import marts
+from blsync import marts, push
 from blsync.entities import ENTITIES
 from blsync.errors import StorageError
 from blsync.lake.store import Lake
@@ -20,6 +20,8 @@ def report(settings: Settings) -> dict[str, Any]:
     """Return {companies: {NAME: {entities: {NAME: {covered_until, rows, …}}, quota_left,
     reconciliation, accepted_exceptions}}, published_at, problem, strays}; instants are ISO 8601
     in UTC.
+
+    `push_evidence` is what was seen of look-ups by which pushes are settled, by endpoint.
 
     `strays` are files among the lake's that are none of them, relative to the data folder.
 
@@ -72,7 +74,7 @@ def _told_by_ledger(
             return _company(settings, ledger, company)
         except StorageError as error:
             problems.append(str(error))
-    return {"entities": {}, "quota_left": None}
+    return {"entities": {}, "quota_left": None, "push_evidence": {}}
 
 
 def _company(settings: Settings, ledger: Ledger, company: Company) -> dict[str, Any]:
@@ -82,7 +84,11 @@ def _company(settings: Settings, ledger: Ledger, company: Company) -> dict[str, 
         for name in ENTITIES
     }
     left = Session(settings, ledger, Lake(settings.data)).rate_limiter(company).left()
-    return {"entities": entities, "quota_left": left}
+    seen = {
+        endpoint: {"state": one.state, "seen_at": one.seen_at.isoformat(), "meaning": meaning}
+        for endpoint, (one, meaning) in push.seen_of_look_ups(ledger, company).items()
+    }
+    return {"entities": entities, "quota_left": left, "push_evidence": seen}
 
 
 def _entity(

@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 import pytest
+from rig import commands
 from rig.push_desk import (
     ADJUSTMENTS,
     CUSTOMERS,
@@ -35,7 +36,11 @@ from rig.push_desk import (
     server,
 )
 from rig.warm import PYTHON
+from typer.testing import CliRunner
 
+from blsync import doctor, status
+from blsync.cli.app import app
+from blsync.ledger import lakes
 from blsync.push.apply.settle import FOR_A_PERSON, NOT_AS_SENT, NOT_VERIFIED
 from blsync.session.binding import bind_anew
 
@@ -379,3 +384,28 @@ def test_a_server_of_another_address_has_to_be_seen_anew(
     desk.forget_requests()
     assert desk.apply(plan_id).exit_code == 0
     assert desk.requests("POST ") == 2
+
+
+def test_doctor_and_status_tell_what_was_seen_of_the_server(desk: Desk) -> None:
+    desk.faults("forget=reference")
+    desk.apply(desk.plan(rows_for(desk, INVOICES, 2), "invoices").plan.plan_id)
+    desk.faults()
+    desk.apply(desk.plan(rows_for(desk, CUSTOMERS, 2), "customers").plan.plan_id)
+    [company] = status.report(desk.settings)["companies"].values()
+    seen = company["push_evidence"]
+    states = {name: one["state"] for name, one in seen.items()}
+    assert states == {"customers": "kept", "invoices": "forgotten"}
+    lost = "BigLedger does not show the reference of an invoice that was written"
+    assert lost in seen["invoices"]["meaning"]
+    told = next(c.message for c in doctor.examine().checks if c.name.endswith(": push"))
+    assert seen["invoices"]["meaning"] in told
+    shown = CliRunner().invoke(app, ["status"])
+    assert "push to invoices" in shown.output
+    assert "push to customers" not in shown.output
+
+
+def test_what_was_seen_of_a_company_goes_with_the_company(desk: Desk) -> None:
+    desk.apply(desk.plan(rows_for(desk, INVOICES, 2), "invoices").plan.plan_id)
+    company_id = desk.settings.companies()[0].company_id
+    commands.within(desk.settings, lambda session: lakes.drop(session.ledger, company_id))
+    assert desk.evidence() == {}

@@ -25,6 +25,7 @@ from blsync.errors import BlsyncError, ConfigError, PartlyFailed
 from blsync.files import permissions
 from blsync.files.unexpected import unexpected
 from blsync.lake.landed import told
+from blsync.ledger.states import EvidenceState
 from blsync.session import open_session
 
 if TYPE_CHECKING:
@@ -435,6 +436,9 @@ def status_command(as_json: Json = False) -> None:
             _print_findings(company["entities"])
         else:
             tell(f"{name}: what is covered is not known without the ledger.")
+        for endpoint, seen in company["push_evidence"].items():
+            if seen["state"] != EvidenceState.KEPT:
+                tell(f"push to {endpoint}: {seen['meaning']}")
         _print_reconciliation(company["reconciliation"])
         if company["accepted_exceptions"]:
             tell(f"Accepted exceptions in the marts: {company['accepted_exceptions']}")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from blsync.ledger import plans
+from blsync.ledger import Ledger, plans
+from blsync.ledger.evidence import Evidence
 from blsync.ledger.states import Mode, OnConflict
+from blsync.push.apply.evidence import of_server, told
 from blsync.push.apply.outbox import apply, settle_all
 from blsync.push.endpoints import ENDPOINTS, endpoint_named
 from blsync.push.plan.confirmation import check_confirmed
@@ -15,6 +17,7 @@ from blsync.push.plan.rejects import check_target, write_rejects
 from blsync.push.report import STATES, PlanReport, report_of, sheet_of
 from blsync.push.work import plan_in_full, plan_named
 from blsync.session import Session
+from blsync.settings import Company
 
 __all__ = [
     "ENDPOINTS",
@@ -28,6 +31,7 @@ __all__ = [
     "list_plans",
     "plan",
     "retry",
+    "seen_of_look_ups",
     "settle_all",
     "show",
     "show_in_full",
@@ -50,6 +54,14 @@ def show(session: Session, plan_id: str, *, rejects: Path | None = None) -> Plan
 def show_in_full(session: Session, plan_id: str) -> PlanReport:
     """Return the plan of that id, which is whole. Raises ConfigError, StorageError."""
     return report_of(session.ledger, plan_in_full(session.ledger, plan_id).plan_id)
+
+
+def seen_of_look_ups(ledger: Ledger, company: Company) -> dict[str, tuple[Evidence, str]]:
+    """Return what was seen of look-ups at a company's server, by endpoint, each with its meaning
+    in words.
+    """
+    seen = of_server(ledger, company)
+    return {name: (one, told(endpoint_named(name), one.state)) for name, one in seen.items()}
 
 
 def list_plans(session: Session) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ from typing import Any
 
 from blsync.clock import LARGEST_SKEW, plausible
 from blsync.errors import ApiError, QuotaSpent
-from blsync.ledger import evidence, plans
+from blsync.ledger import Ledger, evidence, plans
 from blsync.ledger.evidence import Evidence
 from blsync.ledger.plans import Operation
 from blsync.ledger.states import Action, EvidenceState, OperationState
@@ -35,6 +35,7 @@ from blsync.push.compare import changes, from_text
 from blsync.push.endpoint import Endpoint, Json, Likeness
 from blsync.push.lookup import RecordIndex, created_since, look_up, look_up_id
 from blsync.push.work import ApplyContext
+from blsync.settings import Company
 
 MOST_TRIALS = 3
 """Rows that go out alone, one after the other, while none of them can be read back."""
@@ -137,9 +138,17 @@ def learn(work: ApplyContext, state: EvidenceState) -> None:
         work.say(f"{endpoint.name}: {told(endpoint, state)}")
 
 
+def of_server(ledger: Ledger, company: Company) -> dict[str, Evidence]:
+    """Return what was seen at a company's server, by endpoint."""
+    seen = evidence.seen(ledger, company.company_id)
+    return {one.endpoint: one for one in seen if one.base_url == company.base_url}
+
+
 def told(endpoint: Endpoint, state: EvidenceState) -> str:
     """Word what was seen, and what it means for pushes."""
-    seen = _SEEN[state].format(record=endpoint.record, key=endpoint.natural_key)
+    article = "an" if endpoint.record[0] in "aeiou" else "a"
+    record = f"{article} {endpoint.record}"
+    seen = _SEEN[state].format(record=record, key=endpoint.natural_key)
     if state == EvidenceState.KEPT:
         return seen
     if not endpoint.settlement.is_own_record:
@@ -151,9 +160,9 @@ def told(endpoint: Endpoint, state: EvidenceState) -> str:
 
 
 _SEEN = {
-    EvidenceState.KEPT: "a look-up by {key} finds a {record} that was written",
-    EvidenceState.UNLISTED: "a look-up by {key} does not find a {record} that has it",
-    EvidenceState.FORGOTTEN: "BigLedger does not show the {key} of a {record} that was written",
+    EvidenceState.KEPT: "a look-up by {key} finds {record} that was written",
+    EvidenceState.UNLISTED: "a look-up by {key} does not find {record} that has it",
+    EvidenceState.FORGOTTEN: "BigLedger does not show the {key} of {record} that was written",
 }
 
 
