@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Asked, Reply, Server, failure, listed
@@ -315,3 +317,61 @@ def test_the_sandbox_is_read_to_its_end_through_its_faults(use, sleeper):
         records = use(sandbox, small_pages)
     assert len(set(records)) == len(records) >= 40
     assert sleeper.pauses
+
+
+def _waiting(seconds: object) -> dict[str, Any]:
+    return {"retryAfter": seconds, "limit": 1000, "remaining": 0}
+
+
+@pytest.mark.parametrize(
+    ("body", "header", "seconds"),
+    [
+        (_waiting(40), None, 40),
+        (_waiting("40"), None, 40),
+        ({"details": [_waiting(40.5)]}, None, 40.5),
+        ({"details": _waiting(40)}, None, 40),
+        (_waiting(40), "7", 40),
+        (_waiting(7), "40", 40),
+        (_waiting(None), "9", 9),
+        (_waiting(True), None, 1),
+        (_waiting("soon"), None, 1),
+        (_waiting(-5), None, 1),
+    ],
+)
+def test_a_429_is_waited_for_as_its_body_says(use, tiny_server, sleeper, body, header, seconds):
+    headers = {"Retry-After": header} if header else {}
+    refusal = replace(failure(429, "RATE_LIMIT_EXCEEDED", **body), headers=headers)
+    answers = [refusal, OK]
+    use(tiny_server(lambda _: answers.pop(0)), lambda client: client.get("/thing"))
+    assert sum(sleeper.pauses) == pytest.approx(seconds, abs=0.5)
+
+
+def test_a_503_is_waited_for_as_its_body_says(use, tiny_server, sleeper):
+    answers = [failure(503, "SERVICE_UNAVAILABLE", retryAfter=33), OK]
+    use(tiny_server(lambda _: answers.pop(0)), lambda client: client.get("/thing"))
+    assert max(sleeper.pauses) == 33
+
+
+@pytest.mark.parametrize(("told", "most"), [(None, 5), ("1000", 5), ("10", 5), ("3000", 15)])
+def test_five_requests_are_under_way_at_once_unless_the_server_tells_of_a_larger_hour(
+    use, tiny_server, told, most
+):
+    lock, now, peaks = threading.Lock(), [0], [0]
+
+    def answer(_: Asked) -> Reply:
+        with lock:
+            now[0] += 1
+            peaks.append(now[0])
+        time.sleep(0.05)
+        with lock:
+            now[0] -= 1
+        return replace(OK, headers={"X-RateLimit-Limit": told} if told else {})
+
+    async def ask(client: Client) -> None:
+        await client.get("/thing")
+        peaks.clear()
+        await asyncio.gather(*(client.get("/thing") for _ in range(40)))
+
+    use(tiny_server(answer), ask)
+    assert max(peaks) <= most
+    assert max(peaks) > most // 2

@@ -21,6 +21,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from blsync.api.connections import Connections
 from blsync.api.envelope import (
     UNUSABLE,
     Answer,
@@ -83,6 +84,8 @@ class Client:
         self._has_asked_time = False
         self.page_limits: dict[str, int] = {}
         """The largest page of a path, where it is known to be smaller than documented."""
+        self.connections = Connections()
+        """How many of its requests may be under way at once."""
         self._latencies: deque[float] = deque(maxlen=LATENCIES)
         self._sleep = sleep
         self._jitter = jitter
@@ -229,34 +232,36 @@ class Client:
         refused = ""
         for _ in range(REFUSALS):
             request_id = uuid.uuid4().hex
-            slot, token = await self._slot(refused)
-            headers = {"X-Request-ID": request_id, "Authorization": f"Bearer {token}"}
-            if content is not None:
-                headers["Content-Type"] = "application/json"
-            self.requests += 1
-            sent = self._now()
-            sent_at = time.monotonic()
-            try:
-                response = await exchange(
-                    self._http, method, url, headers, content, deadline=self._deadline
-                )
-                self._latencies.append(time.monotonic() - sent_at)
-            except NoResponse as error:
-                self.limiter.answered(slot, 0, {})
-                raise (Unanswered if error.was_sent else NotSent)(
-                    f"{what}: no answer from {self.company.base_url} ({error}).",
-                    request_id=request_id,
-                ) from None
-            except BaseException:
-                self.limiter.answered(slot, 0, {})
-                raise
+            async with self.connections:
+                slot, token = await self._slot(refused)
+                headers = {"X-Request-ID": request_id, "Authorization": f"Bearer {token}"}
+                if content is not None:
+                    headers["Content-Type"] = "application/json"
+                self.requests += 1
+                sent = self._now()
+                sent_at = time.monotonic()
+                try:
+                    response = await exchange(
+                        self._http, method, url, headers, content, deadline=self._deadline
+                    )
+                    self._latencies.append(time.monotonic() - sent_at)
+                except NoResponse as error:
+                    self.limiter.answered(slot, 0, {})
+                    raise (Unanswered if error.was_sent else NotSent)(
+                        f"{what}: no answer from {self.company.base_url} ({error}).",
+                        request_id=request_id,
+                    ) from None
+                except BaseException:
+                    self.limiter.answered(slot, 0, {})
+                    raise
+            self.connections.hear(response.headers)
             self._check_clock(response, slot, sent)
             try:
                 answer = self._read(
                     what, response, request_id, has_cursor="cursor" in (params or {})
                 )
-            except TooManyRequests:
-                self.limiter.answered(slot, 429, response.headers)
+            except TooManyRequests as refusal:
+                self.limiter.answered(slot, 429, response.headers, told=refusal.after)
                 continue
             except TokenRefused:  # nothing was done, so a write may be sent again too
                 self.limiter.answered(slot, response.status, response.headers)

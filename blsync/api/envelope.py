@@ -48,12 +48,14 @@ _STATUS_OF_CODE = {
     "INVALID_CURSOR": 400,
 }
 NULL = msgspec.Raw(b"null")
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 class _Problem(msgspec.Struct):
     code: str = ""
     message: str = ""
     details: msgspec.Raw = NULL
+    retry_after: msgspec.Raw = msgspec.field(default=NULL, name="retryAfter")
 
 
 class Pagination(msgspec.Struct, rename="camel"):
@@ -146,7 +148,12 @@ def read(text: msgspec.Raw, request_id: str, *, is_mended: bool = False) -> Any:
 
 
 class TooManyRequests(Exception):
-    """429: the pace waits as it was told, then the request is sent again."""
+    """429: the pace waits as it was told, then the request is sent again.
+
+    `after` are the seconds that the body names, None where it names none.
+    """
+
+    after: float | None = None
 
 
 class TokenRefused(Unauthorized):
@@ -194,8 +201,11 @@ def error_of(
         "details": details,
         "request_id": request_id,
     }
+    told_to_wait = _seconds(problem, details)
     if status == 429:
-        return TooManyRequests()
+        refusal = TooManyRequests()
+        refusal.after = told_to_wait
+        return refusal
     if status == 401:
         return TokenRefused(f"BigLedger refused the credentials: {message} {_cure(company)}")
     if code == "INVALID_COMPANY":
@@ -213,7 +223,7 @@ def error_of(
         later = RetryLater(message, **given)
         at = server_time(response, NULL, now).timestamp()
         pause = retry_after(response.headers.get("retry-after"), at)
-        later.after = min(pause or 0, LONGEST_PAUSE)
+        later.after = min(max(pause or 0, told_to_wait or 0), LONGEST_PAUSE)
         return later
     if response.is_success and response.is_too_large and what.startswith("GET "):
         return TooLarge(f"{message} Tell the vendor, quoting the request.", **given)
@@ -224,6 +234,19 @@ def error_of(
     if response.is_redirect:
         message += " Redirects are not followed; check BIGLEDGER_BASE_URL."
     return ApiError(message, **given)
+
+
+def _seconds(problem: _Problem, details: list[dict[str, Any]]) -> float | None:
+    """Return the longest wait that an error's body names: the pages show `retryAfter` beside the
+    code, and within the details.
+    """
+    try:
+        beside = msgspec.json.decode(problem.retry_after)
+    except UNUSABLE:
+        beside = None
+    named = (beside, *(detail.get("retryAfter") for detail in details))
+    waits = [float(text) for one in named if _SECONDS.fullmatch(text := str(one))]
+    return max(waits, default=None)
 
 
 def _details(problem: _Problem) -> list[dict[str, Any]]:

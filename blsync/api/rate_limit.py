@@ -79,18 +79,23 @@ class RateLimiter:
                 self.throttled += pause
                 await self.sleep(pause)
 
-    def answered(self, slot: int, status: int, headers: Mapping[str, str]) -> None:
+    def answered(
+        self, slot: int, status: int, headers: Mapping[str, str], *, told: float | None = None
+    ) -> None:
         """Free a slot and take note of what the answer says about the quota.
 
-        Times in the headers are the server's: they are corrected by its `Date`.
+        Times in the headers are the server's: they are corrected by its `Date`. `told` are the
+        seconds to wait that the body of a 429 names; of them and `Retry-After` the longer wait
+        counts.
         """
         now = self.clock()
         ahead = self._compare_clocks(_date(headers.get("date")), self._sent_at.pop(slot, now), now)
         blocked_until = 0.0
         if status == 429:
-            told = retry_after(headers.get("retry-after"), now + ahead)
+            waits = (told, retry_after(headers.get("retry-after"), now + ahead))
+            longest = max((wait for wait in waits if wait is not None), default=1.0)
             # No wait is longer than the window: whoever asks for more is asked again by then.
-            wait = 1.0 if told is None else min(max(told, SHORTEST_WAIT), self.limits.window)
+            wait = min(max(longest, SHORTEST_WAIT), self.limits.window)
             blocked_until = now + wait
         word = self._word(headers, now, ahead)
         requests.answer(self.ledger, self.key_id, self.limits, slot, now, word, blocked_until)

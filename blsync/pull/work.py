@@ -150,7 +150,8 @@ class PullContext:
     def has_room(self) -> bool:
         """Whether one more walk would bring the key's requests nearer to its burst limit."""
         fills_it = math.ceil(self.client.limiter.limits.per_second * self.client.latency - 0.1)
-        return self.open_walks.count < min(MOST_WALKS, fills_it)
+        most = min(MOST_WALKS, self.client.connections.most)
+        return self.open_walks.count < min(most, fills_it)
 
     def keep(self, load: Load, walk: Walk, page: Page, body: bytes | None = None) -> None:
         """Put a page into the spool, then its place and cost into the ledger.
