@@ -1,4 +1,4 @@
-"""What stands in the way of a sync, and what to do about it: two requests a company at most."""
+"""What stands in the way of a sync, and what to do about it: three requests a company at most."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
+import msgspec
+
 from blsync import marts, push, settings, user_tables
+from blsync.api.client import Client
+from blsync.api.envelope import UNUSABLE
 from blsync.api.exchange import said
 from blsync.clock import LARGEST_SKEW
 from blsync.entities import ENTITIES
@@ -33,6 +37,8 @@ from blsync.settings import Company, Settings
 NOTED_SKEW = timedelta(seconds=60)
 """A clock that is further off is worth setting, long before a sync refuses it."""
 ROOM_BYTES = 1_000_000_000
+WELL = ("ok", "healthy", "up", "pass", "operational")
+"""Words by which a server says that it is well."""
 LIBRARIES = ("dagster", "dbt-core", "dbt-duckdb", "duckdb", "pyarrow")
 
 
@@ -219,6 +225,30 @@ async def _company(report: Report, current: Settings, ledger: Ledger, company: C
             await client.get("/company")
         except ApiError as error:
             report.failed(f"{name}company", error)
+        report.checks.append(await _health(client, f"{name}health"))
+
+
+async def _health(client: Client, name: str) -> Check:
+    """Tell what the server says of itself; one that says nothing is none the worse for it."""
+    try:
+        answer = await client.get("/health")
+    except ApiError as error:
+        if error.status in (404, 403, 405, 410):
+            return Check(name, True, "the server does not tell")
+        return Check(name, False, str(error), error.exit_code)
+    try:
+        told = _object(msgspec.json.decode(answer.body))
+    except UNUSABLE:
+        told = {}
+    about = {**told, **_object(told.get("data"))}
+    status = about.get("status")
+    if not isinstance(status, str):
+        return Check(name, True, "the server does not tell")
+    known = (about.get(part) for part in ("version", "region"))
+    more = ", ".join(said(part, 40) for part in known if isinstance(part, str))
+    text = f"the server says {said(status, 40)!r}" + (f" ({more})" if more else "")
+    is_well = status.strip().lower() in WELL
+    return Check(name, is_well, text if is_well else f"{text}; ask the vendor, or sync later")
 
 
 def _clock(name: str, skew: timedelta | None) -> Check:

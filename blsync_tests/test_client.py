@@ -15,6 +15,7 @@ import pytest
 from conftest import Asked, Reply, Server, failure, listed
 from pydantic import SecretStr
 
+from blsync import doctor
 from blsync.api.client import REFUSALS, TRIES, Client
 from blsync.api.pages import STALE_PAGES
 from blsync.errors import (
@@ -375,3 +376,24 @@ def test_five_requests_are_under_way_at_once_unless_the_server_tells_of_a_larger
     use(tiny_server(answer), ask)
     assert max(peaks) <= most
     assert max(peaks) > most // 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "is_ok", "told"),
+    [
+        (Reply(b'{"status":"ok","version":"2.4.1"}'), True, "the server says 'ok' (2.4.1)"),
+        (Reply(b'{"success":true,"data":{"status":"healthy"}}'), True, "says 'healthy'"),
+        (Reply(b'{"status":"degraded"}'), False, "says 'degraded'; ask the vendor"),
+        (Reply(b'{"status":7}'), True, "does not tell"),
+        (failure(404, "NOT_FOUND"), True, "does not tell"),
+        (failure(422, "VALIDATION_ERROR"), False, "422"),
+    ],
+)
+def test_doctor_tells_what_the_server_says_of_its_health(
+    configure, tiny_server, reply, is_ok, told
+):
+    verified = Reply(b'{"success":true,"data":{"company":{"name":"Kedai"}}}')
+    server = tiny_server(lambda asked: reply if asked.path == "/health" else verified)
+    configure(server)
+    [check] = [c for c in doctor.examine().checks if c.name.endswith(": health")]
+    assert (check.is_ok, told in check.message) == (is_ok, True), check

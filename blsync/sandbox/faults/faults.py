@@ -220,6 +220,7 @@ GROUPS: dict[str, dict[str, Fault]] = {
         ),
     },
     "the key": {
+        "unwell": Fault(_flag, False, "unwell", "/health says degraded"),
         "forbid": Fault(
             _entities,
             frozenset(),

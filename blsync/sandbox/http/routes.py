@@ -95,7 +95,7 @@ def api_routes(books: Books, options: Options, faults: Faults) -> APIRouter:
         _add_write(router, books, "DELETE", path, act, 200)
     _add_reports(router, books)
     _add_bulk(router, books, faults)
-    _add_company(router, options)
+    _add_company(router, options, faults)
     return router
 
 
@@ -253,7 +253,7 @@ def _add_reports(router: APIRouter, books: Books) -> None:
         router.add_api_route(path, report, openapi_extra={"parameters": described})
 
 
-def _add_company(router: APIRouter, options: Options) -> None:
+def _add_company(router: APIRouter, options: Options, faults: Faults) -> None:
     about = {"id": options.company_id, "name": COMPANY_NAME, "plan": PLAN}
 
     async def verify(request: Request) -> Response:
@@ -264,5 +264,12 @@ def _add_company(router: APIRouter, options: Options) -> None:
         more = {"currency": "MYR", "country": "MY", "createdAt": "2019-03-01T01:00:00Z"}
         return answer(request, {**about, **more})
 
+    async def health(request: Request) -> Response:
+        status = "degraded" if faults["unwell"] else "ok"
+        about: Record = {"status": status, "version": "1.0.0", "region": "ap-southeast-1"}
+        about["timestamp"] = meta(request.scope["request_id"])["timestamp"]
+        return Response(encode(about), media_type="application/json")
+
+    router.add_api_route("/health", health, summary="Say whether the server is well")
     router.add_api_route("/auth/verify", verify, summary="Verify the key")
     router.add_api_route("/company", company, summary="Get the company")
