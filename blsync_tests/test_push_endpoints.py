@@ -228,7 +228,8 @@ def test_records_may_be_named_by_email_code_or_number_and_are_sent_by_id(desk: D
     row["items"] = [{"itemCode": item["itemCode"], "quantity": 2, "unitPrice": 3}]
     sent = body(desk, row, "invoices")
     assert (sent["customerId"], sent.get("customer")) == (customer["id"], None)
-    assert sent["items"] == [{"itemId": item["id"], "quantity": 2, "unitPrice": 3}]
+    line = {"itemId": item["id"], "quantity": 2, "unitPrice": 3}
+    assert sent["items"] == [{**line, "description": item["name"]}]
     sent = body(desk, entry_rows(desk, 1)[0], "journal-entries")
     ids = [desk.account(number)["id"] for number in ("6030", "1010")]
     assert [line.keys() for line in sent["lines"]] == [
@@ -569,3 +570,86 @@ def test_a_row_says_all_that_is_wrong_with_it_at_once(desk: Desk) -> None:
     assert message
     for part in ("reference", "items[0].quantity", "items[0].unitPrice '1,5'"):
         assert part in str(message["message"])
+
+
+def priced_item(desk: Desk, price: str, name: str = "Rattan chair") -> Row:
+    """Make an item of the desk's own, sold at that price."""
+    item = {"itemCode": f"{desk.word}-{price}", "name": name, "type": "service"}
+    return desk.write("/items", {**item, "pricing": {"sellingPrice": float(price)}})
+
+
+def test_a_line_that_names_an_item_alone_is_sent_with_its_description_and_price(desk: Desk) -> None:
+    item = priced_item(desk, "12.35")
+    lines = [
+        {"itemCode": item["itemCode"], "quantity": 2},
+        {"itemId": item["id"], "quantity": 1, "unitPrice": 3},
+        {"itemId": item["id"], "quantity": 1, "description": "In teak"},
+        {"description": "Work", "quantity": 1, "unitPrice": 5},
+    ]
+    row = one(desk, INVOICES, items=lines)
+    sent = body(desk, row, "invoices")["items"]
+    told = [(line["description"], Decimal(line["unitPrice"])) for line in sent]
+    chair, price = "Rattan chair", Decimal("12.35")
+    assert told == [(chair, price), (chair, Decimal(3)), ("In teak", price), ("Work", Decimal(5))]
+    report = desk.plan([row], "invoices")
+    assert report.money == Decimal("45.05")
+    assert desk.apply(report.plan.plan_id).outcomes["verified"] == 1
+
+
+def test_a_price_that_moved_since_changes_no_invoice_that_does_not_ask_for_it(desk: Desk) -> None:
+    item = priced_item(desk, "7.5")
+    row = one(desk, INVOICES, items=[{"itemId": item["id"], "quantity": 2}])
+    desk.apply(desk.plan([row], "invoices").plan.plan_id)
+    desk.write(f"/items/{item['id']}", {"pricing": {"sellingPrice": 8}}, "PUT")
+    assert desk.plan([row], "invoices").counts["noop"] == 1
+    more = {**row, "items": [{"itemId": item["id"], "quantity": 3}]}
+    report = desk.plan([more], "invoices")
+    [line] = from_text(report.operations[0].body)["items"]
+    assert (line["quantity"], line["unitPrice"]) == (3, Decimal("7.5"))
+    assert desk.apply(report.plan.plan_id).exit_code == 0
+
+
+def test_a_price_in_another_currency_than_the_customers_is_left_to_the_server(desk: Desk) -> None:
+    email = f"usd@{desk.word}.example"
+    [customer] = desk.written("customers", [{"email": email, "name": "Acme", "currency": "USD"}])
+    item = priced_item(desk, "4.5")
+    line = {"itemId": item["id"], "quantity": 2}
+    row = one(desk, INVOICES, customerId=customer["id"], items=[line])
+    [sent] = body(desk, row, "invoices")["items"]
+    assert ("unitPrice" in sent, sent["description"]) == (False, "Rattan chair")
+
+
+def warnings_of(desk: Desk, row: Row, to: str) -> list[str]:
+    """Plan one row, which is sent all the same, and return what it is warned of."""
+    report = desk.plan([row], to)
+    assert report.counts["create"] + report.counts["update"] == 1
+    shown = report.to_json()["operations"][0]["warnings"]
+    assert shown == list(report.operations[0].warnings)
+    return [text.partition(";")[0] for text in shown]
+
+
+def test_what_a_stricter_server_refuses_is_sent_with_a_warning(desk: Desk) -> None:
+    tomorrow = desk.today + timedelta(days=1)
+    dates = [
+        (desk.today, desk.today, [f"dueDate {desk.today} is not after the invoiceDate"]),
+        (desk.today, tomorrow, []),
+        (None, desk.today, [f"dueDate {desk.today} is not after the invoiceDate"]),
+        (tomorrow, None, [f"invoiceDate {tomorrow} lies in the future"]),
+        (None, None, []),
+    ]
+    for day, due, told in dates:
+        row = one(desk, INVOICES, invoiceDate=day, dueDate=due)
+        assert warnings_of(desk, row, "invoices") == told, (day, due)
+    for length, told in ((100, []), (101, ["name is longer than 100 characters"])):
+        row = one(desk, CUSTOMERS, name="x" * length)
+        assert warnings_of(desk, row, "customers") == told
+
+
+def test_an_update_is_warned_of_what_it_changes_alone(desk: Desk) -> None:
+    row = one(desk, INVOICES, dueDate=desk.today)
+    desk.apply(desk.plan([row], "invoices").plan.plan_id)
+    assert warnings_of(desk, {**row, "notes": "By lorry"}, "invoices") == []
+    later = desk.today + timedelta(days=1)
+    assert warnings_of(desk, {**row, "dueDate": later}, "invoices") == []
+    moved = {**row, "invoiceDate": later, "dueDate": later}
+    assert len(warnings_of(desk, moved, "invoices")) == 2

@@ -180,15 +180,17 @@ def _print_plan(report: push.PlanReport, as_json: bool, *, has_code: bool = Fals
             o["action"],
             o["state"],
             "; ".join(_changed(name, *values) for name, values in o["changes"].items()),
-            o["error"]["message"] if o["error"] else None,
+            o["error"]["message"] if o["error"] else "; ".join(o["warnings"]) or None,
         )
         for o in document["operations"][:MOST_ROWS]
     ]
     title = f"Plan {document['plan_id']} ({document['endpoint']}): {document['state']}"
-    print_table(title, ("row", "key", "action", "state", "changes", "error"), rows)
+    print_table(title, ("row", "key", "action", "state", "changes", "error or warning"), rows)
     if len(document["operations"]) > MOST_ROWS:
         left = len(document["operations"]) - MOST_ROWS
         tell(f"… and {left} more rows: blsync push show {document['plan_id']} --json")
+    if warned := sum(bool(o["warnings"]) for o in document["operations"]):
+        tell(f"{warned} rows may be refused by a stricter server: see their warnings")
     for part in ("counts", "outcomes"):
         told = ", ".join(f"{name} {n}" for name, n in document[part].items() if n)
         tell(f"{part}: {told or 'none'}")

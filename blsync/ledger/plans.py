@@ -60,7 +60,8 @@ class Operation:
     """One row of a plan; `body` and `changes` are JSON, so that money stays text until it is sent.
 
     `row` 1 is the first one below the file's header. Of operations that share `in_flight` only one
-    at a time is sent and not answered. `cells` is what the file said.
+    at a time is sent and not answered. `cells` is what the file said, `warnings` what a
+    server of the stricter rules may refuse.
     """
 
     row: int
@@ -75,6 +76,7 @@ class Operation:
     is_verified: bool = False
     in_flight: str | None = None
     cells: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -576,13 +578,15 @@ def _json(problem: Problem | None) -> str | None:
 
 
 def _columns(operation: Operation) -> dict[str, Any]:
-    return {**vars(operation), "error": _json(operation.error)}
+    warnings = json.dumps(operation.warnings, ensure_ascii=False) if operation.warnings else None
+    return {**vars(operation), "error": _json(operation.error), "warnings": warnings}
 
 
 def operation_of(row: Any) -> Operation:
     """Return an operation as its row of the ledger tells it."""
     values = {name: row[name] for name in Operation.__annotations__}
-    return Operation(**{**values, "error": _error_of(row)})
+    warnings = tuple(json.loads(row["warnings"] or "[]"))
+    return Operation(**{**values, "error": _error_of(row), "warnings": warnings})
 
 
 def _error_of(row: Any) -> Problem | None:

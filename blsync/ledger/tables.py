@@ -249,6 +249,7 @@ operations = Table(
     Column("is_verified", Boolean, nullable=False, default=False),
     Column("in_flight", String(300)),  # of those that share it only one is sent and not answered
     Column("cells", Text),  # JSON: what the file said, to plan the row anew
+    Column("warnings", Text),  # JSON: what a stricter server may refuse; null: nothing
     Index("operations_by_state", "state"),
     Index("operations_by_key", "natural_key"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from functools import cached_property
 from typing import Any, get_args, get_origin
@@ -65,6 +66,9 @@ class Reference:
     listing: Listing
     columns: Mapping[str, str]
     in_lines: bool = False
+    filled: Callable[[Json, Mapping[str, Json]], Json] | None = None
+    """What a line says where the file does not, given the record that the line names and those that
+    the whole document names, by field: a server may require what another one works out."""
 
 
 def _anything(_: Json) -> bool:
@@ -77,6 +81,10 @@ def _never(_: Json) -> Problem | None:
 
 def _same(body: Json) -> Json:
     return body
+
+
+def _no_warnings(_: Json, __: Json, ___: date) -> Iterator[str]:
+    return iter(())
 
 
 def _nothing(_: Json) -> Decimal:
@@ -218,6 +226,9 @@ class Endpoint:
     """Takes out of a body what BigLedger works out anew and never shows as it was sent."""
     money: Callable[[Json], Decimal] = _nothing
     """Tells the money that a body moves, in the company's currency."""
+    warnings: Callable[[Json, Json, date], Iterator[str]] = _no_warnings
+    """Tells what of a body a server of the stricter rules may refuse, given the body, the record as
+    it will be, and the business day. The vendor's pages name several rules for one field."""
 
     @property
     def natural_key(self) -> str:

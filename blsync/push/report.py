@@ -102,5 +102,6 @@ def _row(operation: Operation, request_id: str | None) -> dict[str, Any]:
         "remote_id": operation.remote_id,
         "changes": from_text(operation.changes),
         "error": operation.error,
+        "warnings": list(operation.warnings),
         "request_id": request_id,
     }

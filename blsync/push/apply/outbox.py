@@ -316,7 +316,7 @@ async def _send(work: ApplyContext, chunk: list[Operation]) -> bool:
         plans.settle(work.ledger, plan_id, outcomes, work.clock(), error.request_id)
         return False
     except BlsyncError as error:
-        _take_back(work, rows, error)
+        await _take_back(work, rows, error)
         return True
     outcomes, strays = outcomes_of(work.endpoint, rows, answer.data)
     if strays:
@@ -326,7 +326,7 @@ async def _send(work: ApplyContext, chunk: list[Operation]) -> bool:
 
 
 async def _record(
-    work: ApplyContext, rows: list[Operation], outcomes: list[RowOutcome], request_id: str
+    work: ApplyContext, rows: list[Operation], outcomes: list[RowOutcome], request_id: str | None
 ) -> None:
     """Write the outcomes. A create that was refused because its record exists stays held until a
     look-up has told whether that record is ours.
@@ -347,7 +347,7 @@ async def _record(
     await settle.resolve_taken(work, taken)
 
 
-def _take_back(work: ApplyContext, rows: list[Operation], error: BlsyncError) -> None:
+async def _take_back(work: ApplyContext, rows: list[Operation], error: BlsyncError) -> None:
     """Settle rows whose request was refused as a whole, with nothing done.
 
     Raises `error`, or _Refused where it may concern one row alone.
@@ -355,11 +355,8 @@ def _take_back(work: ApplyContext, rows: list[Operation], error: BlsyncError) ->
     plan_id, at = work.plan.plan_id, work.clock()
     request_id = error.request_id if isinstance(error, ApiError) else None
     if isinstance(error, ApiError) and error.status in _MAY_BE_ONE_ROW and len(rows) == 1:
-        why = refusal(work.endpoint, rows[0], error)
-        outcome = RowOutcome(
-            rows[0].row, OperationState.REJECTED, AttemptOutcome.REJECTED, error=why
-        )
-        plans.settle(work.ledger, plan_id, [outcome], at, request_id)
+        outcome = refusal(work.endpoint, rows[0], error)
+        await _record(work, rows, [outcome], request_id)
         return
     back = [RowOutcome(row.row, OperationState.PENDING, AttemptOutcome.REFUSED) for row in rows]
     plans.settle(work.ledger, plan_id, back, at, request_id)

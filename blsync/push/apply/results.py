@@ -21,7 +21,7 @@ from blsync.push.plan.validate import problem
 from blsync.redaction import redact_all
 
 _TAKEN = re.compile(r"already (exists|in use|taken)", re.IGNORECASE)
-_TAKEN_CODES = ("DUPLICATE_VALUE", "CONFLICT")
+_TAKEN_CODES = ("DUPLICATE_VALUE", "CONFLICT", "DUPLICATE_RECORD")
 
 
 def outcomes_of(
@@ -45,10 +45,10 @@ def is_taken(operation: Operation, error: Problem | None) -> bool:
     )
 
 
-def refusal(endpoint: Endpoint, operation: Operation, error: ApiError) -> Problem:
-    """Word a refusal of a whole request that held just this row."""
+def refusal(endpoint: Endpoint, operation: Operation, error: ApiError) -> RowOutcome:
+    """Return what a refusal of a whole request tells of the one row that it held."""
     told = {"code": error.code, "message": str(error), "details": error.details}
-    return _problem(endpoint, operation, told)
+    return _rejected(endpoint, operation, told)
 
 
 def held(why: str) -> Problem:
@@ -81,12 +81,7 @@ def _outcome(endpoint: Endpoint, row: Operation, results: list[Json]) -> RowOutc
         return RowOutcome(row.row, OperationState.HELD, AttemptOutcome.HELD, error=held(why))
     result = results[0]
     if result.get("success") is False:
-        return RowOutcome(
-            row.row,
-            OperationState.REJECTED,
-            AttemptOutcome.REJECTED,
-            error=_problem(endpoint, row, result.get("error")),
-        )
+        return _rejected(endpoint, row, result.get("error"))
     record = result.get("data")
     remote_id = usable_id(record.get("id")) if isinstance(record, dict) else None
     is_ours = row.remote_id in (None, remote_id or row.remote_id)
@@ -105,14 +100,44 @@ def _outcome(endpoint: Endpoint, row: Operation, results: list[Json]) -> RowOutc
     )
 
 
-def _problem(endpoint: Endpoint, row: Operation, error: Any) -> Problem:
-    """Take over the server's words: its first detail where it has one, as that names the field."""
-    told = redact_all(error) if isinstance(error, dict) else {}
-    details = told.get("details")
-    detail = (
-        next((d for d in details if isinstance(d, dict)), {}) if isinstance(details, list) else {}
+def _rejected(endpoint: Endpoint, row: Operation, error: Any) -> RowOutcome:
+    """Return that a row was refused; a create's with the id of the record that is in its way, where
+    the server names it.
+    """
+    told = error if isinstance(error, dict) else {}
+    named = (usable_id(detail.get("existingId")) for detail in (*_details(told), told))
+    existing = next(filter(None, named), None) if row.action == Action.CREATE else None
+    return RowOutcome(
+        row.row,
+        OperationState.REJECTED,
+        AttemptOutcome.REJECTED,
+        remote_id=existing,
+        error=_problem(endpoint, row, error),
     )
+
+
+def _details(told: Json) -> list[Json]:
+    details = told.get("details")
+    listed = details if isinstance(details, list) else [details]
+    return [detail for detail in listed if isinstance(detail, dict)]
+
+
+def _says_taken(told: Json) -> bool:
+    return told.get("code") in _TAKEN_CODES or bool(_TAKEN.search(str(told.get("message") or "")))
+
+
+def _problem(endpoint: Endpoint, row: Operation, error: Any) -> Problem:
+    """Take over the server's words: its first detail where it has one, as that names the field.
+
+    That something exists already is a conflict, whatever code it comes with, and goes before all
+    else that is wrong.
+    """
+    told = redact_all(error) if isinstance(error, dict) else {}
+    details = _details(told)
+    detail = next((d for d in details if _says_taken(d)), next(iter(details), {}))
     code = detail.get("code") or told.get("code") or "REJECTED"
+    if code not in _TAKEN_CODES and (_says_taken(detail) or _says_taken(told)):
+        code = "CONFLICT"
     message = detail.get("message") or told.get("message") or "BigLedger gave no reason"
     field = detail.get("field")
     told_of = said(str(field)) if field else None

@@ -232,9 +232,17 @@ async def resolve_taken(
     if not refused:
         return
     known = await _records(work, [row for row, _ in refused])
+    # The record may be in the way by another field than the natural key: its number, its phone.
+    named = {
+        row.row: outcome.remote_id
+        for row, outcome in refused
+        if outcome.remote_id and not _found(work, row, known)
+    }
+    await look_up(work.client, work.endpoint.listing, "id", filter(None, named.values()), known)
     settled = []
     for row, outcome in refused:
-        found = outcome_from_lookup(work, row, known)
+        records = known.find("id", named.get(row.row) or "")
+        found = outcome_from_lookup(work, row, known) or _of_record(work, row, records)
         settled.append(found or outcome)
     plans.settle(work.ledger, work.plan.plan_id, settled, work.clock())
 
@@ -307,7 +315,10 @@ def outcome_from_lookup(
     work: ApplyContext, row: Operation, known: RecordIndex
 ) -> RowOutcome | None:
     """Return what BigLedger's records tell of a row, None where nothing shows that it was done."""
-    found = _found(work, row, known)
+    return _of_record(work, row, _found(work, row, known))
+
+
+def _of_record(work: ApplyContext, row: Operation, found: list[Json]) -> RowOutcome | None:
     if not found:
         return None
     record, settlement = found[0], work.endpoint.settlement

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictStr
 from pydantic_core import PydanticCustomError
 
-from blsync.push.endpoint import Endpoint, Likeness, Row, Settlement
+from blsync.push.endpoint import Endpoint, Json, Likeness, Row, Settlement
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import Amount, Email, Text, plain_number
 
@@ -93,6 +95,13 @@ class CustomerRow(Row):
     ] = {}  # noqa: RUF012
 
 
+def _warnings(body: Json, _: Json, __: date) -> Iterator[str]:
+    if len(str(body.get("name") or "")) > STRICT_NAME:
+        yield f"name is longer than {STRICT_NAME} characters; a stricter server refuses that"
+
+
+STRICT_NAME = 100
+"""Characters of a name by the vendor's rules for batches; elsewhere they are 200."""
 _ADDRESSES = ("address", "billingAddress", "shippingAddress")
 
 CUSTOMERS = Endpoint(
@@ -113,4 +122,5 @@ CUSTOMERS = Endpoint(
         ("id", "email", "name", "phone", "website", "taxNumber", "customFields", *_ADDRESSES)
     ),
     settlement=Settlement(has_unique_key=True, likeness=Likeness(("name",))),
+    warnings=_warnings,
 )

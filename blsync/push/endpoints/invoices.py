@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
@@ -115,6 +118,30 @@ def _total(body: Json) -> Decimal:
     return total.quantize(CENT)
 
 
+def _warnings(body: Json, whole: Json, today: date) -> Iterator[str]:
+    day = str(whole.get("invoiceDate") or today)
+    due = whole.get("dueDate")
+    if body.keys() & {"invoiceDate", "dueDate"} and due and str(due) <= day:
+        yield f"dueDate {due} is not after the invoiceDate; a stricter server refuses that"
+    if "invoiceDate" in body and day > today.isoformat():
+        yield f"invoiceDate {day} lies in the future; a stricter server refuses that"
+
+
+def _of_item(item: Json, found: Mapping[str, Json]) -> Json:
+    """Return the description and the price of a line that names an item and says no more.
+
+    No price is taken that is in another currency than the customer's, or no number.
+    """
+    nested = item.get("pricing")
+    pricing: Json = nested if isinstance(nested, dict) else item
+    told: Json = {"description": item.get("name") or item.get("description")}
+    currencies = {pricing.get("currency"), found.get("customerId", {}).get("currency")}
+    if len(currencies - {None, ""}) < 2:
+        with suppress(ArithmeticError):
+            told["unitPrice"] = Decimal(str(pricing.get("sellingPrice")))
+    return {name: value for name, value in told.items() if value not in (None, "")}
+
+
 INVOICES = Endpoint(
     name="invoices",
     record="invoice",
@@ -133,7 +160,11 @@ INVOICES = Endpoint(
             "customerId", listings.CUSTOMERS, {"customerId": "id", "customer.email": "email"}
         ),
         Reference(
-            "itemId", listings.ITEMS, {"itemId": "id", "itemCode": "itemCode"}, in_lines=True
+            "itemId",
+            listings.ITEMS,
+            {"itemId": "id", "itemCode": "itemCode"},
+            in_lines=True,
+            filled=_of_item,
         ),
     ),
     lines="items",
@@ -144,4 +175,5 @@ INVOICES = Endpoint(
     ),
     locked=_locked,
     money=_total,
+    warnings=_warnings,
 )

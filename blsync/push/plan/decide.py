@@ -147,16 +147,35 @@ class Decision:
         if missing := self._missing(row):
             return _rejected(row, missing)
         body = self._body(row)
-        return _operation(
+        created = _operation(
             self.endpoint, row, Action.CREATE, body=body, changed=changes(self.endpoint, {}, body)
         )
+        return self._with_warnings(created, body, body)
 
     def _body(self, row: ParsedRow) -> Json:
         given = {n: self.today if v == TODAY else v for n, v in self.endpoint.defaults.items()}
-        body = create_body({**given, **row.data})
+        body = create_body({**given, **self._with_filled(row, {})})
         if self.endpoint.is_tokened:
             body["reference"] = self._marked(row, str(body["reference"]))
         return body
+
+    def _with_filled(self, row: ParsedRow, now: Json) -> Json:
+        """Return a row's fields, in its lines also what the file leaves to the server: as the
+        record has it now where the line stays the same item's, else as the item does.
+        """
+        name = self.endpoint.lines
+        lines = row.data.get(name) if name else None
+        if not name or not isinstance(lines, list) or not any(row.filled):
+            return row.data
+        there = now.get(name)
+        held = there if isinstance(there, list) else []
+        written = []
+        for index, (line, given) in enumerate(zip(lines, row.filled, strict=True)):
+            old = held[index] if index < len(held) and isinstance(held[index], dict) else {}
+            is_same = bool(given) and old.get("itemId") == line.get("itemId")
+            kept = {part: old.get(part, given[part]) for part in given} if is_same else given
+            written.append({**kept, **line})
+        return {**row.data, name: written}
 
     def _missing(self, row: ParsedRow) -> tuple[Problem, ...]:
         """Return which fields are missing of those without which nothing is created."""
@@ -197,10 +216,15 @@ class Decision:
                 changed=changed,
                 error=why_not,
             )
-        body = update_body(now, row.data, changed)
-        return _operation(
+        body = update_body(now, self._with_filled(row, now), changed)
+        updated = _operation(
             self.endpoint, row, Action.UPDATE, remote_id=remote_id, body=body, changed=changed
         )
+        return self._with_warnings(updated, body, {**now, **body})
+
+    def _with_warnings(self, operation: Operation, body: Json, whole: Json) -> Operation:
+        told = self.endpoint.warnings(from_text(to_text(body)), whole, self.today)
+        return replace(operation, warnings=tuple(told))
 
     def _adopt(self, row: ParsedRow, now: Json, changed: Collection[str]) -> Operation:
         """Adopt the record that is there already, where it has the row's values; else reject."""

@@ -57,6 +57,7 @@ def _resolved(
     problems: list[Problem] = []
     blocked: Problem | None = row.blocked
     found: dict[str, Json] = {}
+    filled = list(row.filled or [{}] * len(row.data.get(endpoint.lines or "") or []))
     data = _copy(row.data, endpoint.lines)
     for index, holder in enumerate(_holders(endpoint, reference, replace(row, data=data))):
         given = {c: str(v) for c in reference.columns if (v := _at(holder, c))}
@@ -70,6 +71,8 @@ def _resolved(
                 _drop(holder, other)
             holder[reference.field] = records[0]["id"]
             found[reference.field] = records[0]
+            if reference.in_lines and reference.filled:
+                filled[index] = reference.filled(records[0], row.found)
         elif parent := _parent(reference, place + column, given.values(), parents):
             blocked = parent
         else:
@@ -78,6 +81,7 @@ def _resolved(
         row,
         data=data,
         found={**row.found, **found},
+        filled=tuple(filled),
         problems=(*row.problems, *problems),
         blocked=blocked,
     )

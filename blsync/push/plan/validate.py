@@ -51,8 +51,9 @@ class ParsedRow:
     `key` is the natural key as the file gave it (else another identifier), with the parts that
     belong to it; `named` the identifiers that are given; `data` the fields under the API's names,
     typed, None where one is to be cleared; `based_on` the version the row was based on; `found` the
-    records that it refers to, by field; `problems` why it is rejected; `blocked` why it has to wait
-    for another plan; `cells` what the file said.
+    records that it refers to, by field; `filled` what each line says where the file does not;
+    `problems` why it is rejected; `blocked` why it has to wait for another plan; `cells` what the
+    file said.
     """
 
     row: int
@@ -61,6 +62,7 @@ class ParsedRow:
     data: dict[str, Any]
     based_on: datetime | None = None
     found: Mapping[str, Json] = field(default_factory=dict)
+    filled: tuple[Json, ...] = ()
     problems: tuple[Problem, ...] = ()
     blocked: Problem | None = None
     cells: Mapping[str, Any] = field(default_factory=dict)
