@@ -653,3 +653,30 @@ def test_an_update_is_warned_of_what_it_changes_alone(desk: Desk) -> None:
     assert warnings_of(desk, {**row, "dueDate": later}, "invoices") == []
     moved = {**row, "invoiceDate": later, "dueDate": later}
     assert len(warnings_of(desk, moved, "invoices")) == 2
+
+
+@pytest.mark.parametrize("kind", ["plain", "whole"])
+def test_already_exists_is_a_conflict_however_it_is_worded(desk: Desk, kind: str) -> None:
+    rows = CUSTOMERS.rows(desk, 3)
+    plan_id = desk.plan(rows, "customers").plan.plan_id
+    same, other = rows[0], {**rows[1], "creditLimit": 7}
+    desk.written("customers", [same, other])
+    desk.faults(f"duplicates={kind}")
+    report = desk.apply(plan_id)
+    states = [(o.state, o.remote_id is not None) for o in report.operations]
+    assert states == [("applied", True), ("rejected", True), ("applied", True)]
+    [(code, _, message)] = errors_of(report)
+    assert code == "DUPLICATE_VALUE"
+    assert "another value in creditLimit" in message
+
+
+@pytest.mark.parametrize("kind", ["plain", "whole"])
+def test_an_update_to_what_another_record_has_already_is_a_conflict(desk: Desk, kind: str) -> None:
+    first, second = desk.written("customers", CUSTOMERS.rows(desk, 2))
+    row = {"id": second["id"], "email": f"new@{desk.word}.example"}
+    plan_id = desk.plan([row], "customers").plan.plan_id
+    desk.write(f"/customers/{first['id']}", {"email": row["email"]}, "PUT")
+    desk.faults(f"duplicates={kind}")
+    report = desk.apply(plan_id)
+    [(code, field, _)] = errors_of(report)
+    assert (report.exit_code, code, field) == (3, "CONFLICT", "email")

@@ -22,6 +22,7 @@ RETRY_AFTER = ("date", "zero", "none")
 KINDS = ("writes", "reads")
 DAMAGES = ("surrogate", "control", "nan", "escape", "torn")
 DECIMALS = ("zeros", "noise", "mills")
+DUPLICATES = ("plain", "whole")
 ODD_DATES = ("empty", "zero", "midnight")
 
 
@@ -202,6 +203,13 @@ GROUPS: dict[str, dict[str, Fault]] = {
             frozenset(),
             "forget=A+B",
             "these fields of what is written are not kept, as in forget=reference",
+        ),
+        "duplicates": Fault(
+            _one_of(*DUPLICATES),
+            "",
+            "duplicates=KIND",
+            "a record that exists is told by a message alone, or by 409 for the whole request: "
+            + ", ".join(DUPLICATES),
         ),
         "poison": Fault(
             _text,

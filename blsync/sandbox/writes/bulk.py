@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from blsync.sandbox.books.company import Books
-from blsync.sandbox.books.errors import ApiError, invalid
+from blsync.sandbox.books.errors import ApiError, conflict, invalid
 from blsync.sandbox.books.values import Record, dumps
 from blsync.sandbox.faults.faults import Faults, Strikes
 from blsync.sandbox.writes import adjustments, entries, invoices, masters
@@ -68,6 +68,7 @@ def run(books: Books, name: str, body: Record, faults: Faults, strikes: Strikes)
     operations = _read_operations(endpoint, body)
     _refuse_poison(operations, faults)
     operations = [_forgotten(operation, faults["forget"]) for operation in operations]
+    _refuse_duplicates(books, operations, faults)
     if strikes.by("late-write"):
         later, loop = faults["late-write"], asyncio.get_running_loop()
         loop.call_later(later, _commit, books, endpoint, operations, strikes)
@@ -76,6 +77,8 @@ def run(books: Books, name: str, body: Record, faults: Faults, strikes: Strikes)
         _commit(books, endpoint, operations[: len(operations) // 2], strikes)
         return None
     results = _commit(books, endpoint, operations, strikes)
+    if faults["duplicates"] == "plain":
+        results = [_told_plainly(result) for result in results]
     successful = sum(result["success"] for result in results)
     return {
         "processed": len(results),
@@ -179,6 +182,31 @@ def _carry_out(books: Books, endpoint: Endpoint, operation: object) -> Record:
     if chosen == "delete":
         return Record(actions["delete"](books, record_id))
     return Record(actions["update"](books, record_id, form.data.get("data")))
+
+
+def _refuse_duplicates(books: Books, operations: list[object], faults: Faults) -> None:
+    """Refuse a whole request for one e-mail that another customer has."""
+    if faults["duplicates"] != "whole":
+        return
+    taken = books.taken["customers", "email"]
+    for operation in operations:
+        asked = operation if isinstance(operation, dict) else {}
+        email = str((asked.get("data") or {}).get("email") or "")
+        holder = taken.get(email.casefold())
+        if holder and holder != asked.get("id"):
+            raise conflict("customer", "email", email, holder)
+
+
+def _told_plainly(result: Record) -> Record:
+    """Word a duplicate as some of the pages do."""
+    error = result.get("error", {})
+    details = error.get("details") or [{}]
+    if details[0].get("code") != "DUPLICATE_VALUE":
+        return result
+    plain = {"field": details[0]["field"], "message": "Email already exists"}
+    others = {"field": "phone", "message": "Phone is unusual", "code": "INVALID_FORMAT"}
+    about = {"code": "VALIDATION_ERROR", "message": "Request validation failed"}
+    return {**result, "error": {**about, "details": [others, plain]}}
 
 
 def _worded(error: ApiError) -> Record:
