@@ -27,6 +27,7 @@ from blsync.ledger.states import (
     PlanState,
 )
 from blsync.ledger.tables import attempts, operations, plans
+from blsync.natural_keys import normal_form
 from blsync.redaction import redact_all
 
 Problem = dict[str, str | None]
@@ -114,7 +115,7 @@ class HeldRow:
 
 @dataclass
 class Keys:
-    """Natural keys (casefolded), remote ids and `in_flight` groups that are held, each with the
+    """Natural keys (in normal form), remote ids and `in_flight` groups that are held, each with the
     plan that holds it.
     """
 
@@ -127,7 +128,7 @@ class Keys:
         return (
             self.by_id.get(operation.remote_id or "")
             or self.by_group.get(operation.in_flight or "")
-            or self.by_key.get(operation.natural_key.casefold())
+            or self.by_key.get(normal_form(operation.natural_key))
         )
 
 
@@ -460,7 +461,7 @@ def held_elsewhere(ledger: Ledger, company_id: str, endpoint: str, but: str = ""
     keys = Keys()
     with ledger.begin() as db:
         for row in db.execute(query):
-            keys.by_key[row.natural_key.casefold()] = row.plan_id
+            keys.by_key[normal_form(row.natural_key)] = row.plan_id
             if row.remote_id:
                 keys.by_id[row.remote_id] = row.plan_id
             if row.in_flight:
@@ -479,7 +480,7 @@ def groups(ledger: Ledger, plan_id: str, state: OperationState) -> set[str]:
 
 
 def not_created(ledger: Ledger, company_id: str, endpoint: str) -> dict[str, tuple[str, bool]]:
-    """Return the natural keys (casefolded) that a company's plans were to create and have not →
+    """Return the natural keys (in normal form) that a company's plans were to create and have not →
     the latest such plan, and whether the row was rejected there.
     """
     query = (
@@ -493,9 +494,24 @@ def not_created(ledger: Ledger, company_id: str, endpoint: str) -> dict[str, tup
     rejected = (OperationState.REJECTED, OperationState.NOT_SENT)
     with ledger.begin() as db:
         return {
-            row.natural_key.casefold(): (row.plan_id, row.state in rejected)
+            normal_form(row.natural_key): (row.plan_id, row.state in rejected)
             for row in db.execute(query)
         }
+
+
+def references_sent(ledger: Ledger, company_id: str, endpoint: str) -> set[str]:
+    """Return the references with which a company's plans created records, tokens and all, or were
+    to: also those of rows that were never answered.
+    """
+    query = (
+        select(operations.c.body)
+        .join(plans, plans.c.plan_id == operations.c.plan_id)
+        .where(plans.c.company_id == company_id, plans.c.endpoint == endpoint)
+        .where(operations.c.action == Action.CREATE)
+    )
+    with ledger.begin() as db:
+        bodies: list[str | None] = list(db.execute(query).scalars())
+        return {str(json.loads(body).get("reference")) for body in bodies if body}
 
 
 def superseded_by(ledger: Ledger, plan: Plan, now: datetime) -> str | None:

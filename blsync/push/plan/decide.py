@@ -15,7 +15,7 @@ from blsync.push.compare import Changes, changes, create_body, to_text, update_b
 from blsync.push.endpoint import TODAY, Endpoint, Json
 from blsync.push.lookup import RecordIndex
 from blsync.push.plan.validate import ParsedRow, problem, twin_problems
-from blsync.push.token import marked
+from blsync.push.token import is_marked, marked, unmarked
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,33 @@ class Decision:
         value = row.named[name]
         return [self._marked(row, value), value] if name == "reference" else [value]
 
+    def without_tokens(self, rows: list[ParsedRow], sent: Collection[str]) -> list[ParsedRow]:
+        """Return the rows under the references that files gave, where they name ours by what was
+        sent: somebody took them out of the marts. `sent` are the references that were.
+        """
+        if not self.endpoint.is_tokened:
+            return rows
+        return [self._without_token(row, sent) for row in rows]
+
+    def _without_token(self, row: ParsedRow, sent: Collection[str]) -> ParsedRow:
+        reference = row.named.get("reference", "")
+        own = unmarked(reference)
+        key = own + row.key.removeprefix(reference) if row.key.startswith(reference) else row.key
+        if not is_marked(reference, self.company_id, self.endpoint.name, key, sent):
+            return row
+        data = {**row.data, "reference": own} if "reference" in row.data else row.data
+        return replace(row, key=key, named={**row.named, "reference": own}, data=data)
+
     def _marked(self, row: ParsedRow, reference: str) -> str:
         if not (self.endpoint.is_tokened and self.has_token):
             return reference
+        return marked(reference, self.company_id, self.endpoint.name, row.key)
+
+    def _with_token(self, row: ParsedRow) -> str | None:
+        """Return the reference that a record has which the row created, None where it has none."""
+        if not self.endpoint.is_tokened or "reference" not in row.data:
+            return None
+        reference = str(row.data["reference"])
         return marked(reference, self.company_id, self.endpoint.name, row.key)
 
     def _operation(self, row: ParsedRow) -> Operation:
@@ -154,6 +178,9 @@ class Decision:
             # The file asks for a draft when the record is created. One that a person has posted
             # since stays posted.
             wanted = {name: value for name, value in wanted.items() if name != "status"}
+        if "reference" in wanted and now.get("reference") == self._with_token(row):
+            # The record has the file's reference, and our token behind it.
+            wanted = {**wanted, "reference": now["reference"]}
         changed = changes(self.endpoint, now, wanted)
         if self.mode == Mode.CREATE or not self.endpoint.can_update:
             return self._adopt(row, now, changed)

@@ -34,6 +34,7 @@ from blsync.push.plan.validate import ParsedRow, problem, unique, validate
 from blsync.push.report import PlanReport, report_of, sheet_of
 from blsync.push.source.read import read
 from blsync.push.source.sheet import Sheet
+from blsync.push.token import unmarked
 from blsync.push.work import company_of, plan_named
 from blsync.session import Session
 from blsync.settings import Company, require_credentials
@@ -111,8 +112,8 @@ def _read(
     sheet = (
         read(source, lines=kind.lines, key=kind.natural_key) if isinstance(source, Path) else source
     )
-    if sheet.note:
-        session.say(sheet.note)
+    for note in sheet.notes:
+        session.say(note)
     return validate(kind, sheet), sheet
 
 
@@ -157,7 +158,8 @@ async def _decided(
 ) -> list[Operation]:
     endpoint = decision.endpoint
     async with client:
-        rows = unique(endpoint, await resolve(client, ledger, endpoint, rows))
+        rows = await resolve(client, ledger, endpoint, rows)
+        rows = unique(endpoint, decision.without_tokens(rows, _sent(ledger, decision, rows)))
         for name in endpoint.identifiers:
             values = [
                 value
@@ -167,6 +169,14 @@ async def _decided(
             ]
             await look_up(client, endpoint.listing, name, values, decision.known)
     return decision.operations(rows)
+
+
+def _sent(ledger: Ledger, decision: Decision, rows: list[ParsedRow]) -> set[str]:
+    """Return the references that were sent, where a row has one that looks like one of them."""
+    given = [row.named["reference"] for row in rows if "reference" in row.named]
+    if all(unmarked(reference) == reference for reference in given):
+        return set()
+    return plans.references_sent(ledger, decision.company_id, decision.endpoint.name)
 
 
 def _store(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -23,6 +24,7 @@ import msgspec
 from blsync.errors import InputFileError
 from blsync.files.intake import MOST_CELLS, MOST_COLUMNS, Intake, check_size, too_large
 from blsync.files.spreadsheet import read_worksheet, unguarded
+from blsync.natural_keys import cleaned, stripped
 from blsync.push.compare import from_text
 from blsync.push.source.documents import gather, tidy
 from blsync.push.source.parquet import read_parquet
@@ -30,6 +32,7 @@ from blsync.push.source.sheet import CLEAR, Cells, Sheet, SheetRow, Table
 
 __all__ = ["CLEAR", "Sheet", "SheetRow", "plain", "read", "sheet_of"]
 
+_SEPARATOR = re.compile(r'"?sep=([^"\w\s]|\t)"?[,;\t]*', re.IGNORECASE)
 NUL = "\u2400"
 """Stands for a NUL character where one is shown."""
 _DELIMITERS = {",": "','", ";": "';'", "\t": "a tab"}
@@ -70,7 +73,7 @@ def read(path: Path, *, lines: str | None = None, key: str = "") -> Sheet:
 def sheet_of(path: Path, table: Table, *, lines: str | None, key: str) -> Sheet:
     """Gather a table's rows to records, as `read` does."""
     rows = [_without_nul(row) for row in gather(path.name, table, lines, key)]
-    return Sheet(path, table.columns, rows, table.delimiter, table.note)
+    return Sheet(path, table.columns, rows, table.delimiter, table.notes)
 
 
 def _without_nul(row: SheetRow) -> SheetRow:
@@ -127,23 +130,25 @@ def _empty(path: Path) -> InputFileError:
 
 
 def _read_csv(path: Path) -> Table:
-    text = _text(path)
-    delimiter = _delimiter(text)
+    text, delimiter = _told_delimiter(_text(path))
     records = _records(path, text, delimiter)
     header = next((cells for cells in records if any(map(str.strip, cells))), [])
+    if not header:
+        raise _empty(path)
     header = _header(path, header)
     intake, rows = Intake(path), []
     for number, cells in enumerate(records, start=1):
-        cells = [unguarded(cell.strip()) for cell in cells]
+        cells = [unguarded(stripped(cell)) for cell in cells]
         if not any(cells):
             continue
         extra = cells[len(header) :]
-        if len(cells) < len(header) or any(extra):
+        if any(extra):
             raise InputFileError(
                 f"{path.name} row {number} has {len(cells)} cells where the header has "
-                f"{len(header)}; put cells that hold {_DELIMITERS[delimiter]} into double quotes."
+                f"{len(header)}; put cells that hold {_DELIMITERS.get(delimiter, repr(delimiter))} "
+                "into double quotes."
             )
-        given = zip(header, cells, strict=False)
+        given = zip(header, cells, strict=False)  # a line may leave out empty cells at its end
         row = {name: cell for name, cell in given if cell}
         intake.take(rows=1, cells=len(row))
         rows.append((number, row))
@@ -171,6 +176,17 @@ def _records(path: Path, text: str, delimiter: str) -> Iterator[list[str]]:
         ) from None
 
 
+def _told_delimiter(text: str) -> tuple[str, str]:
+    """Return a text without the line `sep=;` that may stand before its header, and its delimiter.
+
+    Spreadsheet programs write and read that line.
+    """
+    first, _, rest = text.lstrip().partition("\n")
+    if told := _SEPARATOR.fullmatch(first.rstrip("\r")):
+        return rest, told[1]
+    return text, _delimiter(text)
+
+
 def _delimiter(text: str) -> str:
     first = text.lstrip().partition("\n")[0]
     outside = "".join(first.split('"')[::2])
@@ -178,7 +194,7 @@ def _delimiter(text: str) -> str:
 
 
 def _header(path: Path, cells: list[str]) -> list[str]:
-    header = [cell.strip() for cell in cells]
+    header = [cleaned(cell) for cell in cells]
     while header and not header[-1]:
         header.pop()  # spreadsheets write columns that hold nothing
     if "" in header:
@@ -211,11 +227,12 @@ def _read_xlsx(path: Path) -> Table:
         given = zip(header, values, strict=False)
         cells = {name: value for name, value in given if value not in (None, "")}
         rows.append((number - top, cells))
-    note = ""
+    notes = []
     if sheet.others:
         others = ", ".join(map(repr, sheet.others))
-        note = f"{path.name}: only the first worksheet, {sheet.name!r}, is read; not {others}."
-    return Table(header, rows, note=note, is_flat=True)
+        told = f"{path.name}: only the first worksheet, {sheet.name!r}, is read; not {others}."
+        notes.append(told)
+    return Table(header, rows, notes=tuple(notes), is_flat=True)
 
 
 def _read_json(path: Path) -> Table:
