@@ -24,7 +24,7 @@ import msgspec
 from blsync.errors import InputFileError
 from blsync.files.intake import MOST_CELLS, MOST_COLUMNS, Intake, check_size, too_large
 from blsync.files.spreadsheet import read_worksheet, unguarded
-from blsync.natural_keys import cleaned, stripped
+from blsync.natural_keys import cleaned
 from blsync.push.compare import from_text
 from blsync.push.source.documents import gather, tidy
 from blsync.push.source.parquet import read_parquet
@@ -138,7 +138,7 @@ def _read_csv(path: Path) -> Table:
     header = _header(path, header)
     intake, rows = Intake(path), []
     for number, cells in enumerate(records, start=1):
-        cells = [unguarded(stripped(cell)) for cell in cells]
+        cells = [unguarded(cell.strip()) for cell in cells]
         if not any(cells):
             continue
         extra = cells[len(header) :]
