@@ -106,12 +106,10 @@ def _plan_asset(
             file = Path(config.file) if config.file else None
             source = source_of(settings, company, endpoint, file, config.view)
             options = push.PlanOptions(config.mode, config.on_conflict)
-
-            def say(text: str) -> None:
-                context.log.info(overview.noted(text))
-
-            with open_session(settings, say=say) as session:
+            with open_session(settings, say=_say(context.log.info)) as session:
                 report = push.plan(session, company, endpoint, source, options)
+            for note in report.notes:
+                context.log.info(overview.noted(note))
             yield dg.MaterializeResult(
                 metadata=_planned(report),
                 check_results=[dg.AssetCheckResult(check_name=ACCEPTED, **_accepted(report))],

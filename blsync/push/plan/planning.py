@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from blsync.api.client import Client
-from blsync.errors import ConfigError
+from blsync.errors import ConfigError, InputFileError
 from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import Operation, Plan
 from blsync.ledger.states import (
@@ -47,13 +47,15 @@ class PlanOptions:
 
     `mode` create rejects rows whose record exists with other values, update those whose record does
     not. `on_conflict` says whose version holds where a record changed since the row's basis; abort
-    leaves the row out. `rejects` is a file to write the rejected rows to, to be mended and planned
+    leaves the row out. With `hidden`, rows and columns of a worksheet are planned that are hidden
+    there. `rejects` is a file to write the rejected rows to, to be mended and planned
     again.
     """
 
     mode: str = Mode.UPSERT
     on_conflict: str = OnConflict.ABORT
     rejects: Path | None = None
+    hidden: bool = False
 
 
 AS_USUAL = PlanOptions()
@@ -74,7 +76,7 @@ def plan(
     Raises ConfigError, InputFileError, ApiError, StorageError, or QuotaSpent where the session does
     not wait.
     """
-    rows, sheet = _read(session, endpoint, source, options)
+    rows, sheet = _read(endpoint, source, options)
     require_credentials(company)
     kind, now = endpoint_named(endpoint), session.clock()
     decision = Decision(
@@ -93,11 +95,11 @@ def plan(
     stored = _store(session.ledger, company, decision, sheet.path.name, operations, now)
     if options.rejects:
         write_rejects(options.rejects, sheet, operations)
-    return report_of(session.ledger, stored)
+    return replace(report_of(session.ledger, stored), notes=sheet.notes)
 
 
 def _read(
-    session: Session, endpoint: str, source: Path | Sheet, options: PlanOptions
+    endpoint: str, source: Path | Sheet, options: PlanOptions
 ) -> tuple[list[ParsedRow], Sheet]:
     """Read and validate the rows, having refused what cannot be planned at all."""
     kind = endpoint_named(endpoint)
@@ -110,11 +112,14 @@ def _read(
     if options.rejects:
         check_target(options.rejects, source if isinstance(source, Path) else source.path)
     sheet = (
-        read(source, lines=kind.lines, key=kind.natural_key) if isinstance(source, Path) else source
+        read(source, lines=kind.lines, key=kind.natural_key, hidden=options.hidden)
+        if isinstance(source, Path)
+        else source
     )
-    for note in sheet.notes:
-        session.say(note)
-    return validate(kind, sheet), sheet
+    try:
+        return validate(kind, sheet), sheet
+    except InputFileError as error:  # a column that is left out may be what is missing
+        raise InputFileError(" ".join((str(error), *sheet.notes))) from None
 
 
 def retry(session: Session, plan_id: str) -> PlanReport:

@@ -23,7 +23,7 @@ import msgspec
 
 from blsync.errors import InputFileError
 from blsync.files.intake import MOST_CELLS, MOST_COLUMNS, Intake, check_size, too_large
-from blsync.files.spreadsheet import read_worksheet, unguarded
+from blsync.files.spreadsheet import Worksheet, read_worksheet, unguarded
 from blsync.natural_keys import cleaned
 from blsync.push.compare import from_text
 from blsync.push.source.documents import gather, tidy
@@ -33,13 +33,15 @@ from blsync.push.source.sheet import CLEAR, Cells, Sheet, SheetRow, Table
 __all__ = ["CLEAR", "Sheet", "SheetRow", "plain", "read", "sheet_of"]
 
 _SEPARATOR = re.compile(r'"?sep=([^"\w\s]|\t)"?[,;\t]*', re.IGNORECASE)
+MOST_NAMED = 20
+"""Hidden rows that a note names one by one."""
 NUL = "\u2400"
 """Stands for a NUL character where one is shown."""
 _DELIMITERS = {",": "','", ";": "';'", "\t": "a tab"}
 
 
-def read(path: Path, *, lines: str | None = None, key: str = "") -> Sheet:
-    """Read a file of changes.
+def read(path: Path, *, lines: str | None = None, key: str = "", hidden: bool = False) -> Sheet:
+    """Read a file of changes; of a worksheet what it shows, or all of it where `hidden`.
 
     `lines` is the field that holds a document's lines, None where there are none; `key` the column
     of the natural key, by which rows of a csv or xlsx file are lines of one document
@@ -56,7 +58,7 @@ def read(path: Path, *, lines: str | None = None, key: str = "") -> Sheet:
             f"{known}."
         )
     try:
-        table = reader(path)
+        table = reader(path, hidden)
     except FileNotFoundError:
         raise InputFileError(f"{path} does not exist; check the file's name.") from None
     except RecursionError:
@@ -129,7 +131,7 @@ def _empty(path: Path) -> InputFileError:
     return InputFileError(f"{path.name} is empty; the first line must name the fields.")
 
 
-def _read_csv(path: Path) -> Table:
+def _read_csv(path: Path, _: bool) -> Table:
     text, delimiter = _told_delimiter(_text(path))
     records = _records(path, text, delimiter)
     header = next((cells for cells in records if any(map(str.strip, cells))), [])
@@ -211,14 +213,19 @@ def _header(path: Path, cells: list[str]) -> list[str]:
     return header
 
 
-def _read_xlsx(path: Path) -> Table:
+def _read_xlsx(path: Path, hidden: bool) -> Table:
     sheet = read_worksheet(path)
     if not sheet.rows:
         raise _empty(path)
     (top, names), *below = sheet.rows
-    header = _header(path, ["" if name is None else str(name) for name in names])
-    rows = []
-    for number, values in below:
+    width = max(len(values) for _, values in sheet.rows)
+    shown = [n for n in range(width) if hidden or not sheet.hidden.has_column(n)]
+    header = _header(path, ["" if n >= len(names) else _name(names[n]) for n in shown])
+    rows, problems = [], {}
+    for number, every in below:
+        if number in sheet.hidden.rows and not hidden:
+            continue
+        values = [every[n] if n < len(every) else None for n in shown]
         if any(value not in (None, "") for value in values[len(header) :]):
             raise InputFileError(
                 f"{path.name}: row {number} of the sheet has a cell right of the last column that "
@@ -226,16 +233,55 @@ def _read_xlsx(path: Path) -> Table:
             )
         given = zip(header, values, strict=False)
         cells = {name: value for name, value in given if value not in (None, "")}
+        if not cells:
+            continue
         rows.append((number - top, cells))
-    notes = []
+        found = zip(header, shown, strict=False)
+        doubts = [(name, sheet.doubts.get((number, n))) for name, n in found if name[:1] != "_"]
+        problems[number - top] = [
+            f"row {number - top}: {name} {doubt}" for name, doubt in doubts if doubt
+        ]
+    notes = _hidden_notes(path, sheet, hidden=hidden)
+    if not rows and notes:
+        raise InputFileError(f"{notes[0]} There is nothing else to plan.")
     if sheet.others:
         others = ", ".join(map(repr, sheet.others))
         told = f"{path.name}: only the first worksheet, {sheet.name!r}, is read; not {others}."
         notes.append(told)
-    return Table(header, rows, notes=tuple(notes), is_flat=True)
+    return Table(header, rows, notes=tuple(notes), is_flat=True, problems=problems)
 
 
-def _read_json(path: Path) -> Table:
+def _name(cell: Any) -> str:
+    return "" if cell is None else str(cell)
+
+
+def _hidden_notes(path: Path, sheet: Worksheet, *, hidden: bool) -> list[str]:
+    """Tell which rows and columns of a worksheet nobody sees, and what becomes of them."""
+    (_, names), *below = sheet.rows
+    rows = [number for number, _ in below if number in sheet.hidden.rows]
+    last = max(len(values) for _, values in sheet.rows)
+    hidden_columns = [n for n in range(last) if sheet.hidden.has_column(n)]
+    columns = [
+        _name(names[n] if n < len(names) else None) or f"without a name (number {n + 1})"
+        for n in hidden_columns
+        if any(n < len(values) and values[n] not in (None, "") for _, values in sheet.rows)
+    ]
+    parts = []
+    if rows:
+        told = ", ".join(map(str, rows[:MOST_NAMED])) + (" …" if len(rows) > MOST_NAMED else "")
+        parts.append(f"{len(rows)} hidden row{'s'[: len(rows) > 1]} ({told} of the sheet)")
+    if columns:
+        told = ", ".join(map(repr, columns))
+        parts.append(f"{len(columns)} hidden column{'s'[: len(columns) > 1]} ({told})")
+    if not parts:
+        return []
+    both = " and ".join(parts)
+    if hidden:
+        return [f"{path.name}: read as well, as --hidden asks: {both}."]
+    return [f"{path.name}: left out: {both}; unhide them, or plan with --hidden."]
+
+
+def _read_json(path: Path, _: bool) -> Table:
     try:
         records = from_text(_json_text(path))
     except msgspec.MsgspecError as error:
@@ -245,7 +291,7 @@ def _read_json(path: Path) -> Table:
     return _table(path, enumerate(records, start=1))
 
 
-def _read_jsonl(path: Path) -> Table:
+def _read_jsonl(path: Path, _: bool) -> Table:
     records = []
     for number, line in enumerate(_json_text(path).split("\n"), start=1):
         if not line.strip():
@@ -274,7 +320,7 @@ def _columns(rows: list[tuple[int, Cells]]) -> list[str]:
     return list(dict.fromkeys(name for _, cells in rows for name in cells))
 
 
-def _read_parquet(path: Path) -> Table:
+def _read_parquet(path: Path, _: bool) -> Table:
     columns, records = read_parquet(path)
     return plain(columns, records)
 
@@ -317,7 +363,7 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield prefix + name, value
 
 
-_READERS: dict[str, Callable[[Path], Table]] = {
+_READERS: dict[str, Callable[[Path, bool], Table]] = {
     ".csv": _read_csv,
     ".xlsx": _read_xlsx,
     ".json": _read_json,
