@@ -25,7 +25,7 @@ from blsync.push.endpoints.fields import (
     no_number,
     plain_number,
 )
-from blsync.push.spellings import Kind
+from blsync.spellings import Kind
 
 
 def _split(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Kinds of value that rows hold, each with its rule in words.
 
 Nothing is coerced that a person would not read so: a number is no day and no text, and how
-spreadsheets spell values is told by one table (`blsync.push.spellings`).
+spreadsheets spell values is told by one table (`blsync.spellings`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from blsync.natural_keys import cleaned
-from blsync.push.spellings import ERROR_TYPE, Kind, NumberStyle, OddSpelling, read_as
+from blsync.spellings import ERROR_TYPE, Kind, NumberStyle, OddSpelling, read_as
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _EMAIL = re.compile(r"[^@\s<>;]+@(?:[^@\s.,;<>]+\.)+[^@\s.,;<>]{2,}")

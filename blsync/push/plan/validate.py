@@ -18,7 +18,7 @@ from blsync.ledger.plans import Problem
 from blsync.natural_keys import cleaned, normal_form
 from blsync.push.endpoint import Endpoint, Json
 from blsync.push.source.read import CLEAR, Sheet, SheetRow
-from blsync.push.spellings import (
+from blsync.spellings import (
     ERROR_TYPE,
     Kind,
     NumberStyle,

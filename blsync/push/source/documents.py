@@ -17,7 +17,7 @@ from blsync.errors import InputFileError
 from blsync.natural_keys import normal_form
 from blsync.push.compare import from_text
 from blsync.push.source.sheet import Cells, SheetRow, Table
-from blsync.push.spellings import Kind, OddSpelling, read_any, read_as
+from blsync.spellings import Kind, OddSpelling, read_any, read_as
 
 
 @dataclass

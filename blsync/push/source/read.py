@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -29,10 +28,10 @@ from blsync.push.compare import from_text
 from blsync.push.source.documents import gather, tidy
 from blsync.push.source.parquet import read_parquet
 from blsync.push.source.sheet import CLEAR, Cells, Sheet, SheetRow, Table
+from blsync.spellings import told_separator
 
 __all__ = ["CLEAR", "Sheet", "SheetRow", "plain", "read", "sheet_of"]
 
-_SEPARATOR = re.compile(r'"?sep=([^"\w\s]|\t)"?[,;\t]*', re.IGNORECASE)
 MOST_NAMED = 20
 """Hidden rows that a note names one by one."""
 NUL = "\u2400"
@@ -183,9 +182,8 @@ def _told_delimiter(text: str) -> tuple[str, str]:
 
     Spreadsheet programs write and read that line.
     """
-    first, _, rest = text.lstrip().partition("\n")
-    if told := _SEPARATOR.fullmatch(first.rstrip("\r")):
-        return rest, told[1]
+    if told := told_separator(text):
+        return text.lstrip().partition("\n")[2], told
     return text, _delimiter(text)
 
 

@@ -401,6 +401,19 @@ def number_style(values: Iterable[object], delimiter: str) -> NumberStyle:
     )
 
 
+_SEPARATOR = re.compile(r'"?sep=([^"\w\s]|\t)"?[,;\t]*', re.IGNORECASE)
+
+
+def told_separator(text: str) -> str | None:
+    """Return the separator of cells that the line `sep=;` before a csv file's header names.
+
+    Spreadsheet programs write and read that line. None where the first line is another.
+    """
+    first = text.lstrip(" \r\n\ufeff").partition("\n")[0].rstrip("\r")
+    found = _SEPARATOR.fullmatch(first)
+    return found[1] if found else None
+
+
 def rows_of_table() -> Iterator[tuple[str, str, str, str, str]]:
     """Yield the table as documents show it: spelling, fields, examples, verdict, what is told."""
     for each in SPELLINGS:
