@@ -5,8 +5,8 @@ as Parquet among the build's inputs (`marts.build`), and dbt reads that.
 
 A file is UTF-8, with or without a byte-order mark, with any line endings, quotes, blanks around
 values, and commas, semicolons or tabs between them, with a line `sep=;` before its header or
-without. A day is written like 2026-03-31 or 2026/03/31, or day first like 31/03/2026 and 31.3.2026; a
-month also like 2026-03 and 03/2026. How spreadsheets spell other values is told by
+without. A day is written like 2026-03-31 or 2026/03/31, or day first like 31/03/2026 and
+31.3.2026; a month also like 2026-03 and 03/2026. How spreadsheets spell other values is told by
 `blsync.spellings`. Whatever is wrong with a file is a ConfigError with the file, the line and what
 to write; a sync looks through all of them before the marts are built.
 

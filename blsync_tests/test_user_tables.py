@@ -140,7 +140,7 @@ WRONG = {
     "a close before its month": (
         PERIOD_CLOSE,
         "one,2026-09,05/04/2026",
-        r"before the month 2026-09",
+        r"before the month",
     ),
     "a code in E-notation": (ACCOUNT_ROLES, "one,1.01E+05,cash", r"line 2: account_number"),
     "the error of a formula": (ACCOUNT_ROLES, "one,1010,#REF!", r"line 2: account_role '#REF!'"),
