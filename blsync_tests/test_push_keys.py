@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 from rig.push_desk import Desk, Row, errors_of, opened, server
 
+from blsync.errors import SafetyLimit
 from blsync.push import PlanReport
 from blsync.push.token import unmarked
 
@@ -96,6 +98,30 @@ def test_a_reference_pushed_plain_is_found_again_with_characters_that_nobody_see
     desk.apply(desk.plan([invoice(desk, f"{desk.word}-A 7")], "invoices").plan.plan_id)
     again = desk.plan([invoice(desk, f"{desk.word}-A\u00a07\u200b")], "invoices", mode="create")
     assert actions(again) == ["adopt"]
+
+
+@pytest.mark.parametrize("other", ["case", "width"])
+def test_a_reference_in_other_letters_is_not_sent_twice(desk: Desk, other: str) -> None:
+    reference = f"{desk.word}-Bil-8"
+    wide = "".join(chr(ord(c) + 0xFEE0) if c != "-" else c for c in reference)
+    first, second = (reference, reference.upper()) if other == "case" else (wide, reference)
+    desk.apply(desk.plan([invoice(desk, first)], "invoices", mode="create").plan.plan_id)
+    again = desk.plan([invoice(desk, second)], "invoices", mode="create")
+    assert actions(again) == ["adopt"]
+
+
+def test_of_two_plans_of_one_reference_in_other_letters_only_the_newer_is_sent(desk: Desk) -> None:
+    old = desk.plan([invoice(desk, f"{desk.word}-\u00c9-9")], "invoices", mode="create").plan
+    desk.now += timedelta(seconds=1)
+    desk.plan([invoice(desk, f"{desk.word}-\u00e9-9")], "invoices", mode="create")
+    with pytest.raises(SafetyLimit):
+        desk.apply(old.plan_id)
+
+
+def test_a_reference_that_is_a_number_is_a_text_of_its_digits(desk: Desk) -> None:
+    row = invoice(desk, "") | {"reference": 40012}
+    [operation] = desk.plan([row], "invoices", mode="create").operations
+    assert (operation.action, operation.natural_key) == ("create", "40012")
 
 
 def test_a_code_with_invisible_characters_names_the_record_that_has_it(desk: Desk) -> None:

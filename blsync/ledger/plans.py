@@ -499,19 +499,26 @@ def not_created(ledger: Ledger, company_id: str, endpoint: str) -> dict[str, tup
         }
 
 
-def references_sent(ledger: Ledger, company_id: str, endpoint: str) -> set[str]:
-    """Return the references with which a company's plans created records, tokens and all, or were
-    to: also those of rows that were never answered.
+def references_sent(
+    ledger: Ledger, company_id: str, endpoint: str, keys: Collection[str]
+) -> dict[str, set[str]]:
+    """Return natural keys, in normal form, of `keys` → the references with which a company's plans
+    created their records or were to: tokens and all, also those that were never answered.
     """
     query = (
-        select(operations.c.body)
+        select(operations.c.natural_key, operations.c.body)
         .join(plans, plans.c.plan_id == operations.c.plan_id)
         .where(plans.c.company_id == company_id, plans.c.endpoint == endpoint)
         .where(operations.c.action == Action.CREATE)
     )
+    found: dict[str, set[str]] = {}
     with ledger.begin() as db:
-        bodies: list[str | None] = list(db.execute(query).scalars())
-        return {str(json.loads(body).get("reference")) for body in bodies if body}
+        for row in db.execute(query):
+            key = normal_form(row.natural_key)
+            reference = json.loads(row.body).get("reference") if key in keys and row.body else None
+            if reference:
+                found.setdefault(key, set()).add(str(reference))
+    return found
 
 
 def superseded_by(ledger: Ledger, plan: Plan, now: datetime) -> str | None:
@@ -519,11 +526,11 @@ def superseded_by(ledger: Ledger, plan: Plan, now: datetime) -> str | None:
 
     One that is dated ahead of now is not newer: a clock that was wrong has dated it.
     """
-    own = select(func.lower(operations.c.natural_key)).where(
+    of_plan = select(operations.c.natural_key).where(
         operations.c.plan_id == plan.plan_id, operations.c.action.in_(SENDS)
     )
     query = (
-        select(plans.c.plan_id)
+        select(plans.c.plan_id, operations.c.natural_key)
         .join(operations, operations.c.plan_id == plans.c.plan_id)
         .where(
             plans.c.company_id == plan.company_id,
@@ -531,13 +538,15 @@ def superseded_by(ledger: Ledger, plan: Plan, now: datetime) -> str | None:
             plans.c.created_at > plan.created_at,
             plans.c.created_at <= now + LARGEST_SKEW,
             operations.c.action.in_(SENDS),
-            func.lower(operations.c.natural_key).in_(own),
         )
         .order_by(plans.c.created_at.desc())
-        .limit(1)
     )
     with ledger.begin() as db:
-        return db.execute(query).scalar()
+        newer = db.execute(query).all()
+        if not newer:
+            return None
+        own = {normal_form(row.natural_key) for row in db.execute(of_plan)}
+    return next((row.plan_id for row in newer if normal_form(row.natural_key) in own), None)
 
 
 def holding(ledger: Ledger) -> list[Plan]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from blsync.natural_keys import normal_form
 
@@ -34,14 +34,15 @@ def unmarked(reference: str) -> str:
 
 
 def is_marked(
-    reference: str, company_id: str, endpoint: str, key: str, sent: Collection[str]
+    reference: str, company_id: str, endpoint: str, key: str, sent: Mapping[str, Collection[str]]
 ) -> bool:
     """Tell whether a reference ends with a token of ours.
 
-    `key` is the natural key that its row has without the token; `sent` are the references that the
-    ledger knows to be ours.
+    `key` is the natural key that its row has without the token; `sent` are natural keys, in normal
+    form, and the references with which they were sent.
     """
     own = unmarked(reference)
     return own != reference and (
-        reference in sent or reference == marked(own, company_id, endpoint, key)
+        reference in sent.get(normal_form(key), ())
+        or reference == marked(own, company_id, endpoint, key)
     )

@@ -95,6 +95,11 @@ def _code(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _reference(value: Any) -> Any:
+    """Take a reference in Unicode's plain letters, in which it is found again."""
+    return _code(unicodedata.normalize("NFKC", value) if isinstance(value, str) else value)
+
+
 def _address(value: Any) -> Any:
     if not isinstance(value, str):
         return value
@@ -137,8 +142,7 @@ Text = Annotated[
 ]
 ReferenceText = Annotated[
     str,
-    BeforeValidator(no_number),
-    BeforeValidator(key_text),
+    BeforeValidator(_reference),
     Field(
         min_length=1,
         max_length=80,

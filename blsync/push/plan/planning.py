@@ -22,19 +22,19 @@ from blsync.ledger.states import (
     OperationState,
     PlanState,
 )
+from blsync.natural_keys import normal_form
 from blsync.push.apply.settle import is_for_a_person
 from blsync.push.compare import to_text
 from blsync.push.endpoints import endpoint_named
 from blsync.push.lookup import RecordIndex, look_up
 from blsync.push.plan.confirmation import new_code
-from blsync.push.plan.decide import Decision
+from blsync.push.plan.decide import Decision, key_without_token
 from blsync.push.plan.references import resolve
 from blsync.push.plan.rejects import check_target, write_rejects
 from blsync.push.plan.validate import ParsedRow, problem, unique, validate
 from blsync.push.report import PlanReport, report_of, sheet_of
 from blsync.push.source.read import read
 from blsync.push.source.sheet import Sheet
-from blsync.push.token import unmarked
 from blsync.push.work import company_of, plan_named
 from blsync.session import Session
 from blsync.settings import Company, require_credentials
@@ -164,7 +164,8 @@ async def _decided(
     endpoint = decision.endpoint
     async with client:
         rows = await resolve(client, ledger, endpoint, rows)
-        rows = unique(endpoint, decision.without_tokens(rows, _sent(ledger, decision, rows)))
+        decision = replace(decision, sent=_sent(ledger, decision, rows))
+        rows = unique(endpoint, [decision.without_token(row) for row in rows])
         for name in endpoint.identifiers:
             values = [
                 value
@@ -176,12 +177,12 @@ async def _decided(
     return decision.operations(rows)
 
 
-def _sent(ledger: Ledger, decision: Decision, rows: list[ParsedRow]) -> set[str]:
-    """Return the references that were sent, where a row has one that looks like one of them."""
-    given = [row.named["reference"] for row in rows if "reference" in row.named]
-    if all(unmarked(reference) == reference for reference in given):
-        return set()
-    return plans.references_sent(ledger, decision.company_id, decision.endpoint.name)
+def _sent(ledger: Ledger, decision: Decision, rows: list[ParsedRow]) -> dict[str, set[str]]:
+    """Return with which references the rows' natural keys were sent before."""
+    if not decision.endpoint.is_tokened:
+        return {}
+    keys = {normal_form(key) for row in rows for key in (row.key, key_without_token(row))}
+    return plans.references_sent(ledger, decision.company_id, decision.endpoint.name, keys)
 
 
 def _store(
