@@ -63,8 +63,10 @@ def cleaned(text: str) -> str:
     >>> cleaned("\u200bmailto:Aina@Kedai.my")
     'Aina@Kedai.my'
     """
-    visible = "".join(c for c in unicodedata.normalize("NFC", text) if not is_invisible(c))
-    found = _SPACES.sub(" ", visible).strip()
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(c for c in unicodedata.normalize("NFC", text) if not is_invisible(c))
+        text = _SPACES.sub(" ", text)
+    found = text.strip()
     while found != (inner := _unwrapped(found)):
         found = inner
     return found
@@ -83,5 +85,7 @@ def normal_form(text: str) -> str:
 
     Cleaned, and with Unicode's compatible letters (NFKC) in lower case: `ＰＯ-7` is `po-7`.
     """
+    if text.isascii():
+        return cleaned(text).lower()
     folded = unicodedata.normalize("NFKC", cleaned(text)).casefold()
     return cleaned(unicodedata.normalize("NFKC", folded))

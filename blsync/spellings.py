@@ -140,7 +140,7 @@ SPELLINGS = (
     Spelling(
         "characters as a workbook's file writes them",
         (Kind.ANY,),
-        re.compile(rf"(?s).*{_ESCAPE.pattern}.*"),
+        re.compile(rf"[\s\S]*{_ESCAPE.pattern}[\s\S]*"),
         Verdict.READ,
         "the line ends, tabs and underscores that they stand for",
         _unescaped,
@@ -279,7 +279,7 @@ SPELLINGS = (
     Spelling(
         "a day in another order",
         (Kind.DAY,),
-        re.compile(r"[0-9]{1,4}([./-])[0-9]{1,2}\1[0-9]{1,4}"),
+        re.compile(r"[0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{1,4}"),
         Verdict.ASKED,
         "may be two different days",
         None,
@@ -288,7 +288,7 @@ SPELLINGS = (
     Spelling(
         "a number where a day belongs",
         (Kind.DAY,),
-        re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?|true|false|(?i:TRUE|FALSE)"),
+        re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?|(?i:true|false)"),
         Verdict.REFUSED,
         "is a number and no day: a spreadsheet counts days since 1900 and programs milliseconds "
         "since 1970",
@@ -343,6 +343,8 @@ def read_as(kind: Kind, value: Any) -> Any:
 
 
 def _read(kind: Kind, text: str) -> str | None:
+    if not _ANY_OF_KIND[kind].fullmatch(text):
+        return text
     for spelling in _BY_KIND[kind]:
         if found := spelling.pattern.fullmatch(text):
             if spelling.read is None:
@@ -357,6 +359,12 @@ def _as_text(value: object) -> str:
 
 
 _BY_KIND = {kind: [spelling for spelling in SPELLINGS if kind in spelling.kinds] for kind in Kind}
+
+_ANY_OF_KIND = {
+    kind: re.compile("|".join(f"(?:{each.pattern.pattern})" for each in spellings))
+    for kind, spellings in _BY_KIND.items()
+}
+"""What any of a kind's spellings fits: few values do, and most are done with at once."""
 
 _POINT = re.compile(r"[+-]?(?:[0-9]+\.(?:[0-9]{1,2}|[0-9]{4,})|0\.[0-9]+|[0-9,]+,[0-9]{3}\.[0-9]+)")
 _COMMA = re.compile(r"[+-]?[0-9.]*[0-9],[0-9.,]*[0-9]")

@@ -145,3 +145,63 @@ def test_a_spelling_is_read_refused_or_asked_about_in_every_kind_of_file(
             assert column in told or column.replace("[0]", "") in told, place
             is_address = column.endswith("email")
             assert spelling.told in told or is_address, place
+
+
+def test_words_that_are_read_as_empty_are_counted_and_told(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text("email,name,phone\na@kedai.my,A,NULL\nb@kedai.my,nan,NULL\n")
+    assert read(path).notes == ("f.csv: 3 cells hold NULL, nan, and are read as empty.",)
+
+
+SEMICOLONS = "reference;items.quantity;items.unitPrice\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_doubtful"),
+    [
+        ("reference,items.quantity,items.unitPrice\nA,1.500,2\n", False),
+        ('reference,items.quantity,items.unitPrice\nA,1.500,"2,5"\n', True),
+        ('reference,items.quantity,items.unitPrice\nA,1.500,"1,234.50"\n', False),
+        (f"{SEMICOLONS}A;1.500;2\n", True),
+        (f"{SEMICOLONS}A;1.500;2.5\n", False),
+        (f"{SEMICOLONS}A;0.500;2\n", False),
+        (f"{SEMICOLONS}A;1.500;2,5\n", True),
+        (f"{SEMICOLONS}A;1.500;2\nB;2;2,5\n", True),
+        (f"{SEMICOLONS}A;12.5000;2\n", False),
+    ],
+)
+def test_whether_a_point_stands_between_thousands_is_told_by_the_whole_file(
+    tmp_path: Path, text: str, is_doubtful: bool
+) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text(text)
+    first, *_ = validate(endpoint_named("invoices"), read(path, lines="items", key="reference"))
+    told = [str(p["message"]) for p in first.problems if "quantity" in str(p["field"])]
+    assert bool(told) == is_doubtful
+    assert all("may be in thousands" in message for message in told)
+
+
+def test_a_line_that_names_its_separator_is_read_as_a_spreadsheet_reads_it(tmp_path: Path) -> None:
+    for separator in ";|\t,":
+        path = tmp_path / "f.csv"
+        path.write_text(
+            f"sep={separator}\r\nemail{separator}name\r\na@kedai.my{separator}A;B\r\n"
+            if separator != ";"
+            else "\ufeffsep=;\r\nemail;name\r\na@kedai.my;A,B\r\n",
+            "utf-8",
+        )
+        [row] = read(path).rows
+        assert row.cells["email"] == "a@kedai.my"
+        assert row.cells["name"] in ("A;B", "A,B")
+        assert row.number == 1
+
+
+def test_cells_that_lines_leave_out_at_their_end_are_empty(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text("email,name,phone,website\na@k.my,A,1,w\nb@k.my,B\nc@k.my\nd@k.my,D,,,,\n")
+    found = [dict(row.cells) for row in read(path).rows]
+    assert found[1:] == [
+        {"email": "b@k.my", "name": "B"},
+        {"email": "c@k.my"},
+        {"email": "d@k.my", "name": "D"},
+    ]

@@ -7,6 +7,7 @@ column for each line's field (`items[0].itemId` or `items.0.itemId`), or one cel
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,8 +33,11 @@ class _Row:
     problems: list[str] = field(default_factory=list)
 
 
-def gather(name: str, table: Table, lines: str | None, key: str) -> list[SheetRow]:
-    """Return the rows, each a record, in the file's order.
+def gather(
+    name: str, table: Table, lines: str | None, key: str, missing: Counter[str]
+) -> list[SheetRow]:
+    """Return the rows, each a record, in the file's order. `missing` counts the words that were
+    read as missing values.
 
     Rows of a flat table belong together where the row above has the same `key`, and where key and
     all the document's own cells are empty, or without a key the same. Rows apart from each other
@@ -42,7 +46,7 @@ def gather(name: str, table: Table, lines: str | None, key: str) -> list[SheetRo
     """
     parts = _line_columns(name, table.columns, lines)
     has_line_rows = any(index is None for index, _ in parts.values())
-    rows = (_taken_apart(row, parts, lines, table.problems) for row in table.rows)
+    rows = (_taken_apart(row, parts, lines, table.problems, missing) for row in table.rows)
     if table.is_flat and has_line_rows and lines:
         return list(_documents(rows, lines, key))
     return [_record([row], lines) for row in rows]
@@ -75,6 +79,7 @@ def _taken_apart(
     parts: Mapping[str, tuple[int | None, list[str]]],
     lines: str | None,
     problems: Mapping[int, list[str]],
+    missing: Counter[str],
 ) -> _Row:
     number, source = row
     taken = _Row(number, source, {}, {}, None, [*problems.get(number, ())])
@@ -83,7 +88,7 @@ def _taken_apart(
         if name.startswith("_"):
             taken.notes[name] = given
             continue
-        value = _spelled(given, f"row {number}: {name}", taken.problems)
+        value = _spelled(given, f"row {number}: {name}", taken.problems, missing)
         if value is None:
             continue
         if name in parts:
@@ -119,7 +124,7 @@ def _from_json(value: Any, number: int, lines: str, problems: list[str]) -> Any:
         return None
 
 
-def _spelled(value: Any, place: str, problems: list[str]) -> Any:
+def _spelled(value: Any, place: str, problems: list[str], missing: Counter[str]) -> Any:
     """Read the spellings of a value, and of those in it; None where it says nothing.
 
     What is not read becomes a problem. The odd text is shown: it is a program's or a spreadsheet's
@@ -127,14 +132,20 @@ def _spelled(value: Any, place: str, problems: list[str]) -> Any:
     """
     if isinstance(value, str):
         try:
-            return read_any(value)
+            read = read_any(value)
+            if read is None and value:
+                missing[value] += 1
+            return read
         except OddSpelling as error:
             problems.append(f"{place} holds {value[:40]}, {error}")
             return None
     if isinstance(value, list):
-        return [_spelled(each, f"{place}[{index}]", problems) for index, each in enumerate(value)]
+        return [
+            _spelled(each, f"{place}[{index}]", problems, missing)
+            for index, each in enumerate(value)
+        ]
     if isinstance(value, dict):
-        inner = {n: _spelled(each, f"{place}.{n}", problems) for n, each in value.items()}
+        inner = {n: _spelled(each, f"{place}.{n}", problems, missing) for n, each in value.items()}
         return {name: each for name, each in inner.items() if each is not None}
     return value
 

@@ -73,8 +73,14 @@ def read(path: Path, *, lines: str | None = None, key: str = "", hidden: bool = 
 
 def sheet_of(path: Path, table: Table, *, lines: str | None, key: str) -> Sheet:
     """Gather a table's rows to records, as `read` does."""
-    rows = [_without_nul(row) for row in gather(path.name, table, lines, key)]
-    return Sheet(path, table.columns, rows, table.delimiter, table.notes)
+    missing: Counter[str] = Counter()
+    rows = [_without_nul(row) for row in gather(path.name, table, lines, key, missing)]
+    notes = table.notes
+    if missing:
+        words = ", ".join(sorted(missing))
+        told = f"{path.name}: {missing.total()} cells hold {words}, and are read as empty."
+        notes = (*notes, told)
+    return Sheet(path, table.columns, rows, table.delimiter, notes)
 
 
 def _without_nul(row: SheetRow) -> SheetRow:
