@@ -29,7 +29,7 @@ import duckdb
 import pytest
 from typer.main import get_command
 
-from blsync.cli import app
+from blsync.cli.app import app
 from blsync.errors import BlsyncError
 from blsync.sandbox import Options, running
 from blsync.settings import ENV_FILE, ROOT, Settings

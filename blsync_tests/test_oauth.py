@@ -281,7 +281,7 @@ def test_a_token_that_another_process_has_renewed_is_taken_after_a_refusal(
     loaded = sign_in(server)
 
     async def two(first: Client) -> None:
-        async with Client(first.company, first.pace, sleep=clock.sleep) as second:
+        async with Client(first.company, first.limiter, sleep=clock.sleep) as second:
             await first.get("/company")
             await second.get("/company")
             good[:] = ["blg_oauth_at_2"]

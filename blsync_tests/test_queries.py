@@ -165,6 +165,12 @@ def test_whatever_only_asks_is_answered(env, sql):
     assert len(done.stdout.splitlines()) > 1
 
 
+def test_an_answer_that_takes_long_has_no_progress_bar_in_it(env):
+    """DuckDB draws one on stdout after two seconds where Python was begun with -m."""
+    asked = "select value from duckdb_settings() where name = 'enable_progress_bar'"
+    assert query(env, asked, "--format", "csv").stdout == "value\nfalse\n"
+
+
 @pytest.mark.parametrize("form", ["csv", "json", "parquet", "xlsx"])
 def test_an_answer_is_written_to_a_file_as_it_is_stored(env, tmp_path, form):
     target = tmp_path / f"answer.{form}"

@@ -23,7 +23,7 @@ from rig.sandbox_api import (
 )
 from typer.testing import CliRunner
 
-from blsync.cli import app
+from blsync.cli.app import app
 from blsync.sandbox import Options, create_app, fault_table
 from blsync.sandbox.faults.faults import FAULTS, Faults
 

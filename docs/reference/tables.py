@@ -17,7 +17,7 @@ import yaml
 from typer.main import get_command
 
 from blsync import settings
-from blsync.cli import app
+from blsync.cli.app import app
 from blsync.spellings import rows_of_table
 
 FOLDER = Path(__file__).parent
