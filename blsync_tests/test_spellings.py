@@ -205,3 +205,14 @@ def test_cells_that_lines_leave_out_at_their_end_are_empty(tmp_path: Path) -> No
         {"email": "c@k.my"},
         {"email": "d@k.my", "name": "D"},
     ]
+
+
+def test_a_code_that_a_data_frame_made_a_float_of_is_read_only_while_it_is_whole(
+    tmp_path: Path,
+) -> None:
+    for number, is_whole in ((9555012345678.0, True), (2.0**53, False), (1e22, False)):
+        pq.write_table(pa.Table.from_pylist([{"reference": number}]), tmp_path / "f.parquet")
+        [row] = validate(endpoint_named("payments"), read(tmp_path / "f.parquet", key="reference"))
+        told = [p for p in row.problems if p["field"] == "reference"]
+        assert bool(told) != is_whole
+        assert not is_whole or row.key == "9555012345678"

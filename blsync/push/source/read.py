@@ -22,7 +22,7 @@ import msgspec
 
 from blsync.errors import InputFileError
 from blsync.files.intake import MOST_CELLS, MOST_COLUMNS, Intake, check_size, too_large
-from blsync.files.spreadsheet import Worksheet, read_worksheet, unguarded
+from blsync.files.spreadsheet import DIGITS, Worksheet, read_worksheet, unguarded
 from blsync.natural_keys import cleaned
 from blsync.push.compare import from_text
 from blsync.push.source.documents import gather, tidy
@@ -343,7 +343,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         if not isfinite(value):
             return None  # data frames write a missing number so
-        return int(value) if value.is_integer() else Decimal(repr(value))
+        # Beyond that a float has lost digits, and no code is made of it.
+        is_exact = value.is_integer() and abs(value) < 10**DIGITS
+        return int(value) if is_exact else Decimal(repr(value))
     if isinstance(value, Decimal):
         return value
     if isinstance(value, datetime):
