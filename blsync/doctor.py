@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import platform
 import shutil
 from dataclasses import dataclass, field
@@ -10,11 +12,18 @@ from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
-from blsync import marts, settings
+from blsync import marts, settings, user_tables
 from blsync.api.exchange import said
 from blsync.clock import LARGEST_SKEW
 from blsync.entities import ENTITIES
-from blsync.errors import ApiError, BlsyncError, ConfigError, StorageError, WrongClock
+from blsync.errors import (
+    ApiError,
+    BlsyncError,
+    BuildError,
+    ConfigError,
+    StorageError,
+    WrongClock,
+)
 from blsync.files import permissions
 from blsync.lake.store import Lake
 from blsync.ledger import Ledger
@@ -90,6 +99,7 @@ def examine() -> Report:
         except BlsyncError as error:
             report.failed(f"{company.name}: access", error)
     ledger.close()
+    _guessed_roles(report, current, companies)
     return report
 
 
@@ -142,6 +152,38 @@ def _disk(report: Report, current: Settings) -> None:
     if free < ROOM_BYTES:
         text += "; free some, a build needs about twice the size of the books"
     report.checks.append(Check("disk", free >= ROOM_BYTES, text))
+
+
+def _guessed_roles(report: Report, current: Settings, companies: list[Company]) -> None:
+    """List the roles that a word of a name alone tells, as the published marts have them."""
+    try:
+        _, rows = marts.fetch_rows(
+            current,
+            "select exceptions.company_id, account_number, account_role, account_name "
+            "from finance.exceptions inner join finance.accounts "
+            "on accounts.company_id = exceptions.company_id and account_id = record_id "
+            "where rule = 'guessed_role' and not is_accepted order by all",
+        )
+    except (BuildError, ConfigError, StorageError):  # nothing published, or by an earlier version
+        return
+    for company in companies:
+        guessed = [row for row in rows if row[0] == company.company_id]
+        told = "every account with a balance has a role that more than a word of its name tells"
+        if guessed:
+            lines = [f"{_csv_line(row[:3])} ({said(row[3] or '')})" for row in guessed]
+            told = (
+                f"{len(guessed)} accounts with a balance have a role that a word of their name "
+                f"alone tells. Put each that is right into {user_tables.ACCOUNT_ROLES} (in "
+                "BLSYNC_SEEDS) as it stands here, and the others with their own role: "
+                f"{'; '.join(lines)}"
+            )
+        report.checks.append(Check(f"{company.name}: account roles", True, told))
+
+
+def _csv_line(cells: tuple[str | None, ...]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(cells)
+    return line.getvalue()
 
 
 async def _company(report: Report, current: Settings, ledger: Ledger, company: Company) -> None:

@@ -19,8 +19,9 @@ import msgspec
 import pyarrow as pa
 from msgspec import Meta
 
-Money = Annotated[Decimal, Meta(extra={"scale": 2})]
-"""An amount in the record's currency, of at most 2 decimals (bigledger-api.md, section 5)."""
+Money = Annotated[Decimal, Meta(extra={"scale": 4, "precision": 20, "rounded": 2})]
+"""An amount in the record's currency. The API documents at most 2 decimals (bigledger-api.md,
+section 5); the landing keeps up to 4, which the marts round to 2."""
 Quantity = Annotated[Decimal, Meta(extra={"scale": 4})]
 """A quantity or a percentage; at most 4 decimals."""
 UnitAmount = Annotated[Decimal, Meta(extra={"scale": 6})]
@@ -131,6 +132,11 @@ class Entity:
         return pa.schema(field.with_type(empty) if field.metadata else field for field in fields)
 
     @cached_property
+    def rounded(self) -> list[tuple[str, ...]]:
+        """Where the amounts stand that the marts round: the names of fields, inside each other."""
+        return _rounded(self.model)
+
+    @cached_property
     def created_field(self) -> str:
         """Name of the time that says where a record stands among all: it never moves if it can."""
         names = self.model.__struct_encode_fields__
@@ -156,6 +162,23 @@ _PLAIN: dict[Any, pa.DataType] = {
 }
 FREE_FORM = {b"blsync": b"json"}
 """Metadata of an Arrow field that holds JSON of any shape as text."""
+
+
+def _rounded(model: type[Record]) -> list[tuple[str, ...]]:
+    hints = get_type_hints(model, include_extras=True)
+    found: list[tuple[str, ...]] = []
+    for encoded, name in zip(model.__struct_encode_fields__, model.__struct_fields__, strict=True):
+        for part in _parts_of(hints[name]):
+            if isinstance(part, Meta) and (part.extra or {}).get("rounded"):
+                found.append((encoded,))
+            elif isinstance(part, type) and issubclass(part, Record):
+                found += [(encoded, *inner) for inner in _rounded(part)]
+    return found
+
+
+def _parts_of(hint: Any) -> list[Any]:
+    """Return a hint, and all that it is put together from."""
+    return [hint, *(inner for part in get_args(hint) for inner in _parts_of(part))]
 
 
 def _strict(hint: Any) -> Any:
@@ -196,7 +219,7 @@ def _arrow_type(hint: Any, plain: Mapping[Any, pa.DataType]) -> pa.DataType:
     if origin is Annotated:
         extra = next((m.extra for m in arguments[1:] if isinstance(m, Meta) and m.extra), None)
         if extra:
-            return pa.decimal128(PRECISION, extra["scale"])
+            return pa.decimal128(extra.get("precision", PRECISION), extra["scale"])
         return _arrow_type(arguments[0], plain)
     if origin is list:
         return pa.list_(_arrow_type(arguments[0], plain))

@@ -17,6 +17,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
+from unicodedata import category
 from urllib.parse import unquote, unquote_plus, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -136,7 +137,9 @@ class Settings(BaseSettings):
     `token_url`.
     """
     data: Annotated[Path, Field(alias="BLSYNC_DATA")] = ROOT / "warehouse" / "data"
-    """Everything that the program writes."""
+    """Everything that the program writes. The folder's name may hold anything but `[`, `*`, `#`,
+    `?`, backslashes and control characters, which other programs would read as something else.
+    """
     ledger_url_given: Annotated[SecretStr | None, Field(alias="BLSYNC_LEDGER_URL")] = None
     """SQLAlchemy URL of the ledger: SQLite (`sqlite:///PATH`; a relative path is taken from the
     folder in which the command is started), or `postgresql://…`. Where it is not set it is
@@ -271,7 +274,12 @@ class Settings(BaseSettings):
     @field_validator("data", "seeds", "companies_file", "push_policies", "publish_to_given")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
-        return value.expanduser().absolute() if value else None
+        return _checked_path(value) if value else None
+
+    @field_validator("data")
+    @classmethod
+    def _no_pattern(cls, value: Path) -> Path:
+        return _checked_path(value, _PATTERN)
 
     @field_validator("ledger_url_given")
     @classmethod
@@ -538,6 +546,34 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+_ELSEWHERE = "?\\"
+"""SQLite's addresses and DuckDB end a name at `?`, and DuckDB reads a backslash as a slash: both
+would write in another folder."""
+_PATTERN = "[*#"
+"""Dagster takes the name of its home for a pattern and would not find its settings there;
+dbt-duckdb takes what follows a `#` for no part of a path."""
+
+
+def _checked_path(path: Path, odd: str = _ELSEWHERE) -> Path:
+    """Return a path as an absolute one. Raises ValueError where a part of the program would take
+    its name, with one of the characters `odd` or a control character in it, for something else.
+    """
+    try:
+        absolute = path.expanduser().absolute()
+        str(absolute).encode()
+    except RuntimeError:
+        raise ValueError(f"{path} names the home of a user who has none") from None
+    except UnicodeEncodeError:
+        raise ValueError(f"{str(path)!r} is no UTF-8; give the folder another name") from None
+    found = sorted({c for c in str(absolute) if c in odd or category(c) in ("Cc", "Zl", "Zp")})
+    if found:
+        raise ValueError(
+            f"{str(absolute)!r} has {' and '.join(map(repr, found))} in its name, which not all "
+            "parts of this program read as a part of a name; give the folder another one"
+        )
+    return absolute
 
 
 def _checked_name(name: str, where: str) -> str:

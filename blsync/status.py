@@ -96,10 +96,13 @@ def _entity(
         "deleted": sum(row["deleted"] for row in done),
         "quarantined": sum(row["quarantined"] for row in done),
         "last_load": done[-1]["committed_at"].isoformat() if done else None,
-        "drift": drift.total - drift.held if drift else None,
+        "drift": drift.difference if drift else None,
+        "total_goes_up_to": drift.cap if drift else None,
         "drift_checked_at": drift.checked_at.isoformat() if drift else None,
         "unknown_fields": _latest(done, "unknown_fields"),
         "newly_null": _latest(done, "newly_null"),
+        "noisy_numbers": _latest(done, "noisy_numbers"),
+        "finer_amounts": _latest(done, "finer_amounts"),
         "open_load": _open_load(ledger, company, name),
     }
 

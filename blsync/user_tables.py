@@ -79,6 +79,7 @@ RULES = (
     "duplicate_reference",
     "entry_in_closed_period",
     "entry_in_future",
+    "guessed_role",
     "implausible_date",
     "number_gap",
     "quarantined_record",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +22,7 @@ from books.making import make, write_inputs, write_landing, write_seeds
 from books.reports import reports_of
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from rig.warm import DBT
 from test_warehouse import WAREHOUSE
 
 MORE = int(os.environ.get("BLSYNC_NIGHTS", "0"))
@@ -39,7 +39,7 @@ def dbt(command: str, folder: Path, target: Path, *arguments: str) -> str:
         "--log-path": target,
     }
     done = subprocess.run(
-        [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", command, *arguments]
+        [DBT, "--no-use-colors", command, *arguments]
         + [str(part) for pair in places.items() for part in pair],
         env={
             **os.environ,

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from rig.warm import PYTHON
 
 from blsync import cli
 from blsync.entities import ENTITIES
@@ -60,7 +61,7 @@ def environment(data: Path, base_url: str, **more: str) -> dict[str, str]:
 
 def blsync(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "blsync.cli", *arguments],
+        [PYTHON, "-m", "blsync.cli", *arguments],
         env=env,
         capture_output=True,
         text=True,
@@ -163,7 +164,7 @@ def test_a_second_sync_costs_one_request_a_feed_lands_nothing_and_blocks_no_read
     )
     with duckdb.connect(published, read_only=True) as held:
         before = held.execute(look).fetchone()
-        command = [sys.executable, "-m", "blsync.cli", "sync", "--json"]
+        command = [PYTHON, "-m", "blsync.cli", "sync", "--json"]
         sync = subprocess.Popen(
             command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from rig.warm import PYTHON
 
 from blsync.entities import ENTITIES
 from blsync.lake.landed import INPUTS
@@ -87,7 +87,7 @@ def test_a_run_allows_what_its_own_companies_hold_back(tmp_path, ends, companies
     env |= {"BLSYNC_DATA": str(tmp_path / "data"), "BLSYNC_ENV_FILE": str(tmp_path / "none")}
     env |= {"BLSYNC_COMPANIES": str(tmp_path / "companies.toml")}
     done = subprocess.run(
-        [sys.executable, "-c", script, *ends], env=env, capture_output=True, text=True, timeout=120
+        [PYTHON, "-c", script, *ends], env=env, capture_output=True, text=True, timeout=120
     )
     assert f"found {' '.join(companies)}\n" in done.stdout, done.stderr[-2000:]
 
@@ -171,7 +171,7 @@ def test_a_run_without_credentials_fails_with_what_doctor_says(tmp_path):
         "print(json.dumps([run.success, failure.description]))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=120
+        [PYTHON, "-c", script], env=env, capture_output=True, text=True, timeout=120
     )
     is_success, description = json.loads(done.stdout.splitlines()[-1])
     assert not is_success
@@ -227,7 +227,7 @@ def test_a_run_over_several_companies_pulls_each_of_them(tmp_path):
             "assert run.success\n"
         )
         done = subprocess.run(
-            [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=120
+            [PYTHON, "-c", script], env=env, capture_output=True, text=True, timeout=120
         )
     assert done.returncode == 0, done.stderr[-2000:]
     landing = tmp_path / "data" / "landing" / "customers"
@@ -264,6 +264,6 @@ def test_the_nightly_job_pulls_from_where_the_last_one_ended_whatever_days_it_is
             "assert at.isoformat()[:19] == day + 'T00:00:00', second\n"
         )
         done = subprocess.run(
-            [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=120
+            [PYTHON, "-c", script], env=env, capture_output=True, text=True, timeout=120
         )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -17,7 +17,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -27,6 +26,8 @@ from typing import Any
 
 import duckdb
 import pytest
+from rig import warm
+from rig.warm import PYTHON
 from typer.main import get_command
 
 from blsync.cli.app import app
@@ -298,7 +299,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
             "BLSYNC_QUOTA_PER_HOUR": "100000",
             "BLSYNC_QUOTA_PER_SECOND": "1000",
         }
-        done = run([sys.executable, "-m", "blsync.cli", "sync"], variables, ROOT)
+        done = run([PYTHON, "-m", "blsync.cli", "sync"], variables, ROOT)
         assert done.returncode == 0, done.stderr
         yield variables
 
@@ -320,7 +321,7 @@ def run(
 @pytest.fixture
 def folder(environment: dict[str, str], tmp_path: Path) -> Path:
     """A folder like the repository's root, where the published books are the data."""
-    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (tmp_path / ".venv").symlink_to(warm.FOLDER)
     shutil.copy(ROOT / ".env.example", tmp_path)
     if (ROOT / "examples").exists():
         shutil.copytree(ROOT / "examples", tmp_path / "examples")
@@ -343,7 +344,7 @@ def test_the_shell_blocks_of_a_document_run(
 def test_a_python_block_runs(block: Block, folder: Path, environment: dict[str, str]) -> None:
     if "create_engine" in block.text:
         pytest.importorskip("duckdb_sqlalchemy")
-    done = run([sys.executable, "-c", block.text], environment, folder)
+    done = run([PYTHON, "-c", block.text], environment, folder)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 

@@ -8,6 +8,7 @@ import pytest
 from conftest import Asked, Reply, listed
 from test_pull import control, landed, on_server, run
 
+from blsync import status
 from blsync.entities import ENTITIES
 from blsync.lake.store import Lake
 from blsync.ledger import Ledger, loads
@@ -192,3 +193,40 @@ def test_an_unsorted_server_is_asked_for_its_total_when_a_look_is_due(configure,
     delete(sandbox, "customers", 1)
     control(sandbox, "faults", faults="unsorted")
     assert run(configure(sandbox, **ALWAYS), "customers")["customers"].deleted == 1
+
+
+def test_a_total_that_stops_counting_is_noticed_by_the_first_walk_and_costs_nothing_more(
+    configure, tmp_path
+):
+    options = Options(invoices=260, customers=20, items=10, months=2, limits=False)
+    with running(options) as server:
+        plain = configure(server, BLSYNC_DRIFT_HOURS="0", BLSYNC_DATA=str(tmp_path / "plain"))
+        usual = [run(plain, "invoices")["invoices"].requests for _ in range(3)]
+        control(server, "faults", faults="cap-total=100")
+        said: list[str] = []
+        loaded = configure(server, BLSYNC_DRIFT_HOURS="0", BLSYNC_DATA=str(tmp_path / "capped"))
+        results = [run(loaded, "invoices", say=said.append)["invoices"] for _ in range(3)]
+        assert [result.requests for result in results] == usual
+        assert [(r.rows, r.deleted, r.drift) for r in results] == [
+            (260, 0, None), (0, 0, None), (0, 0, None)
+        ]  # fmt: skip
+        assert len([line for line in said if "stops counting at 100" in line]) == 1
+        (told,) = (c["entities"]["invoices"] for c in status.report(loaded)["companies"].values())
+        assert (told["drift"], told["total_goes_up_to"]) == (None, 100)
+        control(server, "faults", faults="")
+        control(server, "delete", entity="invoices", count=3)
+        assert run(loaded, "invoices")["invoices"].deleted == 3
+
+
+def test_a_total_that_stops_counting_later_costs_one_look_and_deletes_nothing(configure):
+    options = Options(invoices=260, customers=20, items=10, months=2, limits=False)
+    with running(options) as server:
+        loaded = configure(server, BLSYNC_DRIFT_HOURS="0")
+        run(loaded, "invoices")
+        usual = run(loaded, "invoices")["invoices"].requests
+        control(server, "faults", faults="cap-total=200")
+        look = run(loaded, "invoices")["invoices"]
+        assert (look.rows, look.deleted, look.drift) == (0, 0, None)
+        assert look.requests > usual
+        later = run(loaded, "invoices")["invoices"]
+        assert (later.rows, later.deleted, later.requests) == (0, 0, usual)

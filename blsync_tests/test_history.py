@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rig import commands
+from rig.warm import DBT
 from test_pull import control, run
 
 from blsync import marts
@@ -51,7 +51,7 @@ def dbt(target: Path) -> Dbt:
 
     def build(given: Settings, *models: str) -> None:
         verb = "run" if models else "build"
-        command = [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", verb, *models]
+        command = [DBT, "--no-use-colors", verb, *models]
         for name, place in (("project-dir", WAREHOUSE), ("profiles-dir", WAREHOUSE)):
             command += [f"--{name}", str(place)]
         command += ["--target-path", str(target), "--log-path", str(target)]

@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 from calendar import monthrange
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from rig import commands
 from rig.seeds import hand_over
+from rig.warm import DBT
 from test_warehouse import WAREHOUSE, Row, account, invoice, journal, tombstone, write
 
 from blsync import marts, settings
@@ -78,7 +78,11 @@ LINES = {
 
 
 def entry(
-    key: str, day: date, *lines: tuple[str, str | int], at: datetime = FIRST, **fields: Any
+    key: str,
+    day: date,
+    *lines: tuple[str, str | int | Decimal],
+    at: datetime = FIRST,
+    **fields: Any,
 ) -> Row:
     """A version of an entry that was pulled at that time; debits positive."""
     company = fields.pop("company", "alpha")
@@ -110,9 +114,19 @@ def random_entries(company: str) -> list[Row]:
     return [*found, entry(f"leap_{company}", date(2024, 2, 29), *leap, company=company)]
 
 
+def closing(company: str, key: str, day: date) -> Row:
+    """The entry that leaves nothing on the accounts of the profit and loss at a year's end."""
+    left: dict[str, Decimal] = defaultdict(Decimal)
+    for row in random_entries(company):
+        for line in row["lines"] if row["date"] <= day else []:
+            if line["accountId"] in PROFIT:
+                left[line["accountId"]] -= line["debit"] - line["credit"]
+    return entry(key, day, *left.items(), ("retained", -sum(left.values())), company=company)
+
+
 CLOSINGS = [
-    entry("closing", date(2024, 12, 31), ("sales", 5000), ("rent", -2000), ("retained", -3000)),
-    entry("closing_beta", date(2025, 5, 31), ("sales", 70), ("retained", -70), company="beta"),
+    closing("alpha", "closing", date(2024, 12, 31)),
+    closing("beta", "closing_beta", date(2025, 5, 31)),
 ]
 JANUARY, FEBRUARY = date(2026, 1, 20), date(2026, 2, 10)
 RENT: list[tuple[str, str | int]] = [("rent", 100), ("bank", -100)]
@@ -270,7 +284,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("BIGLEDGER_COMPANY_ID", "alpha")
         pushed(data)
     models = ["cash_flow_summary", "restatements", "trial_balance", "exceptions", "push_log"]
-    command = [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "build", "--select"]
+    command = [DBT, "--no-use-colors", "build", "--select"]
     command += [*(f"+{model}" for model in models), "--indirect-selection", "cautious"]
     for name, place in (("project-dir", WAREHOUSE), ("profiles-dir", WAREHOUSE)):
         command += [f"--{name}", str(place)]
@@ -445,11 +459,39 @@ def test_books_from_before_the_first_load_are_no_restatement(query: Query) -> No
     assert query("from restatements where company_id = 'beta'") == []
 
 
+GUESSED = {
+    "till": "cash",
+    "debtors": "accounts_receivable",
+    "accumulated": "accumulated_depreciation",
+    "creditors": "accounts_payable",
+    "capital": "share_capital",
+    "drawings": "dividends",
+    "retained": "retained_earnings",
+    "wear": "depreciation_expense",
+}
+"""What a word alone tells; the user names the bank, and categories say the rest or nothing."""
+
+
+def test_a_role_that_a_word_alone_tells_is_listed_with_the_line_that_settles_it(
+    query: Query,
+) -> None:
+    rows = query(
+        "select record_id, severity, evidence from exceptions"
+        " where company_id = 'alpha' and rule = 'guessed_role'"
+    )
+    held = balances("alpha", date.max, LAST)
+    assert {key for key, *_ in rows} == {key for key in GUESSED if held[key]}
+    for key, severity, evidence in rows:
+        assert severity == ("info" if key in PROFIT else "warning")
+        assert f"a balance of {held[key]}." in evidence
+        assert f"by the line alpha,{key.upper()},{GUESSED[key]} in account_roles.csv" in evidence
+
+
 def test_exceptions_name_the_record_the_rule_and_what_was_found(query: Query) -> None:
     rows = query(
         "select rule, severity, record_id, evidence, first_seen::date from exceptions"
-        " where record_id not like 'r\\_%' escape '\\' and rule <> 'entry_in_closed_period'"
-        " order by all"
+        " where record_id not like 'r\\_%' escape '\\'"
+        " and rule not in ('entry_in_closed_period', 'guessed_role') order by all"
     )
     first, second, last = FIRST.date(), SECOND.date(), LAST.date()
     day = timedelta(days=1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -16,6 +15,7 @@ from typing import Any
 import duckdb
 import pytest
 from rig.seeds import hand_over
+from rig.warm import DBT
 from test_warehouse import (
     TODAY,
     WAREHOUSE,
@@ -277,7 +277,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Query]:
     hand_over(data, WAREHOUSE / "seeds")
     target = tmp_path_factory.mktemp("target")
     done = subprocess.run(
-        [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "build",
+        [DBT, "--no-use-colors", "build",
          "--select", "+path:models/marts/receivables", "+path:models/proposals",
          "+customers", "--indirect-selection", "cautious",
          "--project-dir", str(WAREHOUSE), "--profiles-dir", str(WAREHOUSE),

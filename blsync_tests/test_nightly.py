@@ -6,7 +6,6 @@ import json
 import math
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -15,6 +14,7 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 import pytest
+from rig.warm import PYTHON
 from test_cli import blsync, environment
 from test_pull import control, requests_at
 
@@ -66,7 +66,7 @@ def slow(pair: Pair, latency: str) -> None:
 
 def start(env: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "blsync.cli", "sync", *arguments],
+        [PYTHON, "-m", "blsync.cli", "sync", *arguments],
         env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -182,7 +182,7 @@ def test_in_one_run_over_several_companies_one_that_fails_leaves_the_others(pair
         "print(json.dumps(event.step_failure_data.user_failure_data.description))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script],
+        [PYTHON, "-c", script],
         env=companies | {"KEY_ALPHA": "blg_test_sk_wrong", "DAGSTER_HOME": ""},
         capture_output=True,
         text=True,

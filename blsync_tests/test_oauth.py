@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 from conftest import Asked, Reply, failure
+from rig.warm import PYTHON
 
 from blsync import doctor
 from blsync.api.client import Client
@@ -180,7 +180,7 @@ def asked_for_tokens(server) -> int:
 @contextmanager
 def workers(count: int) -> Iterator[list[subprocess.Popen[str]]]:
     """Processes of their own, each with a client that is ready to ask."""
-    command = [sys.executable, "-c", WORKER]
+    command = [PYTHON, "-c", WORKER]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     started = [subprocess.Popen(command, **pipes) for _ in range(count)]
     try:

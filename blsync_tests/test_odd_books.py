@@ -6,7 +6,7 @@ One build holds a company of each kind; every law holds in it, and the figures a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,8 @@ def mistyped() -> dict[str, list[Row]]:
         "invoices": [
             invoice("alpha", "inv_1", TODAY, "100.00"),
             invoice("alpha", "inv_2", TODAY, "100.00"),
+            invoice("alpha", "inv_1826", TODAY, "0.00", status="draft", einvoice={
+                "submittedAt": datetime(1826, 3, 1, 4, tzinfo=UTC)}),
             invoice("alpha", "inv_206", YEAR_206, "7.00", invoiceDate=YEAR_206),
             invoice("alpha", "inv_9999", YEAR_9999, "9.00", invoiceDate=YEAR_9999),
             invoice("alpha", "inv_due", YEAR_9999, "1.00", invoiceDate=TODAY),
@@ -76,6 +78,10 @@ def mistyped() -> dict[str, list[Row]]:
         ],
         "stock_adjustments": [
             version("alpha", **adjusted, date=YEAR_206, createdAt=EARLIER, postedAt=EARLIER),
+        ],
+        "customers": [
+            version("alpha", id="cust_1200", customerNumber="C-1200", name="Cee",
+                    lastSaleDate=date(1200, 2, 29)),
         ],
         "accounts": chart("alpha"),
     }  # fmt: skip
@@ -259,6 +265,8 @@ def test_mistyped_dates_are_listed_with_what_is_odd(query: Query) -> None:
         " where rule = 'implausible_date' order by 1, 2"
     )
     assert [row[:3] for row in found] == [
+        ("customers", "cust_1200", "warning"),
+        ("invoices", "inv_1826", "warning"),
         ("invoices", "inv_206", "error"),
         ("invoices", "inv_9999", "error"),
         ("invoices", "inv_due", "error"),
@@ -269,9 +277,11 @@ def test_mistyped_dates_are_listed_with_what_is_odd(query: Query) -> None:
         ("stock_adjustments", "adj", "error"),
     ]
     span = "which is not between 1976-01-01 and 2036-12-31."
-    assert found[0][3] == f"INV_206: its date is 0206-03-01 and its due date is 0206-03-01, {span}"
-    assert found[2][3] == f"INV_DUE: its due date is 9999-12-31, {span}"
-    assert found[6][3] == f"JE_UNDATED: its date is missing, {span}"
+    assert found[0][3] == f"C-1200: its last sale is 1200-02-29, {span}"
+    assert found[1][3] == f"INV_1826: its submission is 1826-03-01, {span}"
+    assert found[2][3] == f"INV_206: its date is 0206-03-01 and its due date is 0206-03-01, {span}"
+    assert found[4][3] == f"INV_DUE: its due date is 9999-12-31, {span}"
+    assert found[8][3] == f"JE_UNDATED: its date is missing, {span}"
 
 
 def test_bigledgers_reports_tie_out_with_mistyped_dates(query: Query) -> None:

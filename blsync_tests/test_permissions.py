@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from rig.warm import PYTHON
 from test_cli import blsync, environment, said_once
 
 from blsync import marts, report, settings
@@ -46,7 +47,7 @@ def test_all_that_a_first_sync_writes_is_closed_to_others(tmp_path):
     """With the widest umask that there is, and a server that refuses everything."""
     env = environment_of_a_refused_sync(tmp_path)
     done = subprocess.run(
-        [sys.executable, "-m", "blsync.cli", "sync", "--no-build"],
+        [PYTHON, "-m", "blsync.cli", "sync", "--no-build"],
         env=env,
         capture_output=True,
         text=True,

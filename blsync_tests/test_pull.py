@@ -752,6 +752,9 @@ def test_slices_that_are_killed_go_on_where_each_was(configure, larger):
 ODD_SERVERS = [
     "unsorted",
     "unsorted,expire-cursors=20",
+    "unsorted,expire-cursors=1",
+    "unsorted,expire-cursors=2,twins=0.4,clamp=30",
+    "expire-cursors=1,twins=0.4",
     "expire-cursors=3",
     "offset-cursors",
     "twins=0.2",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import pytest
 from openpyxl import Workbook
 from rig import commands
 from rig.commands import due
+from rig.warm import PYTHON
 from sqlalchemy import update
 
 from blsync import settings
@@ -740,7 +740,7 @@ def test_no_night_pushes_and_proposals_lead_to_plans(tmp_path: Path) -> None:
         "print(json.dumps([jobs, sorted(k.to_user_string() for k in plan.parent_keys)]))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=240
+        [PYTHON, "-c", script], env=env, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr[-2000:]
     jobs, parents = json.loads(done.stdout.splitlines()[-1])

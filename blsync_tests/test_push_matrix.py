@@ -46,6 +46,7 @@ from rig.push_desk import (
     sent_invoices,
     server,
 )
+from rig.warm import PYTHON
 
 from blsync import push
 from blsync.errors import ApiError, SafetyLimit
@@ -110,6 +111,7 @@ MORE_FAULTS = (
     Fault("the answer breaks off", "only=writes,truncate=1", HELD, ROWS),
     Fault("results in another order", "shuffle-results", ALL_DONE, ROWS),
     Fault("a result comes twice", "double-results=1", ONE_HELD, ROWS),
+    Fault("a result is damaged", "damage-results", ALL_DONE, ROWS),
     Fault("results of no row", "stray-results=2", ALL_DONE, ROWS),
     Fault("one row is too large", f"{POISON},poison-status=413", ONE_REFUSED, ROWS - 1, posts=5),
 )
@@ -347,7 +349,8 @@ def test_an_apply_that_is_killed_goes_on_where_it_was(desk: Desk, place: str, ki
     is_slow = place == "while the server is at it"
     desk.faults("only=writes,latency=20s" if is_slow else "")
     dying = subprocess.Popen(
-        [sys.executable, "-c", _DYING, place, rows.plan_id], stderr=subprocess.DEVNULL
+        [sys.executable if is_slow else PYTHON, "-c", _DYING, place, rows.plan_id],
+        stderr=subprocess.DEVNULL,
     )
     while is_slow and len(rows.done()) < ROWS and dying.poll() is None:
         time.sleep(0.05)

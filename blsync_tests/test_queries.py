@@ -8,7 +8,6 @@ import json
 import os
 import pty
 import subprocess
-import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import duckdb
 import openpyxl
 import pyarrow.parquet as pq
 import pytest
+from rig.warm import PYTHON
 
 ODD = [
     "SO:100:7",
@@ -53,7 +53,7 @@ def env(tmp_path: Path) -> dict[str, str]:
 
 
 def query(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "blsync.cli", "query", *arguments]
+    command = [PYTHON, "-m", "blsync.cli", "query", *arguments]
     done = subprocess.run(command, env=env, capture_output=True, check=False)
     return subprocess.CompletedProcess(
         command, done.returncode, done.stdout.decode(), done.stderr.decode()
@@ -94,7 +94,7 @@ def test_json_is_exact(env):
 @pytest.mark.parametrize("form", ["csv", "json"])
 def test_to_a_terminal_no_escape_sequence_is_sent_in_any_format(env, form):
     main, side = pty.openpty()
-    command = [sys.executable, "-m", "blsync.cli", "query", SQL, "--format", form]
+    command = [PYTHON, "-m", "blsync.cli", "query", SQL, "--format", form]
     subprocess.run(command, env=env, stdout=side, check=True)
     os.close(side)
     sent = b""

@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 import pytest
 from conftest import Asked, Reply, TinyServer, listed, serving, spied, spy_on_children
+from rig.warm import PYTHON
 from test_cli import blsync, environment
 
 from blsync import redaction
@@ -264,7 +265,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
             BLSYNC_START=start,
             DAGSTER_HOME=str(data / "dagster"),
         )
-        command = [sys.executable, "-m", "dagster", "asset", "materialize"]
+        command = [PYTHON, "-m", "dagster", "asset", "materialize"]
         command += ["-m", "blsync.definitions", "--select", "key:raw/invoices"]
         command += ["--partition", f"co_echo|{start}"]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator
 from datetime import date
@@ -20,6 +19,7 @@ import duckdb
 import httpx
 import pytest
 from rig import commands
+from rig.warm import PYTHON
 
 from blsync import settings
 from blsync.entities import select
@@ -70,7 +70,7 @@ def environment(folder: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> d
 
 def blsync(env: dict[str, str], *arguments: str) -> Any:
     done = subprocess.run(
-        [sys.executable, "-m", "blsync.cli", *arguments],
+        [PYTHON, "-m", "blsync.cli", *arguments],
         env=env,
         capture_output=True,
         text=True,

@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rig.commands import compact, pull, replay
+from rig.warm import PYTHON
 
 from blsync import cli, marts
 from blsync.entities import ENTITIES
@@ -351,9 +352,9 @@ else:
 """
 
 
-def started(what: str, step: str = "") -> subprocess.Popen[str]:
+def started(what: str, step: str = "", python: str = PYTHON) -> subprocess.Popen[str]:
     """Run upkeep in a process of its own, which ends with SIGKILL at a step."""
-    command = [sys.executable, "-c", KILLED, what, step, str(Path(__file__).parent)]
+    command = [python, "-c", KILLED, what, step, str(Path(__file__).parent)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -378,7 +379,7 @@ def test_a_compaction_killed_at_random_moments_leaves_every_row_once(site):
     nights(site, 20)
     before = counted(rows(site))
     for number in range(3):
-        process = started("compact")
+        process = started("compact", python=sys.executable)  # gone at once when killed
         assert process.stdout
         process.stdout.readline()
         time.sleep(random.Random(number).uniform(0, 0.15))
@@ -791,8 +792,6 @@ def test_dagster_has_the_job_and_its_schedule_is_stopped_until_turned_on(site):
         "run = defs.resolve_job_def('compact').execute_in_process()\n"
         "assert run.success\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([PYTHON, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(files(site)) == 2

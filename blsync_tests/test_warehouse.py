@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rig.seeds import hand_over
+from rig.warm import DBT
 
 from blsync import marts, report, settings
 from blsync.entities import ENTITIES
@@ -462,7 +462,7 @@ def dbt(tmp_path_factory: pytest.TempPathFactory) -> Dbt:
         data: Path, seeds: Path, *arguments: str, target: Path = shared
     ) -> subprocess.CompletedProcess[str]:
         hand_over(data, seeds)
-        command = [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "build", *arguments]
+        command = [DBT, "--no-use-colors", "build", *arguments]
         places = {
             "--project-dir": WAREHOUSE,
             "--profiles-dir": WAREHOUSE,

@@ -291,6 +291,15 @@ def test_a_list_that_goes_on_beyond_its_total_is_the_servers_fault(use, tiny_ser
     assert len(server.asked) == 10 + PAGES_BEYOND + 1
 
 
+def test_a_round_total_may_have_stopped_counting_and_ends_no_walk(use, tiny_server):
+    def answer(asked: Asked) -> Reply:
+        at = int(asked.params.get("cursor", "0"))
+        cursor = str(at + 100) if at < 2900 else None
+        return listed([{"id": str(at + n)} for n in range(100)], cursor, total=500)
+
+    assert len(use(tiny_server(answer), walk)) == 3000
+
+
 def test_a_total_that_grows_with_the_list_is_believed(use, tiny_server):
     def answer(asked: Asked) -> Reply:
         at = int(asked.params.get("cursor", "0"))

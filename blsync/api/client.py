@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlencode
@@ -21,13 +22,15 @@ from urllib.parse import urlencode
 import msgspec
 
 from blsync.api.envelope import (
-    ENVELOPE,
     UNUSABLE,
     Answer,
     RetryLater,
     TokenRefused,
     TooManyRequests,
+    Torn,
+    envelope_of,
     error_of,
+    flawed,
     made_at,
     request_id_of,
     server_time,
@@ -112,9 +115,15 @@ class Client:
     ) -> None:
         await self._http.aclose()
 
-    async def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
-        """Read `path`. Raises Unauthorized, Forbidden, QuotaSpent or another ApiError."""
-        return await self._tried(Unanswered, lambda: self._send("GET", path, params=params))
+    async def get(
+        self, path: str, params: Mapping[str, str] | None = None, *, is_smaller: bool = False
+    ) -> Answer:
+        """Read `path`. Raises Unauthorized, Forbidden, QuotaSpent or another ApiError.
+
+        What breaks off is asked for once more, unless this is a smaller part of it (`is_smaller`).
+        """
+        send = partial(self._send, "GET", path, params=params)
+        return await self._tried(Unanswered, send, most_torn=1 if is_smaller else 2)
 
     async def check_clock(self) -> None:
         """Compare this clock with the server's, for one request where no answer told it yet.
@@ -127,10 +136,15 @@ class Client:
                 await self.get("/auth/verify")
 
     async def _tried(
-        self, again: type[Unanswered], send: Callable[[], Awaitable[Answer]]
+        self,
+        again: type[Unanswered],
+        send: Callable[[], Awaitable[Answer]],
+        *,
+        most_torn: int = 1,
     ) -> Answer:
         """Send until an answer comes, a bounded number of times, where it fails as `again`."""
         last: ApiError | None = None
+        torn = 0
         for attempt in range(TRIES):
             if attempt:
                 pause = min(30.0, 0.5 * 2**attempt) * (0.5 + self._jitter() / 2)
@@ -139,6 +153,9 @@ class Client:
             try:
                 return await send()
             except again as error:
+                torn += isinstance(error, Torn)
+                if torn >= most_torn:
+                    raise
                 last = error
         assert last is not None  # noqa: S101 (the loop ran)
         raise again(
@@ -158,10 +175,10 @@ class Client:
     ) -> AsyncGenerator[Page]:
         """Walk a list from `cursor` on, in its largest pages (bigledger-api.md, section 3).
 
-        A server that refuses `limit`, or whose page is too large, is asked for smaller pages, now
-        and from then on. Raises CursorRefused where the server no longer takes the cursor, and
-        ServerFault where it breaks its own paging: a cursor given twice, `hasMore` without one, or
-        a list that does not end (`_Walked`).
+        A server that refuses `limit`, or whose page is too large or breaks off, is asked for
+        smaller pages, now and from then on. Raises CursorRefused where the server no longer takes
+        the cursor, and ServerFault where it breaks its own paging: a cursor given twice, `hasMore`
+        without one, or a list that does not end (`_Walked`).
         """
         walked = WalkProgress(path, {cursor} - {None})
         while True:
@@ -175,16 +192,18 @@ class Client:
 
     async def _page(self, path: str, params: Mapping[str, str], cursor: str | None) -> Page:
         asked = {**params, **({"cursor": cursor} if cursor else {})}
+        is_smaller = False
         while True:
             limit = int(asked.get("limit", 0))
             if limit > self.page_limits.get(path, limit):
                 asked["limit"] = str(self.page_limits[path])
             try:
-                return page_of(path, await self.get(path, asked))
+                return page_of(path, await self.get(path, asked, is_smaller=is_smaller))
             except ApiError as error:
                 smaller = smaller_limit(error, int(asked.get("limit", 0)))
                 if smaller is None:
                     raise
+                is_smaller = True
                 self.page_limits[path] = smaller
 
     async def post(self, path: str, body: object) -> Answer:
@@ -264,8 +283,10 @@ class Client:
         response = _of_bounded_values(response)
         envelope = None
         if not response.flaw:
-            with suppress(*UNUSABLE):
-                envelope = ENVELOPE.decode(response.body)
+            try:
+                envelope = envelope_of(response.body)
+            except UNUSABLE as error:
+                response = flawed(response, error)
         if response.is_success and envelope is not None and envelope.success is not False:
             return Answer(
                 response.body,

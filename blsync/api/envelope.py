@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -22,6 +22,7 @@ from blsync.errors import (
     Unanswered,
     Unauthorized,
 )
+from blsync.lake import splitting
 from blsync.lake.typing import MOST_NESTING, is_too_deep
 from blsync.settings import Company
 
@@ -78,8 +79,29 @@ class _Meta(msgspec.Struct):
     timestamp: datetime | None = None
 
 
-ENVELOPE = msgspec.json.Decoder(Envelope, strict=False)
+_ENVELOPE = msgspec.json.Decoder(Envelope, strict=False)
 EXACT = msgspec.json.Decoder(float_hook=Decimal)
+
+
+def envelope_of(body: bytes) -> Envelope:
+    """Return an answer's envelope; damage in its data is the data's alone.
+
+    Raises one of UNUSABLE where it is none.
+    """
+    try:
+        return _ENVELOPE.decode(body)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError as error:
+        try:
+            fields = splitting.take_apart(body).fields
+        except splitting.Torn:
+            raise error from None
+    data = fields.pop("data", b"null")
+    rest = b",".join(
+        msgspec.json.encode(k) + b":" + splitting.legible(v) for k, v in fields.items()
+    )
+    return msgspec.structs.replace(_ENVELOPE.decode(b"{%b}" % rest), data=msgspec.Raw(data))
 
 
 @dataclass(frozen=True)
@@ -102,11 +124,14 @@ class Answer:
         return read(self.data, self.request_id)
 
 
-def read(text: msgspec.Raw, request_id: str) -> Any:
+def read(text: msgspec.Raw, request_id: str, *, is_mended: bool = False) -> Any:
     """Return JSON that a request brought as Python has it, fractions exact.
 
-    Raises ServerFault where it is nested too deep, or has a number that cannot be read.
+    Where damage may be mended (`is_mended`), what is no letter comes as U+FFFD and what is no value
+    as null. Raises ServerFault where it is nested too deep, or cannot be read.
     """
+    if is_mended and not splitting.is_json(text):
+        text = msgspec.Raw(splitting.legible(bytes(text)))
     try:
         if is_too_deep(text):
             raise RecursionError
@@ -132,6 +157,10 @@ class RetryLater(Unanswered):
     """503 that says in how many seconds (`after`) it is worth asking again."""
 
     after: float = 0
+
+
+class Torn(Unanswered):
+    """An answer to a read that breaks off, or that nobody can take apart."""
 
 
 class TooLarge(ServerFault):
@@ -188,6 +217,8 @@ def error_of(
         return later
     if response.is_success and response.is_too_large and what.startswith("GET "):
         return TooLarge(f"{message} Tell the vendor, quoting the request.", **given)
+    if response.is_torn and what.startswith("GET "):
+        return Torn(message, **given)
     if status >= 500:
         return Unanswered(message, **given)
     if response.is_redirect:
@@ -242,10 +273,20 @@ def _age(response: Response) -> timedelta | None:
     return timedelta(seconds=int(age)) if age.isdecimal() and len(age) < 9 else None
 
 
+def flawed(response: Response, error: Exception) -> Response:
+    """Return a response whose body is no envelope, with what is wrong with it and where."""
+    told = str(error) or type(error).__name__
+    is_torn = response.is_success and response.body.lstrip().startswith(b"{")
+    if is_torn and "(byte " not in told:
+        told += f" (byte {len(response.body)})"
+    flaw = f"{NOT_JSON}: {said(told)}" if is_torn else NOT_JSON
+    return replace(response, flaw=flaw, is_torn=is_torn)
+
+
 def times_told(response: Response) -> list[datetime]:
     """Return all that an answer says of the server's clock, UTC; a stored one's `Age` is added."""
     try:
-        meta = ENVELOPE.decode(response.body).meta
+        meta = envelope_of(response.body).meta
     except UNUSABLE:
         meta = NULL
     date, age, stamp = read_date(response.headers.get("date")), _age(response), _stamp(meta)

@@ -8,6 +8,7 @@ of blsync goes through `exchange`, which has a deadline and inflates no more tha
 from __future__ import annotations
 
 import asyncio
+import codecs
 import logging
 import zlib
 from collections.abc import AsyncIterator, Mapping
@@ -47,6 +48,8 @@ class Response:
     body: bytes = b""
     flaw: str = ""
     is_too_large: bool = False
+    is_torn: bool = False
+    """The body is an answer of the API's that nobody can take apart."""
 
     @property
     def is_success(self) -> bool:
@@ -145,7 +148,7 @@ async def _body(response: httpx.Response) -> bytes:
         if size > MOST_BYTES:
             raise _TooLarge(f"a body of more than {MOST_BYTES >> 20} MiB")
         parts.append(part)
-    return b"".join(parts)
+    return b"".join(parts).removeprefix(codecs.BOM_UTF8)
 
 
 async def _inflated(raw: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import compress
 from typing import Any
 
 import msgspec
 
-from blsync.api.envelope import UNUSABLE, Answer, TooLarge
+from blsync.api.envelope import UNUSABLE, Answer, TooLarge, Torn
 from blsync.api.exchange import MOST_NUMBER
 from blsync.errors import (
     ApiError,
     ServerFault,
 )
+from blsync.lake.splitting import is_json, take_apart
 from blsync.lake.typing import UNTYPED, Fingerprints, Payload
 from blsync.redaction import holds_secret
 
@@ -24,6 +27,10 @@ STALE_PAGES = 20
 """Pages in a row that bring nothing new and promise more, before the server is called broken."""
 MOST_OF_TOTAL = 2
 """How often the total a walk may bring: all of it may change once while it is read."""
+SMALLEST_CAP = 500
+"""Records that a total may stop at counting; larger ones are multiples of it."""
+MOST_OF_CAP = 1000
+"""How often a total that may have stopped counting a walk may bring."""
 PAGES_BEYOND = 2
 """Pages that a walk may bring besides, of records that came to be meanwhile."""
 LONGEST_PAGE = 10_000
@@ -32,8 +39,10 @@ LONGEST_CURSOR = 4_096
 """Characters; a longer one finds no room in an address."""
 
 
-class _ListEnvelope(msgspec.Struct):
+class _ListEnvelope(msgspec.Struct, rename={"damaged": "blsync: damaged"}):
     data: list[msgspec.Raw]
+    damaged: list[bytes] = []
+    """In a page of our own: records that are no JSON."""
 
 
 class _Identified(msgspec.Struct):
@@ -58,16 +67,42 @@ class Page:
 
 
 def records_of(body: bytes) -> list[msgspec.Raw]:
-    """Return the records of a list answer, each as the bytes that came."""
-    return _LIST.decode(body).data
+    """Return the records of a list answer, each as the bytes that came, damaged ones too.
+
+    Raises MsgspecError where the answer is no list, Torn where it cannot be taken apart.
+    """
+    try:
+        page = _LIST.decode(body)
+        return page.data + list(map(msgspec.Raw, page.damaged))
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        records = take_apart(body).records
+    if records is None:
+        raise msgspec.ValidationError("data is not a list")
+    return list(map(msgspec.Raw, records))
+
+
+def body_of(records: Sequence[msgspec.Raw]) -> bytes:
+    """Return a list answer of these records alone, of which `records_of` makes the same again.
+
+    Those that are no JSON stand apart: put among others, where one ends could not be told.
+    """
+    are_whole = [is_json(record) for record in records]
+    data = b",".join(map(bytes, compress(records, are_whole)))
+    damaged = [
+        bytes(record) for record, is_whole in zip(records, are_whole, strict=True) if not is_whole
+    ]
+    apart = b',"blsync: damaged":' + msgspec.json.encode(damaged) if damaged else b""
+    return b'{"data":[%b]%b}' % (data, apart)
 
 
 def smaller_limit(error: ApiError, asked: int) -> int | None:
     """Return the page size to try next where the server refused `limit`, or gave a page that is
-    too large; None: it did neither.
+    too large or breaks off; None: it did neither.
     """
     usual = max((n for n in SMALLER_LIMITS if n < asked), default=None)
-    if isinstance(error, TooLarge):
+    if isinstance(error, TooLarge | Torn):
         return usual
     if error.status not in (400, 422):
         return None
@@ -167,7 +202,12 @@ class WalkProgress:
         if self.stale >= STALE_PAGES:
             raise self._fault(f"{self.stale} pages in a row brought nothing new", page)
         beyond = PAGES_BEYOND * max(limit, len(page.records))
-        if page.total is not None and self.new > MOST_OF_TOTAL * page.total + beyond:
+        if page.total is None:
+            return
+        most = MOST_OF_TOTAL * page.total + beyond
+        if _may_be_cap(page.total):
+            most = MOST_OF_CAP * page.total
+        if self.new > most:
             raise self._fault(f"the list has {page.total:,} records as its total says", page)
 
     def _fault(self, what: str, page: Page) -> ServerFault:
@@ -177,6 +217,11 @@ class WalkProgress:
             f"vendor, quoting request {page.request_id}.",
             request_id=page.request_id,
         )
+
+
+def _may_be_cap(total: int) -> bool:
+    """Tell whether a total may stand for so many records or more: such are round, or one less."""
+    return total >= SMALLEST_CAP and (total % SMALLEST_CAP in (0, SMALLEST_CAP - 1))
 
 
 def _mark(record: Payload) -> Payload:

@@ -489,6 +489,12 @@ def _print_findings(entities: dict[str, Any]) -> None:
         if entity["newly_null"]:
             fields = ", ".join(entity["newly_null"])
             tell(f"{name}: null for the first time: {fields}")
+        if entity["noisy_numbers"]:
+            fields = "; ".join(entity["noisy_numbers"])
+            tell(f"{name}: numbers computed in binary, rounded to the short ones meant: {fields}")
+        if entity["finer_amounts"]:
+            fields = "; ".join(entity["finer_amounts"])
+            tell(f"{name}: amounts of more than 2 decimals, which the marts round: {fields}")
 
 
 def _to_minute(instant: str | None) -> str:

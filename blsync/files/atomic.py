@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import uuid
 from collections.abc import (
@@ -43,7 +44,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a draft's path; the draft gets its name once it is whole and on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{path.name}.*.draft"):  # of a killed process
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.draft"):  # of a killed process
         written_at = datetime.fromtimestamp(left.stat().st_mtime, UTC)
         if has_passed(STALE, written_at, datetime.now(UTC)):
             left.unlink(missing_ok=True)

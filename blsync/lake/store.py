@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 from array import array
+from collections import Counter
 from collections.abc import (
     Callable,
     Collection,
@@ -25,7 +26,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -37,6 +37,7 @@ from blsync.files.atomic import atomic_write, storage_errors
 from blsync.files.permissions import close_data_folder
 from blsync.lake.landed import LAYERS, LOAD_ID, damage_of, damaged, landed_files
 from blsync.lake.landing import QUARANTINE, Landing
+from blsync.lake.splitting import Torn, is_json, take_apart
 from blsync.lake.typing import KEY_SEPARATOR, Fingerprints, Versions, as_bytes, fingerprint, key_of
 
 # Arrow's own pool keeps what was freed: a pull of a million invoices then takes a quarter more.
@@ -97,8 +98,10 @@ class Lake:
     def is_spooled(self, load_id: str, feed: str, number: int) -> bool:
         """Tell whether a page is in the spool, whole; a power cut may have left half of one."""
         try:
-            msgspec.json.decode(self.spool(load_id, feed, number).read_bytes(), type=msgspec.Raw)
-        except (OSError, msgspec.MsgspecError, RecursionError):
+            body = self.spool(load_id, feed, number).read_bytes()
+            if not is_json(body):  # a record of it may be damaged, as it came
+                take_apart(body)
+        except (OSError, Torn):
             return False
         return True
 
@@ -255,6 +258,13 @@ class Lake:
         found = pa.chunked_array(parts).unique()
         live = self.stored_keys(entity, company_id)["key"].combine_chunks()
         return found.filter(pc.is_in(found, live))
+
+    def most_frequent(self, entity: Entity, company_id: str, column: str) -> str | None:
+        """Return the text that most landed rows have in a column; None where none has any."""
+        counts = Counter[str]()
+        for batch in self._batches(entity, company_id, [column], _UPSERTS):
+            counts.update(filter(None, batch[column].to_pylist()))
+        return max(counts, key=lambda text: (counts[text], text), default=None)
 
     @contextmanager
     def landing(

@@ -24,9 +24,10 @@ from __future__ import annotations
 
 import re
 import types
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
+from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
 from functools import cache
 from itertools import accumulate, compress
 from operator import attrgetter
@@ -40,6 +41,9 @@ import pyarrow.json as pj
 from msgspec.structs import astuple
 
 from blsync.entity import LOAD_COLUMNS, NOTHING, Entity, Record
+from blsync.lake import splitting
+from blsync.lake.numbers import exact
+from blsync.lake.spellings import respelt
 from blsync.redaction import redact
 
 MOST_NESTING = 100
@@ -47,6 +51,10 @@ MOST_NESTING = 100
 up, or break down, at some thousand."""
 UNTYPED = (msgspec.MsgspecError, UnicodeDecodeError, OverflowError, RecursionError)
 """Raised by a record that cannot be typed."""
+CENTS = 2
+"""Decimals of money in the marts."""
+NO_YEAR = 1
+"""A date of the year 1 is how programs that know no null write that there is none."""
 KEY_SEPARATOR = "\x1f"
 """Stands between the parts of a key that is held as one text."""
 _UNFIT = (pa.ArrowInvalid, OverflowError, UnicodeDecodeError)
@@ -63,7 +71,6 @@ _FAR_DECIMALS = r"[\d.][eE]-0*\d{1,10}[\s\",}\]]|\.\d{30}|\\u00(3\d|2[DEde]|[46]
 """Finds numbers that may have more decimals than Arrow can count. It reads 1e-41 as 0, and others
 as whatever lies in memory beside its tables. The last alternative finds such a number in a text
 where its digits, sign, point or exponent are escaped."""
-_TRAPS = [Inexact, InvalidOperation]
 _NO_FORM = (msgspec.Raw(b"[]"), NOTHING)
 """Free forms that Arrow may be given: of an empty list and of null it makes no columns."""
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -187,11 +194,24 @@ def is_too_deep(payload: Payload) -> bool:
 def key_of(entity: Entity, payload: Payload) -> str | None:
     """Return a record's key as one text; None where a part of it is missing or no text."""
     try:
-        fields = _FIELDS.decode(payload)
+        fields = raw_fields(payload)
         parts = [msgspec.json.decode(fields[name], type=str) for name in entity.key]
     except (KeyError, *UNTYPED):
         return None
     return KEY_SEPARATOR.join(parts) if all(parts) else None
+
+
+def raw_fields(payload: Payload) -> Mapping[str, Payload]:
+    """Return a record's fields as they came, those of a damaged one up to where it breaks off.
+
+    Raises MsgspecError where it is no object, or a name of a field is no text.
+    """
+    try:
+        return _FIELDS.decode(payload)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        return splitting.fields_in(bytes(payload))
 
 
 def type_records(
@@ -201,11 +221,14 @@ def type_records(
     batch: list[RawRecord],
     rejects: list[dict[str, Any]],
     unknown: set[str] | None = None,
+    zone: tzinfo = UTC,
+    noisy: Counter[str] | None = None,
 ) -> pa.Table:
-    """Return the records as an Arrow table of `entity.schema`.
+    """Return the records as an Arrow table of `entity.schema`; `zone` is that of the business days.
 
     Those that cannot be typed are added to `rejects`, as rows of the quarantine; the names of
-    fields that the model does not know to `unknown` (`items[].weight` for a nested one).
+    fields that the model does not know to `unknown` (`items[].weight` for a nested one); to `noisy`
+    the fields with numbers that were rounded because they are short ones and binary noise.
     """
     deep = [is_too_deep(received.payload) for received in batch]
     if any(deep):
@@ -220,38 +243,41 @@ def type_records(
     for received in batch:
         try:
             str(received.payload, "utf-8")  # the fields that are not typed may hold anything
-            records.append(_typed(entity, received.payload, unknown))
+            records.append(_typed(entity, received.payload, unknown, zone))
         except UNTYPED as error:
-            rejects.append(_reject(load_id, received, str(error)))
+            reason = splitting.damage_of(bytes(received.payload)) or str(error)
+            rejects.append(_reject(load_id, received, reason))
             continue
         kept.append(received)
+    noisy = Counter() if noisy is None else noisy
     try:
-        return _table(entity, company_id, load_id, records, kept)
+        return _table(entity, company_id, load_id, records, kept, noisy)
     except _UNFIT:
         good = []
         for record, received in zip(records, kept, strict=True):
             try:
-                good.append(_table(entity, company_id, load_id, [record], [received]))
+                good.append(_table(entity, company_id, load_id, [record], [received], noisy))
             except _UNFIT as error:
                 reason = f"{error} (in {_culprit(entity, record)})"
                 rejects.append(_reject(load_id, received, reason))
         return pa.concat_tables([entity.schema.empty_table(), *good])
 
 
-def exact(values: Iterable[Decimal | None], kind: pa.Decimal128Type) -> pa.Array:
-    """Return the same numbers as an array. Raises ArrowInvalid where its type would lose something.
-
-    Arrow itself loses decimals without a word where there are 39 more than the type has.
+def finer_amounts(entity: Entity, table: pa.Table) -> dict[str, tuple[int, Decimal]]:
+    """Return, by field, how many amounts have more decimals than the marts keep, and by how much
+    the marts make them less, all together.
     """
-    unit = Decimal((0, (1,), -kind.scale))
-    exactly = Context(prec=kind.precision, traps=_TRAPS)
-    try:
-        same = [None if v is None else v.quantize(unit, context=exactly) for v in values]
-    except DecimalException:
-        digits = kind.precision - kind.scale
-        message = f"not a number of at most {digits} digits and {kind.scale} decimals"
-        raise pa.ArrowInvalid(message) from None
-    return pa.array(same, kind)
+    found: dict[str, tuple[int, Decimal]] = {}
+    for path in entity.rounded:
+        values = table[path[0]].combine_chunks()
+        for name in path[1:]:
+            values = values.flatten() if pa.types.is_list(values.type) else values
+            values = pc.struct_field(values, name)
+        rest = pc.subtract(values, pc.round(values, CENTS, "half_towards_infinity"))
+        rest = rest.filter(pc.not_equal(rest, pa.scalar(Decimal(0), rest.type)))
+        if len(rest):
+            found[".".join(path)] = (len(rest), pc.sum(rest).as_py())
+    return found
 
 
 def tombstones(
@@ -272,12 +298,20 @@ def tombstones(
     return pa.Table.from_pylist(rows, entity.schema)
 
 
-def _typed(entity: Entity, payload: msgspec.Raw, unknown: set[str] | None) -> Any:
-    """Type a record; only one with an unknown field, or an odd one, is read a second time."""
+def _typed(entity: Entity, payload: msgspec.Raw, unknown: set[str] | None, zone: tzinfo) -> Any:
+    """Type a record; only one with an unknown field, or an odd one, is read a second time, and only
+    one that cannot be typed as it stands in other spellings.
+    """
     try:
         record = entity.strict_decoder.decode(payload)
     except msgspec.ValidationError:
-        record = entity.decoder.decode(payload)
+        try:
+            record = entity.decoder.decode(payload)
+        except msgspec.ValidationError:
+            mended = respelt(entity.model, payload, zone)
+            if mended is None:
+                raise
+            record = entity.decoder.decode(mended)
         if unknown is not None:
             _add_unknown_fields(unknown, entity.model, payload)
     return record
@@ -321,13 +355,23 @@ def _model_in(hint: Any) -> type[Record] | None:
 
 
 def _table(
-    entity: Entity, company_id: str, load_id: str, records: list[Any], batch: list[RawRecord]
+    entity: Entity,
+    company_id: str,
+    load_id: str,
+    records: list[Any],
+    batch: list[RawRecord],
+    noisy: Counter[str],
 ) -> pa.Table:
     """Build the table column by column, which takes half the time of doing it row by row."""
     joined = b"".join(received.payload for received in batch)
     load = _load_columns(company_id, load_id, batch, joined)
     columns = _transposed(records, len(entity.schema) - len(load))
-    arrays = [_array(values, field) for values, field in zip(columns, entity.schema, strict=False)]
+    found = Counter[str]()
+    arrays = [
+        _array(values, field, found, field.name)
+        for values, field in zip(columns, entity.schema, strict=False)
+    ]
+    noisy.update(found)
     return pa.Table.from_arrays([*arrays, *load], schema=entity.schema)
 
 
@@ -386,7 +430,7 @@ def _read_together(
     for records in read.to_struct_array().chunks:
         _look_over(records, entity.record_type)
     columns = [
-        _array(free_forms[field.name], field)
+        _array(free_forms[field.name], field, Counter(), field.name)
         if field.name in free_forms
         else read[field.name].cast(field.type)
         for field in entity.record_type
@@ -457,22 +501,31 @@ def _transposed(records: Sequence[Any], width: int) -> list[Sequence[Any]]:
     return [[None if r is None else value(r) for r in records] for value in values]
 
 
-def _array(values: Sequence[Any], field: pa.Field) -> pa.Array:
+def _array(values: Sequence[Any], field: pa.Field, noisy: Counter[str], path: str) -> pa.Array:
     kind = field.type
     if not pa.types.is_nested(kind):
         if pa.types.is_decimal(kind):
-            return exact(values, kind)
+            array, count = exact(values, kind)
+            noisy.update({path: count} if count else {})
+            return array
+        if pa.types.is_temporal(kind):
+            values = [None if at is None or at.year == NO_YEAR else at for at in values]
         return pa.array(map(_json_text, values) if field.metadata else values, kind)
     nulls = [value is None for value in values]
     is_null = pa.array(nulls) if any(nulls) else None
     if pa.types.is_list(kind):
         ends = accumulate((len(value or ()) for value in values), initial=0)
-        inner = _array([part for value in values for part in value or ()], kind.value_field)
+        inner = _array(
+            [part for value in values for part in value or ()], kind.value_field, noisy, path
+        )
         offsets = pa.array(ends, pa.int32())
         return pa.ListArray.from_arrays(offsets, inner, type=kind, mask=is_null)
     fields = [kind.field(number) for number in range(kind.num_fields)]
     columns = _transposed(values, len(fields))
-    inner = [_array(column, part) for column, part in zip(columns, fields, strict=True)]
+    inner = [
+        _array(column, part, noisy, f"{path}.{part.name}")
+        for column, part in zip(columns, fields, strict=True)
+    ]
     return pa.StructArray.from_arrays(inner, fields=fields, mask=is_null)
 
 
@@ -494,7 +547,7 @@ def _reject(load_id: str, received: RawRecord, reason: str) -> dict[str, Any]:
 def _culprit(entity: Entity, record: Any) -> str:
     for field, value in zip(entity.schema, astuple(record), strict=False):
         try:
-            _array([value], field)
+            _array([value], field, Counter(), field.name)
         except _UNFIT:
             return str(field.name)
     return "the record"

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from blsync.errors import ConfigError, LedgerDamaged, StorageError
@@ -54,8 +54,13 @@ class Ledger:
             self._durable = self._engine.execution_options(durable=True)
             with _one_at_a_time(self._url), self.begin(durable=True) as db:
                 bring_up_to_date(db, is_mended=is_mended)
-        except ModuleNotFoundError:
+        except (ModuleNotFoundError, SQLAlchemyError):
             raise ConfigError(_UNUSABLE) from None
+        except (TypeError, ValueError):
+            if not self._url.query:
+                raise
+            # The driver does not know an option, or not its value.
+            raise ConfigError(f"{_UNUSABLE} What stands behind its `?` is no option.") from None
         except OSError as error:
             raise StorageError(_explain(self._url, error)) from None
 

@@ -78,18 +78,33 @@ class LoadResult:
     page_limit: int | None = None
     findings: dict[str, list[str]] = field(default_factory=dict)
     """`unknown_fields`, `null_fields` (null in some record) and `newly_null`: null here and never
-    before."""
+    before; `noisy_numbers` that were rounded, as `FIELD: COUNT`, and `finer_amounts`, which the
+    marts round, as `FIELD: COUNT, together DIFFERENCE`."""
 
 
 @dataclass(frozen=True)
 class Drift:
-    """What the API said it has (`total`, by which request) beside the live records held; when."""
+    """What the API said it has (`total`, by which request) beside the live records held; when.
+
+    `cap` is the total that the API tells of so many records or more, where it was seen to do so.
+    """
 
     checked_at: datetime
     total: int
     held: int
     walked_at: datetime | None
     request_id: str | None = None
+    cap: int | None = None
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether the total says no more than that there are so many, or more."""
+        return self.total == self.cap and self.held > self.total
+
+    @property
+    def difference(self) -> int | None:
+        """The total less the records held; None where it is not told."""
+        return None if self.is_capped else self.total - self.held
 
 
 @dataclass(frozen=True)

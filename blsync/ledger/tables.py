@@ -136,7 +136,7 @@ loads = Table(
     Column("throttled_ms", BigInteger, nullable=False, default=0),
     Column("is_sorted", Boolean),  # whether the server kept the order that was asked for
     Column("page_limit", Integer),  # the largest page that the server gave
-    Column("findings", Text),  # JSON: {unknown_fields, null_fields, newly_null}
+    Column("findings", Text),  # JSON: see LoadResult
     Column("started_at", Instant, nullable=False),
     Column("committed_at", Instant),
     Index("loads_by_entity", "company_id", "entity", "state"),
@@ -180,6 +180,7 @@ drift = Table(
     Column("held", BigInteger, nullable=False),  # live records in the lake and in quarantine
     Column("walked_at", Instant),  # when the ids were last compared one by one
     Column("request_id", String(128)),  # the request that told the total
+    Column("cap", BigInteger),  # the total that stands for "so many or more", where there is one
 )
 
 quota_requests = Table(

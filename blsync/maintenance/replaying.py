@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, tzinfo
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ class _Work:
 
     site: Site
     result: Replay
+    zone: tzinfo
     waiting: set[int] = field(default_factory=set)
     """In quarantine."""
     gone: set[int] = field(default_factory=set)
@@ -80,7 +81,7 @@ def replay(
         for company in companies:
             with failures.apart(entity, company.name):
                 async with site_of(session, entity, company.company_id, on_step) as site:
-                    work = _Work(site, Replay(company.name))
+                    work = _Work(site, Replay(company.name), session.settings.zone)
                     if site.folder("landing").exists():
                         await _replay(work)
                     done.append(work.result)
@@ -167,7 +168,9 @@ def _typed(work: _Work, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
             for row in run.select(["_payload", "_request_id", "_pulled_at"]).to_pylist()
         ]
         site = work.site
-        table = type_records(site.entity, site.company_id, load_id, received, work.rejects)
+        table = type_records(
+            site.entity, site.company_id, load_id, received, work.rejects, zone=work.zone
+        )
         work.result.rows += table.num_rows
         yield from table.to_batches()
     if len(work.rejects) >= BATCH_ROWS:
@@ -227,7 +230,7 @@ def _recovered(work: _Work, path: Path) -> Iterator[pa.RecordBatch]:
                 for row in rows
             }
             fresh = [received for mark, received in tried.items() if mark not in work.gone]
-            table = type_records(site.entity, site.company_id, load_id, fresh, [])
+            table = type_records(site.entity, site.company_id, load_id, fresh, [], zone=work.zone)
             work.gone.update(map(_mark, table["_payload"].to_pylist()))
             yield from table.to_batches()
 

@@ -130,11 +130,25 @@ def _begin_anew_if_needed(settings: Settings, say: Callable[[str], None]) -> Non
     # The file goes first and the marks last: killed in between, the next build does the same again.
     for path in (file, file.with_name("build.duckdb.wal")):
         clear(path)
-    with duckdb.connect() as db:
+    with _build_errors(file), duckdb.connect() as db:
         db.execute(f"attach '{quoted(file)}' as build (storage_version '{STORAGE_VERSION}')")
     clear(built_by)
     built_by.write_bytes(models)
     clear(marker)
+
+
+@contextmanager
+def _build_errors(path: Path) -> Iterator[None]:
+    """Turn what DuckDB says of a build's file into BuildError."""
+    try:
+        yield
+    except duckdb.Error as error:
+        if is_locked(error):
+            raise BuildError(open_elsewhere(path, error)) from None
+        raise BuildError(
+            f"{path} cannot be used: {reason_of(error)}. Check that the folder can be written and "
+            "the disk has room, then run the same command again; nothing was published."
+        ) from None
 
 
 def damage_of_database(path: Path, *, is_thorough: bool = False) -> str | None:
@@ -223,7 +237,8 @@ class Table:
 
 def tables_of_build(settings: Settings) -> dict[str, Table]:
     """Return the build's tables by `schema.name`."""
-    with duckdb.connect(str(settings.data / "build.duckdb"), read_only=True) as db:
+    file = settings.data / "build.duckdb"
+    with _build_errors(file), duckdb.connect(str(file), read_only=True) as db:
         return tables_in(db, "build")
 
 

@@ -14,6 +14,7 @@ from blsync.entities import ENTITIES
 from blsync.errors import BuildError, ConfigError, StorageError
 from blsync.files.aside import clear
 from blsync.files.atomic import storage_errors
+from blsync.lake.landed import has_loads
 from blsync.lake.store import Lake
 from blsync.ledger import loads, plans
 from blsync.ledger.states import Action
@@ -163,8 +164,28 @@ def mend_inputs(settings: Settings, say: Callable[[str], None]) -> None:
 def refresh_inputs(session: Session) -> None:
     """Bring the inputs up to date without asking BigLedger: the day, and the ledger's loads.
 
+    A company that was pulled and never asked about itself has its currency from its accounts.
     Raises BuildError where nothing was ever pulled.
     """
-    if not (session.settings.data / "inputs" / "companies.parquet").exists():
+    settings, lake = session.settings, session.lake
+    known = {row["company_id"] for row in lake.read_input("companies", COMPANIES)}
+    pulled = [
+        company
+        for company in settings.companies()
+        if company.company_id not in known and has_loads(settings.data, [company.company_id])
+    ]
+    if not known and not pulled:
         raise BuildError("There is nothing to build from yet. Run `blsync sync` first.")
-    write_inputs(session, [])
+    facts = [(company, _facts_of_landed(session, company)) for company in pulled]
+    write_inputs(session, facts)
+
+
+def _facts_of_landed(session: Session, company: Company) -> CompanyFacts:
+    """Return what the landing tells of a company, and say what it does not."""
+    currency = session.lake.most_frequent(ENTITIES["accounts"], company.company_id, "currency")
+    session.say(
+        f"{company.name}: BigLedger was not asked about the company and for its reports yet, so "
+        f"nothing is compared with them. Its currency is taken to be {currency or 'unknown'}, "
+        f"{'that of its accounts' if currency else 'as no account has landed'}. `blsync sync` asks."
+    )
+    return CompanyFacts(currency=currency)

@@ -1,4 +1,4 @@
-"""Dagster's own history on the disk: told whether it is damaged, and moved out of the way then.
+"""Dagster's own history on the disk: how it is written, whether it is damaged, how it begins anew.
 
 What was pulled is in the ledger and the lake. The history only shows it, so it stops nothing.
 """
@@ -8,6 +8,13 @@ from __future__ import annotations
 import os
 import sqlite3
 from pathlib import Path
+from typing import Any
+
+from dagster._core.storage.event_log.sqlite import sqlite_event_log
+from dagster._core.storage.runs.sqlite import sqlite_run_storage
+from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import Engine
 
 from blsync.files.aside import move_aside
 
@@ -17,12 +24,53 @@ _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _MISSING = ("no such table", "no such column")
 _HEADER = b"SQLite format 3\0"
 
+_STORAGES: tuple[Any, ...] = (sqlite_event_log, sqlite_run_storage, sqlite_schedule_storage)
+_MOST_ENGINES = 16
+"""Each run has a database of its own."""
+_engines: dict[str, Engine] = {}
+"""By address; the latest used last."""
+
+
+def keep_connections() -> None:
+    """Have Dagster keep its connections to the history (`bench/recording.py` tells what it saves).
+
+    Of itself it opens each database anew for each event: each time all statements are compiled, the
+    log is written back when the connection closes, and the disk is waited for. A history that loses
+    its latest events when the power fails loses nothing that counts.
+    """
+    for storage in _STORAGES:
+        storage.create_engine = _kept_engine
+
+
+def _kept_engine(url: str, **options: Any) -> Engine:
+    engine = _engines.pop(url, None)
+    if engine is None:
+        kept = {name: value for name, value in options.items() if name != "poolclass"}
+        engine = create_engine(url, **kept)
+        event.listen(engine, "connect", _wait_for_no_disk)
+        engine.dispose = lambda close=True: None  # type: ignore[method-assign]
+    _engines[url] = engine
+    while len(_engines) > _MOST_ENGINES:
+        _close(next(iter(_engines)))
+    return engine
+
+
+def _wait_for_no_disk(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute("pragma synchronous = normal")
+
+
+def _close(url: str) -> None:
+    if engine := _engines.pop(url, None):
+        Engine.dispose(engine)
+
 
 def begin_anew(home: Path) -> Path:
     """Move a damaged history aside, but for the UI's token; return where it is now.
 
     Raises OSError.
     """
+    for url in list(_engines):
+        _close(url)
     aside = move_aside(home)
     token = aside / KEPT
     if token.is_file():

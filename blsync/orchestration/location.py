@@ -14,7 +14,7 @@ from blsync.errors import (
 )
 from blsync.files import permissions
 from blsync.files.atomic import storage_errors
-from blsync.orchestration import steps
+from blsync.orchestration import history, steps
 from blsync.orchestration.parallel import INTERRUPTED
 from blsync.pull import Result
 
@@ -27,6 +27,7 @@ LAST_PARTITION = "dagster/asset_partition_range_end"
 permissions.keep_private()
 redaction.guard_streams()
 steps.guard_databases()
+history.keep_connections()
 SETTINGS = settings.load()
 COMPANIES = SETTINGS.companies()
 with storage_errors(SETTINGS.data):

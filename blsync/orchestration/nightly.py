@@ -13,7 +13,7 @@ from blsync import marts
 from blsync.entities import select
 from blsync.errors import BlsyncError, ConfigError, SafetyLimit, joined
 from blsync.orchestration.parallel import INTERRUPTED
-from blsync.pull import Result
+from blsync.pull import FINDINGS, Result
 from blsync.session import Progress, open_session
 from blsync.session.binding import open_ledger
 from blsync.settings import Company, Settings, require_credentials
@@ -75,10 +75,7 @@ def _added(sum_so_far: dict[str, Any] | None, result: Result) -> dict[str, Any]:
     error = "; ".join(
         text for text in (before.get("error"), str(result.error) if result.error else "") if text
     )
-    found = {
-        name: sorted({*before.get(name, []), *getattr(result, name)})
-        for name in ("unknown_fields", "newly_null")
-    }
+    found = {name: sorted({*before.get(name, []), *getattr(result, name)}) for name in FINDINGS}
     drifts = [d for d in (before.get("drift"), result.drift) if d is not None]
     return {
         **counts,

@@ -22,7 +22,7 @@ from blsync.orchestration.location import (
     partitions,
 )
 from blsync.orchestration.parallel import run_in_parallel
-from blsync.pull import Result, Window, pull, raise_failures, window_of
+from blsync.pull import FINDINGS, Result, Window, pull, raise_failures, window_of
 from blsync.session import Progress, open_session
 
 
@@ -152,7 +152,7 @@ def _load_metadata(results: list[Result]) -> Mapping[str, Any]:
     drifts = [result.drift for result in results if result.drift is not None]
     found = {
         name: sorted({field for result in results for field in getattr(result, name)})
-        for name in ("unknown_fields", "newly_null")
+        for name in FINDINGS
     }
     return {
         "dagster/partition_row_count": sum(result.rows for result in results),

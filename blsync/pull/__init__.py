@@ -33,11 +33,12 @@ from blsync.ledger.states import LoadKind
 from blsync.pull import drift, stamps
 from blsync.pull.land import Deletions, land, outcome_of
 from blsync.pull.walk import feed_of, walk_feed
-from blsync.pull.work import UP_TO_NOW, OpenWalks, PullContext, Result, Window, window_of
+from blsync.pull.work import FINDINGS, UP_TO_NOW, OpenWalks, PullContext, Result, Window, window_of
 from blsync.session import Session, silent
 from blsync.settings import Company, require_credentials
 
 __all__ = [
+    "FINDINGS",
     "OVERLAP",
     "Result",
     "Window",
@@ -314,7 +315,7 @@ async def _read_changes(work: PullContext, load: Load) -> tuple[datetime, Deleti
 def _add(result: Result, outcome: LoadResult) -> None:
     for name in ("rows", "deleted", "quarantined"):
         setattr(result, name, getattr(result, name) + getattr(outcome, name))
-    for name in ("unknown_fields", "newly_null"):
+    for name in FINDINGS:
         merged = {*getattr(result, name), *outcome.findings.get(name, [])}
         setattr(result, name, sorted(merged))
 

@@ -24,7 +24,7 @@ from blsync.errors import ApiError
 from blsync.lake.store import NAMELESS
 from blsync.lake.typing import KEY_SEPARATOR, key_of
 from blsync.ledger import loads
-from blsync.ledger.loads import Drift, Load, LoadResult
+from blsync.ledger.loads import Drift, Load, LoadResult, SpooledPage
 from blsync.ledger.states import LoadKind
 from blsync.pull import bound
 from blsync.pull.land import Deletions
@@ -63,6 +63,12 @@ async def compare(work: PullContext) -> Load | None:
     if is_emptied:
         work.has_looked_again = True
         await pause(work, held)
+    cap = _cap_of(work, before, total, held)
+    if cap is not None and total == cap < held:
+        work.result.drift = None
+        found = Drift(now, total, held, walked_at, work.told_by, cap)
+        loads.put_drift(work.ledger, company_id, name, found)
+        return None
     if is_emptied or (total != held and has_look):  # records come and go while pages are read
         fresh = await _ask_total(work)
         if is_emptied and fresh:
@@ -70,7 +76,7 @@ async def compare(work: PullContext) -> Load | None:
         total = total if fresh is None else fresh
     has_look = has_look or _is_new_loss(work.settings, before, total, held)
     work.result.drift = total - held
-    found = Drift(now, total, held, walked_at, work.told_by)
+    found = Drift(now, total, held, walked_at, work.told_by, cap)
     loads.put_drift(work.ledger, company_id, name, found)
     if total == held:
         return None
@@ -99,6 +105,30 @@ async def pause(work: PullContext, held: int | None = None) -> None:
         f"more in {LOOK_AGAIN:g} seconds."
     )
     await work.session.sleep(LOOK_AGAIN)
+
+
+def _cap_of(work: PullContext, before: Drift | None, total: int, held: int) -> int | None:
+    """Return the total that BigLedger was seen to tell of so many records or more.
+
+    One is known as such where the list itself brought all that is held, and more than its total,
+    which stood still meanwhile. What was known is forgotten as soon as another total is told above.
+    """
+    known = before.cap if before else None
+    if known is not None and total <= known:
+        return known
+    brought = work.result.rows + work.result.quarantined
+    if not 0 < total < held <= brought or work.result.deleted or work.has_moving_total:
+        return None
+    _say_capped(work, total, held)
+    return total
+
+
+def _say_capped(work: PullContext, total: int, held: int) -> None:
+    work.say(
+        f"{work.entity.name}: BigLedger tells a total of {total:,} and has listed {held:,} "
+        f"records: it stops counting at {total:,}, or leaves some out. While it tells that total, "
+        "nothing is compared with it, and what is deleted at BigLedger is not seen."
+    )
 
 
 def _is_new_loss(settings: Settings, before: Drift | None, total: int, held: int) -> bool:
@@ -169,10 +199,25 @@ async def _gone(work: PullContext, load: Load, keys: pa.Array) -> Deletions:
         if error.status != 400:
             raise
         work.say(f"{work.entity.name}: {len(missing)} seem to be gone; not confirmed: {error}")
+        work.is_in_doubt = True
         return []
-    request_id = loads.pages_of(work.ledger, load.load_id)[-1].request_id
+    pages = loads.pages_of(work.ledger, load.load_id)
+    asked_again = [page for page in pages if page.feed == ASKED_AGAIN]
+    if any(_has_nameless(work, load, page) for page in asked_again):
+        work.is_in_doubt = True
+        work.say(
+            f"{work.entity.name}: {len(missing)} seem to be gone; not confirmed, as a record came "
+            "whose id cannot be read."
+        )
+        return []
+    request_id = pages[-1].request_id
     gone = _not_in_spool(work, load, pa.array(missing, pa.string())).to_pylist()
     return [(key, request_id) for key in gone]
+
+
+def _has_nameless(work: PullContext, load: Load, page: SpooledPage) -> bool:
+    records = work.records(load, page)
+    return any(key_of(work.entity, received.payload) is None for received in records)
 
 
 async def _ask_again(work: PullContext, load: Load, name: str, keys: list[str]) -> None:
@@ -206,8 +251,14 @@ def settle(work: PullContext, outcome: LoadResult) -> None:
     held = work.lake.stored_count(work.entity, company_id)
     total = before.total if before else held
     told_by = before.request_id if before else None
-    loads.put_drift(work.ledger, company_id, name, Drift(now, total, held, now, told_by))
-    work.result.drift = total - held
+    cap = before.cap if before and total <= (before.cap or 0) else None
+    is_unexplained = 0 < total < held and not (outcome.rows or outcome.deleted or work.is_in_doubt)
+    found = Drift(now, total, held, now, told_by, total if is_unexplained else cap)
+    loads.put_drift(work.ledger, company_id, name, found)
+    work.result.drift = found.difference
+    if is_unexplained:  # the list was read, and all that is held is on it
+        _say_capped(work, total, held)
+        return
     work.say(
         f"{name}: BigLedger has {total} records. {outcome.deleted} that were held are gone there "
         f"and are marked deleted; {outcome.rows} versions were missing here and have landed."

@@ -211,7 +211,7 @@ class Estimator:
     def _look(self, found: Estimate) -> Estimate:
         """Return what a look at the ids costs, where the last comparison left one to do."""
         known = loads.drift_of(self.ledger, self.company_id, self.entity.name)
-        if known is None or known.total == known.held or found.requests is None:
+        if known is None or not known.difference or found.requests is None:
             return Estimate()
         if not drift.is_due(self.session.settings, known.walked_at, self.session.clock()):
             return Estimate()

@@ -7,10 +7,12 @@ a kill the pages in the spool are typed again.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from itertools import compress
 from typing import Any
@@ -19,7 +21,15 @@ import msgspec
 
 from blsync.errors import TooManyRejected
 from blsync.lake.landing import Landing
-from blsync.lake.typing import UNTYPED, Fingerprints, RawRecord, tombstones, type_records
+from blsync.lake.splitting import legible
+from blsync.lake.typing import (
+    UNTYPED,
+    Fingerprints,
+    RawRecord,
+    finer_amounts,
+    tombstones,
+    type_records,
+)
 from blsync.ledger import loads
 from blsync.ledger.loads import Load, LoadResult, SpooledPage
 from blsync.ledger.states import LoadKind
@@ -94,6 +104,13 @@ async def _land(
         if gone:
             landing.add(tombstones(entity, company_id, load.load_id, gone, work.stamp()))
         landing.facts = _facts(work, load, outcome)
+    if first := landing.first_reject:
+        are = "is" if landing.rejected == 1 else "are"
+        work.say(
+            f"{work.entity.name}: {landing.rejected} of {landing.rows + landing.rejected} new "
+            f"records cannot be typed and {are} in quarantine. The first: {first['_reason']} "
+            f"(request {first['_request_id']})."
+        )
     return outcome
 
 
@@ -126,6 +143,8 @@ class _Typing:
     landing: Landing
     unknown: set[str] = field(default_factory=set)
     nulls: set[str] = field(default_factory=set)
+    noisy: Counter[str] = field(default_factory=Counter)
+    finer: dict[str, tuple[int, Decimal]] = field(default_factory=dict)
     reversed_ids: set[str] = field(default_factory=set)
     void_ids: set[str] = field(default_factory=set)
 
@@ -137,7 +156,13 @@ class _Typing:
         if entity.reversal_field:
             self.look_for_reversals(new)
         rejects: list[dict[str, Any]] = []
-        table = type_records(entity, load.company_id, load.load_id, new, rejects, self.unknown)
+        zone = self.work.settings.zone
+        table = type_records(
+            entity, load.company_id, load.load_id, new, rejects, self.unknown, zone, self.noisy
+        )
+        for name, (count, difference) in finer_amounts(entity, table).items():
+            before = self.finer.get(name, (0, Decimal(0)))
+            self.finer[name] = (before[0] + count, before[1] + difference)
         self.nulls.update(
             name
             for name, column in zip(table.column_names, table.columns, strict=True)
@@ -149,7 +174,7 @@ class _Typing:
         """Note which records are void, and which were reversed by these."""
         for received in batch:
             try:
-                record = msgspec.json.decode(received.payload, type=_Reversal)
+                record = _reversal_in(received.payload)
             except UNTYPED:
                 continue
             if record.status == "void" and record.id:
@@ -171,6 +196,11 @@ class _Typing:
             findings={
                 "unknown_fields": sorted(self.unknown),
                 "null_fields": sorted(self.nulls),
+                "noisy_numbers": [f"{name}: {n}" for name, n in sorted(self.noisy.items())],
+                "finer_amounts": [
+                    f"{name}: {count}, together {difference:f}"
+                    for name, (count, difference) in sorted(self.finer.items())
+                ],
                 "newly_null": sorted(self.nulls - earlier) if earlier is not None else [],
             },
         )
@@ -220,6 +250,18 @@ class _Reversal(msgspec.Struct, rename="camel"):
     id: str | None = None
     status: str | None = None
     reverses_id: str | None = None
+
+
+def _reversal_in(payload: msgspec.Raw) -> _Reversal:
+    try:
+        return _REVERSAL.decode(payload)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:  # it is in quarantine; what it reverses is void all the same
+        return _REVERSAL.decode(legible(bytes(payload)))
+
+
+_REVERSAL = msgspec.json.Decoder(_Reversal)
 
 
 async def _fetch_reversed(work: PullContext, load: Load, typing: _Typing) -> list[SpooledPage]:

@@ -12,7 +12,10 @@ An example: the feed `updatedAt` is read from Monday 00:00 up to now, Tuesday 02
    Either may be split again, while the burst has room.
 3. Each page goes to the spool and its walk's place to the ledger. After a kill both walks go on
    from their own cursors. Where the server no longer takes a cursor, the walk asks anew from the
-   latest change time that it has, as long as its pages came sorted.
+   latest change time that it has, as long as its pages came sorted: what a page repeats of those
+   before it tells nothing of the order. Where they did not come sorted, the walk's time is cut in
+   two and both parts are asked for from their beginnings, and cut again, until each part is at its
+   end before its cursors expire.
 4. Both have ended with 1997 different records, though 2000 were promised. The server is asked how
    many there are that have not changed since the first page came. If it has no more of them than
    came, the others changed meanwhile and belong to the next window. If it has more, records moved
@@ -25,24 +28,41 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import compress
 from typing import Any
 
 import msgspec
 
-from blsync.api.pages import Page
+from blsync.api.pages import Page, body_of
 from blsync.entity import Entity, Feed
 from blsync.errors import ApiError, CursorRefused, ServerFault, Unauthorized
-from blsync.lake.typing import UNTYPED, Fingerprints, Payload, key_of
+from blsync.lake.typing import UNTYPED, Fingerprints, Payload, key_of, raw_fields
 from blsync.ledger import loads
 from blsync.ledger.loads import Load, Walk
 from blsync.ledger.states import LoadKind
 from blsync.pull.work import PullContext
 
+INSTANT = timedelta(microseconds=1)
+"""The shortest time that a filter tells apart."""
 SLICE_PAGES = 8
 """Pages that a walk has left at least before it is worth splitting: a slice may cost one more."""
+
+
+@dataclass
+class _Met:
+    """What a walk has met since it was last asked for from its beginning."""
+
+    versions: Fingerprints = field(default_factory=Fingerprints)
+    times: set[datetime] = field(default_factory=set)
+
+    def fresh(
+        self, records: Sequence[Payload], times: Sequence[datetime | None]
+    ) -> list[datetime | None]:
+        """Return the change times of those records that were not met before, and remember them."""
+        self.times.update(at for at in times if at)
+        return list(compress(times, self.versions.add(records))) if records else []
 
 
 @dataclass
@@ -65,6 +85,8 @@ class _Slices:
     seen_later: Fingerprints = field(default_factory=Fingerprints)
     distinct_later: int = 0
     """Those among the distinct ones that were met with a change of `as_of` or later."""
+    met: dict[str, _Met] = field(default_factory=dict)
+    """What each walk has met, by its name."""
 
     def expect(self, walk: Walk) -> None:
         """Take the total of the feed's first walk for that of its whole window."""
@@ -169,6 +191,7 @@ async def _read_slice(slices: _Slices, name: str) -> None:
 async def _walk(slices: _Slices, name: str) -> None:
     work, load, feed = slices.work, slices.load, slices.feed
     spellings = iter(feed.spellings)
+    slices.met[name] = await asyncio.to_thread(_met_last, slices, name)
     slices.filters = slices.filters or next(spellings)
     refusals = 0
     while not slices.is_absent and not _is_done(slices.walks.get(name)):
@@ -184,16 +207,18 @@ async def _walk(slices: _Slices, name: str) -> None:
                         break
         except CursorRefused as error:
             walk = slices.walks[name]
-            goes_on_at = walk.position if walk.is_sorted else load.window_start
+            if not walk.is_sorted:
+                _halve(slices, walk, error)
+                continue
             # Without progress a second refusal would be followed by a third, and so on.
-            refusals += goes_on_at == lower
+            refusals += walk.position == lower
             if refusals > 1:
                 raise ServerFault(
                     f"{error} Its cursors are refused before the list is read to its end.",
                     request_id=error.request_id,
                 ) from None
-            upper = (walk.stop_at or walk.upper) if walk.is_sorted else walk.upper
-            _put(slices, replace(walk, lower=goes_on_at, upper=upper, cursor=None))
+            upper = walk.stop_at or walk.upper
+            _put(slices, replace(walk, lower=walk.position, upper=upper, cursor=None))
         except ApiError as error:
             if error.status != 400 or len(feed.spellings) == 1:
                 raise
@@ -213,8 +238,11 @@ def _take(slices: _Slices, name: str, page: Page) -> None:
     """Keep a page of a slice, and split the slice where there is room for another walk."""
     work, load = slices.work, slices.load
     times = change_times(slices.feed.change_field, page.records)
-    walk = _advanced(slices.walks.get(name) or _begun(name, load, page), page, times)
+    fresh = slices.met[name].fresh(page.records, times)
+    walk = _advanced(slices.walks.get(name) or _begun(name, load, page), page, fresh)
     if walk.lower is None and walk.upper is None:
+        before = work.totals.setdefault(slices.feed.name, page.total)
+        work.has_moving_total |= before != page.total
         work.totals[slices.feed.name] = page.total
         work.told_by = page.request_id
     if walk.total is None:
@@ -280,6 +308,59 @@ def _split(slices: _Slices, walk: Walk) -> None:
     slices.tasks.append(asyncio.create_task(_read_slice(slices, name)))
 
 
+def _halve(slices: _Slices, walk: Walk, error: CursorRefused) -> None:
+    """Ask for a walk from its beginning again, for one part of its time, and let another walk read
+    the other part: the server neither sorts nor keeps its cursors for as long as the whole takes.
+
+    Raises ServerFault where no smaller part could fit: more records of one instant than a cursor
+    lives for, or a server that does not keep to the bounds.
+    """
+    upper = walk.stop_at or walk.upper
+    middle = _middle(slices.met[walk.feed].times, walk.lower, upper)
+    if middle is None:
+        raise ServerFault(
+            f"{error} Its cursors are refused before the list is read to its end, it does not come "
+            "sorted, and it is not shorter where less of it is asked for.",
+            request_id=error.request_id,
+        ) from None
+    parts = sum(loads.sliced_from(other) == walk.feed for other in slices.walks)
+    name = f"{walk.feed}/{1 + parts}"
+    other = Walk(name, False, True, middle, upper, None, None, None, walk.as_of, 0, 0, None)
+    _put(slices, replace(walk, upper=middle, stop_at=None, cursor=None), other)
+    slices.met[walk.feed] = _Met()
+    slices.tasks.append(asyncio.create_task(_read_slice(slices, name)))
+
+
+def _middle(
+    times: set[datetime], lower: datetime | None, upper: datetime | None
+) -> datetime | None:
+    """Return where to cut a part of a window by the times that were met in it, so that both parts
+    are smaller; None where it cannot be cut, or where some lie outside it.
+    """
+    if any((lower and at < lower) or (upper and at >= upper) for at in times):
+        return None
+    known = sorted(times)
+    if not known:  # killed meanwhile
+        return lower + (upper - lower) / 2 if lower and upper and upper - lower > INSTANT else None
+    middle = known[len(known) // 2]
+    if middle == lower:  # all of one instant, or half of them: that one, and what is later
+        middle += INSTANT
+    is_inside = (lower is None or middle > lower) and (upper is None or middle < upper)
+    return middle if is_inside else None
+
+
+def _met_last(slices: _Slices, name: str) -> _Met:
+    """Return what the last page of a walk brought that was left open, if there is one."""
+    met = _Met()
+    walk = slices.walks.get(name)
+    if walk is None or not walk.pages:
+        return met
+    pages = [p for p in loads.pages_of(slices.work.ledger, slices.load.load_id) if p.feed == name]
+    records = [r.payload for r in slices.work.records(slices.load, pages[-1])] if pages else []
+    met.fresh(records, change_times(slices.feed.change_field, records))
+    return met
+
+
 def _put(slices: _Slices, *walks: Walk) -> None:
     slices.walks |= {walk.feed: walk for walk in walks}
     with slices.work.ledger.begin() as db:
@@ -329,7 +410,7 @@ def _keep_newest(
         for record, at in zip(page.records, times, strict=True)
         if at is None or start is None or at >= start
     ]
-    body = b'{"data":[' + b",".join(bytes(record) for record in fresh) + b"]}"
+    body = body_of(fresh)
     walk = _begun(feed.name, load, page)
     walk = replace(walk, is_done=True, pages=1, records=len(fresh), total=len(fresh))
     work.keep(load, walk, page, body)
@@ -398,8 +479,13 @@ def change_times(name: str, records: Sequence[Payload]) -> list[datetime | None]
     times: list[datetime | None] = []
     for record in records:
         try:
-            at = decoder.decode(record).at
+            try:
+                at = decoder.decode(record).at
+            except msgspec.ValidationError:
+                raise
+            except msgspec.DecodeError:  # another of its fields may be what is damaged
+                at = decoder.decode(b'{"%b":%b}' % (name.encode(), raw_fields(record)[name])).at
             times.append(at and (at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)))
-        except UNTYPED:
+        except (KeyError, *UNTYPED):
             times.append(None)
     return times

@@ -19,6 +19,8 @@ from blsync.ledger.loads import Cost, Load, SpooledPage, Walk
 from blsync.session import Session
 from blsync.settings import Company, Settings
 
+FINDINGS = ("unknown_fields", "newly_null", "noisy_numbers", "finer_amounts")
+"""What a load finds odd about records that it lands: a list of texts each."""
 MOST_WALKS = 4
 """Walks of a company that are open at once, at most."""
 
@@ -62,6 +64,8 @@ class Result:
     drift: int | None = None
     unknown_fields: list[str] = field(default_factory=list)
     newly_null: list[str] = field(default_factory=list)
+    noisy_numbers: list[str] = field(default_factory=list)
+    finer_amounts: list[str] = field(default_factory=list)
     error: BlsyncError | None = None
 
 
@@ -90,6 +94,10 @@ class PullContext:
     """Walks whose last page was read in this run."""
     covered: list[str] = field(default_factory=list)
     """Loads whose windows came to be covered in this run."""
+    has_moving_total: bool = False
+    """Whether pages of one list told different totals in this run."""
+    is_in_doubt: bool = False
+    """Whether records seem to be gone, and the server could not be asked for them by id."""
     has_looked_again: bool = False
     """Whether a list that said it was empty was asked a second time in this run."""
     kept: asyncio.Queue[SpooledPage | None] = field(default_factory=asyncio.Queue)

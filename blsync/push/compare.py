@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from blsync.lake.numbers import without_noise
 from blsync.lake.typing import MOST_NESTING, is_too_deep
 from blsync.push.endpoint import Endpoint, Json
 
@@ -16,6 +17,8 @@ Changes = dict[str, list[Any]]
 """Field, with dots for nesting → [now, wanted]."""
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
+MOST_DECIMALS = 6
+"""Decimals that a number of a record can have: those of a unit price."""
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
 
@@ -104,7 +107,10 @@ def _shown(now: Any, wanted: list[Json]) -> list[Json] | None:
 
 def _same(now: Any, wanted: Any, *, caseless: bool = False) -> bool:
     if _is_number(wanted) or _is_number(now):
-        return (number := _number(now)) is not None and number == _number(wanted)
+        number, other = _number(now), _number(wanted)
+        if number is None or other is None:
+            return number is not None and number == other
+        return other in (number, without_noise(number, MOST_DECIMALS))
     if isinstance(wanted, list):
         return sorted(map(_text, now or [])) == sorted(map(_text, wanted))
     left, right = _text(now), _text(wanted)

@@ -76,7 +76,8 @@ async def look_up(
         pages = client.pages(listing.path, {**params, "limit": str(listing.page_limit)})
         async for page in pages:
             for raw in page.records:
-                record: Any = read(raw, page.request_id)
+                # A record that was left out because a letter of it is damaged would be made twice.
+                record: Any = read(raw, page.request_id, is_mended=True)
                 if isinstance(record, dict):
                     into.add(listing, record)
 

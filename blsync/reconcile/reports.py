@@ -23,7 +23,7 @@ from blsync.api.envelope import Answer, read
 from blsync.api.exchange import said
 from blsync.clock import is_ahead, plausible
 from blsync.errors import ApiError, BlsyncError
-from blsync.lake.typing import exact
+from blsync.lake.numbers import exact
 from blsync.ledger import loads
 from blsync.marts.figures import VALUE, CompanyFacts, stored_facts
 from blsync.session import Session
@@ -180,7 +180,7 @@ _MADE = ("generatedAt", "generated_at", "cachedAt", "cached_at", "asOf")
 
 
 def _figure(value: Any) -> Decimal:
-    figure: Decimal = exact([Decimal(value)], VALUE)[0].as_py()
+    figure: Decimal = exact([Decimal(value)], VALUE)[0][0].as_py()
     return figure
 
 

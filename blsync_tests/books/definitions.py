@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -39,7 +38,6 @@ CASH_FLOW = {
 SHEET = ("assets", "liabilities", "equity")
 CATEGORIES = ("current_asset", "fixed_asset", "other_asset", "current_liability",
               "long_term_liability", "other_liability")  # fmt: skip
-CLOSING = re.compile(r"\bclos(e|ed|es|ing)\b", re.IGNORECASE)
 CASH = ("acc_1000", "acc_1010")
 RECEIVABLE, TAX = "acc_1200", "acc_2100"
 

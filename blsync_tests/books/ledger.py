@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
@@ -16,7 +17,6 @@ from books.definitions import (
     CASH,
     CASH_FLOW,
     CATEGORIES,
-    CLOSING,
     IS_DEBIT,
     IS_PROFIT,
     SECTION,
@@ -43,22 +43,113 @@ def fiscal_year(book: Book, day: date) -> int:
     return day.year + (start > 1 and day.month >= start)
 
 
+def closed_year(book: Book, row: Row) -> int | None:
+    """Return the fiscal year that an entry between profit and equity alone may close.
+
+    It is dated on the year's last day, or in the quarter after it.
+    """
+    accounts = {line["accountId"] for line in row["lines"]}
+    profit = {account for account in accounts if IS_PROFIT[account]}
+    if not profit or profit == accounts or any(SECTION[a] != "equity" for a in accounts - profit):
+        return None
+    year, month = fiscal_year(book, row["date"]), (row["date"].month - book.plan.start_month) % 12
+    if fiscal_year(book, row["date"] + DAY) != year:
+        return year
+    return year - 1 if month < 3 else None
+
+
 def closing_entries(book: Book, entries: dict[str, Row]) -> set[str]:
-    """Entries between profit and equity alone, at a year's end or by their words, and what
-    reverses them."""
-    found = set()
-    for key, row in entries.items():
-        accounts = {line["accountId"] for line in row["lines"]}
-        is_closed_group = all(IS_PROFIT[a] or SECTION[a] == "equity" for a in accounts)
-        has_both = any(map(IS_PROFIT.__getitem__, accounts)) and not all(
-            map(IS_PROFIT.__getitem__, accounts)
-        )
-        at_year_end = fiscal_year(book, row["date"] + DAY) != fiscal_year(book, row["date"])
-        says_so = CLOSING.search(row.get("description") or "") is not None
-        is_closing = says_so or ("acc_3200" in accounts and at_year_end)
-        if is_closed_group and has_both and is_closing:
-            found.add(key)
+    """What leaves no profit account with a balance of a year's end, and what reverses that."""
+    years = {key: closed_year(book, row) for key, row in entries.items()}
+    own = {
+        key: year for key, year in years.items()
+        if year is not None and years.get(entries[key].get("reversesId") or "") is None
+    }  # fmt: skip
+    back = {
+        key: own[row["reversesId"]] for key, row in entries.items()
+        if row.get("reversesId") in own
+    }  # fmt: skip
+    found: set[str] = set()
+    for year in set(own.values()):
+        for span in (None, year):
+            for order in orders(book, entries, own, back, year, span):
+                found |= closed_in(order)
     return found | {key for key, row in entries.items() if row.get("reversesId") in found}
+
+
+Step = tuple[str | None, dict[str, Decimal], bool]
+"""An entry by its key, what it puts on profit accounts, and whether it is no candidate itself."""
+
+
+def orders(
+    book: Book, entries: dict[str, Row], own: dict[str, int], back: dict[str, int], year: int,
+    span: int | None,
+) -> Iterator[list[Step]]:  # fmt: skip
+    """Yield the orders in which a year's entries may be read: by dates, as they were booked."""
+
+    def on_profit(key: str) -> dict[str, Decimal]:
+        moved: dict[str, Decimal] = defaultdict(Decimal)
+        for line in entries[key]["lines"]:
+            if IS_PROFIT[line["accountId"]]:
+                moved[line["accountId"]] += (line["debit"] or ZERO) - (line["credit"] or ZERO)
+        return dict(moved)
+
+    def booked(key: str) -> tuple[Any, ...]:
+        row = entries[key]
+        at = max(filter(None, (row["createdAt"], row["postedAt"])))
+        return at, key in mine, len(on_profit(key)) if key in mine else 0, row["journalNumber"], key
+
+    def fits(key: str) -> bool:
+        return key not in after or all(
+            amount * left[account] < 0 and abs(amount) <= abs(left[account])
+            for account, amount in on_profit(key).items()
+        )
+
+    mine = {key for key, closed in own.items() if closed == year}
+    after = {key for key in mine if fiscal_year(book, entries[key]["date"]) != year}
+    are_back = {entries[key]["reversesId"] for key, closed in back.items() if closed == year}
+    others = [
+        key for key, row in entries.items()
+        if own.get(key, back.get(key)) != year
+        and fiscal_year(book, row["date"]) <= year
+        and (span is None or (fiscal_year(book, row["date"]) == year
+                              and own.get(key, back.get(key, year)) >= year))
+    ]  # fmt: skip
+    steady: list[Step] = [(None, on_profit(key), True) for key in others]
+    last_day = [*steady, *((None, on_profit(key), False) for key in mine - after - are_back)]
+    left: dict[str, Decimal] = defaultdict(Decimal)
+    for _, moved, _ in last_day:
+        for account, amount in moved.items():
+            left[account] += amount
+    mine = {key for key in mine if fits(key)}
+    for some in (mine - are_back, mine & are_back):
+        last = sorted(some, key=lambda key: (len(on_profit(key)), booked(key)))
+        yield [*steady, *((key, on_profit(key), False) for key in last)]
+    yield from ([*last_day, (key, on_profit(key), False)] for key in mine & after)
+    taken = [key for key, closed in back.items() if closed == year]
+    yield [
+        (key if key in mine else None, on_profit(key), key in others)
+        for key in sorted([*others, *mine, *taken], key=booked)
+    ]
+
+
+def closed_in(order: list[Step]) -> set[str]:
+    left: dict[str, Decimal] = defaultdict(Decimal)
+    before: dict[str, Decimal] = defaultdict(Decimal)
+    found: set[str] = set()
+    waiting: set[str] = set()
+    for key, moved, is_other in order:
+        for account, amount in moved.items():
+            left[account] += amount
+            before[account] += amount if is_other else ZERO
+        if key is None:
+            continue
+        takes_away = any(before[account] * amount < 0 for account, amount in moved.items())
+        if takes_away and not any(left[account] for account in moved):
+            waiting.add(key)
+        if not any(left.values()):
+            found |= waiting
+    return found
 
 
 def ledger_of(book: Book) -> pd.DataFrame:

@@ -11,13 +11,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
+from rig.warm import DBT
 from test_warehouse import WAREHOUSE
 
 from books.checks import CHECKS, expected_of, wrong
@@ -105,7 +105,7 @@ class Workshop:
         target = folder / "target"
         places = ["--project-dir", self.project, "--profiles-dir", self.project]
         places += ["--target-path", target, "--log-path", target]
-        command = [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "compile", *places]
+        command = [DBT, "--no-use-colors", "compile", *places]
         paths = {"BLSYNC_DATA": str(folder / "data"), "BLSYNC_SEEDS": str(folder / "seeds")}
         done = subprocess.run(
             [*map(str, command)],

@@ -1,7 +1,7 @@
 {# Exceptions that somebody has accepted: accepted_exceptions.csv of BLSYNC_SEEDS, checked and written
    among the inputs before each build. No file says the same as an empty one. #}
 {% macro accepted_exceptions() -%}
-    {%- set file = (env_var('BLSYNC_DATA', 'data') | replace("'", "''")) ~ '/inputs/accepted_exceptions.parquet' -%}
+    {%- set file = as_pattern(env_var('BLSYNC_DATA', 'data')) ~ '/inputs/accepted_exceptions.parquet' -%}
     {%- set columns = ['company_id', 'record_id', 'rule', 'reason', 'accepted_by'] -%}
     {%- if execute and run_query("select 1 from glob('" ~ file ~ "')").rows | length -%}
         select {{ columns | join(', ') }}

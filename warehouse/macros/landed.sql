@@ -12,9 +12,14 @@
     {%- endif -%}
 {%- endmacro %}
 
+{# A path as it is written between quotes where DuckDB reads a pattern: that matches this path alone. #}
+{% macro as_pattern(path) -%}
+    {{- path | replace("'", "''") | replace("[", "[[]") | replace("*", "[*]") -}}
+{%- endmacro %}
+
 {# The paths of a layer's files, quoted and put together; nothing where there are none. #}
 {% macro lake_files(layer, entity=none) -%}
-    {%- set data = env_var('BLSYNC_DATA', 'data') | replace("'", "''") -%}
+    {%- set data = as_pattern(env_var('BLSYNC_DATA', 'data')) -%}
     {%- set listed = data ~ '/build.files' -%}
     {%- if not execute -%}
         {%- set query = none -%}
@@ -30,7 +35,7 @@
     {%- endif -%}
     {%- if query -%}
         {%- for path in run_query(query).columns[0].values() -%}
-            '{{ path | replace("'", "''") }}'{{ ', ' if not loop.last }}
+            '{{ as_pattern(path) }}'{{ ', ' if not loop.last }}
         {%- endfor -%}
     {%- endif -%}
 {%- endmacro %}

@@ -10,6 +10,7 @@ import msgspec
 
 from blsync.api.exchange import said
 from blsync.errors import ApiError
+from blsync.lake.splitting import is_json, legible
 from blsync.ledger.plans import Operation, Problem, RowOutcome
 from blsync.ledger.states import Action, AttemptOutcome, OperationState
 from blsync.personal_data import without_words
@@ -58,7 +59,8 @@ def held(why: str) -> Problem:
 
 def _by_index(data: msgspec.Raw, size: int) -> tuple[dict[int, list[Json]], int]:
     try:
-        answer = from_text(data)
+        # One word of one row that is damaged holds none of the others.
+        answer = from_text(data if is_json(data) else msgspec.Raw(legible(bytes(data))))
     except msgspec.MsgspecError:
         answer = None
     results = answer.get("results") if isinstance(answer, dict) else None

@@ -20,6 +20,9 @@ NOTES = (
 FORBIDDABLE = (*ENTITIES, "reports")
 RETRY_AFTER = ("date", "zero", "none")
 KINDS = ("writes", "reads")
+DAMAGES = ("surrogate", "control", "nan", "escape", "torn")
+DECIMALS = ("zeros", "noise", "mills")
+ODD_DATES = ("empty", "zero", "midnight")
 
 
 def _share(text: str) -> float:
@@ -127,6 +130,7 @@ GROUPS: dict[str, dict[str, Fault]] = {
             "refuse=0.01",
             "that share is answered 200 with success: false, nothing done",
         ),
+        "bom": Fault(_flag, False, "bom", "every answer begins with a byte order mark"),
         "truncate": Fault(
             _share,
             0.0,
@@ -190,6 +194,9 @@ GROUPS: dict[str, dict[str, Fault]] = {
         "shuffle-results": Fault(
             _flag, False, "shuffle-results", "the results of an answer come in another order"
         ),
+        "damage-results": Fault(
+            _flag, False, "damage-results", "half of a surrogate pair stands in one of the results"
+        ),
         "poison": Fault(
             _text,
             "",
@@ -249,6 +256,7 @@ GROUPS: dict[str, dict[str, Fault]] = {
             "a larger limit than N is taken as N, and pagination.limit says so",
         ),
         "no-total": Fault(_flag, False, "no-total", "pages do not tell the total"),
+        "cap-total": Fault(_count, 0, "cap-total=N", "totals stop counting at N"),
         "unsorted": Fault(
             _flag, False, "unsorted", "lists come in the order of the ids, whatever sort says"
         ),
@@ -316,6 +324,26 @@ GROUPS: dict[str, dict[str, Fault]] = {
             frozenset(),
             "null-fields=A+B",
             "these fields of every record are null, as in null-fields=phone+dueDate",
+        ),
+        "damage": Fault(
+            _one_of(*DAMAGES),
+            "",
+            "damage=KIND",
+            "one record in 30, always the same ones, is no JSON: " + ", ".join(DAMAGES),
+        ),
+        "odd-dates": Fault(
+            _one_of(*ODD_DATES),
+            "",
+            "odd-dates=KIND",
+            "a date that is null comes as empty or zero text, or every date with a midnight time: "
+            + ", ".join(ODD_DATES),
+        ),
+        "decimals": Fault(
+            _one_of(*DECIMALS),
+            "",
+            "decimals=KIND",
+            "decimals come with zeros behind them, with a binary fraction's noise, or one more: "
+            + ", ".join(DECIMALS),
         ),
         "text-numbers": Fault(
             _flag,

@@ -7,6 +7,7 @@ documentation) pass untouched.
 from __future__ import annotations
 
 import asyncio
+import codecs
 import gzip
 import hmac
 import logging
@@ -144,6 +145,9 @@ class Gateway:
         if answer.status == NO_ANSWER or (answer.status < 500 and strikes.by("drop-after")):
             await _drop(send)
             return
+        if path.startswith("/bulk/") and answer.status == 200 and strikes.by("damage-results"):
+            before, found, after = answer.body.rpartition(b'"success":true,')
+            answer.body = before + found + (b'"note":"half \\ud83d",' if found else b"") + after
         self._finish(answer, scope["request_id"], headers, began)
         if answer.status == 200 and strikes.by("truncate"):
             answer.body = answer.body[: len(answer.body) // 2]
@@ -247,6 +251,8 @@ class Gateway:
             headers.update(self.limits.headers())
             if self.faults["reset-past"]:
                 headers["X-RateLimit-Reset"] = str(int(self.limits.clock()) - 60)
+        if self.faults["bom"]:
+            answer.body = codecs.BOM_UTF8 + answer.body
         if len(answer.body) >= SMALLEST_GZIP and "gzip" in asked.get("accept-encoding", ""):
             # On loopback compressing costs more than it saves; the client unpacks all the same.
             answer.body = gzip.compress(answer.body, 0)

@@ -36,6 +36,7 @@ class Lists:
     def page(self, listing: Listing, faults: Faults) -> Page:
         """Fetch one page, with the faults that lists may have."""
         total = self._total(listing.entity.name, listing.where, tuple(listing.parameters))
+        total = min(total, faults["cap-total"] or total)
         documents: list[bytes] = []
         if listing.empties < faults["empty-pages"]:
             about = (listing.signature, listing.walked + 1, listing.after, listing.empties + 1)

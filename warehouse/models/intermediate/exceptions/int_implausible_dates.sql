@@ -1,5 +1,6 @@
 -- Records with a date that lies outside all plausible years, and entries that count without one. They
--- count all the same, on the near side of the plausible months.
+-- count all the same, on the near side of the plausible months. A figure is wrong where the date of a
+-- document is; that of when something was noted is only good to know of.
 with
 
 companies as (
@@ -15,6 +16,10 @@ dates as (
         is_counted as is_in_figures,
         is_counted as needs_date,
         [('its date', journal_date)] as named,
+        [
+            ('its creation', cast(created_at as date)),
+            ('its posting', cast(posted_at as date)),
+        ] as noted,
     from {{ ref('stg_journal_entries') }}
     where not is_deleted
     union all
@@ -26,6 +31,11 @@ dates as (
         coalesce(status, '') not in ('draft', 'cancelled'),
         false,
         [('its date', invoice_date), ('its due date', due_date), ('its last payment', last_payment_date)],
+        [
+            ('its creation', cast(created_at as date)),
+            ('its submission', cast(einvoice_submitted_at as date)),
+            ('its acceptance', cast(einvoice_accepted_at as date)),
+        ],
     from {{ ref('stg_invoices') }}
     where not is_deleted
     union all
@@ -37,7 +47,23 @@ dates as (
         status = 'posted',
         false,
         [('its date', adjustment_date)],
+        [
+            ('its creation', cast(created_at as date)),
+            ('its posting', cast(posted_at as date)),
+        ],
     from {{ ref('stg_stock_adjustments') }}
+    where not is_deleted
+    union all
+    select
+        company_id,
+        'customers',
+        customer_id,
+        customer_number,
+        false,
+        false,
+        [],
+        [('its creation', cast(created_at as date)), ('its last sale', last_sale_date)],
+    from {{ ref('stg_customers') }}
     where not is_deleted
 ),
 
@@ -50,7 +76,11 @@ odd as (
             dates.named,
             lambda each: not {{ is_plausible('each[2]', 'companies.today') }}
             and (each[2] is not null or dates.needs_date)
-        ) as findings,
+        ) as off,
+        list_filter(
+            dates.noted,
+            lambda each: each[2] is not null and not {{ is_plausible('each[2]', 'companies.today') }}
+        ) as off_notes,
     from dates
     inner join companies using (company_id)
 ),
@@ -60,13 +90,13 @@ final as (
         company_id,
         entity,
         record_id,
-        case when is_in_figures then 'error' else 'warning' end as severity,
+        case when is_in_figures and len(off) > 0 then 'error' else 'warning' end as severity,
         format(
             '{}: {}, which is not between {} and {}.',
             coalesce(number, 'The record'),
             list_aggregate(
                 list_transform(
-                    findings,
+                    off || off_notes,
                     lambda each: each[1] || ' is ' || coalesce(cast(each[2] as varchar), 'missing')
                 ),
                 'string_agg',
@@ -76,7 +106,7 @@ final as (
             cast({{ last_plausible_day('today') }} as varchar)
         ) as evidence,
     from odd
-    where len(findings) > 0
+    where len(off) + len(off_notes) > 0
 )
 
 select * from final

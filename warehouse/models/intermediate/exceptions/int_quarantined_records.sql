@@ -10,10 +10,15 @@ named as (
         *,
         case entity
             {%- for entity in entities() %}
-            when '{{ entity }}' then {{ own_id_of(entity, 'json') }}
+            when '{{ entity }}' then
+                if(json is null, {{ own_id_in_text(entity, 'payload') }}, {{ own_id_of(entity, 'json') }})
             {%- endfor %}
         end as own_id,
-    from (select *, try_cast(payload as json) as json from received) as parsed
+    from (
+        -- A record that is no JSON has a name all the same, once what no JSON may hold is out of it.
+        select *, coalesce(try_cast(payload as json), try_cast({{ legible('payload') }} as json)) as json,
+        from received
+    ) as parsed
 ),
 
 records as (

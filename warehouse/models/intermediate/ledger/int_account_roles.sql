@@ -1,4 +1,5 @@
--- One role an account at most: the user's own word first, then what items say, then names.
+-- One role an account at most: the user's own word first, then what items say, then a word of its name
+-- that its category leaves open, then its category alone.
 with
 
 accounts as (
@@ -53,12 +54,25 @@ suggested as (
     select
         company_id,
         account_id,
+        account_category,
         parent_account_id,
         {{ role_from_name('account_type', 'account_category', 'lower(account_name)') }} as account_role,
     from accounts
 ),
 
--- Bank accounts bear the banks' names, which no list knows; the account above them says cash.
+categorised as (
+    select
+        company_id,
+        account_id,
+        {{ role_from_category('account_category') }} as account_role,
+        'category' as role_source,
+        4 as precedence,
+        1 as votes,
+    from accounts
+),
+
+-- Bank accounts bear the banks' names, which no list knows; the account above them says cash. Nothing
+-- but a current asset is, whatever stands above it.
 named as (
     select
         suggested.company_id,
@@ -72,6 +86,12 @@ named as (
         on parents.company_id = suggested.company_id
         and parents.account_id = suggested.parent_account_id
         and parents.account_role = 'cash'
+        and coalesce(suggested.account_category not in ('fixed_asset', 'other_asset'), true)
+    left join categorised
+        on categorised.company_id = suggested.company_id
+        and categorised.account_id = suggested.account_id
+    -- A word that says what the category says is no guess.
+    where suggested.account_role is null or suggested.account_role is distinct from categorised.account_role
 ),
 
 ranked as (
@@ -87,6 +107,8 @@ ranked as (
         select * from named_by_items
         union all
         select * from named where account_role is not null
+        union all
+        select * from categorised where account_role is not null
     ) as candidates
 ),
 

@@ -11,6 +11,7 @@ roles (account_role, line_order) as (
         ('cash', 150),
         ('accumulated_depreciation', 20),
         ('accounts_receivable', 30),
+        ('allowance_for_doubtful_debts', 30),
         ('inventory', 40),
         ('prepaid_expense', 50),
         ('other_receivable', 60),

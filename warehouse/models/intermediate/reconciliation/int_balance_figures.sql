@@ -1,5 +1,6 @@
 -- What BigLedger keeps on the records themselves, customers' and accounts' balances, beside ours. A
--- record is read at another moment than the documents behind it, so a difference may be that.
+-- record is read at another moment than the documents behind it, so a difference may be that, as far as
+-- what changed in between explains it.
 with
 
 companies as (
@@ -17,12 +18,37 @@ covered as (
     group by company_id
 ),
 
+-- By how much invoices that changed after a customer was read may part the two: each may have been due,
+-- as it does now or not, with anything up to the most that a version of it bills.
+changed_invoices as (
+    select
+        records.company_id,
+        records.customer_id,
+        versions.invoice_id,
+        max(greatest(versions.invoice_total, versions.amount_due, 0)) as most,
+        any_value(case
+            when versions.is_current and versions.is_recognised
+                and versions.customer_id = records.customer_id
+                then versions.amount_due
+        end) as due,
+    from {{ ref('stg_customers') }} as records
+    inner join {{ ref('stg_invoices') }} as invoices
+        on invoices.company_id = records.company_id
+        and invoices.updated_at > records.pulled_at
+    inner join {{ ref('int_invoice_versions') }} as versions
+        on versions.company_id = invoices.company_id
+        and versions.invoice_id = invoices.invoice_id
+    group by records.company_id, records.customer_id, versions.invoice_id
+    having bool_or(versions.customer_id = records.customer_id)
+),
+
 invoice_changes as (
     select
         company_id,
         customer_id,
-        max(updated_at) as changed_at,
-    from {{ ref('stg_invoices') }}
+        sum(least(coalesce(due, 0), 0) - most) as lowest,
+        sum(greatest(coalesce(due, 0), 0) - least(coalesce(due, 0), 0)) as highest,
+    from changed_invoices
     group by company_id, customer_id
 ),
 
@@ -51,8 +77,9 @@ customer_balances as (
         records.currency as record_currency,
         records.request_id,
         records.pulled_at,
-        coalesce(changes.changed_at > records.pulled_at, false)
-        or coalesce(records.updated_at > covered.invoices_until, false) as is_of_another_moment,
+        changes.lowest,
+        changes.highest,
+        {{ is_newer_than_documents('covered.invoices_until') }} as is_newer_than_documents,
     from {{ ref('stg_customers') }} as records
     inner join {{ ref('customers') }} as customers using (company_id, customer_id)
     left join net_due using (company_id, customer_id)
@@ -67,10 +94,48 @@ ledger as (
         lines.account_id,
         sum(lines.amount) as value,
         sum(case when lines.journal_date <= companies.today then lines.amount else 0 end) as value_today,
-        max(greatest(lines.created_at, coalesce(lines.posted_at, lines.created_at))) as changed_at,
     from {{ ref('general_ledger') }} as lines
     inner join companies using (company_id)
     group by lines.company_id, lines.account_id
+),
+
+late_entries as (
+    select
+        lines.company_id,
+        lines.account_id,
+        records.pulled_at,
+        greatest(lines.created_at, coalesce(lines.posted_at, lines.created_at)) as changed_at,
+        sum(lines.amount) as amount,
+    from {{ ref('general_ledger') }} as lines
+    inner join {{ ref('stg_accounts') }} as records using (company_id, account_id)
+    where
+        greatest(lines.created_at, coalesce(lines.posted_at, lines.created_at))
+        > records.pulled_at - interval 5 minutes
+    group by all
+),
+
+-- An account is read at one moment: what it lacks is the sum of the entries since. Five minutes either
+-- way, because the clocks of the two sides differ.
+late_sums as (
+    select
+        company_id,
+        account_id,
+        pulled_at,
+        changed_at,
+        sum(amount) over from_the_end as amount,
+        lead(changed_at) over from_the_end as changed_before,
+    from late_entries
+    window from_the_end as (partition by company_id, account_id order by changed_at desc)
+),
+
+late_amounts as (
+    select
+        company_id,
+        account_id,
+        list({{ sum_of_quantity('amount') }}) as amounts,
+    from late_sums
+    where coalesce(changed_before, changed_at) <= pulled_at + interval 5 minutes or changed_before is null
+    group by company_id, account_id
 ),
 
 -- Nor whether an entry dated ahead moves it.
@@ -87,17 +152,18 @@ account_balances as (
         records.currency as record_currency,
         records.request_id,
         records.pulled_at,
-        coalesce(ledger.changed_at > records.pulled_at, false)
-        or coalesce(records.updated_at > covered.entries_until, false) as is_of_another_moment,
+        late.amounts,
+        {{ is_newer_than_documents('covered.entries_until') }} as is_newer_than_documents,
     from {{ ref('stg_accounts') }} as records
     left join ledger using (company_id, account_id)
+    left join late_amounts as late using (company_id, account_id)
     left join covered using (company_id)
     where not records.is_deleted and records.api_balance is not null
 ),
 
 balances as (
     select * from customer_balances
-    union all
+    union all by name
     select * from account_balances
 ),
 
@@ -112,7 +178,9 @@ final as (
         case
             when balances.record_currency <> companies.currency
                 then 'BigLedger keeps this balance in ' || balances.record_currency || '.'
-            when balances.is_of_another_moment
+            when balances.mart_value - balances.source_value between balances.lowest and balances.highest
+                or list_contains(balances.amounts, {{ sum_of_quantity('balances.mart_value - balances.source_value') }})
+                or balances.is_newer_than_documents
                 then 'The record was read at another moment than a document behind it that changed.'
         end as doubt,
         balances.request_id,

@@ -1,8 +1,15 @@
--- What changed after a report may have been made: the figures by which an older report is behind.
+-- What changed after a figure may have been told, and by how much that explains a difference: figure by
+-- figure, and never more. Of ledger reports exactly the differences that the latest entries make; of
+-- records that are seen with gaps between, the most that they may have been apart.
 with
 
+-- What says that it changed after the build began, but for clocks that differ a little, is mistaken.
 reports as (
-    select * from {{ ref('int_reports_fetched') }}
+    select
+        reports.*,
+        companies.built_at + interval 5 minutes as latest_at,
+    from {{ ref('int_reports_fetched') }} as reports
+    inner join {{ ref('stg_companies') }} as companies using (company_id)
 ),
 
 entries as (
@@ -27,80 +34,378 @@ late_entries as (
     inner join entries
         on entries.company_id = reports.company_id
         and entries.changed_at > reports.oldest_at
+        and entries.changed_at <= reports.latest_at
         and entries.journal_date <= reports.as_of_date
         and (reports.period_from is null or entries.journal_date >= reports.period_from)
     where reports.report in ('trial_balance', 'balance_sheet', 'profit_loss')
 ),
 
--- A report made between two entries lacks the later one and all after it, so each running sum
--- from the end is a difference that lateness explains, and no other difference is.
-accounts as (
-    select distinct
-        late_entries.company_id,
-        late_entries.report,
-        late_entries.as_of_date,
-        late_entries.period_from,
-        lines.account_id as entity_key,
-        {{ sum_of_quantity('sum(lines.amount) over from_the_end') }} as late_value,
+late_lines as (
+    select
+        late_entries.*,
+        lines.account_id,
+        lines.amount,
+        accounts.section,
+        accounts.statement = 'profit_and_loss' as is_profit,
+        closings.journal_id is not null as is_closing,
+        coalesce(totals.is_other_revenue_in_gross_profit, false) as is_other_revenue_in_gross_profit,
     from late_entries
     inner join {{ ref('stg_journal_lines') }} as lines using (company_id, journal_id)
-    where late_entries.report = 'trial_balance'
-    window from_the_end as (
-        partition by late_entries.company_id, late_entries.as_of_date, lines.account_id
-        order by late_entries.changed_at desc
-    )
+    left join {{ ref('accounts') }} as accounts using (company_id, account_id)
+    left join {{ ref('int_closing_entries') }} as closings using (company_id, journal_id)
+    left join {{ ref('int_statement_totals') }} as totals
+        on totals.company_id = late_entries.company_id
+        and totals.report = late_entries.report
+        and totals.as_of_date = late_entries.as_of_date
+        and totals.period_from is not distinct from late_entries.period_from
 ),
 
-statements as (
+-- In which figures of its report a line shows. A trial balance is compared debit-positive, because a
+-- late entry may move an account from one column into the other; statements with their own signs.
+shown as (
+    select
+        *,
+        case report
+            when 'trial_balance' then [account_id]
+            when 'balance_sheet' then [case when is_profit then 'equity' else section end]
+            when 'profit_loss' then list_filter(
+                [
+                    section,
+                    'net_profit',
+                    case
+                        when section in ('operating_revenue', 'cost_of_goods_sold')
+                            or (section = 'other_revenue' and is_other_revenue_in_gross_profit)
+                            then 'gross_profit'
+                    end,
+                ],
+                lambda each: each is not null
+            )
+        end as entity_keys,
+    from late_lines
+    where report <> 'profit_loss' or (is_profit and not is_closing)
+),
+
+moves as (
+    select
+        * exclude (entity_keys, amount),
+        amount as debit,
+        unnest(entity_keys) as entity_key,
+    from shown
+),
+
+signed as (
+    select
+        *,
+        case
+            when report = 'trial_balance'
+                or entity_key in ('assets', 'cost_of_goods_sold', 'operating_expense', 'other_expense')
+                then debit
+            else -debit
+        end as amount,
+    from moves
+),
+
+-- A report made between two entries lacks the later one and all after it, so each running sum
+-- from the end is a difference that lateness explains, and no other difference is.
+ledger_figures as (
     select distinct
         company_id,
         report,
         as_of_date,
         period_from,
-        cast(null as varchar) as entity_key,
-        cast(null as decimal(36, 4)) as late_value,
-    from late_entries
-    where report <> 'trial_balance'
+        entity_key,
+        case report
+            when 'balance_sheet' then 'balance'
+            when 'profit_loss' then 'amount'
+        end as measure,
+        sum(amount) over from_the_end as lowest,
+        sum(amount) over from_the_end as highest,
+    from signed
+    window from_the_end as (
+        partition by company_id, report, as_of_date, period_from, entity_key
+        order by changed_at desc
+    )
 ),
 
--- How far an invoice or a stock row moved within the time is not known: any difference may be it.
-records as (
+-- Of an invoice that changed, anything between nothing and the most that any version of it bills may
+-- have been due, in any bucket and from any customer that it ever named.
+late_invoices as (
+    select
+        reports.company_id,
+        reports.as_of_date,
+        reports.period_from,
+        invoices.invoice_id,
+    from reports
+    inner join {{ ref('stg_invoices') }} as invoices
+        on invoices.company_id = reports.company_id
+        and invoices.updated_at > reports.oldest_at
+        and invoices.updated_at <= reports.latest_at
+    where reports.report = 'aged_receivables'
+),
+
+billed as (
+    select
+        company_id,
+        invoice_id,
+        max(greatest(invoice_total, amount_due, 0)) as most,
+        list_distinct(list(coalesce(customer_id, 'no customer'))) as customers,
+    from {{ ref('int_invoice_versions') }}
+    where (company_id, invoice_id) in (select (company_id, invoice_id) from late_invoices)
+    group by company_id, invoice_id
+),
+
+due as (
+    select
+        late_invoices.company_id,
+        late_invoices.as_of_date,
+        late_invoices.period_from,
+        billed.most,
+        unnest(billed.customers) as entity_key,
+        coalesce(items.customer_id, 'no customer') as owed_by,
+        case items.bucket when 'current' then 'current' when 'over_90' then 'over_90' else 'days_' || items.bucket end
+            as bucket,
+        coalesce(items.open_amount, 0) as open_amount,
+    from late_invoices
+    inner join billed using (company_id, invoice_id)
+    left join {{ ref('ar_open_items') }} as items using (company_id, as_of_date, invoice_id)
+),
+
+placed as (
+    select
+        company_id,
+        as_of_date,
+        period_from,
+        entity_key,
+        measure,
+        most,
+        case when owed_by = entity_key and measure in (bucket, 'total') then open_amount else 0 end as now,
+    from due
+    cross join (
+        values ('current'), ('days_31_60'), ('days_61_90'), ('over_90'), ('total')
+    ) as measures (measure)
+),
+
+receivables as (
     select
         company_id,
         'aged_receivables' as report,
-        coalesce(customer_id, 'no customer') as entity_key,
-        updated_at,
-    from {{ ref('stg_invoices') }}
-    union all
-    select
-        company_id,
-        'stock_valuation' as report,
-        item_id as entity_key,
-        updated_at,
-    from {{ ref('stg_stock') }}
+        as_of_date,
+        period_from,
+        entity_key,
+        measure,
+        sum(now - most) as lowest,
+        sum(now) as highest,
+    from placed
+    group by all
 ),
 
-late_records as (
-    select distinct
+-- Stock that changed was once what a version says that was not yet replaced then, or is new; and so much
+-- more or less as documents of that time, or its last movement, may have moved.
+late_stock as (
+    select
         reports.company_id,
-        reports.report,
         reports.as_of_date,
         reports.period_from,
-        records.entity_key,
-        cast(null as decimal(36, 4)) as late_value,
+        reports.oldest_at,
+        stock.item_id,
+        stock.location_id,
+        stock.average_cost,
+        coalesce(abs(stock.last_movement_quantity), 0) as last_moved,
+        case when stock.is_deleted then 0 else stock.current_stock end as quantity_now,
+        case when stock.is_deleted then 0 else stock.stock_value end as value_now,
     from reports
-    inner join records
-        on records.company_id = reports.company_id
-        and records.report = reports.report
-        and records.updated_at > reports.oldest_at
+    inner join {{ ref('stg_stock') }} as stock
+        on stock.company_id = reports.company_id
+        and stock.updated_at > reports.oldest_at
+        and stock.updated_at <= reports.latest_at
+    where reports.report = 'stock_valuation'
+),
+
+stock_then as (
+    select
+        late_stock.company_id,
+        late_stock.as_of_date,
+        late_stock.period_from,
+        late_stock.oldest_at,
+        late_stock.item_id,
+        late_stock.location_id,
+        any_value(late_stock.average_cost) as average_cost,
+        any_value(late_stock.last_moved) as last_moved,
+        any_value(late_stock.quantity_now) as quantity_now,
+        any_value(late_stock.value_now) as value_now,
+        min(versions.known_from) > late_stock.oldest_at as is_new,
+        min(versions.current_stock) as least_quantity,
+        max(versions.current_stock) as most_quantity,
+        min(versions.stock_value) as least_value,
+        max(versions.stock_value) as most_value,
+    from late_stock
+    inner join {{ ref('hist_stock') }} as versions using (company_id, item_id, location_id)
+    where not versions.is_deleted and coalesce(versions.known_to > late_stock.oldest_at, true)
+    group by
+        late_stock.company_id,
+        late_stock.as_of_date,
+        late_stock.period_from,
+        late_stock.oldest_at,
+        late_stock.item_id,
+        late_stock.location_id
+),
+
+items_then as (
+    select
+        company_id,
+        as_of_date,
+        period_from,
+        oldest_at,
+        item_id,
+        max(average_cost) as average_cost,
+        sum(last_moved) as last_moved,
+        sum(cast(last_moved as decimal(38, 4)) * coalesce(average_cost, 0)) as last_moved_value,
+        sum(quantity_now - case when is_new then greatest(most_quantity, 0) else most_quantity end)
+            as lowest_quantity,
+        sum(quantity_now - case when is_new then least(least_quantity, 0) else least_quantity end)
+            as highest_quantity,
+        sum(value_now - case when is_new then greatest(most_value, 0) else most_value end) as lowest_value,
+        sum(value_now - case when is_new then least(least_value, 0) else least_value end) as highest_value,
+    from stock_then
+    group by all
+),
+
+documents as (
+    select
+        lines.company_id,
+        lines.item_id,
+        abs(lines.quantity) as quantity,
+        cast(null as decimal(18, 6)) as unit_cost,
+        invoices.updated_at as changed_at,
+    from {{ ref('stg_invoice_lines') }} as lines
+    inner join {{ ref('stg_invoices') }} as invoices using (company_id, invoice_id)
+    where (lines.company_id, lines.item_id) in (select (company_id, item_id) from items_then)
+    union all
+    select
+        lines.company_id,
+        lines.item_id,
+        abs(lines.adjustment_quantity),
+        lines.unit_cost,
+        greatest(adjustments.created_at, coalesce(adjustments.posted_at, adjustments.created_at)),
+    from {{ ref('stg_stock_adjustment_lines') }} as lines
+    inner join {{ ref('stg_stock_adjustments') }} as adjustments using (company_id, adjustment_id)
+    where (lines.company_id, lines.item_id) in (select (company_id, item_id) from items_then)
+),
+
+moved as (
+    select
+        items_then.company_id,
+        items_then.as_of_date,
+        items_then.period_from,
+        items_then.item_id,
+        sum(documents.quantity) as quantity,
+        sum(cast(documents.quantity as decimal(38, 4))
+            * greatest(coalesce(items_then.average_cost, 0), coalesce(documents.unit_cost, 0))) as value,
+    from items_then
+    inner join documents
+        on documents.company_id = items_then.company_id
+        and documents.item_id = items_then.item_id
+        and documents.changed_at > items_then.oldest_at
+    group by all
+),
+
+stock as (
+    select
+        items_then.company_id,
+        'stock_valuation' as report,
+        items_then.as_of_date,
+        items_then.period_from,
+        items_then.item_id as entity_key,
+        unnest(['quantity', 'value']) as measure,
+        unnest([
+            {{ sum_of_quantity('items_then.lowest_quantity - items_then.last_moved - coalesce(moved.quantity, 0)') }},
+            {{ sum_of_quantity('items_then.lowest_value - items_then.last_moved_value - coalesce(moved.value, 0)') }}
+        ]) as lowest,
+        unnest([
+            {{ sum_of_quantity('items_then.highest_quantity + items_then.last_moved + coalesce(moved.quantity, 0)') }},
+            {{ sum_of_quantity('items_then.highest_value + items_then.last_moved_value + coalesce(moved.value, 0)') }}
+        ]) as highest,
+    from items_then
+    left join moved
+        on moved.company_id = items_then.company_id
+        and moved.as_of_date = items_then.as_of_date
+        and moved.item_id = items_then.item_id
+),
+
+-- A list may have grown by the records first seen since its total was told, and lost those found gone.
+told as (
+    select
+        company_id,
+        as_of_date,
+        period_from,
+        entity_key,
+        fetched_at,
+    from {{ ref('stg_report_figures') }}
+    where report = 'list_totals' and entity_key is not null
+),
+
+{%- for entity in entities() %}
+{%- set record = (['company_id'] + key_of(entity).keys() | list) | join(', ') %}
+
+seen_{{ entity }} as (
+    select
+        {{ record }},
+        min(known_from) as first_seen_at,
+        max(case when is_deleted and known_to is null then known_from end) as gone_at,
+    from {{ ref('hist_' ~ entity) }}
+    where ({{ record }}) in (
+        select ({{ record }})
+        from {{ ref('hist_' ~ entity) }}
+        where known_from > (select min(fetched_at) from told where entity_key = '{{ entity }}')
+    )
+    group by {{ record }}
+),
+{%- endfor %}
+
+seen as (
+    {%- for entity in entities() %}
+    select company_id, '{{ entity }}' as entity_key, first_seen_at, gone_at
+    from seen_{{ entity }}
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
+),
+
+lists as (
+    select
+        told.company_id,
+        'list_totals' as report,
+        told.as_of_date,
+        told.period_from,
+        told.entity_key,
+        'records' as measure,
+        -count(*) filter (where seen.gone_at > told.fetched_at) as lowest,
+        count(*) filter (where seen.first_seen_at > told.fetched_at and seen.gone_at is null) as highest,
+    from told
+    inner join seen using (company_id, entity_key)
+    group by all
+),
+
+figures as (
+    select * from ledger_figures
+    union all
+    select * from receivables
+    union all
+    select * from stock
+    union all
+    select * from lists
 ),
 
 final as (
-    select * from accounts
-    union all
-    select * from statements
-    union all
-    select * from late_records
+    select
+        company_id,
+        report,
+        as_of_date,
+        period_from,
+        entity_key,
+        measure,
+        {{ sum_of_quantity('lowest') }} as lowest,
+        {{ sum_of_quantity('highest') }} as highest,
+    from figures
 )
 
 select * from final

@@ -52,6 +52,18 @@ estimated as (
     from costed
 ),
 
+-- What the ledger has for the cost of goods sold knows no items, only the month.
+months as (
+    select
+        estimated.company_id,
+        estimated.period,
+        sum(estimated.cogs_estimated) as cogs_estimated,
+        any_value(ledger.cost_of_goods_sold) as cogs_ledger,
+    from estimated
+    left join {{ ref('profit_and_loss_summary') }} as ledger using (company_id, period)
+    group by estimated.company_id, estimated.period
+),
+
 final as (
     select
         estimated.company_id,
@@ -64,10 +76,16 @@ final as (
         {{ percent('estimated.net_revenue - estimated.cogs_estimated', 'estimated.net_revenue') }}
             as margin_pct,
         estimated.cost_basis,
+        estimated.cogs_estimated is not null as is_cogs_estimated,
+        {{ sum_of_money('months.cogs_estimated') }} as month_cogs_estimated,
+        {{ sum_of_money('months.cogs_ledger') }} as month_cogs_ledger,
+        {{ sum_of_money('coalesce(months.cogs_estimated, 0) - months.cogs_ledger') }}
+            as month_cogs_difference,
         companies.currency,
         companies.built_at,
     from estimated
     inner join companies using (company_id)
+    inner join months using (company_id, period)
 )
 
 select * from final

@@ -35,17 +35,24 @@ found as (
     union all
     select company_id, 'implausible_date', severity, entity, record_id, evidence
     from {{ ref('int_implausible_dates') }}
+    union all
+    select company_id, 'guessed_role', severity, 'accounts', account_id, evidence
+    from {{ ref('int_guessed_roles') }}
 ),
 
 versions as (
-    {%- for entity, key, number, date, reference, content, dates in [
-        ('journal_entries', 'journal_id', 'journal_number', 'journal_date', 'reference',
-         'lines, total_debit, total_credit', 'journal_date'),
-        ('invoices', 'invoice_id', 'invoice_number', 'invoice_date', 'reference',
+    {%- for entity, key, status, number, date, reference, content, dates in [
+        ('journal_entries', 'journal_id', 'status', 'journal_number', 'journal_date', 'reference',
+         'lines, total_debit, total_credit', 'journal_date, created_at, posted_at'),
+        ('invoices', 'invoice_id', 'status', 'invoice_number', 'invoice_date', 'reference',
          'items, subtotal, total_tax, shipping_cost, total, amount_paid, amount_due',
-         'invoice_date, due_date, last_payment_date'),
-        ('stock_adjustments', 'adjustment_id', 'adjustment_number', 'adjustment_date', 'reference',
-         'items, total_value', 'adjustment_date'),
+         'invoice_date, due_date, last_payment_date, created_at, einvoice_submitted_at, einvoice_accepted_at'),
+        ('stock_adjustments', 'adjustment_id', 'status', 'adjustment_number', 'adjustment_date',
+         'reference', 'items, total_value', 'adjustment_date, created_at, posted_at'),
+        ('customers', 'customer_id', 'null', 'customer_number', 'null', 'null', 'null',
+         'created_at, last_sale_date'),
+        ('accounts', 'account_id', 'null', 'account_number', 'null', 'null',
+         'account_number, account_name, account_type, account_category, parent_account_id', 'null'),
     ] %}
     select
         company_id,
@@ -53,7 +60,7 @@ versions as (
         {{ key }} as record_id,
         known_from,
         is_latest,
-        status,
+        {{ status }} as status,
         {{ number }} as number,
         {{ date }} as business_date,
         {{ reference }} as reference,
@@ -86,7 +93,7 @@ first_seen as (
         and versions.record_id = found.record_id
     where
         case
-            when found.rule in ('unbalanced_entry', 'unknown_account', 'broken_invoice_totals')
+            when found.rule in ('unbalanced_entry', 'unknown_account', 'broken_invoice_totals', 'guessed_role')
                 then versions.content = latest.content
             when found.rule = 'implausible_date' then versions.dates = latest.dates
             when found.rule in ('stale_draft', 'void_without_reversal')

@@ -70,23 +70,18 @@ compared as (
     group by all
 ),
 
--- Debit-positive, because a late entry may move an account from one column into the other.
+-- Of a trial balance debit-positive, because a late entry may move an account from one column into
+-- the other.
 netted as (
     select
         *,
-        sum(case when measure = 'credit' then source_value - mart_value else mart_value - source_value end)
-            over (partition by company_id, report, as_of_date, period_from, entity_key) as net_difference,
+        case
+            when report = 'trial_balance'
+                then sum(case when measure = 'credit' then source_value - mart_value else mart_value - source_value end)
+                    over (partition by company_id, report, as_of_date, period_from, entity_key)
+            else mart_value - source_value
+        end as difference_to_explain,
     from compared
-),
-
-landed as (
-    select
-        company_id,
-        entity,
-        {{ utc('max(committed_at)') }} as landed_at,
-    from {{ source('inputs', 'loads') }}
-    where "rows" + deleted > 0
-    group by company_id, entity
 ),
 
 report_figures as (
@@ -103,8 +98,6 @@ report_figures as (
         end as mart_value,
         netted.source_value,
         case
-            when netted.report = 'list_totals' and landed.landed_at > netted.fetched_at
-                then 'The total was told before the latest records landed.'
             when exists (
                 select 1
                 from late
@@ -113,10 +106,14 @@ report_figures as (
                     and late.report = netted.report
                     and late.as_of_date = netted.as_of_date
                     and late.period_from is not distinct from netted.period_from
-                    and coalesce(late.entity_key = netted.entity_key, true)
-                    and coalesce(late.late_value = netted.net_difference, true)
+                    and late.entity_key = netted.entity_key
+                    and coalesce(late.measure = netted.measure, true)
+                    and netted.difference_to_explain between late.lowest and late.highest
             )
-                then 'The report may have been made before the latest records behind it.'
+                then case netted.report
+                    when 'list_totals' then 'The total was told before the latest records landed.'
+                    else 'The report may have been made before the latest records behind it.'
+                end
         end as doubt,
         netted.failed_before,
         coalesce(netted.request_id, reports.request_id) as request_id,
@@ -129,9 +126,6 @@ report_figures as (
         and reports.report = netted.report
         and reports.as_of_date = netted.as_of_date
         and reports.period_from is not distinct from netted.period_from
-    left join landed
-        on landed.company_id = netted.company_id
-        and landed.entity = netted.entity_key
 ),
 
 figures as (
