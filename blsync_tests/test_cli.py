@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -52,7 +52,8 @@ def environment(data: Path, base_url: str, **more: str) -> dict[str, str]:
         "BIGLEDGER_API_KEY": "blg_test_sk_sandbox",
         "BIGLEDGER_COMPANY_ID": "company_sandbox",
         "BLSYNC_DATA": str(data),
-        "BLSYNC_START": "2026-11-01",
+        # Dagster records each day since.
+        "BLSYNC_START": str(date.today() - timedelta(days=7)),
         "BLSYNC_QUOTA_PER_HOUR": "100000",
         "BLSYNC_QUOTA_PER_SECOND": "1000",
         **more,
