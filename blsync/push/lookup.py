@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from unicodedata import normalize
 from urllib.parse import quote
 
 from blsync.api.client import Client
 from blsync.api.envelope import read
 from blsync.api.exchange import said
 from blsync.errors import ApiError, CursorRefused, ServerFault
+from blsync.natural_keys import normal_form
 from blsync.push.endpoint import Json, Listing
 
 QUERY_BYTES = 4000
@@ -32,7 +34,7 @@ def usable_id(told: object) -> str | None:
 
 @dataclass
 class RecordIndex:
-    """Records by each identifier: casefolded value → records, each record once."""
+    """Records by each identifier: its value in normal form → records, each record once."""
 
     _records: dict[str, dict[str, dict[Any, Json]]] = field(default_factory=dict)
 
@@ -56,7 +58,7 @@ class RecordIndex:
             for name in listing.identifiers:
                 if row.get(name):
                     held = self._records.setdefault(name, {})
-                    held.setdefault(str(row[name]).casefold(), {})[one] = row
+                    held.setdefault(normal_form(str(row[name])), {})[one] = row
 
     def all(self) -> list[Json]:
         """Return every record once."""
@@ -64,8 +66,8 @@ class RecordIndex:
         return [record for records in by_value for record in records.values()]
 
     def find(self, name: str, value: str) -> list[Json]:
-        """Return the records whose identifier `name` has that value, in upper or lower case."""
-        return list(self._records.get(name, {}).get(value.casefold(), {}).values())
+        """Return the records whose identifier `name` has that value, as keys are compared."""
+        return list(self._records.get(name, {}).get(normal_form(value), {}).values())
 
 
 async def look_up(
@@ -158,7 +160,8 @@ async def _read(
 
 
 def _filters(listing: Listing, name: str, values: Iterable[str]) -> Iterator[dict[str, str]]:
-    asked = dict.fromkeys(values)
+    # BigLedger may have a record's letters as they are here, or as Unicode's plain ones.
+    asked = dict.fromkeys(v for value in values for v in (value, normalize("NFKC", value)))
     if name in listing.caseless:
         # Whether the filter minds the case is not documented: ask for both spellings.
         asked = dict.fromkeys(v for value in asked for v in (value, value.lower()))

@@ -31,6 +31,7 @@ from blsync.ledger import Ledger, evidence, plans
 from blsync.ledger.evidence import Evidence
 from blsync.ledger.plans import Operation
 from blsync.ledger.states import Action, EvidenceState, OperationState
+from blsync.natural_keys import normal_form
 from blsync.push.compare import changes, from_text
 from blsync.push.endpoint import Endpoint, Json, Likeness
 from blsync.push.lookup import RecordIndex, created_since, look_up, look_up_id
@@ -237,7 +238,7 @@ def _told_apart(
 def _is_alike(work: ApplyContext, likeness: Likeness, body: Json, record: Json) -> bool:
     """Tell whether a record without our key has a row's party, date and amount."""
     shown = str(record.get(work.endpoint.natural_key) or "").strip()
-    if shown and shown.casefold() not in str(body.get(work.endpoint.natural_key)).casefold():
+    if shown and normal_form(shown) not in normal_form(str(body.get(work.endpoint.natural_key))):
         return False
     wanted = {name: body[name] for name in likeness.fields if name in body}
     try:

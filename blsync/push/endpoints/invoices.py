@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from blsync.ledger.plans import Problem
@@ -25,6 +25,7 @@ from blsync.push.endpoints.fields import (
     Quantity,
     ReferenceText,
     Text,
+    key_text,
 )
 
 _WORKED_OUT = (
@@ -49,7 +50,11 @@ class InvoiceLine(Row):
     unit_price: Amount = Decimal(0)
     discount_percent: Percent = Decimal(0)
     discount_amount: Amount = Decimal(0)
-    tax_code: Annotated[str, Field(max_length=20, description="a tax code like SST")] = ""
+    tax_code: Annotated[
+        str,
+        BeforeValidator(key_text),
+        Field(max_length=20, description="a tax code like SST"),
+    ] = ""
     tax_rate: Percent = Decimal(0)
 
     @model_validator(mode="after")
