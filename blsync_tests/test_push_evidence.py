@@ -409,3 +409,38 @@ def test_what_was_seen_of_a_company_goes_with_the_company(desk: Desk) -> None:
     company_id = desk.settings.companies()[0].company_id
     commands.within(desk.settings, lambda session: lakes.drop(session.ledger, company_id))
     assert desk.evidence() == {}
+
+
+SLIM = "slim=creditLimit+items+lines+amountPaid+amountDue+pricing+phone"
+
+
+@pytest.mark.parametrize("kind", [CUSTOMERS, INVOICES, DRAFTS, PAYMENTS], ids=str)
+def test_what_a_list_leaves_out_is_read_from_the_record_itself(desk: Desk, kind: Kind) -> None:
+    rows = rows_for(desk, kind, 3)
+    desk.faults(SLIM)
+    report = desk.apply(desk.plan(rows, kind.endpoint).plan.plan_id)
+    assert (report.exit_code, report.outcomes["verified"]) == (0, 3)
+    again = desk.plan(rows, kind.endpoint)
+    assert again.counts["noop"] + again.counts["adopt"] == 3
+    desk.word += "b"
+    desk.faults()
+    more = rows_for(desk, kind, 3)
+    desk.faults(SLIM)
+    plan_id = desk.plan(more, kind.endpoint).plan.plan_id
+    desk.faults(f"{SLIM},only=writes,drop-after=1,times=1")
+    assert desk.apply(plan_id).outcomes["held"] == 3
+    desk.settled()
+    assert desk.apply(plan_id).outcomes["verified"] == 3
+
+
+def test_a_field_that_no_record_has_costs_one_look_at_a_record(desk: Desk) -> None:
+    rows = [
+        {**row, "website": f"https://{n}.example"} for n, row in enumerate(CUSTOMERS.rows(desk, 9))
+    ]
+    desk.written("customers", CUSTOMERS.rows(desk, 9))
+    desk.faults("slim=website")
+    plain = desk.plan(rows, "customers")
+    assert plain.counts["update"] == 9
+    desk.forget_requests()
+    desk.plan(CUSTOMERS.rows(desk, 9), "customers")
+    assert desk.requests() == 1

@@ -67,6 +67,8 @@ class Reference:
     listing: Listing
     columns: Mapping[str, str]
     in_lines: bool = False
+    needed: tuple[str, ...] = ()
+    """Fields of the record that a plan needs, whether lists show them or not."""
     filled: Callable[[Json, Mapping[str, Json]], Json] | None = None
     """What a line says where the file does not, given the record that the line names and those that
     the whole document names, by field: a server may require what another one works out."""

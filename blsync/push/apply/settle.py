@@ -44,7 +44,7 @@ from blsync.push.apply import evidence
 from blsync.push.apply.evidence import LookAlikes
 from blsync.push.compare import changes, from_text
 from blsync.push.endpoint import Json, Sought
-from blsync.push.lookup import RecordIndex, look_up, look_up_id
+from blsync.push.lookup import RecordIndex, look_up, look_up_id, read_in_full
 from blsync.push.plan.validate import problem
 from blsync.push.work import ApplyContext, is_due
 
@@ -386,13 +386,20 @@ def _is_as_planned(work: ApplyContext, row: Operation, record: Json) -> bool:
 
 async def _records(work: ApplyContext, rows: Iterable[Operation]) -> RecordIndex:
     wanted: dict[str, list[str]] = {}
-    for row in rows:
+    told = list(rows)
+    for row in told:
         sought = _sought(work, row)
         wanted.setdefault(sought.name, []).append(sought.value)
     known = RecordIndex()
     for name, values in wanted.items():
         await look_up(work.client, work.endpoint.settling, name, values, known)
+    await read_in_full(work.client, work.endpoint.settling, known, _compared(work, told))
     return known
+
+
+def _compared(work: ApplyContext, rows: Iterable[Operation]) -> set[str]:
+    """Return the fields by which it is told what became of rows."""
+    return {name for row in rows for name in _evidence(work, row)}
 
 
 def _undecided(work: ApplyContext) -> Problem:

@@ -169,6 +169,7 @@ INVOICES = Endpoint(
             listings.ITEMS,
             {"itemId": "id", "itemCode": "itemCode"},
             in_lines=True,
+            needed=("name", "pricing"),
             filled=_of_item,
         ),
     ),

@@ -57,6 +57,7 @@ _INVOICE = Reference(
     "invoiceId",
     listings.INVOICES,
     {"invoiceId": "id", "invoiceNumber": "invoiceNumber"},
+    needed=("status", "amountPaid", "amountDue"),
 )
 
 PAYMENTS = Endpoint(

@@ -28,8 +28,8 @@ from blsync.push.token import is_marked, marked, unmarked
 
 @dataclass
 class Remembered:
-    """What earlier plans have created: natural key (in normal form) → the row, and the record of its
-    id, with the natural key where it shows none.
+    """What earlier plans have created: natural key (in normal form) → the row, and the record of
+    its id, with the natural key where it shows none.
     """
 
     rows: dict[str, Operation] = field(default_factory=dict)

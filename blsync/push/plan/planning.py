@@ -27,7 +27,7 @@ from blsync.natural_keys import normal_form
 from blsync.push.apply.settle import is_for_a_person
 from blsync.push.compare import from_text, to_text
 from blsync.push.endpoints import endpoint_named
-from blsync.push.lookup import RecordIndex, look_up
+from blsync.push.lookup import RecordIndex, look_up, read_in_full
 from blsync.push.plan.confirmation import new_code
 from blsync.push.plan.decide import Decision, key_without_token
 from blsync.push.plan.references import resolve
@@ -175,6 +175,8 @@ async def _decided(
                 for value in decision.spellings(row, name)
             ]
             await look_up(client, endpoint.listing, name, values, decision.known)
+        names = {name for row in rows for name in row.data if not row.problems}
+        await read_in_full(client, endpoint.listing, decision.known, names)
         await _remember(client, ledger, decision, rows)
     return decision.operations(rows)
 

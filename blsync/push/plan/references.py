@@ -11,7 +11,7 @@ from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import Problem
 from blsync.natural_keys import normal_form
 from blsync.push.endpoint import Endpoint, Json, Reference
-from blsync.push.lookup import RecordIndex, look_up
+from blsync.push.lookup import RecordIndex, look_up, read_in_full
 from blsync.push.plan.validate import ParsedRow, problem
 
 Parents = Mapping[str, tuple[str, bool]]
@@ -41,6 +41,7 @@ async def _known(
     for column, identifier in reference.columns.items():
         values = [str(value) for holder in holders if (value := _at(holder, column))]
         await look_up(client, reference.listing, identifier, values, known)
+    await read_in_full(client, reference.listing, known, reference.needed)
     return known
 
 

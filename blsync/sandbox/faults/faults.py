@@ -346,6 +346,12 @@ GROUPS: dict[str, dict[str, Fault]] = {
             "null-fields=A+B",
             "these fields of every record are null, as in null-fields=phone+dueDate",
         ),
+        "slim": Fault(
+            _names,
+            frozenset(),
+            "slim=A+B",
+            "lists leave these fields out, as in slim=creditLimit+items; a record alone has them",
+        ),
         "damage": Fault(
             _one_of(*DAMAGES),
             "",

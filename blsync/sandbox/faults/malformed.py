@@ -54,6 +54,15 @@ def odd_customers(count: int, good: Record) -> list[tuple[str, Record]]:
     return result
 
 
+def slim(documents: list[bytes], faults: Faults) -> list[bytes]:
+    """Leave out of a list's records what only a record by itself shows."""
+    left_out = faults["slim"]
+    if not left_out:
+        return documents
+    records = [loads(document) for document in documents]
+    return [encode({n: v for n, v in record.items() if n not in left_out}) for record in records]
+
+
 def disguise(entity: str, documents: list[bytes], faults: Faults) -> list[bytes]:
     """Return records' JSON as the faults in force want them, mostly just as they are."""
     documents = _undocumented(entity, documents, faults)

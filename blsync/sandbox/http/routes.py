@@ -16,7 +16,7 @@ from blsync.sandbox.books.fields import Entity
 from blsync.sandbox.books.store import DOCUMENT
 from blsync.sandbox.books.values import Record, encode, parse_date
 from blsync.sandbox.faults.faults import Faults
-from blsync.sandbox.faults.malformed import disguise
+from blsync.sandbox.faults.malformed import disguise, slim
 from blsync.sandbox.http import tampering
 from blsync.sandbox.http.cursors import invalid_cursor
 from blsync.sandbox.http.gateway import NO_ANSWER, meta
@@ -109,7 +109,7 @@ def _add_lists(
         page = lists.page(listing, faults)
         if faults.strikes("churn"):
             tampering.churn(books, listing, page.total)
-        documents = disguise(entity.name, page.documents, faults)
+        documents = slim(disguise(entity.name, page.documents, faults), faults)
         about = _pagination(page, has_total=not faults["no-total"])
         return envelope(request, b"[%s]" % b",".join(documents), about)
 
