@@ -13,8 +13,8 @@ from blsync.api.client import Client
 from blsync.api.envelope import read
 from blsync.api.exchange import said
 from blsync.errors import ApiError, CursorRefused, ServerFault
-from blsync.natural_keys import normal_form
 from blsync.push.endpoint import Json, Listing
+from blsync.text.natural_keys import normal_form
 
 QUERY_BYTES = 4000
 """Length of a filter's values in the address; servers commonly refuse addresses above 8 kB."""

@@ -31,12 +31,12 @@ from blsync.ledger import Ledger, evidence, plans
 from blsync.ledger.evidence import Evidence
 from blsync.ledger.plans import Operation
 from blsync.ledger.states import Action, EvidenceState, OperationState
-from blsync.natural_keys import normal_form
 from blsync.push.compare import changes, from_text
 from blsync.push.endpoint import Endpoint, Json, Likeness
 from blsync.push.lookup import RecordIndex, created_since, look_up, look_up_id
 from blsync.push.work import ApplyContext
 from blsync.settings import Company
+from blsync.text.natural_keys import normal_form
 
 MOST_TRIALS = 3
 """Rows that go out alone, one after the other, while none of them can be read back."""
