@@ -82,6 +82,8 @@ class Entity:
     key: tuple[str, ...] = ("id",)
     page_limit: int = 100
     feeds: tuple[Feed, ...] = (Feed("updatedAt", "updatedAt"),)
+    date_field: str | None = None
+    """The business date, which ranges of dates are about; None: it has none."""
     reversal_field: str | None = None
     """Names the record that this one reverses; that record is fetched again, because its status
     changes without moving any timestamp."""

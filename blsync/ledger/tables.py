@@ -88,7 +88,7 @@ class Choice(TypeDecorator[StrEnum]):
 
 metadata = MetaData()
 
-VERSION = 4
+VERSION = 5
 """The ledger's own version, kept in `meta`: raised with every release that changes the tables, so
 that an earlier program leaves the ledger alone. One without `meta` is of version 1."""
 
@@ -181,6 +181,18 @@ drift = Table(
     Column("walked_at", Instant),  # when the ids were last compared one by one
     Column("request_id", String(128)),  # the request that told the total
     Column("cap", BigInteger),  # the total that stands for "so many or more", where there is one
+)
+
+dialects = Table(
+    "dialects",
+    metadata,
+    Column("company_id", String(128), primary_key=True),
+    Column("entity", String(64), primary_key=True),
+    Column("parameter", String(128), primary_key=True),  # `sort updatedAt`; see api/dialect.py
+    Column("spelling", Text, nullable=False),  # how the server takes it; `none`: not at all
+    Column("reason", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("learnt_at", Instant, nullable=False),
 )
 
 quota_requests = Table(

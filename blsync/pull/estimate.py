@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from blsync.api.client import Client
+from blsync.api.dialect import Dialect, Query
 from blsync.api.pages import Page
 from blsync.entity import Entity, Feed
 from blsync.errors import BlsyncError, QuotaSpent, Unauthorized, WrongClock
@@ -26,7 +27,7 @@ from blsync.ledger.loads import Load, Walk
 from blsync.ledger.states import LoadKind
 from blsync.pull import OVERLAP, Window, drift
 from blsync.pull.drift import IDS
-from blsync.pull.walk import feed_of, iso
+from blsync.pull.walk import feed_of
 from blsync.pull.work import UP_TO_NOW
 from blsync.session import Session
 
@@ -70,6 +71,10 @@ class Estimator:
     client: Client
     window: Window
     has_asked: bool = False
+
+    def __post_init__(self) -> None:
+        session, entity = self.session, self.entity
+        self.dialect = Dialect(self.client, entity.name, entity.path, session.say, session.clock)
 
     @property
     def ledger(self) -> Ledger:
@@ -175,7 +180,8 @@ class Estimator:
             requests += (1 if count < size else 1 + walk) if is_newest_first else walk
         if start is None:
             return Estimate(page.total, requests, is_news=page.total > 0)
-        held = self.session.lake.stored(self.entity, self.company_id, start)
+        since = start if self.dialect.has_window(feeds[0].change_field) else None
+        held = self.session.lake.stored(self.entity, self.company_id, since)
         are_new = held.are_new(page.records)
         reversing = sum(
             1
@@ -191,12 +197,14 @@ class Estimator:
         return Estimate(records, requests, is_news)
 
     async def _first_page(self, feed: Feed, start: datetime | None, end: datetime | None) -> Page:
-        params = {"limit": str(self.entity.page_limit), **feed.spellings[0]}
-        if start:
-            params[f"{feed.change_field}[gte]"] = iso(start)
-        if end:
-            params[f"{feed.change_field}[lt]"] = iso(end)
-        async with aclosing(self.client.pages(self.entity.path, params)) as pages:
+        name = feed.change_field
+        query = Query(
+            self.entity.path,
+            self.entity.page_limit,
+            window=(name, start, end),
+            filters=feed.spellings,
+        )
+        async with aclosing(self.dialect.pages(query)) as pages:
             return await anext(pages)
 
     def _reverses(self, record: msgspec.Raw) -> bool:

@@ -34,7 +34,7 @@ from blsync.ledger import loads
 from blsync.ledger.loads import Load, LoadResult, SpooledPage
 from blsync.ledger.states import LoadKind
 from blsync.pull import bound
-from blsync.pull.walk import read_aside
+from blsync.pull.walk import change_times, read_aside
 from blsync.pull.work import PullContext
 
 REVERSED = "reversed originals"
@@ -87,7 +87,7 @@ async def _land(
         work.lake.landing(entity, company_id, load.load_id) as landing,
         ThreadPoolExecutor(1) as thread,
     ):
-        typing = _Typing(work, load, held, landing)
+        typing = _Typing(work, load, held, landing, since)
         loop = asyncio.get_running_loop()
         async for pages in _arriving(work.kept):
             await loop.run_in_executor(thread, typing.land, pages)
@@ -141,6 +141,8 @@ class _Typing:
     load: Load
     held: Fingerprints
     landing: Landing
+    since: datetime | None
+    """`held` has what changed from then on; None: all."""
     unknown: set[str] = field(default_factory=set)
     nulls: set[str] = field(default_factory=set)
     noisy: Counter[str] = field(default_factory=Counter)
@@ -152,6 +154,10 @@ class _Typing:
         """Land the records of pages, each version once and none that is held already."""
         entity, load = self.work.entity, self.load
         batch = [received for page in pages for received in self.work.records(load, page)]
+        if self.since and self.has_strays([received.payload for received in batch]):
+            self.since = None  # what came may be of any age, and is held perhaps
+            work = self.work
+            self.held.include(work.lake.stored(entity, load.company_id, None, load.load_id))
         new = list(compress(batch, self.held.add([received.payload for received in batch])))
         if entity.reversal_field:
             self.look_for_reversals(new)
@@ -169,6 +175,13 @@ class _Typing:
             if column.null_count and not name.startswith("_")
         )
         self.landing.add(table, rejects)
+
+    def has_strays(self, payloads: list[msgspec.Raw]) -> bool:
+        """Tell whether some of these changed before `since`, by all the times that they have."""
+        names = {feed.change_field for feed in self.work.entity.feeds}
+        columns = [change_times(name, payloads) for name in sorted(names)]
+        latest = [max(filter(None, times), default=None) for times in zip(*columns, strict=True)]
+        return any(at and self.since and at < self.since for at in latest)
 
     def look_for_reversals(self, batch: list[RawRecord]) -> None:
         """Note which records are void, and which were reversed by these."""
