@@ -40,6 +40,8 @@ NONE = "none"
 PAGES = "pages"
 COLON, ORDER = "sort=f:asc", "sort=f&order=asc"
 OPERATORS, BARE, DETAIL = "f[op]=v", "f=v", "GET /{id}"
+SMALLEST_LIMIT = 20
+"""Records of the smallest page that the vendor's pages write of."""
 MOST_TRIES = 12
 """Spellings of one request that are tried, at most."""
 
@@ -162,6 +164,10 @@ class Dialect:
         """Tell whether the list takes one of the spellings of a filter."""
         return self._spelling(filter_part(filters)) != NONE
 
+    def learnt_at(self, part: str) -> datetime | None:
+        """Return when the spelling of a part was learnt, UTC; None: it is the reference's own."""
+        return self.known[part].learnt_at if part in self.known else None
+
     @property
     def tells_total(self) -> bool:
         """Whether pages may say how many records there are: lists without `pagination` do not."""
@@ -180,6 +186,7 @@ class Dialect:
         wording = {part: self._spelling(part) or names[0] for part, names in parts.items()}
         if query.filters and wording.get(filter_part(query.filters)) == NONE:
             raise NotTaken(self.known[filter_part(query.filters)].reason, status=400)
+        start = dict(wording)
         refused: ApiError | None = None
         others = _others(parts, wording)
         while True:
@@ -199,10 +206,21 @@ class Dialect:
                     raise
                 refused = refused or error
                 following = others.send(error) if refused is not error else _first(others, error)
+            if following is None and named_in(refused, parts) is None and self._has_smaller(query):
+                others, following = _others(parts, wording), dict(start)
             if following is None:
                 self._give_up(query, parts, refused)
                 raise refused
             wording = following
+
+    def _has_smaller(self, query: Query) -> bool:
+        """Ask for the smallest of the documented pages from now on, where that is yet to be tried:
+        a refusal that names no parameter may be about `limit`.
+        """
+        if query.limit <= SMALLEST_LIMIT or self.path in self.client.page_limits:
+            return False
+        self.client.page_limits[self.path] = SMALLEST_LIMIT
+        return True
 
     def _give_up(self, query: Query, parts: Mapping[str, list[str]], refused: ApiError) -> None:
         part = filter_part(query.filters)

@@ -13,12 +13,14 @@ import math
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from msgspec import Raw
 
-from blsync.api.dialect import Query
+from blsync.api.dialect import Query, value_in
 from blsync.clock import has_passed
 from blsync.entity import Feed
 from blsync.errors import ApiError
@@ -181,12 +183,22 @@ async def read_dates(work: PullContext, load: Load, first: date, last: date) -> 
         f"dates {first} {last}",
         work.entity.created_field,
         tuple({lower: str(first), upper: str(last)} for lower, upper in spellings),
+        is_meant=partial(_may_be_dated, str(work.entity.date_field), first, last),
     )
     await walk_feed(work, replace(load, window_start=None, window_end=None), dates)
     if dates.name not in {walk.feed for walk in loads.walks_of(work.ledger, load.load_id)}:
         return []  # the server cannot be asked by date
     held = work.lake.keys_dated(work.entity, load.company_id, first, last)
     return await _gone(work, load, held)
+
+
+def _may_be_dated(name: str, first: date, last: date, record: Raw) -> bool:
+    """Tell whether a record's business date lies in a range, or cannot be read."""
+    told = (value_in(record, name) or "")[:10]
+    try:
+        return first <= date.fromisoformat(told) <= last
+    except ValueError:
+        return True
 
 
 async def _gone(work: PullContext, load: Load, keys: pa.Array) -> Deletions:

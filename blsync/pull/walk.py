@@ -35,7 +35,7 @@ from typing import Any
 
 import msgspec
 
-from blsync.api.dialect import NotTaken, Query
+from blsync.api.dialect import NotTaken, Query, sort_part
 from blsync.api.pages import Page, body_of
 from blsync.entity import Feed
 from blsync.errors import CursorRefused, ServerFault, Unauthorized
@@ -202,6 +202,8 @@ async def _walk(slices: _Slices, name: str) -> None:
         try:
             async with aclosing(work.dialect.pages(query, walk.cursor if walk else None)) as pages:
                 async for page in pages:
+                    if not _is_heeded(slices, name, page):
+                        break
                     _take(slices, name, page)
                     if slices.walks[name].is_done:
                         break
@@ -231,7 +233,6 @@ def _take(slices: _Slices, name: str, page: Page) -> None:
     """Keep a page of a slice, and split the slice where there is room for another walk."""
     work, load = slices.work, slices.load
     times = change_times(slices.feed.change_field, page.records)
-    _look_for_strays(slices, name, page, times)
     fresh = slices.met[name].fresh(page.records, times)
     walk = _advanced(slices.walks.get(name) or _begun(name, load, page), page, fresh)
     if walk.lower is None and walk.upper is None:
@@ -253,16 +254,39 @@ def _take(slices: _Slices, name: str, page: Page) -> None:
         _split(slices, walk)
 
 
-def _look_for_strays(
-    slices: _Slices, name: str, page: Page, times: Sequence[datetime | None]
-) -> None:
-    """Learn from records that changed before what was asked for that such bounds are not heeded."""
-    walk, field_name = slices.walks.get(name), slices.feed.change_field
+def _is_heeded(slices: _Slices, name: str, page: Page) -> bool:
+    """Tell whether a page answers what was asked, and learn from one that does not.
+
+    A page of the whole list instead of a window is an answer all the same, but to a slice: what
+    that was to read comes with the walk that it was split from.
+    """
+    feed, dialect, walk = slices.feed, slices.work.dialect, slices.walks.get(name)
+    if feed.is_meant and not all(map(feed.is_meant, page.records)):
+        seen = "others came"
+        dialect.filters_passed_over(feed.spellings, seen, page.request_id)
+        return False
     lower = walk.lower if walk else slices.load.window_start
+    times = change_times(feed.change_field, page.records) if lower else []
     early = [at for at in times if lower and at and at < lower - FINEST]
-    if early and slices.work.dialect.has_window(field_name):
+    if early and dialect.has_window(feed.change_field):
         seen = f"a record of {min(early):%Y-%m-%d %H:%M:%S} UTC came"
-        slices.work.dialect.window_passed_over(field_name, seen, page.request_id)
+        dialect.window_passed_over(feed.change_field, seen, page.request_id)
+    if dialect.has_window(feed.change_field) or not loads.sliced_from(name):
+        return True
+    _rejoin(slices, name)
+    return False
+
+
+def _rejoin(slices: _Slices, name: str) -> None:
+    """Have the walk that slices were split from read what they were to read."""
+    whole = slices.walks[name.partition("/")[0]]
+    parts = [walk for part, walk in slices.walks.items() if loads.sliced_from(part)]
+    was_done = whole.is_done and whole.cursor is not None
+    whole = replace(whole, stop_at=None, is_done=whole.is_done and not was_done)
+    _put(slices, whole, *(replace(part, is_done=True) for part in parts))
+    if was_done:
+        slices.work.ended.discard(whole.feed)
+        slices.tasks.append(asyncio.create_task(_read_slice(slices, whole.feed)))
 
 
 def _begun(name: str, load: Load, page: Page) -> Walk:
@@ -325,7 +349,7 @@ def _halve(slices: _Slices, walk: Walk, error: CursorRefused) -> None:
     """
     upper = walk.stop_at or walk.upper
     middle = _middle(slices.met[walk.feed].times, walk.lower, upper)
-    if middle is None:
+    if middle is None or not slices.work.dialect.has_window(slices.feed.change_field):
         raise ServerFault(
             f"{error} Its cursors are refused before the list is read to its end, it does not come "
             "sorted, and it is not shorter where less of it is asked for.",
@@ -381,13 +405,11 @@ async def _read_newest(work: PullContext, load: Load, feed: Feed) -> bool:
     Only where the server has always sorted as it was asked to: a page that merely looks sorted
     proves nothing about what is not on it.
     """
-    if load.window_start is None or load.window_end is not None or feed.needs_lower_bound:
+    if load.window_start is None or load.window_end is not None or load.kind != LoadKind.CHANGE:
         return False
-    if load.kind != LoadKind.CHANGE:
+    if feed.needs_lower_bound and work.dialect.has_window(feed.change_field):
         return False
-    if not loads.server_traits(work.ledger, load.company_id, load.entity).is_sorted:
-        return False
-    if not work.dialect.has_order(feed.change_field):
+    if not is_read_newest_first(work, feed):
         return False
     query = replace(query_of(work, feed, None, None), order=(feed.change_field, True))
     async with aclosing(feed_pages(work, query)) as pages:
@@ -401,6 +423,36 @@ async def _read_newest(work: PullContext, load: Load, feed: Feed) -> bool:
         return False
     _keep_newest(work, load, feed, page, times)
     return True
+
+
+def is_read_newest_first(work: PullContext, feed: Feed) -> bool:
+    """Tell whether the server has always sorted as it is asked to now."""
+    since = work.dialect.learnt_at(sort_part(feed.change_field))
+    company_id, name = work.company.company_id, work.entity.name
+    traits = loads.server_traits(work.ledger, company_id, name, sorted_since=since)
+    return traits.is_sorted and work.dialect.has_order(feed.change_field)
+
+
+def feeds_of(work: PullContext, start: datetime | None) -> list[Feed]:
+    """Return the feeds that a window is asked for by: one whole list tells all that another does."""
+    feeds = work.entity.feeds_for(start)
+    is_whole = not work.dialect.has_window(feeds[0].change_field)
+    if start is None or not is_whole or is_read_newest_first(work, feeds[0]):
+        return feeds
+    return [
+        feed
+        for feed in feeds
+        if not feed.needs_lower_bound or work.dialect.has_window(feed.change_field)
+    ]
+
+
+def note_order(work: PullContext, load: Load, feeds: Sequence[Feed]) -> None:
+    """Learn from walks that came in another order that the order asked for is not heeded."""
+    fields = {feed.name: feed.change_field for feed in feeds}
+    for walk in loads.walks_of(work.ledger, load.load_id):
+        name = fields.get(feed_of(walk))
+        if name and not walk.is_sorted:
+            work.dialect.order_passed_over(name, "the records came in another one", "")
 
 
 def _reaches_back(times: list[datetime | None], start: datetime) -> bool:
