@@ -21,7 +21,7 @@ learnt is kept in the ledger for a company and entity, and told once.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -134,6 +134,8 @@ class Dialect:
     say: Callable[[str], None]
     now: Callable[[], datetime]
     known: dict[str, Fact] = field(default_factory=dict)
+    tells_total: bool = True
+    """Whether pages may say how many records there are: those without `pagination` do not."""
     _told_style: PageStyle | None = None
 
     def __post_init__(self) -> None:
@@ -168,12 +170,6 @@ class Dialect:
         """Return when the spelling of a part was learnt, UTC; None: it is the reference's own."""
         return self.known[part].learnt_at if part in self.known else None
 
-    @property
-    def tells_total(self) -> bool:
-        """Whether pages may say how many records there are: lists without `pagination` do not."""
-        style = self.client.styles.get(self.path)
-        return style is None or style.paging.tells_total
-
     def _spelling(self, part: str) -> str | None:
         return self.known[part].spelling if part in self.known else None
 
@@ -198,6 +194,7 @@ class Dialect:
                             self._learn_all(wording, parts, refused)
                             refused = None
                         self._learn_style()
+                        self.tells_total = not page.is_untold
                         yield page
                 return
             except ApiError as error:
@@ -312,10 +309,8 @@ class Dialect:
                 if self._spelling(part) == DETAIL:
                     return
                 continue
-            chunks = [list(values)] if spelling == OPERATORS else [[value] for value in values]
             is_heeded = True
-            for chunk in chunks:
-                asked = f"{name}[in]" if spelling == OPERATORS else name
+            for asked, chunk in _chunks(name, values, spelling):
                 wanted = [{**spelt, asked: ",".join(chunk)} for spelt in filters]
                 try:
                     async with aclosing(self._plain(limit, wanted, filters)) as pages:
@@ -441,10 +436,22 @@ def _is_of_page(error: ApiError) -> bool:
     return any(detail.get("field") == "limit" for detail in error.details)
 
 
+def _chunks(name: str, values: Sequence[str], spelling: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the parameters that ask for records by their values, and the values that each asks for.
+
+    `in` takes a comma list and knows no escape.
+    """
+    together = [value for value in values if "," not in value] if spelling == OPERATORS else []
+    if together:
+        yield f"{name}[in]", together
+    yield from ((name, [value]) for value in values if value not in together)
+
+
 def _others_than(page: Page, name: str, values: Sequence[str]) -> bool:
-    """Tell whether a page has records that have none of the values in a field."""
+    """Tell whether a page has records whose value in a field is none of these."""
     wanted = {value.casefold() for value in values}
-    return any((value_in(record, name) or "").casefold() not in wanted for record in page.records)
+    found = (value_in(record, name) for record in page.records)
+    return any(value is not None and value.casefold() not in wanted for value in found)
 
 
 def value_in(record: Payload, name: str) -> str | None:

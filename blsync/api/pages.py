@@ -74,12 +74,6 @@ class Paging(StrEnum):
     ONE_PAGE = "one page"
     """It tells nothing, and what does not fit into one page cannot be asked for."""
 
-    @property
-    def tells_total(self) -> bool:
-        """Whether its pages have a `pagination`, which may tell how many records there are."""
-        return self is Paging.NEXT_OFFSET
-
-
 @dataclass(frozen=True)
 class PageStyle:
     """How a list pages, and how many records a whole page of it has where that was seen."""
@@ -112,6 +106,8 @@ class Page:
     at: datetime
     paging: Paging | None = None
     """How the list goes on; None: by the server's own cursors, or it says that this was all."""
+    is_untold: bool = False
+    """Whether it came without `pagination`."""
 
 
 def records_of(body: bytes) -> list[msgspec.Raw]:
@@ -207,6 +203,7 @@ def page_of(
         answer.request_id,
         answer.at,
         paging,
+        told is None,
     )
 
 

@@ -235,7 +235,8 @@ def _take(slices: _Slices, name: str, page: Page) -> None:
     times = change_times(slices.feed.change_field, page.records)
     fresh = slices.met[name].fresh(page.records, times)
     walk = _advanced(slices.walks.get(name) or _begun(name, load, page), page, fresh)
-    if walk.lower is None and walk.upper is None:
+    is_whole = not work.dialect.has_window(slices.feed.change_field)
+    if is_whole or (walk.lower is None and walk.upper is None):
         before = work.totals.setdefault(slices.feed.name, page.total)
         work.has_moving_total |= before != page.total
         work.totals[slices.feed.name] = page.total
@@ -434,7 +435,7 @@ def is_read_newest_first(work: PullContext, feed: Feed) -> bool:
 
 
 def feeds_of(work: PullContext, start: datetime | None) -> list[Feed]:
-    """Return the feeds that a window is asked for by: one whole list tells all that another does."""
+    """Return the feeds that a window is asked by: one whole list tells all that another does."""
     feeds = work.entity.feeds_for(start)
     is_whole = not work.dialect.has_window(feeds[0].change_field)
     if start is None or not is_whole or is_read_newest_first(work, feeds[0]):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 from blsync.api.client import Client
+from blsync.api.dialect import Dialect, NotTaken, Query
 from blsync.api.envelope import read
 from blsync.api.exchange import said
+from blsync.api.pages import Page
+from blsync.entities import ENTITIES
 from blsync.errors import ServerFault
 from blsync.push.endpoint import Json, Listing
 
@@ -70,17 +75,39 @@ async def look_up(
             for sample in answer.read() or []:
                 into.add(listing, sample)
         return
-    for params in _filters(listing, name, values):
-        pages = client.pages(listing.path, {**params, "limit": str(listing.page_limit)})
-        async for page in pages:
-            for raw in page.records:
-                # A record that was left out because a letter of it is damaged would be made twice.
-                record: Any = read(raw, page.request_id, is_mended=True)
-                if isinstance(record, dict):
-                    into.add(listing, record)
+    dialect = _dialect_of(client, listing.path)
+    try:
+        for chunk in _chunks(listing, name, values):
+            async with aclosing(dialect.among(name, chunk, limit=listing.page_limit)) as pages:
+                async for page in pages:
+                    _take(listing, page, into)
+    except NotTaken:  # it cannot be asked for some records, so all of them are looked through
+        async with aclosing(dialect.pages(Query(listing.path, listing.page_limit))) as pages:
+            async for page in pages:
+                _take(listing, page, into)
 
 
-def _filters(listing: Listing, name: str, values: Iterable[str]) -> Iterator[dict[str, str]]:
+def _dialect_of(client: Client, path: str) -> Dialect:
+    names = (entity.name for entity in ENTITIES.values() if entity.path == path)
+    return Dialect(
+        client,
+        next(names, path.strip("/")),
+        path,
+        lambda _: None,
+        lambda: datetime.fromtimestamp(client.limiter.clock(), UTC),
+    )
+
+
+def _take(listing: Listing, page: Page, into: RecordIndex) -> None:
+    for raw in page.records:
+        # A record that was left out because a letter of it is damaged would be made twice.
+        record: Any = read(raw, page.request_id, is_mended=True)
+        if isinstance(record, dict):
+            into.add(listing, record)
+
+
+def _chunks(listing: Listing, name: str, values: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the values in parts that one address can hold."""
     asked = dict.fromkeys(values)
     if name in listing.caseless:
         # Whether the filter minds the case is not documented: ask for both spellings.
@@ -88,14 +115,11 @@ def _filters(listing: Listing, name: str, values: Iterable[str]) -> Iterator[dic
     chunk: list[str] = []
     size = 0
     for value in asked:
-        if "," in value:  # `in` takes a comma list and knows no escape
-            yield {name: value}
-            continue
         length = len(quote(value)) + 3
         if chunk and (len(chunk) == listing.page_limit or size + length > QUERY_BYTES):
-            yield {f"{name}[in]": ",".join(chunk)}
+            yield chunk
             chunk, size = [], 0
         chunk.append(value)
         size += length
     if chunk:
-        yield {f"{name}[in]": ",".join(chunk)}
+        yield chunk

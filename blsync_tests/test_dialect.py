@@ -1,0 +1,169 @@
+"""A server may be any that the vendor's pages describe: each reading, alone and with others.
+
+The books are small; a list of invoices has three pages, one of journal entries more.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from test_nights import truth, versions
+from test_pull import api, control, landed, run
+
+from blsync.entities import ENTITIES
+from blsync.sandbox import Handle, Options, running
+from blsync.settings import Settings
+
+BOOKS = {"invoices": 220, "customers": 120, "items": 12, "months": 3, "limits": False}
+ORDERS = ("no-sort", "sort-and-order", "sort-ignored")
+FILTERS = ("no-operators", "no-filters", "filters-ignored")
+PAGES = ("offset", "no-pagination", "whole-lists")
+LISTS = (*ORDERS, *FILTERS, *PAGES)
+PAIRS = [
+    (first, second)
+    for one, other in itertools.combinations((ORDERS, FILTERS, PAGES), 2)
+    for first, second in itertools.product(one, other)
+]
+
+
+@pytest.fixture(scope="module")
+def books() -> Iterator[Handle]:
+    with running(Options(**BOOKS)) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(books: Handle) -> Iterator[Handle]:
+    yield books
+    control(books, "readings", readings="")
+    control(books, "faults", faults="")
+
+
+def assert_held(given: Settings, sandbox: Handle) -> None:
+    """All that the server has is held as it has it, and no version of it twice."""
+    for name in ENTITIES:
+        wanted, found = truth(sandbox.url, name), versions(given, name)
+        held = {k: rows[-1]["_payload"] for k, rows in found.items() if rows[-1]["_op"] != "delete"}
+        assert held == wanted, name
+        payloads = [(key, row["_payload"]) for key, rows in found.items() for row in rows]
+        assert len(set(payloads)) == len(payloads), name
+
+
+def assert_second_sync_lands_nothing(given: Settings) -> None:
+    results = run(given)
+    assert {name: result.rows for name, result in results.items()} == dict.fromkeys(ENTITIES, 0)
+
+
+@pytest.mark.parametrize("readings", [(name,) for name in LISTS] + PAIRS, ids=",".join)
+def test_whatever_a_list_takes_all_lands_once_and_what_changes_lands_next(
+    configure, sandbox, readings
+):
+    control(sandbox, "readings", readings=",".join(readings))
+    given = configure(sandbox)
+    run(given)
+    assert_held(given, sandbox)
+    assert_second_sync_lands_nothing(given)
+    control(sandbox, "touch", entity="customers", share=0.05)
+    control(sandbox, "night", seed=7, invoices=3)
+    run(given)
+    assert_held(given, sandbox)
+    assert_second_sync_lands_nothing(given)
+
+
+@pytest.mark.parametrize(
+    "names", ["no-sort", "no-operators", "no-sort,no-filters", "sort-and-order"]
+)
+def test_a_refusal_that_names_no_parameter_is_found_out_part_by_part(configure, sandbox, names):
+    control(sandbox, "readings", readings=f"{names},unnamed,refuse-422")
+    given = configure(sandbox)
+    run(given)
+    assert_held(given, sandbox)
+    assert_second_sync_lands_nothing(given)
+
+
+QUIET = {
+    "accounts": 2, "customers": 1, "invoices": 1, "items": 1, "journal_entries": 2, "stock": 1,
+    "stock_adjustments": 2,
+}  # fmt: skip
+"""Requests of a night on which nothing changed, one a feed."""
+
+
+def requests(results: dict) -> dict[str, int]:
+    return {name: result.requests for name, result in results.items()}
+
+
+def test_against_a_server_that_behaves_as_the_reference_says_nothing_costs_more(configure):
+    options = Options(seed=3, invoices=1000, customers=80, items=40, months=12, limits=False)
+    with running(options) as sandbox:
+        given = configure(sandbox)
+        first = requests(run(given))
+        assert sum(first.values()) <= 40, first
+        assert requests(run(given)) == QUIET
+        for name in ("customers", "invoices", "items"):
+            control(sandbox, "touch", entity=name, share=0.01)
+        control(sandbox, "night", seed=5, invoices=10)
+        night = requests(run(given))
+        assert sum(night.values()) <= 11, night
+
+
+@pytest.mark.parametrize("readings", ["no-sort", "sort-and-order", "no-pagination,no-sort"])
+def test_what_was_learnt_is_not_asked_for_again(configure, readings):
+    with running(Options(**BOOKS, readings=readings)) as sandbox:
+        given = configure(sandbox)
+        run(given)
+        run(given)  # the second feeds have their own order to learn
+        assert requests(run(given)) == QUIET
+
+
+@pytest.mark.parametrize(
+    "readings",
+    ["no-operators", "filters-ignored", "no-filters", "no-operators,no-sort,offset"],
+)
+def test_what_is_deleted_at_a_server_is_found_in_whatever_way_a_record_can_be_asked_for(
+    configure, readings
+):
+    with running(Options(**BOOKS, readings=readings)) as sandbox:
+        given = configure(sandbox, BLSYNC_DRIFT_HOURS="0")
+        run(given)
+        gone = {
+            name: control(sandbox, "delete", entity=name, count=2)["ids"]
+            for name in ("customers", "invoices", "journal_entries")
+        }
+        results = run(given)
+        assert {name: results[name].deleted for name in gone} == dict.fromkeys(gone, 2)
+        assert_held(given, sandbox)
+        assert_second_sync_lands_nothing(given)
+
+
+def test_without_a_way_to_ask_for_a_record_nothing_is_marked_deleted(configure):
+    readings = "no-filters,no-detail"
+    with running(Options(**BOOKS, readings=readings)) as sandbox:
+        given = configure(sandbox, BLSYNC_DRIFT_HOURS="0")
+        run(given)
+        control(sandbox, "delete", entity="customers", count=2)
+        said: list[str] = []
+        assert run(given, "customers", say=said.append)["customers"].deleted == 0
+        assert any("2 seem to be gone; not confirmed" in text for text in said)
+
+
+@pytest.mark.parametrize("readings", ["no-operators", "no-filters", "filters-ignored,sort-ignored"])
+def test_a_voided_entry_is_fetched_again_in_whatever_way_a_record_can_be_asked_for(
+    configure, readings
+):
+    with running(Options(**BOOKS, readings=readings)) as sandbox:
+        given = configure(sandbox)
+        run(given)
+        with api(sandbox) as client:
+            voided = next(
+                row["id"]
+                for row in landed(given, "journal_entries")
+                if (row["status"], row["reversesId"]) == ("posted", None)
+                and row["createdBy"] in ("user_farah", "user_weijie", "user_kavitha")
+            )
+            body = {"reason": "twice", "voidDate": f"{datetime.now(UTC):%Y-%m-%d}"}
+            client.post(f"/journal-entries/{voided}/void", json=body).raise_for_status()
+        run(given)
+        assert_held(given, sandbox)
