@@ -243,7 +243,8 @@ class Client:
                 asked.pop("limit", None)
             try:
                 answer = await self.get(path, asked, is_smaller=is_smaller)
-                return page_of(path, answer, most, offset, self.styles.get(path))
+                style, has_cursor = self.styles.get(path), "cursor" in place
+                return page_of(path, answer, most, offset, style, has_cursor=has_cursor)
             except ApiError as error:
                 smaller = smaller_limit(error, int(asked.get("limit", 0)))
                 if smaller is None:

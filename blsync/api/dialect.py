@@ -64,12 +64,12 @@ class Query:
     def parts(self) -> dict[str, list[str]]:
         """Return the parts of the query by name, each with its spellings."""
         parts: dict[str, list[str]] = {}
+        if name := filter_part(self.filters):
+            parts[name] = [",".join(spelt) for spelt in self.filters]
         if self.order:
             parts[sort_part(self.order[0])] = [COLON, ORDER, NONE]
         if self.window and any(self.window[1:]):
             parts[window_part(self.window[0])] = [OPERATORS, NONE]
-        if name := filter_part(self.filters):
-            parts[name] = [",".join(spelt) for spelt in self.filters]
         return parts
 
     def spelt(self, spellings: Mapping[str, str]) -> dict[str, str]:
@@ -137,6 +137,8 @@ class Dialect:
     tells_total: bool = True
     """Whether pages may say how many records there are: those without `pagination` do not."""
     _told_style: PageStyle | None = None
+    _has_answered: bool = False
+    _is_trying_smaller: bool = False
 
     def __post_init__(self) -> None:
         facts = dialects.facts_of(self._ledger, self._company_id, self.entity, self.now())
@@ -195,6 +197,7 @@ class Dialect:
                             refused = None
                         self._learn_style()
                         self.tells_total = not page.is_untold
+                        self._has_answered, self._is_trying_smaller = True, False
                         yield page
                 return
             except ApiError as error:
@@ -202,7 +205,7 @@ class Dialect:
                 if not error.is_refusal or is_of_place or _is_of_page(error):
                     raise
                 refused = refused or error
-                following = others.send(error) if refused is not error else _first(others, error)
+                following = others.send(error)
             if following is None and named_in(refused, parts) is None and self._has_smaller(query):
                 others, following = _others(parts, wording), dict(start)
             if following is None:
@@ -214,12 +217,17 @@ class Dialect:
         """Ask for the smallest of the documented pages from now on, where that is yet to be tried:
         a refusal that names no parameter may be about `limit`.
         """
-        if query.limit <= SMALLEST_LIMIT or self.path in self.client.page_limits:
+        is_tried = self._has_answered or self.path in self.client.page_limits
+        if query.limit <= SMALLEST_LIMIT or is_tried:
             return False
+        self._is_trying_smaller = True
         self.client.page_limits[self.path] = SMALLEST_LIMIT
         return True
 
     def _give_up(self, query: Query, parts: Mapping[str, list[str]], refused: ApiError) -> None:
+        if self._is_trying_smaller:
+            self.client.page_limits.pop(self.path, None)
+            self._is_trying_smaller = False
         part = filter_part(query.filters)
         if part in parts and named_in(refused, parts) in (part, None):
             self._learn(part, NONE, f"it is refused: {refused}", refused.request_id)
@@ -373,16 +381,17 @@ class Dialect:
         return Page(body_of(records), records, None, None, None, answer.request_id, answer.at)
 
 
-def _first(
-    others: Generator[dict[str, str] | None, ApiError, None], error: ApiError
-) -> dict[str, str] | None:
+_Others = Generator[dict[str, str] | None, ApiError, None]
+
+
+def _others(parts: Mapping[str, list[str]], wording: Mapping[str, str]) -> _Others:
+    """Return what gives, for each refusal that is sent to it, what to ask next."""
+    others = _each_other(parts, wording)
     next(others)
-    return others.send(error)
+    return others
 
 
-def _others(
-    parts: Mapping[str, list[str]], wording: Mapping[str, str]
-) -> Generator[dict[str, str] | None, ApiError, None]:
+def _each_other(parts: Mapping[str, list[str]], wording: Mapping[str, str]) -> _Others:
     """Yield what to ask next after each refusal that is sent here; None where nothing is left.
 
     A part that the refusal names is spelt in its next way. Where it names none, the ways of the

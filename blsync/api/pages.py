@@ -74,6 +74,7 @@ class Paging(StrEnum):
     ONE_PAGE = "one page"
     """It tells nothing, and what does not fit into one page cannot be asked for."""
 
+
 @dataclass(frozen=True)
 class PageStyle:
     """How a list pages, and how many records a whole page of it has where that was seen."""
@@ -158,13 +159,20 @@ def smaller_limit(error: ApiError, asked: int) -> int | None:
 
 
 def page_of(
-    path: str, answer: Answer, limit: int = 0, offset: int = 0, style: PageStyle | None = None
+    path: str,
+    answer: Answer,
+    limit: int = 0,
+    offset: int = 0,
+    style: PageStyle | None = None,
+    *,
+    has_cursor: bool = False,
 ) -> Page:
     """Return the page that a list answered. Raises ServerFault where it is none.
 
     `limit` is what was asked for, `offset` how many records lie before it where that is known, and
     `style` how the list pages as far as that was seen: it is what a page without `pagination` is
     read by. Such a page whose list has no known style names a place to try: the offset behind it.
+    Where a cursor of the server's own led to it (`has_cursor`), it cannot be without.
     """
 
     def fault(what: str) -> ServerFault:
@@ -184,6 +192,8 @@ def page_of(
     behind = offset + len(records)
     paging: Paging | None = None
     if told is None:
+        if has_cursor and not (style and style.paging == Paging.LAST_ID):
+            raise fault("the list does not say any more whether there is more")
         paging, cursor = _untold_place(records, limit, behind, style)
     else:
         paging, cursor = _told_place(told, behind, fault)

@@ -195,6 +195,7 @@ async def _walk(slices: _Slices, name: str) -> None:
     work, load, feed = slices.work, slices.load, slices.feed
     slices.met[name] = await asyncio.to_thread(_met_last, slices, name)
     refusals = 0
+    slices.is_absent |= not work.dialect.has_filters(feed.spellings)
     while not slices.is_absent and not _is_done(slices.walks.get(name)):
         walk = slices.walks.get(name)
         lower, upper = (walk.lower, walk.upper) if walk else (load.window_start, load.window_end)
@@ -221,7 +222,8 @@ async def _walk(slices: _Slices, name: str) -> None:
                 ) from None
             upper = walk.stop_at or walk.upper
             _put(slices, replace(walk, lower=walk.position, upper=upper, cursor=None))
-        except NotTaken:
+        except NotTaken as error:
+            work.say(f"{work.entity.name}: '{feed.name}' cannot be asked here: {error}")
             slices.is_absent = True
 
 
