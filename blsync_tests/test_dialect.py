@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+from rig.commands import ask_reports
 from test_nights import truth, versions
 from test_pull import api, control, landed, run
 
 from blsync.entities import ENTITIES
+from blsync.marts.figures import CompanyFacts
 from blsync.sandbox import Handle, Options, running
 from blsync.settings import Settings
 
@@ -167,3 +169,35 @@ def test_a_voided_entry_is_fetched_again_in_whatever_way_a_record_can_be_asked_f
             client.post(f"/journal-entries/{voided}/void", json=body).raise_for_status()
         run(given)
         assert_held(given, sandbox)
+
+
+def amounts(facts: CompanyFacts) -> dict:
+    return {
+        (f["report"], f["as_of_date"], f["entity_key"], f["measure"]): f["value"]
+        for f in facts.figures
+    }
+
+
+def test_both_shapes_of_a_report_say_the_same(configure, sandbox):
+    given = configure(sandbox)
+    run(given)
+    company, said = given.companies()[0], []
+    flat = amounts(ask_reports(given, company, again=True, say=said.append))
+    control(sandbox, "readings", readings="report-sections")
+    assert amounts(ask_reports(given, company, again=True, say=said.append)) == flat
+    assert said == []
+    assert len(flat) > 50
+
+
+def test_a_report_of_another_date_than_was_asked_for_is_marked_as_such(configure, sandbox):
+    given = configure(sandbox)
+    run(given)
+    control(sandbox, "readings", readings="report-dates-ignored")
+    said: list[str] = []
+    facts = ask_reports(given, given.companies()[0], again=True, say=said.append)
+    today = datetime.now(given.zone).date()
+    for figure in facts.figures:
+        assert bool(figure["told_dates"]) == (
+            figure["as_of_date"] != today or figure["period_from"] is not None
+        )
+    assert any("balance_sheet" in text and f"is of {today}" in text for text in said)

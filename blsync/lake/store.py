@@ -259,6 +259,19 @@ class Lake:
         live = self.stored_keys(entity, company_id)["key"].combine_chunks()
         return found.filter(pc.is_in(found, live))
 
+    def keys_by(self, entity: Entity, company_id: str, column: str) -> dict[str, str]:
+        """Return the key of each record that has a text in a column, by that text, as it was last
+        pulled.
+        """
+        found: dict[str, tuple[datetime, str]] = {}
+        columns = [column, "_pulled_at", *entity.key]
+        for batch in self._batches(entity, company_id, columns, _UPSERTS):
+            texts, times, *parts = (part.to_pylist() for part in batch.columns)
+            for text, at, *key in zip(texts, times, *parts, strict=True):
+                if text and (text not in found or found[text][0] <= at):
+                    found[text] = (at, KEY_SEPARATOR.join(key))
+        return {text: key for text, (_, key) in found.items()}
+
     def most_frequent(self, entity: Entity, company_id: str, column: str) -> str | None:
         """Return the text that most landed rows have in a column; None where none has any."""
         counts = Counter[str]()
