@@ -6,6 +6,7 @@ The books are small; a list of invoices has three pages, one of journal entries 
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -14,8 +15,12 @@ from rig.commands import ask_reports
 from test_nights import truth, versions
 from test_pull import api, control, landed, run
 
+from blsync import doctor, status
 from blsync.entities import ENTITIES
+from blsync.errors import ConfigError
+from blsync.estimate import plan
 from blsync.marts.figures import CompanyFacts
+from blsync.pull import Window
 from blsync.sandbox import Handle, Options, running
 from blsync.settings import Settings
 
@@ -201,3 +206,83 @@ def test_a_report_of_another_date_than_was_asked_for_is_marked_as_such(configure
             figure["as_of_date"] != today or figure["period_from"] is not None
         )
     assert any("balance_sheet" in text and f"is of {today}" in text for text in said)
+
+
+def test_fields_that_a_list_leaves_out_are_named_once_and_cost_one_request(configure):
+    with running(Options(**BOOKS, readings="slim-lists")) as sandbox:
+        given = configure(sandbox)
+        said: list[str] = []
+        first = run(given, "invoices", say=said.append)["invoices"]
+        (told,) = said
+        assert "leaves out" in told
+        assert "items" in told
+        assert "BLSYNC_DETAIL_FETCH=invoices" in told
+        assert first.requests == 4  # three pages and one record
+        assert run(given, "invoices", say=said.append)["invoices"].requests == 1
+        assert said == [told]
+        report = status.report(given)
+        (fact,) = next(iter(report["companies"].values()))["entities"]["invoices"]["dialect"]
+        assert fact["parameter"] == "fields"
+
+
+def test_without_an_address_of_its_own_a_record_has_no_details_to_bring(configure):
+    with running(Options(**BOOKS, readings="slim-lists,no-detail")) as sandbox:
+        given = configure(sandbox, BLSYNC_DETAIL_FETCH="all")
+        run(given)
+        assert_second_sync_lands_nothing(given)
+
+
+def test_details_of_changed_records_are_fetched_and_land_once(configure):
+    with running(Options(**BOOKS, readings="slim-lists")) as sandbox:
+        given = configure(sandbox)
+        run(given)
+        given = configure(sandbox, BLSYNC_DETAIL_FETCH="customers,invoices,journal_entries")
+        assert_second_sync_lands_nothing(given)
+        ids = control(sandbox, "touch", entity="customers", count=3)["ids"]
+        control(sandbox, "night", seed=7, invoices=3)
+        before = {name: len(landed(given, name)) for name in ("invoices", "journal_entries")}
+        (planned,) = plan(given, given.companies()).values()
+        results = run(given)
+        assert planned.entities["customers"].requests == results["customers"].requests
+        for name in ("customers", "invoices", "journal_entries"):
+            rows = landed(given, name)[before.get(name, BOOKS["customers"]) :]
+            wanted = truth(sandbox.url, name)
+            assert rows, name
+            for row in rows:
+                assert json.loads(row["_payload"]) == json.loads(wanted[(row["id"],)])
+        assert set(ids) <= {row["id"] for row in landed(given, "customers")[BOOKS["customers"] :]}
+        assert_second_sync_lands_nothing(given)
+
+
+def test_details_of_what_landed_without_are_brought_by_a_range_of_days(configure):
+    with running(Options(**BOOKS, readings="slim-lists")) as sandbox:
+        given = configure(sandbox)
+        run(given)
+        given = configure(sandbox, BLSYNC_DETAIL_FETCH="invoices")
+        long_ago = Window(datetime(2000, 1, 1, tzinfo=UTC))
+        result = run(given, "invoices", window=long_ago, again=True)["invoices"]
+        assert result.rows == len(truth(sandbox.url, "invoices"))
+        assert all(row["items"] for row in landed(given, "invoices")[result.rows :])
+        assert run(given, "invoices", window=long_ago, again=True)["invoices"].rows == 0
+
+
+def test_a_name_that_is_no_entity_is_refused_before_anything_is_asked(configure, sandbox):
+    given = configure(sandbox, BLSYNC_DETAIL_FETCH="invoices,bills")
+    with pytest.raises(ConfigError, match=r"BLSYNC_DETAIL_FETCH: .*bills"):
+        run(given)
+
+
+def test_doctor_and_status_name_what_was_learnt(configure):
+    with running(Options(**BOOKS, readings="no-sort,no-filters")) as sandbox:
+        given = configure(sandbox)
+        run(given, "invoices")
+        run(given, "invoices")
+        (check,) = [c for c in doctor.examine().checks if c.name.endswith(": dialect")]
+        assert check.is_ok
+        assert "invoices: BigLedger does not take an order by updatedAt" in check.message
+        assert "bounds on updatedAt" in check.message
+        report = status.report(given)
+        facts = next(iter(report["companies"].values()))["entities"]["invoices"]["dialect"]
+        assert {fact["parameter"]: fact["spelling"] for fact in facts} == {
+            "sort updatedAt": "none", "window updatedAt": "none",
+        }  # fmt: skip

@@ -11,6 +11,7 @@ each part of it has its spellings, the reference's own first:
 | `among id` | `id[in]=a,b`; `id=a` one by one; `GET /{id}` one by one; none |
 | `fromDate,toDate` and other filters | as the query gives them; none |
 | `pages` | cursor, or one of `Paging` |
+| `fields` | not asked for: what the list leaves out of a record, and what `GET /{id}` has of it |
 
 A spelling that is refused (400, 422) is followed by the next one at once; where the refusal does
 not say which parameter it is about, they are tried part by part. One that is taken and not
@@ -20,6 +21,7 @@ learnt is kept in the ledger for a company and entity, and told once.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing
@@ -38,6 +40,7 @@ from blsync.ledger.dialects import Fact
 
 NONE = "none"
 PAGES = "pages"
+FIELDS = "fields"
 COLON, ORDER = "sort=f:asc", "sort=f&order=asc"
 OPERATORS, BARE, DETAIL = "f[op]=v", "f=v", "GET /{id}"
 SMALLEST_LIMIT = 20
@@ -272,6 +275,16 @@ class Dialect:
         spellings = [*(",".join(spelt) for spelt in filters), NONE]
         self.passed_over(filter_part(filters), spellings, seen, request_id)
 
+    def note_fields(
+        self, absent: Sequence[str], in_detail: Sequence[str], records: int, request_id: str
+    ) -> None:
+        """Learn which fields of the model the list leaves out, and which of them a detail has."""
+        spelling = json.dumps({"absent": sorted(absent), "detail": sorted(in_detail)})
+        reason = f"absent in all {records:,} records"
+        fact = Fact(FIELDS, spelling, reason, request_id, self.now())
+        self.known[FIELDS] = fact
+        dialects.put(self._ledger, self._company_id, self.entity, fact)
+
     def _learn(self, part: str, spelling: str, reason: str, request_id: str) -> None:
         fact = Fact(part, spelling, reason, request_id, self.now())
         self.known[part] = fact
@@ -475,6 +488,13 @@ def value_in(record: Payload, name: str) -> str | None:
 def told(fact: Fact) -> str:
     """Return a fact for people."""
     kind, _, name = fact.parameter.partition(" ")
+    if fact.parameter == FIELDS:
+        found = json.loads(fact.spelling)
+        has = ", ".join(found["detail"]) or "none of them"
+        return (
+            f"BigLedger's list leaves out {', '.join(found['absent'])} ({fact.reason}); "
+            f"GET /{{id}} has {has}."
+        )
     if fact.parameter == PAGES:
         return f"BigLedger pages this list by {fact.spelling}."
     what = {"sort": f"an order by {name}", "window": f"bounds on {name}"}.get(

@@ -30,7 +30,7 @@ from blsync.files.unexpected import apart
 from blsync.ledger import loads
 from blsync.ledger.loads import Load, LoadResult
 from blsync.ledger.states import LoadKind
-from blsync.pull import drift, stamps
+from blsync.pull import details, drift, stamps
 from blsync.pull.land import Deletions, land, outcome_of
 from blsync.pull.walk import feed_of, feeds_of, note_order, walk_feed
 from blsync.pull.work import FINDINGS, UP_TO_NOW, OpenWalks, PullContext, Result, Window, window_of
@@ -72,6 +72,7 @@ def pull(
     differs from the server's or from what it dated before, StorageError where nothing can be kept.
     """
     require_credentials(company)
+    details.check(session.settings)
     with _uncollected():
         return asyncio.run(_pull_all(_Pulling(session, company), list(entities), window, again))
 

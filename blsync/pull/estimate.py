@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -21,11 +22,11 @@ from blsync.api.dialect import Dialect, Query
 from blsync.api.pages import Page
 from blsync.entity import Entity, Feed
 from blsync.errors import BlsyncError, QuotaSpent, Unauthorized, WrongClock
-from blsync.lake.typing import UNTYPED
+from blsync.lake.typing import UNTYPED, Payload
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import Load, Walk
 from blsync.ledger.states import LoadKind
-from blsync.pull import OVERLAP, Window, drift
+from blsync.pull import OVERLAP, Window, details, drift
 from blsync.pull.drift import IDS
 from blsync.pull.walk import feed_of
 from blsync.pull.work import UP_TO_NOW
@@ -96,6 +97,7 @@ class Estimator:
             return Estimate(error=error)
 
     async def _estimate(self) -> Estimate:
+        details.check(self.session.settings)
         if limit := loads.server_traits(self.ledger, self.company_id, self.entity.name).page_limit:
             self.client.page_limits[self.entity.path] = limit
         is_up_to_now = self.window == UP_TO_NOW
@@ -179,10 +181,20 @@ class Estimator:
             is_newest_first = is_sorted and start and not end and not feed.needs_lower_bound
             requests += (1 if count < size else 1 + walk) if is_newest_first else walk
         if start is None:
+            if details.left_out(self.session.settings, self.dialect, self.entity):
+                requests += page.total
             return Estimate(page.total, requests, is_news=page.total > 0)
         since = start if self.dialect.has_window(feeds[0].change_field) else None
-        held = self.session.lake.stored(self.entity, self.company_id, since)
-        are_new = held.are_new(page.records)
+        names = details.left_out(self.session.settings, self.dialect, self.entity)
+        needs_details = details.is_for_details(self.dialect, self.entity, LoadKind.CHANGE)
+        seen_as = partial(details.held_as_listed, names=names, needs_details=needs_details)
+        held = self.session.lake.stored(
+            self.entity, self.company_id, since, seen_as=seen_as if names else None
+        )
+        records: list[Payload] = [*page.records]
+        if names:
+            records = [details.as_listed(record, names) for record in records]
+        are_new = held.are_new(records)
         reversing = sum(
             1
             for record, is_new in zip(page.records, are_new, strict=True)
@@ -191,10 +203,12 @@ class Estimator:
         beyond = page.total - len(page.records)
         scale = page.total / max(1, len(page.records))
         requests += math.ceil(reversing * scale / self.entity.page_limit)
+        if names:
+            requests += math.ceil(sum(are_new) * scale)
         is_again = self.window != UP_TO_NOW
-        records = page.total if is_again or beyond > 0 else sum(are_new)
+        count = page.total if is_again or beyond > 0 else sum(are_new)
         is_news = any(are_new) or (beyond > 0 and not is_again)
-        return Estimate(records, requests, is_news)
+        return Estimate(count, requests, is_news)
 
     async def _first_page(self, feed: Feed, start: datetime | None, end: datetime | None) -> Page:
         name = feed.change_field
