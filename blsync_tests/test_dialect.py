@@ -241,7 +241,7 @@ def test_details_of_changed_records_are_fetched_and_land_once(configure):
         ids = control(sandbox, "touch", entity="customers", count=3)["ids"]
         control(sandbox, "night", seed=7, invoices=3)
         before = {name: len(landed(given, name)) for name in ("invoices", "journal_entries")}
-        (planned,) = plan(given, given.companies()).values()
+        (planned,) = plan(given).companies.values()
         results = run(given)
         assert planned.entities["customers"].requests == results["customers"].requests
         for name in ("customers", "invoices", "journal_entries"):

@@ -178,6 +178,7 @@ async def _cover(work: PullContext, window: Window, again: bool) -> None:
     work.lake.ensure_schema(entity, company_id)
     if limit := loads.server_traits(work.ledger, company_id, entity.name).page_limit:
         work.client.page_limits[entity.path] = limit
+    work.is_again = again
     is_up_to_now = not again and window.end is None
     if not (await _finish_left_open(work) and is_up_to_now):
         await _open_and_finish(work, window, again)

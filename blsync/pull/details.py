@@ -12,7 +12,8 @@ before they are fetched. An example, with `items` left out:
     fetched   {"id": "inv_1", "items": [{"id": "l1"}], "total": 5}
     landed    {"id": "inv_1", "total": 5, "items": [{"id": "l1"}]}
 
-The next list shows `{"id": "inv_1", "total": 5}` again, which is held.
+The next list shows `{"id": "inv_1", "total": 5}` again, which is held. What landed before without
+its details is held as well, but where a range of days is read again.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ from blsync.errors import ConfigError
 from blsync.lake.typing import UNTYPED, Payload, RawRecord, as_text, raw_fields
 from blsync.ledger import loads
 from blsync.ledger.loads import Load, SpooledPage, Walk
-from blsync.ledger.states import LoadKind
 from blsync.pull.work import PullContext
 from blsync.settings import Settings
 
@@ -75,15 +75,6 @@ def held_as_listed(text: str, names: Sequence[str], *, needs_details: bool) -> s
     except UNTYPED:
         has_details = True
     return None if needs_details and not has_details else as_text(as_listed(payload, names))
-
-
-def is_for_details(dialect: Dialect, entity: Entity, kind: LoadKind) -> bool:
-    """Tell whether a record counts as held only with its details: in a window that was asked for.
-
-    Where the whole list comes, all that landed without would be fetched one by one.
-    """
-    has_window = all(dialect.has_window(feed.change_field) for feed in entity.feeds)
-    return kind == LoadKind.CHANGE and has_window
 
 
 def _object(fields: dict[str, Payload]) -> bytes:

@@ -186,8 +186,8 @@ class Estimator:
             return Estimate(page.total, requests, is_news=page.total > 0)
         since = start if self.dialect.has_window(feeds[0].change_field) else None
         names = details.left_out(self.session.settings, self.dialect, self.entity)
-        needs_details = details.is_for_details(self.dialect, self.entity, LoadKind.CHANGE)
-        seen_as = partial(details.held_as_listed, names=names, needs_details=needs_details)
+        is_again = self.window != UP_TO_NOW
+        seen_as = partial(details.held_as_listed, names=names, needs_details=is_again)
         held = self.session.lake.stored(
             self.entity, self.company_id, since, seen_as=seen_as if names else None
         )
@@ -205,7 +205,6 @@ class Estimator:
         requests += math.ceil(reversing * scale / self.entity.page_limit)
         if names:
             requests += math.ceil(sum(are_new) * scale)
-        is_again = self.window != UP_TO_NOW
         count = page.total if is_again or beyond > 0 else sum(are_new)
         is_news = any(are_new) or (beyond > 0 and not is_again)
         return Estimate(count, requests, is_news)

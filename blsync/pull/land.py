@@ -82,8 +82,7 @@ async def _land(
     entity, company_id = work.entity, load.company_id
     since = load.window_start if load.kind == LoadKind.CHANGE else None
     names = details.left_out(work.settings, work.dialect, entity)
-    needs_details = details.is_for_details(work.dialect, entity, load.kind)
-    seen_as = partial(details.held_as_listed, names=names, needs_details=needs_details)
+    seen_as = partial(details.held_as_listed, names=names, needs_details=work.is_again)
     held_since = partial(
         work.lake.stored,
         entity,

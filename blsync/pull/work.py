@@ -103,6 +103,8 @@ class PullContext:
     """Whether a list that said it was empty was asked a second time in this run."""
     kept: asyncio.Queue[SpooledPage | None] = field(default_factory=asyncio.Queue)
     """The pages of the load that is read, as they come into the spool; None is its end."""
+    is_again: bool = False
+    """Whether a range of days is read again, covered or not."""
     seen_id: str | None = None
     """The id of a record that was listed in this run."""
     _walks: dict[str, Walk] = field(default_factory=dict)
