@@ -19,6 +19,7 @@ from blsync.sandbox.books.errors import ApiError
 from blsync.sandbox.books.store import Store
 from blsync.sandbox.faults.faults import Faults
 from blsync.sandbox.generate.seed import History
+from blsync.sandbox.http.contract import serve_contract
 from blsync.sandbox.http.control import control_routes, forget_odd_records, take_effect
 from blsync.sandbox.http.gateway import Gateway, error_body
 from blsync.sandbox.http.oauth import oauth_routes
@@ -91,6 +92,7 @@ def create_app(options: Options) -> FastAPI:
         app.include_router(router)
         for prefix in ("/v1", "/api/v1"):
             app.include_router(router, prefix=prefix, include_in_schema=False)
+    serve_contract(app, books)
     _add_documentation(app)
     _add_errors(app)
     return app
