@@ -159,7 +159,7 @@ class Settings(BaseSettings):
     """Length of the "hour", for tests; no wait for the quota is longer."""
     quota_reserve: Annotated[float, Field(alias="BLSYNC_QUOTA_RESERVE", ge=0, lt=1)] = 0.1
     """Share of the hour that is left to other programs on the key."""
-    detail_fetch: Annotated[str, Field(alias="BLSYNC_DETAIL_FETCH")] = ""
+    detail_fetch: Annotated[str | None, Field(alias="BLSYNC_DETAIL_FETCH")] = None
     """Entities, as a comma list or `all`, of which each changed record is fetched by its id where
     the list leaves out fields that `GET /{id}` has: one request a record.
     """
@@ -295,7 +295,7 @@ class Settings(BaseSettings):
 
     def fetches_details(self, entity: str) -> bool:
         """Tell whether changed records of an entity are fetched by their ids too."""
-        names = {name.strip() for name in self.detail_fetch.split(",")}
+        names = {name.strip() for name in (self.detail_fetch or "").split(",")}
         return entity in names or "all" in names
 
     @property

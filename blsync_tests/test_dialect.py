@@ -10,7 +10,9 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+import httpx
 import pytest
+from rig import push_desk
 from rig.commands import ask_reports
 from test_nights import truth, versions
 from test_pull import api, control, landed, run
@@ -286,3 +288,33 @@ def test_doctor_and_status_name_what_was_learnt(configure):
         assert {fact["parameter"]: fact["spelling"] for fact in facts} == {
             "sort updatedAt": "none", "window updatedAt": "none",
         }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def push_server() -> Iterator[httpx.Client]:
+    with push_desk.server() as http:
+        yield http
+
+
+@pytest.mark.parametrize(
+    "readings",
+    ["no-operators", "no-filters,no-sort", "filters-ignored,offset", "no-operators,no-pagination",
+     "whole-lists,filters-ignored,no-detail"],
+)  # fmt: skip
+def test_a_push_with_a_lost_answer_sends_nothing_twice_whatever_look_ups_take(
+    push_server, tmp_path, monkeypatch, readings
+):
+    with push_desk.opened(push_server, tmp_path, monkeypatch) as desk:
+        push_server.post("/sandbox/readings", json={"readings": readings}).raise_for_status()
+        try:
+            rows = [{"name": f"New {n}", "email": f"new{n}@x.example"} for n in range(1, 6)]
+            plan_id = desk.plan(rows).plan.plan_id
+            desk.faults("only=writes,drop-after=1,times=1")
+            assert desk.apply(plan_id).outcomes["held"] == 5
+            desk.settled()
+            done = desk.apply(plan_id)
+            assert (done.outcomes["applied"], done.exit_code) == (5, 0)
+            assert desk.plan(rows).counts["noop"] == 5
+        finally:
+            push_server.post("/sandbox/readings", json={"readings": ""}).raise_for_status()
+        assert [len(desk.named(f"new{n}@x.example")) for n in range(1, 6)] == [1] * 5

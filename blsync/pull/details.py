@@ -43,7 +43,7 @@ ENOUGH = 20
 
 def check(settings: Settings) -> None:
     """Raise ConfigError where BLSYNC_DETAIL_FETCH names what is no entity."""
-    names = [name.strip() for name in settings.detail_fetch.split(",")]
+    names = [name.strip() for name in (settings.detail_fetch or "").split(",")]
     try:
         select([name for name in names if name not in ("", "all")])
     except ConfigError as error:
