@@ -1,8 +1,14 @@
-"""The user's own tables: CSV files in BLSYNC_SEEDS, read here and, where dbt needs them, by dbt.
+"""The user's own tables: CSV files in BLSYNC_SEEDS, read here and nowhere else.
+
+A push, the reconciliation and the marts all have what is read here: before each build it is written
+as Parquet among the build's inputs (`marts.build`), and dbt reads that.
 
 A file is UTF-8, with or without a byte-order mark, with any line endings, quotes, blanks around
-values, and commas, semicolons or tabs between them. Whatever is wrong with one is a ConfigError
-with the file, the line and what to write; a sync looks through all of them before dbt does.
+values, and commas, semicolons or tabs between them, with a line `sep=;` before its header or
+without. A day is written like 2026-03-31 or 2026/03/31, or day first like 31/03/2026 and
+31.3.2026; a month also like 2026-03 and 03/2026. How spreadsheets spell other values is told by
+`blsync.spellings`. Whatever is wrong with a file is a ConfigError with the file, the line and what
+to write; a sync looks through all of them before the marts are built.
 
 - `account_roles.csv`: the role of an account where the derived one is wrong or missing.
 - `fiscal_year.csv`: the month in which a company's fiscal year starts; January where absent.
@@ -16,17 +22,22 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from blsync.errors import ConfigError
+from blsync.natural_keys import cleaned
+from blsync.spellings import Kind, OddSpelling, read_any, read_as, told_separator
 
 T = TypeVar("T")
+
+_ONE_DAY = timedelta(days=1)
 
 ACCOUNT_ROLES = "account_roles.csv"
 PERIOD_CLOSE = "period_close.csv"
@@ -38,10 +49,24 @@ COLUMNS = {
     FISCAL_YEAR: ("company_id", "start_month"),
     ACCEPTED: ("company_id", "record_id", "rule", "reason", "accepted_by"),
 }
-"""Table → its columns. dbt takes those of the first three by their place."""
+"""Table → its columns, in the order in which they stand in the file."""
 NEEDED = (ACCOUNT_ROLES, PERIOD_CLOSE, FISCAL_YEAR)
 """Tables that have to be there, if only with their header."""
-ACCEPTED_SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS[ACCEPTED]])
+_TYPES = {
+    "period": pa.date32(),
+    "closed_at": pa.timestamp("us", "UTC"),
+    "start_month": pa.int32(),
+}
+SCHEMAS = {
+    table: pa.schema([(name, _TYPES.get(name, pa.string())) for name in columns])
+    for table, columns in COLUMNS.items()
+}
+"""Table → the types of its columns, as the marts read them."""
+_KEYS = ("company_id", "account_number", "record_id")
+_DAY_FIRST = re.compile(r"([0-9]{1,2})([./-])([0-9]{1,2})\2([0-9]{4})")
+_YEAR_FIRST = re.compile(r"([0-9]{4})[/.]([0-9]{1,2})[/.]([0-9]{1,2})")
+_MONTH = re.compile(r"([0-9]{4})[-/.]([0-9]{1,2})|([0-9]{1,2})[-/.]([0-9]{4})")
+_CLOCK = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p")
 LAWS = {
     "every_journal_balances_and_equals_its_header": "unbalanced_entry",
     "no_journal_line_without_an_account": "unknown_account",
@@ -84,26 +109,95 @@ def check(seeds: Path) -> None:
                 f"{seeds / name} is missing. Make it with the one line '{','.join(COLUMNS[name])}',"
                 " or point BLSYNC_SEEDS to the folder that has it."
             )
-    list(_rows(seeds / ACCOUNT_ROLES))
-    for number, row in _rows(seeds / FISCAL_YEAR):
-        if row["start_month"] not in map(str, range(1, 13)):
-            raise _wrong(seeds / FISCAL_YEAR, number, "start_month", row, "a number from 1 to 12")
-    period_closes(seeds)
-    accepted_exceptions(seeds)
+    rows_of_tables(seeds)
+
+
+def rows_of_tables(seeds: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of all tables, typed as SCHEMAS has them; none of one that is not there.
+
+    Raises ConfigError.
+    """
+    closes = [
+        {"company_id": close.company_id, "period": close.month, "closed_at": close.closed_at}
+        for close in period_closes(seeds)
+    ]
+    return {
+        ACCOUNT_ROLES: [row for _, row in _rows(seeds / ACCOUNT_ROLES)],
+        PERIOD_CLOSE: closes,
+        FISCAL_YEAR: list(_fiscal_years(seeds / FISCAL_YEAR)),
+        ACCEPTED: [{**row} for row in accepted_exceptions(seeds)],
+    }
+
+
+def _fiscal_years(path: Path) -> Iterator[dict[str, Any]]:
+    for number, row in _rows(path):
+        month = row["start_month"]
+        if not (re.fullmatch("[0-9]{1,2}", month) and 1 <= int(month) <= 12):
+            raise _wrong(path, number, "start_month", row, "a number from 1 to 12")
+        yield {**row, "start_month": int(month)}
 
 
 def period_closes(seeds: Path) -> list[PeriodClose]:
     """Return the lines of period_close.csv; none where there is no file. Raises ConfigError."""
     path, found = seeds / PERIOD_CLOSE, []
     for number, row in _rows(path):
-        day = _read(path, number, "period", row, date.fromisoformat, "a day like 2026-03-01")
+        form = "a day like 2026-03-01, or a month like 2026-03"
+        month = _read(path, number, "period", row, _month, form)
         told, at = row["closed_at"], None
         if told:
             form = "a time like 2026-04-05T10:00:00Z"
-            at = _read(path, number, "closed_at", row, datetime.fromisoformat, form)
-            at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-        found.append(PeriodClose(row["company_id"], day.replace(day=1), at, told))
+            at = _read(path, number, "closed_at", row, _instant, form)
+            if _DAY_FIRST.match(told) and at.date() < month:
+                told_month = f"{month:%Y-%m}"
+                raise ConfigError(
+                    f"{path} line {number}: closed_at {told!r}, read day first, is before the month"
+                    f" {told_month} that it closes; write {form}."
+                )
+        found.append(PeriodClose(row["company_id"], month, at, told))
     return found
+
+
+def _month(text: str) -> date:
+    """Return the first day of the month that a text names.
+
+    A day in the order of day, month and year has to be its month's first or last one: 09/01/2026
+    would be January, and its writer may have meant September.
+    """
+    if found := _MONTH.fullmatch(text):
+        year, month = (found[1], found[2]) if found[1] else (found[4], found[3])
+        return date(int(year), int(month), 1)
+    day = _day(text)
+    if _DAY_FIRST.fullmatch(text) and day.day != 1 and (day + _ONE_DAY).day != 1:
+        raise ValueError(text)
+    return day.replace(day=1)
+
+
+def _day(text: str) -> date:
+    if found := _DAY_FIRST.fullmatch(text):
+        return date(int(found[4]), int(found[3]), int(found[1]))
+    if found := _YEAR_FIRST.fullmatch(text):
+        return date(*map(int, found.groups()))
+    return date.fromisoformat(text)
+
+
+def _instant(text: str) -> datetime:
+    """Return a time in UTC; one that names no offset is in UTC."""
+    day, _, clock = text.partition(" ")
+    if _DAY_FIRST.fullmatch(day):
+        return datetime.combine(_day(day), _clock(clock.strip()), UTC)
+    at = datetime.fromisoformat(text)
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _clock(text: str) -> time:
+    if not text:
+        return time()
+    for form in _CLOCK:
+        try:
+            return datetime.strptime(text, form).time()
+        except ValueError:
+            continue
+    raise ValueError(text)
 
 
 def closed_months(seeds: Path, company_id: str, now: datetime) -> dict[date, str]:
@@ -162,6 +256,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     columns = COLUMNS[path.name]
     lines = _lines(path, _text(path))
     number, header = next(lines, (1, list(columns)))
+    header = [cleaned(name) for name in header]
     is_known = header == list(columns) or (
         path.name == ACCEPTED and sorted(header) == sorted(columns)
     )
@@ -176,7 +271,16 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                 f"{path} line {number} has {len(cells)} values where the header names "
                 f"{len(header)}; put a text that holds the separator into double quotes."
             )
-        yield number, dict(zip(header, cells, strict=True))
+        given = zip(header, cells, strict=True)
+        yield number, {name: _cell(path, number, name, cell) for name, cell in given}
+
+
+def _cell(path: Path, number: int, column: str, cell: str) -> str:
+    try:
+        text = read_any(cell) or ""
+        return str(read_as(Kind.KEY, cleaned(text))) if column in _KEYS else text
+    except OddSpelling as error:
+        raise ConfigError(f"{path} line {number}: {column} {cell[:40]!r}: {error}.") from None
 
 
 def _text(path: Path) -> str:
@@ -192,14 +296,29 @@ def _text(path: Path) -> str:
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the lines that hold something, each with its number in the file."""
+    """Yield the lines that hold something, each with its number in the file.
+
+    Empty cells behind the last named column are a spreadsheet's, and left out.
+    """
+    delimiter = told_separator(text)
     first = text.lstrip().partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=delimiter or max(",;\t", key=first.count),
+        strict=True,
+    )
+    width = 0
     try:
         for cells in reader:
-            if any(map(str.strip, cells)):
-                yield reader.line_num, [cell.strip() for cell in cells]
+            found = [cell.strip() for cell in cells]
+            if not any(found):
+                continue
+            if delimiter and not width and told_separator(delimiter.join(cells)):
+                continue
+            while len(found) > width and not found[-1]:
+                found.pop()
+            width = width or len(found)
+            yield reader.line_num, found
     except csv.Error as error:
         raise ConfigError(
             f"{path} line {reader.line_num} is not well-formed csv ({error}); every quoted value "

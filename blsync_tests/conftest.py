@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +18,11 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from rig import warm
+from _pytest.terminal import TerminalReporter
+from rig import (
+    depth,  # noqa: F401  (its profile has to be there when Hypothesis reads the options)
+    warm,
+)
 
 from blsync import settings
 from blsync.marts.build import entities_of_project
@@ -26,11 +32,30 @@ from blsync.settings import Settings
 # Tests that run dbt by themselves name the entities to it, as blsync does.
 os.environ["DBT_ENTITIES"] = " ".join(entities_of_project())
 
-LONGEST = (
-    "test_cli.py", "test_history.py", "test_backfill.py", "test_demo.py", "test_nightly.py",
-    "test_incremental.py", "test_plan.py", "test_pull.py", "test_upkeep.py", "test_push_matrix.py",
-    "test_push_dagster.py", "test_nights.py", "test_books.py", "test_mutations.py",
-)  # fmt: skip
+DURATIONS = Path(__file__).with_name("durations.json")
+"""Seconds that each file took when `pytest --store-durations` last wrote them."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the order be found anew where tests have become longer."""
+    parser.addoption("--store-durations", action="store_true", help=f"write {DURATIONS.name}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no worker is left with one at the end."""
+    seconds = json.loads(DURATIONS.read_text())
+    items.sort(key=lambda item: -seconds.get(item.path.name, 0))
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
+    """Keep what each file took, where that was asked for."""
+    if config.getoption("--store-durations"):
+        taken: Counter[str] = Counter()
+        for report in itertools.chain(*terminalreporter.stats.values()):
+            if isinstance(report, pytest.TestReport):
+                taken[Path(report.location[0]).name] += report.duration
+        seconds = {name: round(taken[name]) for name in sorted(taken) if taken[name] >= 1}
+        DURATIONS.write_text(json.dumps(seconds, indent=1) + "\n")
 
 
 @pytest.hookimpl(wrapper=True)

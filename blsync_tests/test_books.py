@@ -1,8 +1,7 @@
 """Random books of many companies in one build: every law holds, every figure is as defined.
 
-`make test` builds the same sixteen each time, in two nights. `BLSYNC_NIGHTS=50 .venv/bin/pytest
-blsync_tests/test_books.py` builds that many others. A book that fails is named with its plan, from
-which `books.making.make` writes it again.
+`make test` builds the same few each time, `make test-deep` many others. A book that fails is named
+with its plan, from which `books.making.make` writes it again.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from books.checks import CHECKS, Ask, expected_of, wrong
 from books.company import Book, Plan, plans
 from books.making import make, write_inputs, write_landing, write_seeds
 from books.reports import reports_of
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from rig.depth import drawn, is_deep
 from rig.warm import DBT
 from test_warehouse import WAREHOUSE
 
-MORE = int(os.environ.get("BLSYNC_NIGHTS", "0"))
-COMPANIES = 16
+COMPANIES = 16 if is_deep() else 6
 MOST_TOLD = 12
 
 
@@ -61,14 +60,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("target")
 
 
-@settings(
-    max_examples=MORE or 1,
-    deadline=None,
-    derandomize=not MORE,
-    database=None,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+@drawn(1, 6)
 @given(drawn=st.tuples(*map(plans, range(COMPANIES))), is_grown=st.sampled_from([True, False]))
 def test_every_law_holds_and_every_figure_is_as_defined(
     target: Path, drawn: tuple[Plan, ...], is_grown: bool

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -52,7 +52,8 @@ def environment(data: Path, base_url: str, **more: str) -> dict[str, str]:
         "BIGLEDGER_API_KEY": "blg_test_sk_sandbox",
         "BIGLEDGER_COMPANY_ID": "company_sandbox",
         "BLSYNC_DATA": str(data),
-        "BLSYNC_START": "2026-11-01",
+        # Dagster records each day since.
+        "BLSYNC_START": str(date.today() - timedelta(days=7)),
         "BLSYNC_QUOTA_PER_HOUR": "100000",
         "BLSYNC_QUOTA_PER_SECOND": "1000",
         **more,
@@ -366,6 +367,42 @@ def test_a_record_that_stops_the_night_is_named_shown_and_accepted(first_sync, e
     withdrawn = blsync("build", env=here)
     assert withdrawn.returncode == 1
     assert "je_broken" in withdrawn.stderr
+
+
+def test_marts_and_push_read_a_close_alike_or_both_refuse_it(first_sync, env, tmp_path):
+    data, seeds = tmp_path / "data", tmp_path / "seeds"
+    shutil.copytree(env["BLSYNC_DATA"], data)
+    shutil.copytree(ROOT / "warehouse" / "seeds", seeds)
+    here = {**env, "BLSYNC_DATA": str(data), "BLSYNC_SEEDS": str(seeds)}
+    asked = "select max(period) from finance.periods where not is_closed"
+    answer = blsync("query", asked, "--format", "csv", env=here).stdout.splitlines()
+    month = date.fromisoformat(answer[1])
+    entry = tmp_path / "entry.csv"
+    header = "reference,date,lines.accountNumber,lines.debit,lines.credit"
+    day = month.replace(day=2)
+    entry.write_text(f"{header}\nJ-1,{day},6030,5,\nJ-1,{day},1010,,5\n")
+    plan = ("push", "plan", "journal-entries", str(entry), "--json")
+
+    text = (
+        f"company_id;period;closed_at\r\ncompany_sandbox;{month:%m/%Y};{month:%d/%m/%Y} 18:00\r\n"
+    )
+    (seeds / "period_close.csv").write_text(text, "utf-8-sig", newline="")
+    built = blsync("build", env=here)
+    assert built.returncode == 0, built.stderr
+    sql = f"select closed_at from finance.periods where period = '{month}'"
+    closed = blsync("query", sql, "--format", "csv", env=here).stdout.splitlines()[1:]
+    assert closed == [f"{month} 18:00:00"]
+    [operation] = json.loads(blsync(*plan, env=here).stdout)["operations"]
+    assert operation["error"]["code"] == "PERIOD_CLOSED"
+
+    published = (data / "blsync.duckdb").read_bytes()
+    (seeds / "period_close.csv").write_text(text.replace(f"{month:%m/%Y}", "Sep-26"))
+    for command in (("build",), plan):
+        refused = blsync(*command, env=here)
+        assert refused.returncode == 2
+        assert "period_close.csv line 2: period 'Sep-26'" in said_once(refused)
+        assert "a month like 2026-03" in refused.stderr
+    assert (data / "blsync.duckdb").read_bytes() == published
 
 
 def test_one_forbidden_entity_ends_with_exit_3_while_the_others_land(tmp_path):

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rig import commands
+from rig.seeds import hand_over
 from rig.warm import DBT
 from test_warehouse import WAREHOUSE, Row, account, invoice, journal, tombstone, write
 
@@ -288,6 +289,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, place in (("project-dir", WAREHOUSE), ("profiles-dir", WAREHOUSE)):
         command += [f"--{name}", str(place)]
     command += ["--target-path", str(folder / "target"), "--log-path", str(folder / "target")]
+    hand_over(data, seeds)
     environment = {**os.environ, "BLSYNC_DATA": str(data), "BLSYNC_SEEDS": str(seeds)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

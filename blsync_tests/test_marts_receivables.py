@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from rig.seeds import hand_over
 from rig.warm import DBT
 from test_warehouse import (
     TODAY,
@@ -273,6 +274,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Query]:
     """Builds the books with every law, once."""
     data = tmp_path_factory.mktemp("receivables")
     write(data, books(), [])
+    hand_over(data, WAREHOUSE / "seeds")
     target = tmp_path_factory.mktemp("target")
     done = subprocess.run(
         [DBT, "--no-use-colors", "build",

@@ -20,6 +20,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rig.seeds import hand_over
 from rig.warm import DBT
 
 from blsync import marts
@@ -397,6 +398,7 @@ def query(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     places = {"project-dir": WAREHOUSE, "profiles-dir": WAREHOUSE}
     for name, place in (places | {"target-path": data / "t", "log-path": data / "t"}).items():
         command += [f"--{name}", str(place)]
+    hand_over(data, WAREHOUSE / "seeds")
     paths = {"BLSYNC_DATA": str(data), "BLSYNC_SEEDS": str(WAREHOUSE / "seeds")}
     done = subprocess.run(command, env={**os.environ, **paths}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

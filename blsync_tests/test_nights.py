@@ -1,8 +1,7 @@
 """Nights of business, faults, kills and re-runs in any order: the lake ends in step, each time.
 
-`make test` plays the same few stories each time. `BLSYNC_NIGHTS=500 .venv/bin/pytest
-blsync_tests/test_nights.py` plays that many others, longer ones, five to ten seconds each. A story
-that fails is told in the message; it is not shortened, because much hangs on timing.
+`make test` plays the same few stories each time, `make test-deep` many others, longer ones, five to
+ten seconds each. A story that fails is told in the message.
 
 Left out are faults after which no client could be in step: `null-fields` hides what a record says
 until it is read again, and `odd-records` are none to land.
@@ -27,10 +26,10 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from rig.commands import compact, pull
+from rig.depth import drawn, is_deep
 from test_pull import api, control, history, landed, run
 
 from blsync import settings as blsync_settings
@@ -41,8 +40,6 @@ from blsync.pull import Window, raise_failures
 from blsync.sandbox import Options, running
 from blsync.sandbox.http.readings import READINGS as TABLE
 from blsync.settings import Settings
-
-LONGER = int(os.environ.get("BLSYNC_NIGHTS", "0"))
 
 nursery = multiprocessing.get_context("forkserver")
 nursery.set_forkserver_preload(
@@ -374,16 +371,7 @@ class Nights(RuleBasedStateMachine):
 
 
 TestNights = Nights.TestCase
-TestNights.settings = settings(
-    max_examples=LONGER or 6,
-    stateful_step_count=20 if LONGER else 12,
-    deadline=None,
-    derandomize=not LONGER,
-    database=None,
-    print_blob=True,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+TestNights.settings = drawn(2, 40, stateful_step_count=20 if is_deep() else 12)
 
 
 def test_what_a_pull_leaves_that_was_killed_once_its_load_had_landed_goes_with_the_next(

@@ -160,7 +160,7 @@ def accept(data: Path, pairs: list[tuple[str, str]]) -> None:
          "accepted_by": "Mei"}
         for key, rule in pairs
     ]  # fmt: skip
-    table = pa.Table.from_pylist(rows, user_tables.ACCEPTED_SCHEMA)
+    table = pa.Table.from_pylist(rows, user_tables.SCHEMAS[user_tables.ACCEPTED])
     pq.write_table(table, data / "inputs" / "accepted_exceptions.parquet")
 
 

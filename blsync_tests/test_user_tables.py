@@ -10,6 +10,8 @@ import pytest
 
 from blsync import user_tables
 from blsync.errors import ConfigError
+from blsync.lake.store import Lake
+from blsync.marts.build import write_user_tables
 from blsync.user_tables import ACCEPTED, ACCOUNT_ROLES, COLUMNS, FISCAL_YEAR, PERIOD_CLOSE
 
 NOW = datetime(2026, 4, 30, tzinfo=UTC)
@@ -23,6 +25,9 @@ FORMS = {
     "blank lines": CLOSES.replace("\n", "\n\n").encode(),
     "quotes": CLOSES.replace("one", '"one"').encode(),
     "semicolons": CLOSES.replace(",", ";").encode(),
+    "sep=;": ("sep=;\r\n" + CLOSES.replace(",", ";")).encode("utf-8-sig"),
+    "tabs": CLOSES.replace(",", "\t").encode(),
+    "empty columns at the end": CLOSES.replace("\n", ",,\n").encode(),
 }
 
 
@@ -42,19 +47,74 @@ def test_closed_months_are_the_same_in_every_form_of_the_file(seeds: Path, form:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_warehouse_reads_a_close_as_we_do(seeds: Path, form: str) -> None:
+def test_the_marts_are_given_the_closes_that_a_push_obeys(
+    seeds: Path, tmp_path: Path, form: str
+) -> None:
     (seeds / PERIOD_CLOSE).write_bytes(FORMS[form])
+    lake = Lake(tmp_path / "data")
+    write_user_tables(lake, seeds)
     with duckdb.connect() as db:
         rows = db.execute(
-            f"select company_id, date_trunc('month', period)::date, closed_at at time zone 'UTC' "
-            f"from read_csv('{seeds / PERIOD_CLOSE}', header = true, columns = {{'company_id': "
-            "'varchar', 'period': 'date', 'closed_at': 'timestamptz'}) where company_id <> ''"
+            "select company_id, date_trunc('month', period)::date, closed_at at time zone 'UTC' "
+            f"from read_parquet('{lake.input_file('period_close')}') where company_id <> ''"
         ).fetchall()
     ours = [
         (c.company_id, c.month, c.closed_at and c.closed_at.replace(tzinfo=None))
         for c in user_tables.period_closes(seeds)
     ]
     assert rows == ours
+    assert len(rows) == 2
+
+
+MONTHS = {
+    "2026-03": "03",
+    "2026/03": "03",
+    "03/2026": "03",
+    "3.2026": "03",
+    "01/03/2026": "03",
+    "31.3.2026": "03",
+    "1-3-2026": "03",
+    "2026/03/01": "03",
+    "2026-03-15": "03",
+}
+
+
+@pytest.mark.parametrize("text", MONTHS)
+def test_a_month_is_read_in_every_form_in_which_people_keep_it(seeds: Path, text: str) -> None:
+    (seeds / PERIOD_CLOSE).write_text(
+        f"company_id;period;closed_at\none;{text};05/04/2026 18:00\n", "utf-8-sig"
+    )
+    assert user_tables.closed_months(seeds, "one", NOW) == {date(2026, 3, 1): "05/04/2026 18:00"}
+
+
+CLOSED_AT = {
+    "05/04/2026 18:00": "2026-04-05T18:00",
+    "5.4.2026 18:00:30": "2026-04-05T18:00:30",
+    "05/04/2026 6:05 PM": "2026-04-05T18:05",
+    "05/04/2026": "2026-04-05T00:00",
+    "2026-04-05 18:00:00+08:00": "2026-04-05T10:00",
+    "2026-04-05": "2026-04-05T00:00",
+}
+
+
+@pytest.mark.parametrize("text", CLOSED_AT)
+def test_a_time_of_closing_is_read_day_first_and_in_utc(seeds: Path, text: str) -> None:
+    (seeds / PERIOD_CLOSE).write_text(f"company_id,period,closed_at\none,2026-03,{text}\n")
+    [close] = user_tables.period_closes(seeds)
+    assert close.closed_at == datetime.fromisoformat(CLOSED_AT[text]).replace(tzinfo=UTC)
+
+
+def test_codes_are_read_as_they_are_meant(seeds: Path) -> None:
+    (seeds / ACCOUNT_ROLES).write_text(
+        "sep=;\ncompany_id;account_number;account_role;;\n"
+        'one;="0100";cash;;\none;\'0200;cash;;\none\u200b;\u00a0300;cash;;\n'
+    )
+    rows = user_tables.rows_of_tables(seeds)[ACCOUNT_ROLES]
+    assert [(row["company_id"], row["account_number"]) for row in rows] == [
+        ("one", "0100"),
+        ("one", "0200"),
+        ("one", "300"),
+    ]
 
 
 def test_a_close_that_is_still_to_come_has_not_happened(seeds: Path) -> None:
@@ -74,6 +134,16 @@ WRONG = {
         r"line 2: period 'March'.*2026-03",
     ),
     "a time that is none": (PERIOD_CLOSE, "one,2026-02-01,soon", r"line 2: closed_at 'soon'"),
+    "a day that may be month first": (PERIOD_CLOSE, "one,09/01/2026,2026-10-05", r"'09/01/2026'"),
+    "a day without its century": (PERIOD_CLOSE, "one,01/09/26,2026-10-05", r"period '01/09/26'"),
+    "a day that is a number": (PERIOD_CLOSE, "one,46266,2026-10-05", r"period '46266'"),
+    "a close before its month": (
+        PERIOD_CLOSE,
+        "one,2026-09,05/04/2026",
+        r"before the month",
+    ),
+    "a code in E-notation": (ACCOUNT_ROLES, "one,1.01E+05,cash", r"line 2: account_number"),
+    "the error of a formula": (ACCOUNT_ROLES, "one,1010,#REF!", r"line 2: account_role '#REF!'"),
     "a value too few": (PERIOD_CLOSE, "one,2026-02-01", r"line 2 has 2 values"),
     "a month that is none": (FISCAL_YEAR, "one,13", r"line 2: start_month '13'.*1 to 12"),
     "a role too few": (ACCOUNT_ROLES, "one,1010", r"line 2 has 2 values"),
@@ -92,9 +162,7 @@ def test_what_is_wrong_is_told_with_file_and_line(seeds: Path, what: str) -> Non
     assert str(path) in str(caught.value)
 
 
-def test_a_header_in_another_order_is_refused_because_the_warehouse_reads_by_place(
-    seeds: Path,
-) -> None:
+def test_a_header_in_another_order_is_refused_with_the_right_one(seeds: Path) -> None:
     (seeds / FISCAL_YEAR).write_text("start_month,company_id\n6,one\n")
     with pytest.raises(ConfigError, match="company_id,start_month"):
         user_tables.check(seeds)

@@ -18,6 +18,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rig.seeds import hand_over
 from rig.warm import DBT
 
 from blsync import marts, report, settings
@@ -460,6 +461,7 @@ def dbt(tmp_path_factory: pytest.TempPathFactory) -> Dbt:
     def run(
         data: Path, seeds: Path, *arguments: str, target: Path = shared
     ) -> subprocess.CompletedProcess[str]:
+        hand_over(data, seeds)
         command = [DBT, "--no-use-colors", "build", *arguments]
         places = {
             "--project-dir": WAREHOUSE,

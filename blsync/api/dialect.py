@@ -27,6 +27,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mappi
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from unicodedata import normalize
 from urllib.parse import quote
 
 import msgspec
@@ -471,9 +472,9 @@ def _chunks(name: str, values: Sequence[str], spelling: str) -> Iterator[tuple[s
 
 def _others_than(page: Page, name: str, values: Sequence[str]) -> bool:
     """Tell whether a page has records whose value in a field is none of these."""
-    wanted = {value.casefold() for value in values}
+    wanted = {normalize("NFKC", value).casefold() for value in values}
     found = (value_in(record, name) for record in page.records)
-    return any(value is not None and value.casefold() not in wanted for value in found)
+    return any(v is not None and normalize("NFKC", v).casefold() not in wanted for v in found)
 
 
 def value_in(record: Payload, name: str) -> str | None:

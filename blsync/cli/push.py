@@ -44,13 +44,17 @@ def plan_command(
     mode: Annotated[str, typer.Option(help="create, update or upsert.")] = Mode.UPSERT,
     on_conflict: Annotated[str, typer.Option(help="abort, ours or theirs.")] = OnConflict.ABORT,
     rejects: Rejects = None,
+    hidden: Annotated[
+        bool, typer.Option("--hidden", help="Read rows and columns that a worksheet hides.")
+    ] = False,
     company: Company = None,
     as_json: Json = False,
 ) -> None:
     """Compare a file of changes with BigLedger and store the plan; sends nothing.
 
     A cell that is empty leaves the field alone; the word (clear) empties it. The lines of invoices
-    and journal entries are written one a row, with columns like items.quantity.
+    and journal entries are written one a row, with columns like items.quantity. Of a worksheet
+    what it shows is planned.
 
     Examples: `blsync push plan customers changes.csv --rejects mend.csv`,
     `blsync push plan payments bank.xlsx --mode create`,
@@ -59,7 +63,7 @@ def plan_command(
     current = settings.load()
     chosen = current.chosen(company)
     source = source_of(current, chosen, endpoint, file, from_view)
-    options = push.PlanOptions(mode, on_conflict, rejects)
+    options = push.PlanOptions(mode, on_conflict, rejects, hidden)
     with open_session(current, say=say) as session:
         report = push.plan(session, chosen, endpoint, source, options)
     _print_plan(report, as_json, has_code=True)
@@ -192,6 +196,8 @@ def _print_plan(report: push.PlanReport, as_json: bool, *, has_code: bool = Fals
     for part in ("counts", "outcomes"):
         told = ", ".join(f"{name} {n}" for name, n in document[part].items() if n)
         tell(f"{part}: {told or 'none'}")
+    for note in report.notes:
+        tell(f"note: {note}")
     if report.money:
         tell(f"money: {report.money:,.2f}")
     if document.get("confirmation_code"):

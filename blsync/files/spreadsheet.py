@@ -23,6 +23,8 @@ from openpyxl.xml.functions import iterparse
 
 from blsync.errors import ConfigError, InputFileError
 from blsync.files.intake import Intake, check_size, too_large
+from blsync.files.number_formats import displayed, plain
+from blsync.files.workbook_parts import HiddenParts, Source, hidden_parts, transitional
 
 MOST_ROWS = 1_048_576
 """Rows that a worksheet has room for, the header among them."""
@@ -77,21 +79,26 @@ def unguarded(cell: str) -> str:
 class Worksheet:
     """A worksheet: rows that hold something, each with its number in the sheet, from 1.
 
-    `others` are the names of further worksheets that hold something.
+    `others` are the names of further worksheets that hold something, `hidden` which of the rows and
+    columns nobody sees. `doubts` are the cells, by row and column from 0, that show another number
+    than they hold, or nothing: what is said of each follows its name.
     """
 
     name: str
     rows: list[tuple[int, list[Any]]]
     others: list[str]
+    hidden: HiddenParts
+    doubts: dict[tuple[int, int], str]
 
 
 def read_worksheet(path: Path) -> Worksheet:
     """Read the first worksheet that is not hidden.
 
     Values are what the sheet shows: numbers with at most 15 significant digits (whole ones as int,
-    others as Decimal, percentages as text like 6%), days as YYYY-MM-DD, instants in ISO 8601, true
-    and false, text without blanks around it, None. A formula counts as the value that was saved
-    with it; its error is text like #REF!.
+    others as Decimal), or text such as 6% or 0100 where their format shows that
+    (`number_formats`), days as YYYY-MM-DD, instants in ISO 8601, true and false, text without
+    blanks around it, None. A formula counts as the value that was saved with it; its error is text
+    like #REF!.
 
     Raises InputFileError, in one line, where the file is no workbook that can be read, or holds
     formulas without their values; OSError as it comes.
@@ -104,7 +111,7 @@ def read_worksheet(path: Path) -> Worksheet:
     try:
         _check_parts(path)
         with warnings.catch_warnings(action="ignore"):  # about what only looks suffer from
-            return _read(path)
+            return _read(path, transitional(path))
     except (InputFileError, OSError):
         raise
     except Exception as error:  # a damaged file fails in any of the parser's places
@@ -120,8 +127,8 @@ def _why_compound(name: str, content: bytes) -> str:
     return f"{name} is a workbook of the old kind (.xls); save it as .xlsx."
 
 
-def _read(path: Path) -> Worksheet:
-    book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
+def _read(path: Path, source: Source) -> Worksheet:
+    book = load_workbook(source, read_only=True, data_only=True, keep_links=False)
     try:
         shown = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
         if not shown:
@@ -129,10 +136,15 @@ def _read(path: Path) -> Worksheet:
         sheet, *others = shown
         for each in shown:
             each.reset_dimensions()  # what a file says of its size is not always so
-        _check_formulas(path, sheet)
+        _check_formulas(path, source, sheet)
+        hidden = hidden_parts(source, sheet._worksheet_path)
+        doubts: dict[tuple[int, int], str] = {}
         intake, rows = Intake(path), []
         for number, cells in _rows(path, sheet):
-            values = [None if cell.value is None else _value(path, cell) for cell in cells]
+            values = [
+                None if cell.value is None else _value(path, cell, (number, column), doubts)
+                for column, cell in enumerate(cells)
+            ]
             while values and values[-1] in (None, ""):
                 values.pop()
             if values:
@@ -140,7 +152,7 @@ def _read(path: Path) -> Worksheet:
                 intake.take(rows=1, cells=len(values), text=text)
                 rows.append((number, values))
         others = [each.title for each in others if _holds_any(path, each)]
-        return Worksheet(sheet.title, rows, others)
+        return Worksheet(sheet.title, rows, others, hidden, doubts)
     finally:
         book.close()
 
@@ -209,7 +221,9 @@ def _holds_any(path: Path, sheet: Any) -> bool:
     return any(cell.value is not None for _, cells in _rows(path, sheet) for cell in cells)
 
 
-def _value(path: Path, cell: Any) -> Any:
+def _value(
+    path: Path, cell: Any, place: tuple[int, int], doubts: dict[tuple[int, int], str]
+) -> Any:
     value = cell.value
     if isinstance(value, str):
         if len(value) > MOST_TEXT:
@@ -220,7 +234,7 @@ def _value(path: Path, cell: Any) -> Any:
     if isinstance(value, bool):
         return value
     if isinstance(value, int | float):
-        return _percentage(value) if "%" in cell.number_format else exact(value)
+        return _displayed(value, cell.number_format, place, doubts)
     if isinstance(value, datetime):
         is_day = value.time() == time()
         return (value.date() if is_day else value).isoformat()
@@ -234,24 +248,40 @@ def exact(value: float) -> int | Decimal:
     if isinstance(value, int):
         return value
     number = Decimal(format(value, f".{DIGITS}g"))
-    return int(number) if number == number.to_integral_value() else number
+    is_whole = number == number.to_integral_value() and number.adjusted() < DIGITS
+    return int(number) if is_whole else number
 
 
-def _percentage(value: float) -> str:
-    return f"{exact(float(exact(value)) * 100)}%"
+def _displayed(
+    value: float, number_format: str, place: tuple[int, int], doubts: dict[tuple[int, int], str]
+) -> int | Decimal | str:
+    """Return a number as its format shows it. One of more digits than are kept stays a Decimal in
+    powers of ten, which no code is.
+    """
+    number = exact(value)
+    if isinstance(number, int) and len(str(abs(number))) > DIGITS:
+        number = Decimal(f"{Decimal(number):.{DIGITS - 1}e}")
+    display = displayed(number, number_format)
+    if display.doubt is not None:
+        shown = f"shows {display.doubt}" if display.doubt else "shows nothing"
+        doubts[place] = (
+            f"{shown} and holds {plain(number)}: its number format hides the rest; write the value "
+            "that is meant, or let the format show all of it"
+        )
+    return display.value
 
 
-def _check_formulas(path: Path, sheet: Any) -> None:
+def _check_formulas(path: Path, source: Source, sheet: Any) -> None:
     """Raise InputFileError where a formula was never worked out: the library's readers see nothing.
 
     An empty text that a formula gave is marked as text, and is no such case.
     """
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(source) as archive:
         part = sheet._worksheet_path
         if not _mentions_formulas(archive, part):
             return
-        with archive.open(part) as source:
-            for _, element in iterparse(source):
+        with archive.open(part) as content:
+            for _, element in iterparse(content):
                 if element.tag == f"{_TAG}c":
                     formula, value = element.find(f"{_TAG}f"), element.findtext(f"{_TAG}v")
                     if formula is not None and not value and element.get("t") != "str":

@@ -16,7 +16,9 @@ from blsync.entities import ENTITIES
 from blsync.errors import StorageError
 
 LAYERS = ("landing", "quarantine")
-INPUTS = ("accepted_exceptions", "companies", "loads", "push_log", "report_figures")
+TABLES_OF_USER = ("account_roles", "accepted_exceptions", "fiscal_year", "period_close")
+"""What was read of the user's own tables; they may name companies that never landed."""
+INPUTS = (*TABLES_OF_USER, "companies", "loads", "push_log", "report_figures")
 """What a build reads beside the landing; a file each."""
 LOAD_ID = re.compile(r"\d{8}T\d+Z-[0-9a-f]{8}")
 OF_A_LOAD = re.compile(rf"00000000-schema\.parquet|{LOAD_ID.pattern}(--.*)?\.parquet")

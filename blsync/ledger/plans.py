@@ -27,6 +27,7 @@ from blsync.ledger.states import (
     PlanState,
 )
 from blsync.ledger.tables import attempts, operations, plans
+from blsync.natural_keys import normal_form
 from blsync.redaction import redact_all
 
 Problem = dict[str, str | None]
@@ -114,7 +115,7 @@ class HeldRow:
 
 @dataclass
 class Keys:
-    """Natural keys (casefolded), remote ids and `in_flight` groups that are held, each with the
+    """Natural keys (in normal form), remote ids and `in_flight` groups that are held, each with the
     plan that holds it.
     """
 
@@ -127,7 +128,7 @@ class Keys:
         return (
             self.by_id.get(operation.remote_id or "")
             or self.by_group.get(operation.in_flight or "")
-            or self.by_key.get(operation.natural_key.casefold())
+            or self.by_key.get(normal_form(operation.natural_key))
         )
 
 
@@ -460,7 +461,7 @@ def held_elsewhere(ledger: Ledger, company_id: str, endpoint: str, but: str = ""
     keys = Keys()
     with ledger.begin() as db:
         for row in db.execute(query):
-            keys.by_key[row.natural_key.casefold()] = row.plan_id
+            keys.by_key[normal_form(row.natural_key)] = row.plan_id
             if row.remote_id:
                 keys.by_id[row.remote_id] = row.plan_id
             if row.in_flight:
@@ -479,7 +480,7 @@ def groups(ledger: Ledger, plan_id: str, state: OperationState) -> set[str]:
 
 
 def not_created(ledger: Ledger, company_id: str, endpoint: str) -> dict[str, tuple[str, bool]]:
-    """Return the natural keys (casefolded) that a company's plans were to create and have not →
+    """Return the natural keys (in normal form) that a company's plans were to create and have not →
     the latest such plan, and whether the row was rejected there.
     """
     query = (
@@ -493,9 +494,31 @@ def not_created(ledger: Ledger, company_id: str, endpoint: str) -> dict[str, tup
     rejected = (OperationState.REJECTED, OperationState.NOT_SENT)
     with ledger.begin() as db:
         return {
-            row.natural_key.casefold(): (row.plan_id, row.state in rejected)
+            normal_form(row.natural_key): (row.plan_id, row.state in rejected)
             for row in db.execute(query)
         }
+
+
+def references_sent(
+    ledger: Ledger, company_id: str, endpoint: str, keys: Collection[str]
+) -> dict[str, set[str]]:
+    """Return natural keys, in normal form, of `keys` → the references with which a company's plans
+    created their records or were to: tokens and all, also those that were never answered.
+    """
+    query = (
+        select(operations.c.natural_key, operations.c.body)
+        .join(plans, plans.c.plan_id == operations.c.plan_id)
+        .where(plans.c.company_id == company_id, plans.c.endpoint == endpoint)
+        .where(operations.c.action == Action.CREATE)
+    )
+    found: dict[str, set[str]] = {}
+    with ledger.begin() as db:
+        for row in db.execute(query):
+            key = normal_form(row.natural_key)
+            reference = json.loads(row.body).get("reference") if key in keys and row.body else None
+            if reference:
+                found.setdefault(key, set()).add(str(reference))
+    return found
 
 
 def superseded_by(ledger: Ledger, plan: Plan, now: datetime) -> str | None:
@@ -503,11 +526,11 @@ def superseded_by(ledger: Ledger, plan: Plan, now: datetime) -> str | None:
 
     One that is dated ahead of now is not newer: a clock that was wrong has dated it.
     """
-    own = select(func.lower(operations.c.natural_key)).where(
+    of_plan = select(operations.c.natural_key).where(
         operations.c.plan_id == plan.plan_id, operations.c.action.in_(SENDS)
     )
     query = (
-        select(plans.c.plan_id)
+        select(plans.c.plan_id, operations.c.natural_key)
         .join(operations, operations.c.plan_id == plans.c.plan_id)
         .where(
             plans.c.company_id == plan.company_id,
@@ -515,13 +538,15 @@ def superseded_by(ledger: Ledger, plan: Plan, now: datetime) -> str | None:
             plans.c.created_at > plan.created_at,
             plans.c.created_at <= now + LARGEST_SKEW,
             operations.c.action.in_(SENDS),
-            func.lower(operations.c.natural_key).in_(own),
         )
         .order_by(plans.c.created_at.desc())
-        .limit(1)
     )
     with ledger.begin() as db:
-        return db.execute(query).scalar()
+        newer = db.execute(query).all()
+        if not newer:
+            return None
+        own = {normal_form(row.natural_key) for row in db.execute(of_plan)}
+    return next((row.plan_id for row in newer if normal_form(row.natural_key) in own), None)
 
 
 def holding(ledger: Ledger) -> list[Plan]:

@@ -76,8 +76,8 @@ def building(settings: Settings, say: Callable[[str], None]) -> Iterator[Path]:
     """Hold `build.duckdb` for one build; yields a folder for dbt's artifacts.
 
     The build counts as whole only when the block ends without an error: `publish` takes no other.
-    What the user has accepted is read first, so that a change of it counts without a sync. Raises
-    ConfigError where that cannot be read, or the folder holds what the settings do not say
+    The user's tables are read first, so that a change of one counts without a sync. Raises
+    ConfigError where one cannot be read, or the folder holds what the settings do not say
     (`blsync.binding`). Where the models changed, or `ask_for_full_build` was called, it begins with
     an empty file.
     """
@@ -89,10 +89,7 @@ def building(settings: Settings, say: Callable[[str], None]) -> Iterator[Path]:
             clear(whole)
             clear(files)  # of a build that was killed
             artifacts.mkdir(parents=True, exist_ok=True)
-            accepted = user_tables.accepted_exceptions(settings.seeds)
-            Lake(settings.data).write_input(
-                "accepted_exceptions", accepted, user_tables.ACCEPTED_SCHEMA
-            )
+            write_user_tables(Lake(settings.data), settings.seeds)
             (artifacts / "run_results.json").unlink(missing_ok=True)
             _begin_anew_if_needed(settings, say)
         write_files_of_build(settings, files)
@@ -102,6 +99,14 @@ def building(settings: Settings, say: Callable[[str], None]) -> Iterator[Path]:
             files.unlink(missing_ok=True)
         with storage_errors(whole):
             whole.touch()
+
+
+def write_user_tables(lake: Lake, seeds: Path) -> None:
+    """Write what was read of the user's tables, for dbt. Raises ConfigError before anything is
+    written where one cannot be used; StorageError.
+    """
+    for name, rows in user_tables.rows_of_tables(seeds).items():
+        lake.write_input(Path(name).stem, rows, user_tables.SCHEMAS[name])
 
 
 def ask_for_full_build(settings: Settings) -> None:

@@ -25,7 +25,14 @@ from blsync.errors import BlsyncError, BuildError, ConfigError, SafetyLimit
 from blsync.files.aside import MARK, remove
 from blsync.files.atomic import atomic_write, storage_errors
 from blsync.files.locks import blocking_file_lock
-from blsync.lake.landed import INPUTS, company_folders, company_of, drafts, landed_files
+from blsync.lake.landed import (
+    INPUTS,
+    TABLES_OF_USER,
+    company_folders,
+    company_of,
+    drafts,
+    landed_files,
+)
 from blsync.lake.store import Lake
 from blsync.ledger import Ledger, lakes, sqlite_file
 from blsync.ledger.lakes import PlanTally
@@ -141,7 +148,7 @@ def _survey(settings: Settings, ledger: Ledger, name: str) -> Survey:
         if (table := _input(lake.input_file(name))) is not None:
             ids = table["company_id"].to_pylist()
             found.inputs += ids.count(company_id)
-            others.update(filter(None, ids))
+            others.update(filter(None, ids if name not in TABLES_OF_USER else ()))
     found.others = sorted(others - {company_id})
     with storage_errors(settings.data):
         found.left = _left(settings, found)

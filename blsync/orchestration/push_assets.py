@@ -40,6 +40,7 @@ class PlanConfig(dg.Config):
     company: str | None = Field(None, description="Its name, where several are set.")
     mode: str = Field(Mode.UPSERT.value, description="create, update or upsert")
     on_conflict: str = Field(OnConflict.ABORT.value, description="abort, ours or theirs")
+    hidden: bool = Field(False, description="Read rows and columns that a worksheet hides.")
 
 
 class ApplyConfig(dg.Config):
@@ -105,13 +106,11 @@ def _plan_asset(
             company = settings.chosen(config.company)
             file = Path(config.file) if config.file else None
             source = source_of(settings, company, endpoint, file, config.view)
-            options = push.PlanOptions(config.mode, config.on_conflict)
-
-            def say(text: str) -> None:
-                context.log.info(overview.noted(text))
-
-            with open_session(settings, say=say) as session:
+            options = push.PlanOptions(config.mode, config.on_conflict, hidden=config.hidden)
+            with open_session(settings, say=_say(context.log.info)) as session:
                 report = push.plan(session, company, endpoint, source, options)
+            for note in report.notes:
+                context.log.info(overview.noted(note))
             yield dg.MaterializeResult(
                 metadata=_planned(report),
                 check_results=[dg.AssetCheckResult(check_name=ACCEPTED, **_accepted(report))],

@@ -12,7 +12,6 @@ import msgspec
 from blsync.lake.numbers import without_noise
 from blsync.lake.typing import MOST_NESTING, is_too_deep
 from blsync.push.endpoint import Endpoint, Json
-from blsync.push.token import unmarked
 
 Changes = dict[str, list[Any]]
 """Field, with dots for nesting → [now, wanted]."""
@@ -58,9 +57,6 @@ def changes(endpoint: Endpoint, now: Mapping[str, Any], wanted: Mapping[str, Any
         elif name == endpoint.lines:
             if not _same_lines(held, value):
                 found[name] = [_shown(held, value), value]
-        elif name == "reference" and endpoint.is_tokened:
-            if unmarked(_text(held)) != unmarked(_text(value)):
-                found[name] = [held, value]
         elif not _same(held, value, caseless=name in endpoint.listing.caseless):
             found[name] = [held, value]
     return found

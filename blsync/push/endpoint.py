@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from blsync.ledger.plans import Operation, Problem
 from blsync.ledger.states import Action
+from blsync.spellings import Kind
 
 Json = dict[str, Any]
 TODAY = "today"
@@ -213,7 +214,12 @@ class Endpoint:
     @cached_property
     def rules(self) -> dict[str, str]:
         """Every column that may be written, with dots for nesting → its rule."""
-        return dict(_leaves(self.model))
+        return {name: _description(info) for name, info in _leaf_fields(self.model)}
+
+    @cached_property
+    def kinds(self) -> dict[str, Kind]:
+        """Every column of a number or a day, as in `rules` → its kind."""
+        return {name: kind for name, info in _leaf_fields(self.model) if (kind := _kind(info))}
 
     @cached_property
     def open_ended(self) -> frozenset[str]:
@@ -233,13 +239,13 @@ class Endpoint:
         return column in self.rules or (column == self.lines)
 
 
-def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+def _leaf_fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     for name, info in _fields(model):
         inner = _inner_model(info)
         if inner:
-            yield from _leaves(inner, f"{prefix}{name}.")
+            yield from _leaf_fields(inner, f"{prefix}{name}.")
         else:
-            yield prefix + name, _description(info)
+            yield prefix + name, info
 
 
 def _fields(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
@@ -252,6 +258,13 @@ def _description(info: FieldInfo) -> str:
     kinds = (getattr(kind, "__metadata__", ()) for kind in get_args(info.annotation))
     inner = (each.description for kind in kinds for each in kind if isinstance(each, FieldInfo))
     return info.description or next(filter(None, inner), "")
+
+
+def _kind(info: FieldInfo) -> Kind | None:
+    """Return the kind that a field is marked with, alone or where it may be None as well."""
+    marks = [*info.metadata]
+    marks += (mark for k in get_args(info.annotation) for mark in getattr(k, "__metadata__", ()))
+    return next((mark for mark in marks if isinstance(mark, Kind)), None)
 
 
 def _inner_model(info: FieldInfo) -> type[BaseModel] | None:

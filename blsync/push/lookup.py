@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from unicodedata import normalize
 from urllib.parse import quote
 
 from blsync.api.client import Client
@@ -16,6 +17,7 @@ from blsync.api.exchange import said
 from blsync.api.pages import Page
 from blsync.entities import ENTITIES
 from blsync.errors import ServerFault
+from blsync.natural_keys import normal_form
 from blsync.push.endpoint import Json, Listing
 
 QUERY_BYTES = 4000
@@ -34,7 +36,7 @@ def usable_id(told: object) -> str | None:
 
 @dataclass
 class RecordIndex:
-    """Records by each identifier: casefolded value → records, each record once."""
+    """Records by each identifier: its value in normal form → records, each record once."""
 
     _records: dict[str, dict[str, dict[Any, Json]]] = field(default_factory=dict)
 
@@ -58,11 +60,11 @@ class RecordIndex:
             for name in listing.identifiers:
                 if row.get(name):
                     held = self._records.setdefault(name, {})
-                    held.setdefault(str(row[name]).casefold(), {})[one] = row
+                    held.setdefault(normal_form(str(row[name])), {})[one] = row
 
     def find(self, name: str, value: str) -> list[Json]:
-        """Return the records whose identifier `name` has that value, in upper or lower case."""
-        return list(self._records.get(name, {}).get(value.casefold(), {}).values())
+        """Return the records whose identifier `name` has that value, as keys are compared."""
+        return list(self._records.get(name, {}).get(normal_form(value), {}).values())
 
 
 async def look_up(
@@ -108,7 +110,8 @@ def _take(listing: Listing, page: Page, into: RecordIndex) -> None:
 
 def _chunks(listing: Listing, name: str, values: Iterable[str]) -> Iterator[list[str]]:
     """Yield the values in parts that one address can hold."""
-    asked = dict.fromkeys(values)
+    # BigLedger may have a record's letters as they are here, or as Unicode's plain ones.
+    asked = dict.fromkeys(v for value in values for v in (value, normalize("NFKC", value)))
     if name in listing.caseless:
         # Whether the filter minds the case is not documented: ask for both spellings.
         asked = dict.fromkeys(v for value in asked for v in (value, value.lower()))

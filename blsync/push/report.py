@@ -38,6 +38,8 @@ class PlanReport:
     operations: list[Operation]
     exit_code: int = 0
     request_ids: Mapping[int, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """What was left out of the file that has just been planned, or read though it is hidden."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -68,6 +70,7 @@ class PlanReport:
             "counts": self.counts,
             "outcomes": self.outcomes,
             "money": self.money,
+            "notes": list(self.notes),
             "operations": [
                 _row(operation, self.request_ids.get(operation.row))
                 for operation in self.operations

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rig.seeds import hand_over
 
 from blsync.entities import ENTITIES
 from blsync.marts.figures import COMPANIES, FIGURES
@@ -147,7 +148,7 @@ def write_landing(data: Path, books: list[Book], nights: slice = slice(None)) ->
 
 
 def write_inputs(data: Path, books: list[Book], figures: list[Row]) -> None:
-    """Write what a build reads beside the landing."""
+    """Write what a build reads beside the landing, the tables of `write_seeds` among it."""
     companies = [
         {
             "company_id": book.company,
@@ -167,6 +168,7 @@ def write_inputs(data: Path, books: list[Book], figures: list[Row]) -> None:
         ("report_figures", figures, FIGURES),
     ):
         pq.write_table(pa.Table.from_pylist(rows, schema), data / "inputs" / f"{name}.parquet")
+    hand_over(data, data.parent / "seeds")
 
 
 def write_seeds(seeds: Path, books: list[Book]) -> None:
@@ -189,10 +191,9 @@ def write_seeds(seeds: Path, books: list[Book]) -> None:
         "fiscal_year": (
             "company_id,start_month",
             (
-                f"{b.company},{month}"
+                f"{b.company},{b.plan.start_month}"
                 for b in books
                 if b.plan.start_month != 1
-                for month in (b.plan.start_month, 13)  # there is no such month
             ),
         ),
     }  # fmt: skip

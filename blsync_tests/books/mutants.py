@@ -58,25 +58,22 @@ class Workshop:
             (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
         (self.project / "models/mutants").mkdir()
         self._put_model(AS_KNOWN, "{{ create_trial_balance_as_known() }}", AS_KNOWN)
-        self.missing = {m.name for m in mutations if not self._put(m)}
+        for mutation in mutations:
+            self._put(mutation)
         self._lay_out(folder, books)
         self.nodes = self._compiled(folder)
         self.connection = duckdb.connect(str(folder / "data/build.duckdb"))
         self.connection.execute("set TimeZone = 'UTC'")
         self._build_all()
 
-    def _put(self, mutation: Mutation) -> bool:
-        """Write the mutant's models; tell whether its file still has the text."""
+    def _put(self, mutation: Mutation) -> None:
+        """Write the mutant's models."""
         path = WAREHOUSE / mutation.file
-        text = path.read_text()
-        if mutation.old not in text:
-            return False
-        text = text.replace(mutation.old, mutation.new)
+        text = path.read_text().replace(mutation.old, mutation.new)
         if path.parent.name == "macros":
             self._put_macro(mutation, text)
         else:
             self._put_model(f"{mutation.key}__{path.stem}", text, mutation.key)
-        return True
 
     def _put_macro(self, mutation: Mutation, text: str) -> None:
         """Give the macros names of their own, and each model that calls one a mutant that does."""

@@ -30,12 +30,12 @@ from typing import Any, NoReturn
 
 IMPORTS = (
     "dagster", "dagster_dbt", "dbt.cli.main", "dbt.adapters.duckdb", "duckdb",
-    "matplotlib.figure", "openpyxl", "pyarrow.dataset", "pyarrow.parquet", "blsync.cli.app",
-    "blsync.cli.company", "blsync.cli.push", "blsync.maintenance", "blsync.orchestration.history",
+    "matplotlib.figure", "openpyxl", "pyarrow.dataset", "pyarrow.parquet", "rich.console",
+    "rich.table", "typer", "blsync.maintenance", "blsync.orchestration.history",
     "blsync.orchestration.parallel", "blsync.orchestration.steps", "blsync.pull", "blsync.push",
     "blsync.reconcile", "blsync.report", "blsync.sandbox",
 )  # fmt: skip
-"""No module that reads the environment when it is imported is among them."""
+"""None of them reads the environment when it is imported, as `blsync.cli` does for its console."""
 WAREHOUSE = Path(__file__).parents[2] / "warehouse"
 
 
@@ -227,7 +227,10 @@ def _code_of(arguments: list[str]) -> int:
         else:
             assert rest[0] == "-c", f"only -m and -c are known: {rest}"
             sys.argv, sys.path[0] = ["-c", *rest[2:]], ""
-            exec(compile(rest[1], "<string>", "exec"), sys.modules["__main__"].__dict__)
+            exec(
+                compile(rest[1], "<string>", "exec", dont_inherit=True),
+                sys.modules["__main__"].__dict__,
+            )
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             return end.code or 0

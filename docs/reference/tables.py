@@ -18,6 +18,7 @@ from typer.main import get_command
 
 from blsync import settings
 from blsync.cli.app import app
+from blsync.spellings import rows_of_table
 
 FOLDER = Path(__file__).parent
 WAREHOUSE = settings.ROOT / "warehouse"
@@ -168,6 +169,12 @@ def laws_of_staging(_: str) -> str:
     return "\n".join(told)
 
 
+def spellings(_: str) -> str:
+    """Return what becomes of each spelling of a value."""
+    headers = ("spelling", "in", "for example", "is", "")
+    return table(headers, rows_of_table())
+
+
 def _read(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
@@ -188,6 +195,7 @@ RENDERERS = {
     "commands": commands,
     "marts": marts,
     "history": history,
+    "spellings": spellings,
     "staging-laws": laws_of_staging,
 }
 

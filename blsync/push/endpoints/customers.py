@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictStr
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    Strict,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+)
 
 from blsync.push.endpoint import Endpoint, Row, Settlement
 from blsync.push.endpoints import listings
-from blsync.push.endpoints.fields import Amount, Email, Text, plain_number
-
-_SPREADSHEET_NUMBER = re.compile(r"[0-9][.,]?[0-9]*E[+-]?[0-9]+", re.IGNORECASE)
-
-
-def _phone(value: str) -> str:
-    if _SPREADSHEET_NUMBER.fullmatch(value):
-        raise PydanticCustomError("phone", "a spreadsheet made a number of it")
-    return value
+from blsync.push.endpoints.fields import (
+    Amount,
+    Email,
+    Text,
+    key_text,
+    no_number,
+    plain_number,
+)
+from blsync.spellings import Kind
 
 
 def _split(value: Any) -> Any:
@@ -27,11 +33,36 @@ def _split(value: Any) -> Any:
     return value.split(";") if isinstance(value, str) else value
 
 
+Word = Annotated[StrictStr, BeforeValidator(no_number)]
+
+
 def _each_once(tags: list[str]) -> list[str]:
     return list(dict.fromkeys(tag for tag in tags if tag))
 
 
-Part = Annotated[str | None, Field(max_length=200, description="a text of at most 200 characters")]
+Part = Annotated[
+    str | None,
+    BeforeValidator(no_number),
+    Field(max_length=200, description="a text of at most 200 characters"),
+]
+PostalCode = Annotated[
+    str | None,
+    BeforeValidator(key_text),
+    Field(
+        max_length=200,
+        description="a text of at most 200 characters (in a spreadsheet, format the column as "
+        "text)",
+    ),
+]
+TaxNumber = Annotated[
+    str,
+    BeforeValidator(key_text),
+    Field(
+        max_length=500,
+        description="a text of at most 500 characters (in a spreadsheet, format the column as "
+        "text)",
+    ),
+]
 
 
 class AddressRow(Row):
@@ -41,7 +72,7 @@ class AddressRow(Row):
     street2: Part = None
     city: Part = None
     state: Part = None
-    postal_code: Part = None
+    postal_code: PostalCode = None
     country: Part = None
 
 
@@ -50,7 +81,9 @@ class CustomerRow(Row):
 
     email: Email = ""
     name: Annotated[
-        str, Field(min_length=1, max_length=200, description="a text of 1 to 200 characters")
+        str,
+        BeforeValidator(no_number),
+        Field(min_length=1, max_length=200, description="a text of 1 to 200 characters"),
     ] = ""
     type: Annotated[
         Literal["individual", "business"], Field(description="individual or business")
@@ -60,26 +93,27 @@ class CustomerRow(Row):
     ] = "active"
     phone: Annotated[
         str,
+        BeforeValidator(key_text),
         Field(
             max_length=40,
             description="a text of at most 40 characters like +60 3-1234 5678 "
             "(in a spreadsheet, format the column as text)",
         ),
-        AfterValidator(_phone),
     ] = ""
     website: Text = ""
-    tax_number: Text = ""
+    tax_number: TaxNumber = ""
     currency: Annotated[
         str, Field(pattern="^[A-Z]{3}$", description="three capital letters like MYR")
     ] = "MYR"
     payment_terms: Annotated[
         int,
+        Kind.NUMBER,
         BeforeValidator(plain_number),
         Field(ge=0, le=365, description="a whole number of days from 0 to 365"),
     ] = 0
     credit_limit: Amount = Decimal(0)
     tags: Annotated[
-        list[StrictStr],
+        list[Word],
         BeforeValidator(_split),
         AfterValidator(_each_once),
         Field(description="words separated by ;"),
@@ -88,7 +122,7 @@ class CustomerRow(Row):
     billing_address: AddressRow | None = None
     shipping_address: AddressRow | None = None
     custom_fields: Annotated[
-        dict[str, StrictStr | StrictBool | int | Decimal | None],
+        dict[str, Word | StrictBool | StrictInt | Annotated[Decimal, Strict()] | None],
         Field(description="a text, a number, true or false"),
     ] = {}  # noqa: RUF012
 

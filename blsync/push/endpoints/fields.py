@@ -1,26 +1,70 @@
-"""Kinds of value that rows hold, each with its rule in words."""
+"""Kinds of value that rows hold, each with its rule in words.
+
+Nothing is coerced that a person would not read so: a number is no day and no text, and how
+spreadsheets spell values is told by one table (`blsync.spellings`).
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from blsync.natural_keys import cleaned
+from blsync.spellings import ERROR_TYPE, Kind, NumberStyle, OddSpelling, read_as
+
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _EMAIL = re.compile(r"[^@\s<>;]+@(?:[^@\s.,;<>]+\.)+[^@\s.,;<>]{2,}")
 CENT = Decimal("0.01")
 
 
-def plain_number(value: Any) -> Any:
-    """Refuse what Python would read as a number and no bookkeeper would: 1_000, true, 1e3."""
-    if isinstance(value, bool) or (isinstance(value, str) and not _NUMBER.fullmatch(value.strip())):
-        raise PydanticCustomError("number", "not a plain number")
-    return value
+def spelled(kind: Kind) -> Callable[[Any], Any]:
+    """Return what reads the spellings of a kind; one that is not read is an error of its own."""
+
+    def read(value: Any) -> Any:
+        try:
+            return read_as(kind, value)
+        except OddSpelling as error:
+            raise PydanticCustomError(ERROR_TYPE, "{told}", {"told": str(error)}) from None
+
+    return read
+
+
+def _number(kind: Kind) -> Callable[[Any, ValidationInfo], Any]:
+    """Return what refuses what Python would read as a number and no bookkeeper would.
+
+    The context of a validation is how the file writes its numbers (`NumberStyle`).
+    """
+    read = spelled(kind)
+
+    def plain(value: Any, info: ValidationInfo) -> Any:
+        value = read(value)
+        if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+            raise PydanticCustomError("number", "not a plain number")
+        if isinstance(value, str) and not _NUMBER.fullmatch(value):
+            raise PydanticCustomError("number", "not a plain number")
+        style = info.context
+        try:
+            if isinstance(style, NumberStyle):
+                style.check(value)
+        except OddSpelling as error:
+            raise PydanticCustomError(ERROR_TYPE, "{told}", {"told": str(error)}) from None
+        return value
+
+    return plain
+
+
+plain_number = _number(Kind.NUMBER)
+_percentage = _number(Kind.PERCENT)
+_read_day, _read_key, _read_email = map(spelled, (Kind.DAY, Kind.KEY, Kind.EMAIL))
+no_number = spelled(Kind.TEXT)
+"""Refuses a text that a spreadsheet made a number of."""
 
 
 def _cents(value: Decimal) -> Decimal:
@@ -28,15 +72,41 @@ def _cents(value: Decimal) -> Decimal:
 
 
 def _day(value: Any) -> Any:
-    """Take 2026-03-31 alone: what 3/4/2026 means, nobody can tell."""
-    if isinstance(value, str) and not _DAY.fullmatch(value):
-        raise PydanticCustomError("day", "not a date like 2026-03-31")
-    return value
+    """Take 2026-03-31 alone: what 3/4/2026 means, nobody can tell, and a number is no day."""
+    value = _read_day(value)
+    if isinstance(value, date):
+        return value
+    if not isinstance(value, str):
+        raise PydanticCustomError("day", "not a day like 2026-03-31")
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise PydanticCustomError("day", "not a day like 2026-03-31") from None
+
+
+def key_text(value: Any) -> Any:
+    """Return the text of a key as it is meant; numbers have lost zeros or a plus, and stay."""
+    return _read_key(cleaned(value) if isinstance(value, str) else value)
 
 
 def _code(value: Any) -> Any:
     """Take 1000 for "1000": a spreadsheet makes numbers of codes that are all digits."""
+    value = key_text(value)
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _reference(value: Any) -> Any:
+    """Take a reference in Unicode's plain letters, in which it is found again."""
+    return _code(unicodedata.normalize("NFKC", value) if isinstance(value, str) else value)
+
+
+def _address(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    address = unicodedata.normalize("NFKC", cleaned(value))
+    if address.startswith("<") and address.endswith(">"):
+        address = cleaned(address[1:-1])
+    return _read_email(address)
 
 
 def _email(value: str) -> str:
@@ -47,10 +117,15 @@ def _email(value: str) -> str:
 
 Email = Annotated[
     str,
+    BeforeValidator(_address),
     Field(max_length=254, description="one email address like name@company.my"),
     AfterValidator(_email),
 ]
-Id = Annotated[str, Field(min_length=1, max_length=128, description="an id as BigLedger gave it")]
+Id = Annotated[
+    str,
+    BeforeValidator(key_text),
+    Field(min_length=1, max_length=128, description="an id as BigLedger gave it"),
+]
 Code = Annotated[
     str,
     BeforeValidator(_code),
@@ -58,6 +133,7 @@ Code = Annotated[
 ]
 Text = Annotated[
     str,
+    BeforeValidator(no_number),
     Field(
         max_length=500,
         description="a text of at most 500 characters (in a spreadsheet, format the column as "
@@ -66,7 +142,7 @@ Text = Annotated[
 ]
 ReferenceText = Annotated[
     str,
-    BeforeValidator(_code),
+    BeforeValidator(_reference),
     Field(
         min_length=1,
         max_length=80,
@@ -74,10 +150,14 @@ ReferenceText = Annotated[
     ),
 ]
 Day = Annotated[
-    date, BeforeValidator(_day), Field(description="a day that exists, written like 2026-03-31")
+    date,
+    Kind.DAY,
+    Field(strict=True, description="a day that exists, written like 2026-03-31"),
+    BeforeValidator(_day),
 ]
 Amount = Annotated[
     Decimal,
+    Kind.NUMBER,
     BeforeValidator(plain_number),
     Field(
         ge=0,
@@ -89,6 +169,7 @@ Amount = Annotated[
 ]
 AmountAboveZero = Annotated[
     Decimal,
+    Kind.NUMBER,
     BeforeValidator(plain_number),
     Field(
         gt=0,
@@ -100,6 +181,7 @@ AmountAboveZero = Annotated[
 ]
 Quantity = Annotated[
     Decimal,
+    Kind.NUMBER,
     BeforeValidator(plain_number),
     Field(
         gt=0,
@@ -110,6 +192,7 @@ Quantity = Annotated[
 ]
 UnitCost = Annotated[
     Decimal,
+    Kind.NUMBER,
     BeforeValidator(plain_number),
     Field(
         ge=0,
@@ -120,11 +203,12 @@ UnitCost = Annotated[
 ]
 Percent = Annotated[
     Decimal,
-    BeforeValidator(plain_number),
+    Kind.PERCENT,
+    BeforeValidator(_percentage),
     Field(
         ge=0,
         le=100,
         decimal_places=4,
-        description="a percentage from 0 to 100, written like 6 or 12.5",
+        description="a percentage from 0 to 100, written like 6, 12.5 or 0.5%",
     ),
 ]

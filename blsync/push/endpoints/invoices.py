@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from blsync.ledger.plans import Problem
@@ -22,6 +22,7 @@ from blsync.push.endpoints.fields import (
     Quantity,
     ReferenceText,
     Text,
+    key_text,
 )
 
 _WORKED_OUT = (
@@ -46,7 +47,11 @@ class InvoiceLine(Row):
     unit_price: Amount = Decimal(0)
     discount_percent: Percent = Decimal(0)
     discount_amount: Amount = Decimal(0)
-    tax_code: Annotated[str, Field(max_length=20, description="a tax code like SST")] = ""
+    tax_code: Annotated[
+        str,
+        BeforeValidator(key_text),
+        Field(max_length=20, description="a tax code like SST"),
+    ] = ""
     tax_rate: Percent = Decimal(0)
 
     @model_validator(mode="after")

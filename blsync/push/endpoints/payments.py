@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from blsync.ledger.plans import Operation
 from blsync.push.endpoint import TODAY, Endpoint, Json, Reference, Row, Settlement, Sought
 from blsync.push.endpoints import listings
-from blsync.push.endpoints.fields import AmountAboveZero, Code, Day, Id, ReferenceText
+from blsync.push.endpoints.fields import AmountAboveZero, Code, Day, Id, ReferenceText, no_number
 
 
 class PaymentRow(Row):
@@ -28,6 +28,7 @@ class PaymentRow(Row):
     payment_date: Day | None = None
     payment_method: Annotated[
         str,
+        BeforeValidator(no_number),
         Field(min_length=1, max_length=40, description="a method like bank_transfer or cheque"),
     ] = "bank_transfer"
     reference: ReferenceText = ""

@@ -11,11 +11,12 @@ from typing import Any
 
 from blsync.ledger.plans import Keys, Operation, Problem
 from blsync.ledger.states import SENDS, Action, Mode, OnConflict, OperationState
+from blsync.natural_keys import cleaned, normal_form
 from blsync.push.compare import Changes, changes, create_body, to_text, update_body
 from blsync.push.endpoint import TODAY, Endpoint, Json
 from blsync.push.lookup import RecordIndex
 from blsync.push.plan.validate import ParsedRow, problem, twin_problems
-from blsync.push.token import marked
+from blsync.push.token import is_marked, marked, unmarked
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Decision:
     today: date
     closed: Mapping[date, str]
     has_token: bool = True
+    sent: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """Natural keys, in normal form, and the references with which the ledger knows them sent."""
     _paid: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     """What earlier rows of the plan pay of an invoice."""
 
@@ -44,12 +47,39 @@ class Decision:
     def spellings(self, row: ParsedRow, name: str) -> list[str]:
         """Return the values by which a row's record may be found, the surest first."""
         value = row.named[name]
-        return [self._marked(row, value), value] if name == "reference" else [value]
+        if name != "reference":
+            return [value]
+        as_given = cleaned(str(row.cells.get(name, value)))
+        sent = sorted(self.sent.get(normal_form(row.key), ()))
+        return list(dict.fromkeys([self._marked(row, value), *sent, value, as_given]))
+
+    def without_token(self, row: ParsedRow) -> ParsedRow:
+        """Return a row under the reference that its file gave at first, where it names a record of
+        ours by what was sent: somebody took that out of the marts.
+        """
+        reference = row.named.get("reference", "")
+        key = key_without_token(row)
+        if not self.endpoint.is_tokened or not is_marked(
+            reference, self.company_id, self.endpoint.name, key, self.sent
+        ):
+            return row
+        own = unmarked(reference)
+        data = {**row.data, "reference": own} if "reference" in row.data else row.data
+        return replace(row, key=key, named={**row.named, "reference": own}, data=data)
 
     def _marked(self, row: ParsedRow, reference: str) -> str:
         if not (self.endpoint.is_tokened and self.has_token):
             return reference
         return marked(reference, self.company_id, self.endpoint.name, row.key)
+
+    def _is_own_reference(self, row: ParsedRow, now: Json) -> bool:
+        """Tell whether a record has the row's reference, as that was or would be sent."""
+        if not self.endpoint.is_tokened or "reference" not in row.data or not now.get("reference"):
+            return False
+        reference = str(row.data["reference"])
+        own = {reference, marked(reference, self.company_id, self.endpoint.name, row.key)}
+        own.update(self.sent.get(normal_form(row.key), ()))
+        return normal_form(str(now["reference"])) in map(normal_form, own)
 
     def _operation(self, row: ParsedRow) -> Operation:
         problems = row.problems or self._period_problem(row)
@@ -154,6 +184,9 @@ class Decision:
             # The file asks for a draft when the record is created. One that a person has posted
             # since stays posted.
             wanted = {name: value for name, value in wanted.items() if name != "status"}
+        if self._is_own_reference(row, now):
+            # The record has the file's reference, with our token behind it or in other letters.
+            wanted = {**wanted, "reference": now["reference"]}
         changed = changes(self.endpoint, now, wanted)
         if self.mode == Mode.CREATE or not self.endpoint.can_update:
             return self._adopt(row, now, changed)
@@ -219,6 +252,14 @@ class Decision:
         entries = self.known.find("reference", row.named["reference"])
         is_there = any(not changes(self.endpoint, entry, wanted) for entry in entries)
         return is_there and paid >= row.data["amount"]
+
+
+def key_without_token(row: ParsedRow) -> str:
+    """Return the natural key that a row has where its reference ends with a token of ours."""
+    reference = row.named.get("reference", "")
+    if not reference or not row.key.startswith(reference):
+        return row.key
+    return unmarked(reference) + row.key.removeprefix(reference)
 
 
 def _unpayable(row: ParsedRow, invoice: Json, due: Decimal) -> Problem | None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from blsync.api.client import Client
-from blsync.errors import ConfigError
+from blsync.errors import ConfigError, InputFileError
 from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import Operation, Plan
 from blsync.ledger.states import (
@@ -22,12 +22,13 @@ from blsync.ledger.states import (
     OperationState,
     PlanState,
 )
+from blsync.natural_keys import normal_form
 from blsync.push.apply.settle import is_for_a_person
 from blsync.push.compare import to_text
 from blsync.push.endpoints import endpoint_named
 from blsync.push.lookup import RecordIndex, look_up
 from blsync.push.plan.confirmation import new_code
-from blsync.push.plan.decide import Decision
+from blsync.push.plan.decide import Decision, key_without_token
 from blsync.push.plan.references import resolve
 from blsync.push.plan.rejects import check_target, write_rejects
 from blsync.push.plan.validate import ParsedRow, problem, unique, validate
@@ -46,13 +47,15 @@ class PlanOptions:
 
     `mode` create rejects rows whose record exists with other values, update those whose record does
     not. `on_conflict` says whose version holds where a record changed since the row's basis; abort
-    leaves the row out. `rejects` is a file to write the rejected rows to, to be mended and planned
+    leaves the row out. With `hidden`, rows and columns of a worksheet are planned that are hidden
+    there. `rejects` is a file to write the rejected rows to, to be mended and planned
     again.
     """
 
     mode: str = Mode.UPSERT
     on_conflict: str = OnConflict.ABORT
     rejects: Path | None = None
+    hidden: bool = False
 
 
 AS_USUAL = PlanOptions()
@@ -73,7 +76,7 @@ def plan(
     Raises ConfigError, InputFileError, ApiError, StorageError, or QuotaSpent where the session does
     not wait.
     """
-    rows, sheet = _read(session, endpoint, source, options)
+    rows, sheet = _read(endpoint, source, options)
     require_credentials(company)
     kind, now = endpoint_named(endpoint), session.clock()
     decision = Decision(
@@ -92,11 +95,11 @@ def plan(
     stored = _store(session.ledger, company, decision, sheet.path.name, operations, now)
     if options.rejects:
         write_rejects(options.rejects, sheet, operations)
-    return report_of(session.ledger, stored)
+    return replace(report_of(session.ledger, stored), notes=sheet.notes)
 
 
 def _read(
-    session: Session, endpoint: str, source: Path | Sheet, options: PlanOptions
+    endpoint: str, source: Path | Sheet, options: PlanOptions
 ) -> tuple[list[ParsedRow], Sheet]:
     """Read and validate the rows, having refused what cannot be planned at all."""
     kind = endpoint_named(endpoint)
@@ -109,11 +112,14 @@ def _read(
     if options.rejects:
         check_target(options.rejects, source if isinstance(source, Path) else source.path)
     sheet = (
-        read(source, lines=kind.lines, key=kind.natural_key) if isinstance(source, Path) else source
+        read(source, lines=kind.lines, key=kind.natural_key, hidden=options.hidden)
+        if isinstance(source, Path)
+        else source
     )
-    if sheet.note:
-        session.say(sheet.note)
-    return validate(kind, sheet), sheet
+    try:
+        return validate(kind, sheet), sheet
+    except InputFileError as error:  # a column that is left out may be what is missing
+        raise InputFileError(" ".join((str(error), *sheet.notes))) from None
 
 
 def retry(session: Session, plan_id: str) -> PlanReport:
@@ -157,7 +163,9 @@ async def _decided(
 ) -> list[Operation]:
     endpoint = decision.endpoint
     async with client:
-        rows = unique(endpoint, await resolve(client, ledger, endpoint, rows))
+        rows = await resolve(client, ledger, endpoint, rows)
+        decision = replace(decision, sent=_sent(ledger, decision, rows))
+        rows = unique(endpoint, [decision.without_token(row) for row in rows])
         for name in endpoint.identifiers:
             values = [
                 value
@@ -167,6 +175,14 @@ async def _decided(
             ]
             await look_up(client, endpoint.listing, name, values, decision.known)
     return decision.operations(rows)
+
+
+def _sent(ledger: Ledger, decision: Decision, rows: list[ParsedRow]) -> dict[str, set[str]]:
+    """Return with which references the rows' natural keys were sent before."""
+    if not decision.endpoint.is_tokened:
+        return {}
+    keys = {normal_form(key) for row in rows for key in (row.key, key_without_token(row))}
+    return plans.references_sent(ledger, decision.company_id, decision.endpoint.name, keys)
 
 
 def _store(

@@ -9,12 +9,14 @@ from typing import Any
 from blsync.api.client import Client
 from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import Problem
+from blsync.natural_keys import normal_form
 from blsync.push.endpoint import Endpoint, Json, Reference
 from blsync.push.lookup import RecordIndex, look_up
 from blsync.push.plan.validate import ParsedRow, problem
 
 Parents = Mapping[str, tuple[str, bool]]
-"""Natural key of what plans did not create yet → the plan, and whether it was rejected there."""
+"""Natural key, in normal form, of what plans did not create yet → the plan, and whether it was
+rejected there."""
 
 
 async def resolve(
@@ -114,7 +116,7 @@ def _parent(
     reference: Reference, column: str, values: Iterable[str], parents: Parents
 ) -> Problem | None:
     """Tell that a row has to wait for the plan that was to create what it refers to."""
-    found = next((parents[v.casefold()] for v in values if v.casefold() in parents), None)
+    found = next((parents[v] for v in map(normal_form, values) if v in parents), None)
     if found is None:
         return None
     plan_id, is_rejected = found

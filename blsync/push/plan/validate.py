@@ -15,9 +15,17 @@ from pydantic_core import ErrorDetails
 
 from blsync.errors import InputFileError
 from blsync.ledger.plans import Problem
+from blsync.natural_keys import cleaned, normal_form
 from blsync.push.endpoint import Endpoint, Json
 from blsync.push.source.read import CLEAR, Sheet, SheetRow
-from blsync.push.token import unmarked
+from blsync.spellings import (
+    ERROR_TYPE,
+    Kind,
+    NumberStyle,
+    OddSpelling,
+    number_style,
+    read_as,
+)
 
 BASIS = ("base_updated_at", "updatedAt")
 """Columns that say which version of the record the row was based on: its `updatedAt`, in ISO 8601
@@ -81,7 +89,20 @@ def validate(endpoint: Endpoint, sheet: Sheet) -> list[ParsedRow]:
     Raises InputFileError where a column is unknown or none names the records.
     """
     _check_columns(endpoint, sheet)
-    return [_checked(endpoint, row) for row in sheet.rows]
+    style = number_style(_numbers(endpoint, sheet), sheet.delimiter)
+    return [_checked(endpoint, row, style) for row in sheet.rows]
+
+
+def _numbers(endpoint: Endpoint, sheet: Sheet) -> Iterator[object]:
+    """Yield what the file has in its columns of numbers."""
+    columns = {name for name, kind in endpoint.kinds.items() if kind != Kind.DAY}
+    for row in sheet.rows:
+        for name, value in row.cells.items():
+            if name in columns:
+                yield value
+            elif name == endpoint.lines and isinstance(value, list):
+                parts = (part for line in value if isinstance(line, dict) for part in line.items())
+                yield from (inner for part, inner in parts if f"{name}.{part}" in columns)
 
 
 def _check_columns(endpoint: Endpoint, sheet: Sheet) -> None:
@@ -117,24 +138,22 @@ def _told(endpoint: Endpoint, name: str, known: list[str]) -> str:
     return f"column {name!r} is unknown{guess}"
 
 
-def _checked(endpoint: Endpoint, row: SheetRow) -> ParsedRow:
-    named = {n: str(row.cells[n]) for n in endpoint.identifiers if n in row.cells}
+def _checked(endpoint: Endpoint, row: SheetRow, style: NumberStyle) -> ParsedRow:
     given = {n: value for n, value in row.cells.items() if endpoint.is_writable(n)}
     cleared = [n for n, value in given.items() if value == CLEAR]
     problems = [p for name in cleared if (p := _clear_problem(endpoint, name))]
     data: dict[str, Any] = {}
     try:
         kept = {n: value for n, value in given.items() if n not in cleared}
-        model = endpoint.model.model_validate(_nested(kept))
+        model = endpoint.model.model_validate(_nested(kept), context=style)
         data = model.model_dump(by_alias=True, exclude_unset=True)
     except ValidationError as error:
         told = [_worded(endpoint, e, given) for e in error.errors(include_url=False)]
         problems += {p["message"]: p for p in told}.values()  # a union tells one mistake often
+    named, told = _named_by(endpoint, row, data)
+    problems += told
     for name in cleared:
         _put(data, name, endpoint.cleared.get(name))
-    if endpoint.is_tokened and "reference" in named:
-        named["reference"] = unmarked(named["reference"])
-        data |= {"reference": named["reference"]} if "reference" in data else {}
     problems += [problem("INVALID_FORMAT", endpoint.lines, told) for told in row.problems]
     based_on, basis_problem = _basis(row)
     if basis_problem:
@@ -146,6 +165,29 @@ def _checked(endpoint: Endpoint, row: SheetRow) -> ParsedRow:
     return ParsedRow(
         row.number, key, named, data, based_on, problems=tuple(problems), cells=row.cells
     )
+
+
+def _named_by(
+    endpoint: Endpoint, row: SheetRow, data: Mapping[str, Any]
+) -> tuple[dict[str, str], list[Problem]]:
+    """Return the identifiers that a row gives, as they are meant, and what is odd with those that
+    are no fields of its model.
+    """
+    named: dict[str, str] = {}
+    problems: list[Problem] = []
+    for name in endpoint.identifiers:
+        if name not in row.cells:
+            continue
+        value = row.cells[name]
+        named[name] = str(data.get(name) or cleaned(str(value)))
+        if name in endpoint.rules:
+            continue
+        try:
+            read_as(Kind.KEY, named[name])
+        except OddSpelling as error:
+            shown = "" if name in endpoint.personal else f" {str(value)[:40]!r}"
+            problems.append(problem("INVALID_FORMAT", name, f"{name}{shown} {error}"))
+    return named, problems
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,6 +226,8 @@ def _worded(endpoint: Endpoint, error: ErrorDetails, given: Mapping[str, Any]) -
     if error["type"] == "missing":
         return problem(code, name, f"{name} is missing; it must be {endpoint.rule(plain)}")
     rule = endpoint.rule(plain) or "a single value"
+    if error["type"] == ERROR_TYPE:
+        return problem(code, name, f"{name}{shown} must be {rule}: it {error['msg']}")
     return problem(code, name, f"{name}{shown} must be {rule}")
 
 
@@ -224,7 +268,7 @@ def unique(endpoint: Endpoint, rows: list[ParsedRow]) -> list[ParsedRow]:
         holders: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for row in rows:
             if name in row.named:
-                one = (row.named[name].casefold(), *map(row.values, parts))
+                one = (normal_form(row.named[name]), *map(row.values, parts))
                 holders[one].append(row.row)
         for numbers in holders.values():
             for number, told in twin_problems(", ".join((name, *parts)), numbers):

@@ -7,6 +7,7 @@ column for each line's field (`items[0].itemId` or `items.0.itemId`), or one cel
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,16 +15,10 @@ from typing import Any
 import msgspec
 
 from blsync.errors import InputFileError
+from blsync.natural_keys import normal_form
 from blsync.push.compare import from_text
 from blsync.push.source.sheet import Cells, SheetRow, Table
-
-ERRORS = frozenset(
-    (
-        *("#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A", "#GETTING_DATA"),
-        *("#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!", "#CONNECT!", "#UNKNOWN!"),
-    )
-)
-"""What a spreadsheet shows where a formula failed; it saves the same words as csv."""
+from blsync.spellings import Kind, OddSpelling, read_any, read_as
 
 
 @dataclass
@@ -38,8 +33,11 @@ class _Row:
     problems: list[str] = field(default_factory=list)
 
 
-def gather(name: str, table: Table, lines: str | None, key: str) -> list[SheetRow]:
-    """Return the rows, each a record, in the file's order.
+def gather(
+    name: str, table: Table, lines: str | None, key: str, missing: Counter[str]
+) -> list[SheetRow]:
+    """Return the rows, each a record, in the file's order. `missing` counts the words that were
+    read as missing values.
 
     Rows of a flat table belong together where the row above has the same `key`, and where key and
     all the document's own cells are empty, or without a key the same. Rows apart from each other
@@ -48,7 +46,7 @@ def gather(name: str, table: Table, lines: str | None, key: str) -> list[SheetRo
     """
     parts = _line_columns(name, table.columns, lines)
     has_line_rows = any(index is None for index, _ in parts.values())
-    rows = (_taken_apart(row, parts, lines, is_flat=table.is_flat) for row in table.rows)
+    rows = (_taken_apart(row, parts, lines, table.problems, missing) for row in table.rows)
     if table.is_flat and has_line_rows and lines:
         return list(_documents(rows, lines, key))
     return [_record([row], lines) for row in rows]
@@ -80,21 +78,20 @@ def _taken_apart(
     row: tuple[int, Cells],
     parts: Mapping[str, tuple[int | None, list[str]]],
     lines: str | None,
-    *,
-    is_flat: bool,
+    problems: Mapping[int, list[str]],
+    missing: Counter[str],
 ) -> _Row:
     number, source = row
-    taken = _Row(number, source, {}, {}, None)
+    taken = _Row(number, source, {}, {}, None, [*problems.get(number, ())])
     found: dict[int, Cells] = {}
-    for name, value in source.items():
+    for name, given in source.items():
         if name.startswith("_"):
-            taken.notes[name] = value
-        elif is_flat and isinstance(value, str) and value in ERRORS:
-            taken.problems.append(
-                f"row {number}: {name} holds {value}, the error of a formula; mend the formula, "
-                "or write the value"
-            )
-        elif name in parts:
+            taken.notes[name] = given
+            continue
+        value = _spelled(given, f"row {number}: {name}", taken.problems, missing)
+        if value is None:
+            continue
+        if name in parts:
             index, path = parts[name]
             _put(found.setdefault(index or 0, {}), path, value)
         elif name == lines:
@@ -127,6 +124,32 @@ def _from_json(value: Any, number: int, lines: str, problems: list[str]) -> Any:
         return None
 
 
+def _spelled(value: Any, place: str, problems: list[str], missing: Counter[str]) -> Any:
+    """Read the spellings of a value, and of those in it; None where it says nothing.
+
+    What is not read becomes a problem. The odd text is shown: it is a program's or a spreadsheet's
+    own word, and names nobody.
+    """
+    if isinstance(value, str):
+        try:
+            read = read_any(value)
+            if read is None and value:
+                missing[value] += 1
+            return read
+        except OddSpelling as error:
+            problems.append(f"{place} holds {value[:40]}, {error}")
+            return None
+    if isinstance(value, list):
+        return [
+            _spelled(each, f"{place}[{index}]", problems, missing)
+            for index, each in enumerate(value)
+        ]
+    if isinstance(value, dict):
+        inner = {n: _spelled(each, f"{place}.{n}", problems, missing) for n, each in value.items()}
+        return {name: each for name, each in inner.items() if each is not None}
+    return value
+
+
 def tidy(value: Any) -> Any:
     """Return the value without blanks around texts, and objects without what holds nothing."""
     if isinstance(value, str):
@@ -152,7 +175,7 @@ def _documents(rows: Iterator[_Row], lines: str, key: str) -> Iterator[SheetRow]
             yield _record(open_, lines)
         open_ = [row]
         if key in row.cells:
-            first = firsts.setdefault(str(row.cells[key]), row.number)
+            first = firsts.setdefault(normal_form(str(row.cells[key])), row.number)
             if first != row.number:
                 row.problems.append(
                     f"row {row.number} has the {key} of row {first} and is no part of it; put the "
@@ -170,10 +193,25 @@ def _goes_on(document: list[_Row], row: _Row, key: str) -> bool:
     if len(numbers) > 1:
         return False
     if key in row.cells:
-        return str(first.cells.get(key)) == str(row.cells[key])
+        return _is_same_key(first, row, key)
     if key in first.cells or not row.cells:
         return not row.cells
     return _own(row.cells) == _own(first.cells)
+
+
+def _is_same_key(first: _Row, row: _Row, key: str) -> bool:
+    """Tell whether two rows have the same key, sign for sign.
+
+    What only looks the same is left to be told as twins. A key that lost its digits is the key of
+    no document: two orders would become one.
+    """
+    if str(first.source.get(key)) != str(row.source.get(key)):
+        return False
+    try:
+        read_as(Kind.KEY, row.cells[key])
+    except OddSpelling:
+        return False
+    return True
 
 
 def _own(cells: Mapping[str, Any]) -> dict[str, str]:

@@ -22,21 +22,25 @@ import msgspec
 
 from blsync.errors import InputFileError
 from blsync.files.intake import MOST_CELLS, MOST_COLUMNS, Intake, check_size, too_large
-from blsync.files.spreadsheet import read_worksheet, unguarded
+from blsync.files.spreadsheet import DIGITS, Worksheet, read_worksheet, unguarded
+from blsync.natural_keys import cleaned
 from blsync.push.compare import from_text
 from blsync.push.source.documents import gather, tidy
 from blsync.push.source.parquet import read_parquet
 from blsync.push.source.sheet import CLEAR, Cells, Sheet, SheetRow, Table
+from blsync.spellings import told_separator
 
 __all__ = ["CLEAR", "Sheet", "SheetRow", "plain", "read", "sheet_of"]
 
+MOST_NAMED = 20
+"""Hidden rows that a note names one by one."""
 NUL = "\u2400"
 """Stands for a NUL character where one is shown."""
 _DELIMITERS = {",": "','", ";": "';'", "\t": "a tab"}
 
 
-def read(path: Path, *, lines: str | None = None, key: str = "") -> Sheet:
-    """Read a file of changes.
+def read(path: Path, *, lines: str | None = None, key: str = "", hidden: bool = False) -> Sheet:
+    """Read a file of changes; of a worksheet what it shows, or all of it where `hidden`.
 
     `lines` is the field that holds a document's lines, None where there are none; `key` the column
     of the natural key, by which rows of a csv or xlsx file are lines of one document
@@ -53,7 +57,7 @@ def read(path: Path, *, lines: str | None = None, key: str = "") -> Sheet:
             f"{known}."
         )
     try:
-        table = reader(path)
+        table = reader(path, hidden)
     except FileNotFoundError:
         raise InputFileError(f"{path} does not exist; check the file's name.") from None
     except RecursionError:
@@ -69,8 +73,14 @@ def read(path: Path, *, lines: str | None = None, key: str = "") -> Sheet:
 
 def sheet_of(path: Path, table: Table, *, lines: str | None, key: str) -> Sheet:
     """Gather a table's rows to records, as `read` does."""
-    rows = [_without_nul(row) for row in gather(path.name, table, lines, key)]
-    return Sheet(path, table.columns, rows, table.delimiter, table.note)
+    missing: Counter[str] = Counter()
+    rows = [_without_nul(row) for row in gather(path.name, table, lines, key, missing)]
+    notes = table.notes
+    if missing:
+        words = ", ".join(sorted(missing))
+        told = f"{path.name}: {missing.total()} cells hold {words}, and are read as empty."
+        notes = (*notes, told)
+    return Sheet(path, table.columns, rows, table.delimiter, notes)
 
 
 def _without_nul(row: SheetRow) -> SheetRow:
@@ -126,11 +136,12 @@ def _empty(path: Path) -> InputFileError:
     return InputFileError(f"{path.name} is empty; the first line must name the fields.")
 
 
-def _read_csv(path: Path) -> Table:
-    text = _text(path)
-    delimiter = _delimiter(text)
+def _read_csv(path: Path, _: bool) -> Table:
+    text, delimiter = _told_delimiter(_text(path))
     records = _records(path, text, delimiter)
     header = next((cells for cells in records if any(map(str.strip, cells))), [])
+    if not header:
+        raise _empty(path)
     header = _header(path, header)
     intake, rows = Intake(path), []
     for number, cells in enumerate(records, start=1):
@@ -138,12 +149,13 @@ def _read_csv(path: Path) -> Table:
         if not any(cells):
             continue
         extra = cells[len(header) :]
-        if len(cells) < len(header) or any(extra):
+        if any(extra):
             raise InputFileError(
                 f"{path.name} row {number} has {len(cells)} cells where the header has "
-                f"{len(header)}; put cells that hold {_DELIMITERS[delimiter]} into double quotes."
+                f"{len(header)}; put cells that hold {_DELIMITERS.get(delimiter, repr(delimiter))} "
+                "into double quotes."
             )
-        given = zip(header, cells, strict=False)
+        given = zip(header, cells, strict=False)  # a line may leave out empty cells at its end
         row = {name: cell for name, cell in given if cell}
         intake.take(rows=1, cells=len(row))
         rows.append((number, row))
@@ -171,6 +183,16 @@ def _records(path: Path, text: str, delimiter: str) -> Iterator[list[str]]:
         ) from None
 
 
+def _told_delimiter(text: str) -> tuple[str, str]:
+    """Return a text without the line `sep=;` that may stand before its header, and its delimiter.
+
+    Spreadsheet programs write and read that line.
+    """
+    if told := told_separator(text):
+        return text.lstrip().partition("\n")[2], told
+    return text, _delimiter(text)
+
+
 def _delimiter(text: str) -> str:
     first = text.lstrip().partition("\n")[0]
     outside = "".join(first.split('"')[::2])
@@ -178,7 +200,7 @@ def _delimiter(text: str) -> str:
 
 
 def _header(path: Path, cells: list[str]) -> list[str]:
-    header = [cell.strip() for cell in cells]
+    header = [cleaned(cell) for cell in cells]
     while header and not header[-1]:
         header.pop()  # spreadsheets write columns that hold nothing
     if "" in header:
@@ -195,14 +217,19 @@ def _header(path: Path, cells: list[str]) -> list[str]:
     return header
 
 
-def _read_xlsx(path: Path) -> Table:
+def _read_xlsx(path: Path, hidden: bool) -> Table:
     sheet = read_worksheet(path)
     if not sheet.rows:
         raise _empty(path)
     (top, names), *below = sheet.rows
-    header = _header(path, ["" if name is None else str(name) for name in names])
-    rows = []
-    for number, values in below:
+    width = max(len(values) for _, values in sheet.rows)
+    shown = [n for n in range(width) if hidden or not sheet.hidden.has_column(n)]
+    header = _header(path, ["" if n >= len(names) else _name(names[n]) for n in shown])
+    rows, problems = [], {}
+    for number, every in below:
+        if number in sheet.hidden.rows and not hidden:
+            continue
+        values = [every[n] if n < len(every) else None for n in shown]
         if any(value not in (None, "") for value in values[len(header) :]):
             raise InputFileError(
                 f"{path.name}: row {number} of the sheet has a cell right of the last column that "
@@ -210,15 +237,55 @@ def _read_xlsx(path: Path) -> Table:
             )
         given = zip(header, values, strict=False)
         cells = {name: value for name, value in given if value not in (None, "")}
+        if not cells:
+            continue
         rows.append((number - top, cells))
-    note = ""
+        found = zip(header, shown, strict=False)
+        doubts = [(name, sheet.doubts.get((number, n))) for name, n in found if name[:1] != "_"]
+        problems[number - top] = [
+            f"row {number - top}: {name} {doubt}" for name, doubt in doubts if doubt
+        ]
+    notes = _hidden_notes(path, sheet, hidden=hidden)
+    if not rows and notes:
+        raise InputFileError(f"{notes[0]} There is nothing else to plan.")
     if sheet.others:
         others = ", ".join(map(repr, sheet.others))
-        note = f"{path.name}: only the first worksheet, {sheet.name!r}, is read; not {others}."
-    return Table(header, rows, note=note, is_flat=True)
+        told = f"{path.name}: only the first worksheet, {sheet.name!r}, is read; not {others}."
+        notes.append(told)
+    return Table(header, rows, notes=tuple(notes), is_flat=True, problems=problems)
 
 
-def _read_json(path: Path) -> Table:
+def _name(cell: Any) -> str:
+    return "" if cell is None else str(cell)
+
+
+def _hidden_notes(path: Path, sheet: Worksheet, *, hidden: bool) -> list[str]:
+    """Tell which rows and columns of a worksheet nobody sees, and what becomes of them."""
+    (_, names), *below = sheet.rows
+    rows = [number for number, _ in below if number in sheet.hidden.rows]
+    last = max(len(values) for _, values in sheet.rows)
+    hidden_columns = [n for n in range(last) if sheet.hidden.has_column(n)]
+    columns = [
+        _name(names[n] if n < len(names) else None) or f"without a name (number {n + 1})"
+        for n in hidden_columns
+        if any(n < len(values) and values[n] not in (None, "") for _, values in sheet.rows)
+    ]
+    parts = []
+    if rows:
+        told = ", ".join(map(str, rows[:MOST_NAMED])) + (" …" if len(rows) > MOST_NAMED else "")
+        parts.append(f"{len(rows)} hidden row{'s'[: len(rows) > 1]} ({told} of the sheet)")
+    if columns:
+        told = ", ".join(map(repr, columns))
+        parts.append(f"{len(columns)} hidden column{'s'[: len(columns) > 1]} ({told})")
+    if not parts:
+        return []
+    both = " and ".join(parts)
+    if hidden:
+        return [f"{path.name}: read as well, as --hidden asks: {both}."]
+    return [f"{path.name}: left out: {both}; unhide them, or plan with --hidden."]
+
+
+def _read_json(path: Path, _: bool) -> Table:
     try:
         records = from_text(_json_text(path))
     except msgspec.MsgspecError as error:
@@ -228,7 +295,7 @@ def _read_json(path: Path) -> Table:
     return _table(path, enumerate(records, start=1))
 
 
-def _read_jsonl(path: Path) -> Table:
+def _read_jsonl(path: Path, _: bool) -> Table:
     records = []
     for number, line in enumerate(_json_text(path).split("\n"), start=1):
         if not line.strip():
@@ -257,7 +324,7 @@ def _columns(rows: list[tuple[int, Cells]]) -> list[str]:
     return list(dict.fromkeys(name for _, cells in rows for name in cells))
 
 
-def _read_parquet(path: Path) -> Table:
+def _read_parquet(path: Path, _: bool) -> Table:
     columns, records = read_parquet(path)
     return plain(columns, records)
 
@@ -276,7 +343,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         if not isfinite(value):
             return None  # data frames write a missing number so
-        return int(value) if value.is_integer() else Decimal(repr(value))
+        # Beyond that a float has lost digits, and no code is made of it.
+        is_exact = value.is_integer() and abs(value) < 10**DIGITS
+        return int(value) if is_exact else Decimal(repr(value))
     if isinstance(value, Decimal):
         return value
     if isinstance(value, datetime):
@@ -300,7 +369,7 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield prefix + name, value
 
 
-_READERS: dict[str, Callable[[Path], Table]] = {
+_READERS: dict[str, Callable[[Path, bool], Table]] = {
     ".csv": _read_csv,
     ".xlsx": _read_xlsx,
     ".json": _read_json,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,26 +33,27 @@ class Sheet:
     """A file of changes, read.
 
     `columns` are the file's own (`items.quantity`, where `cells` have the one name `items`);
-    `delimiter` is what a csv file was written with; `note` is what the reader should be told, or
-    empty.
+    `delimiter` is what a csv file was written with; `notes` are what the reader should be told.
     """
 
     path: Path
     columns: list[str]
     rows: list[SheetRow]
     delimiter: str = ","
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Table:
     """A file's own rows, numbered, before lines are gathered.
 
-    `is_flat` where a record's lines may be rows of their own (csv, xlsx).
+    `is_flat` where a record's lines may be rows of their own (csv, xlsx). `problems` say by the
+    number of a row why it cannot be used; `notes` tell what the reader should know.
     """
 
     columns: list[str]
     rows: list[tuple[int, Cells]]
     delimiter: str = ","
-    note: str = ""
+    notes: tuple[str, ...] = ()
     is_flat: bool = False
+    problems: Mapping[int, list[str]] = field(default_factory=dict)

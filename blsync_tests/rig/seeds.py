@@ -1,0 +1,15 @@
+"""The user's own tables, for tests that run dbt themselves: what Python reads of them, dbt has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from blsync import user_tables
+from blsync.lake.store import Lake
+
+
+def hand_over(data: Path, seeds: Path) -> None:
+    """Write what is read of the tables that have to be there, as a build does."""
+    rows = user_tables.rows_of_tables(seeds)
+    for name in user_tables.NEEDED:
+        Lake(data).write_input(Path(name).stem, rows[name], user_tables.SCHEMAS[name])
