@@ -28,7 +28,7 @@ from blsync.api.dialect import FIELDS, Dialect
 from blsync.api.pages import Page, body_of, id_of
 from blsync.entities import select
 from blsync.entity import Entity
-from blsync.errors import ConfigError
+from blsync.errors import ApiError, ConfigError, QuotaSpent
 from blsync.lake.typing import UNTYPED, Payload, RawRecord, as_text, raw_fields
 from blsync.ledger import loads
 from blsync.ledger.loads import Load, SpooledPage, Walk
@@ -117,8 +117,11 @@ async def note_absence(work: PullContext, absence: Absence) -> None:
     known = work.dialect.known.get(FIELDS)
     if known and set(json.loads(known.spelling)["absent"]) >= set(names):
         return
-    page = await work.dialect.detail(absence.sample)
-    there = raw_fields(page.records[0]) if page else {}
+    try:
+        page = await work.dialect.detail(absence.sample)
+        there = raw_fields(page.records[0]) if page else {}
+    except (ApiError, QuotaSpent, *UNTYPED):  # it is no part of what was asked for: the next time
+        return
     has = [name for name in names if bytes(there.get(name, b"null")) != b"null"]
     work.dialect.note_fields(names, has, absence.records, page.request_id if page else "")
     setting = "" if work.settings.fetches_details(work.entity.name) else _cure(work.entity)
@@ -168,6 +171,9 @@ async def fetch(
 def _merged(payload: Payload, details: Sequence[Payload], names: Sequence[str]) -> bytes:
     fields = dict(raw_fields(payload))
     for detail in details:
-        told = raw_fields(detail)
+        try:
+            told = raw_fields(detail)
+        except UNTYPED:
+            continue
         fields |= {name: told[name] for name in names if name in told}
     return _object(fields)
