@@ -7,8 +7,8 @@ A file is UTF-8, with or without a byte-order mark, with any line endings, quote
 values, and commas, semicolons or tabs between them, with a line `sep=;` before its header or
 without. A day is written like 2026-03-31 or 2026/03/31, or day first like 31/03/2026 and
 31.3.2026; a month also like 2026-03 and 03/2026. How spreadsheets spell other values is told by
-`blsync.spellings`. Whatever is wrong with a file is a ConfigError with the file, the line and what
-to write; a sync looks through all of them before the marts are built.
+`blsync.text.spellings`. Whatever is wrong with a file is a ConfigError with the file, the line and
+what to write; a sync looks through all of them before the marts are built.
 
 - `account_roles.csv`: the role of an account where the derived one is wrong or missing.
 - `fiscal_year.csv`: the month in which a company's fiscal year starts; January where absent.
@@ -32,8 +32,8 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from blsync.errors import ConfigError
-from blsync.natural_keys import cleaned
-from blsync.spellings import Kind, OddSpelling, read_any, read_as, told_separator
+from blsync.text.natural_keys import cleaned
+from blsync.text.spellings import Kind, OddSpelling, read_any, read_as, told_separator
 
 T = TypeVar("T")
 

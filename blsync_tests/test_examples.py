@@ -15,6 +15,7 @@ import pytest
 from rig import commands
 from rig.commands import pull
 from rig.push_desk import Desk, errors_of, opened, server
+from rig.seeds import hand_over
 from rig.warm import DBT
 
 from blsync import marts, settings, user_tables
@@ -131,6 +132,7 @@ def test_the_proposal_of_the_example_is_built_and_planned_and_the_tables_name_wh
     company = current.companies()[0]
     raise_failures(pull(current, company, ENTITIES.values()))
     commands.write_inputs(current, [(company, CompanyFacts("Acme", "MYR"))])
+    hand_over(current.data, current.seeds)
     project, target = tmp_path / "warehouse", tmp_path / "target"
     left_out = shutil.ignore_patterns("data", "target", "logs")
     shutil.copytree(ROOT / "warehouse", project, ignore=left_out)

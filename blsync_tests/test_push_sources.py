@@ -33,7 +33,7 @@ from blsync.push.plan.validate import validate
 from blsync.push.source.read import read
 from blsync.push.source.sheet import Sheet
 from blsync.push.source.views import read_view
-from blsync.spellings import OddSpelling, read_any
+from blsync.text.spellings import OddSpelling, read_any
 
 LINE_ROWS = """\
 reference,invoiceDate,items.itemId,items.quantity

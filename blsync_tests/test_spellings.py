@@ -17,7 +17,7 @@ from blsync.push.compare import to_text
 from blsync.push.endpoints import endpoint_named
 from blsync.push.plan.validate import ParsedRow, validate
 from blsync.push.source.read import read
-from blsync.spellings import SPELLINGS, Kind, Spelling, Verdict
+from blsync.text.spellings import SPELLINGS, Kind, Spelling, Verdict
 
 Row = dict[str, Any]
 

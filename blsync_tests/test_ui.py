@@ -566,12 +566,15 @@ def test_no_process_is_left_whatever_ends_the_ui(tmp_path: Path, number: signal.
             assert probe.connect_ex(("127.0.0.1", ui.port)) != 0
 
 
+def _daemons(ui: Ui) -> list[int]:
+    family = descendants(ui.process.pid)
+    return [p for p in family if "dagster._daemon" in _command(p) and "lifeline" not in _command(p)]
+
+
 def test_a_daemon_that_dies_is_told_and_takes_the_ui_along(tmp_path: Path) -> None:
     with serving_ui(tmp_path) as ui:
-        family = descendants(ui.process.pid)
-        (daemon,) = [
-            p for p in family if "dagster._daemon" in _command(p) and "lifeline" not in _command(p)
-        ]
+        assert _await(lambda: len(_daemons(ui)) == 1, 60)
+        (daemon,), family = _daemons(ui), descendants(ui.process.pid)
         os.kill(daemon, signal.SIGKILL)
         assert ui.process.wait(timeout=60) == 1
         assert "Error: Dagster's daemon ended by itself (exit code 137)" in ui.log.read_text()

@@ -27,8 +27,8 @@ from blsync.ledger.states import (
     PlanState,
 )
 from blsync.ledger.tables import attempts, operations, plans
-from blsync.natural_keys import normal_form
 from blsync.redaction import redact_all
+from blsync.text.natural_keys import normal_form
 
 Problem = dict[str, str | None]
 """What is wrong with a row: {code, field, message}."""

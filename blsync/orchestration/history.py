@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from dagster._core.storage.runs.sqlite import sqlite_run_storage
 from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from blsync.files.aside import move_aside
 
@@ -48,6 +51,7 @@ def _kept_engine(url: str, **options: Any) -> Engine:
         kept = {name: value for name, value in options.items() if name != "poolclass"}
         engine = create_engine(url, **kept)
         event.listen(engine, "connect", _wait_for_no_disk)
+        event.listen(engine, "checkin", partial(_tell_watchers, Path(engine.url.database or "")))
         engine.dispose = lambda close=True: None  # type: ignore[method-assign]
     _engines[url] = engine
     while len(_engines) > _MOST_ENGINES:
@@ -57,6 +61,18 @@ def _kept_engine(url: str, **options: Any) -> Engine:
 
 def _wait_for_no_disk(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("pragma synchronous = normal")
+
+
+def _tell_watchers(
+    file: Path, connection: sqlite3.Connection | None, record: ConnectionPoolEntry
+) -> None:
+    """Touch a database that was written to: Dagster's pages watch the file for new events, and what
+    is committed stays in the log beside it while a connection is open.
+    """
+    if connection is not None and connection.total_changes != record.info.get("changes", 0):
+        record.info["changes"] = connection.total_changes
+        with suppress(OSError):  # the history may just be moved aside
+            os.utime(file)
 
 
 def _close(url: str) -> None:

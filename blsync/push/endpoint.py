@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from blsync.ledger.plans import Operation, Problem
 from blsync.ledger.states import Action
-from blsync.spellings import Kind
+from blsync.text.spellings import Kind
 
 Json = dict[str, Any]
 TODAY = "today"

@@ -17,8 +17,8 @@ from blsync.api.exchange import said
 from blsync.api.pages import Page
 from blsync.entities import ENTITIES
 from blsync.errors import ServerFault
-from blsync.natural_keys import normal_form
 from blsync.push.endpoint import Json, Listing
+from blsync.text.natural_keys import normal_form
 
 QUERY_BYTES = 4000
 """Length of a filter's values in the address; servers commonly refuse addresses above 8 kB."""

@@ -16,7 +16,7 @@ import hashlib
 import re
 from collections.abc import Collection, Mapping
 
-from blsync.natural_keys import normal_form
+from blsync.text.natural_keys import normal_form
 
 _TOKEN = re.compile(r"~[a-z2-7]{8}$")
 

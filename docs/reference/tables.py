@@ -18,7 +18,7 @@ from typer.main import get_command
 
 from blsync import settings
 from blsync.cli.app import app
-from blsync.spellings import rows_of_table
+from blsync.text.spellings import rows_of_table
 
 FOLDER = Path(__file__).parent
 WAREHOUSE = settings.ROOT / "warehouse"

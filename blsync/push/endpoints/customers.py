@@ -25,7 +25,7 @@ from blsync.push.endpoints.fields import (
     no_number,
     plain_number,
 )
-from blsync.spellings import Kind
+from blsync.text.spellings import Kind
 
 
 def _split(value: Any) -> Any:

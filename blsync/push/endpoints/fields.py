@@ -1,7 +1,7 @@
 """Kinds of value that rows hold, each with its rule in words.
 
 Nothing is coerced that a person would not read so: a number is no day and no text, and how
-spreadsheets spell values is told by one table (`blsync.spellings`).
+spreadsheets spell values is told by one table (`blsync.text.spellings`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from blsync.natural_keys import cleaned
-from blsync.spellings import ERROR_TYPE, Kind, NumberStyle, OddSpelling, read_as
+from blsync.text.natural_keys import cleaned
+from blsync.text.spellings import ERROR_TYPE, Kind, NumberStyle, OddSpelling, read_as
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _EMAIL = re.compile(r"[^@\s<>;]+@(?:[^@\s.,;<>]+\.)+[^@\s.,;<>]{2,}")

@@ -11,12 +11,12 @@ from typing import Any
 
 from blsync.ledger.plans import Keys, Operation, Problem
 from blsync.ledger.states import SENDS, Action, Mode, OnConflict, OperationState
-from blsync.natural_keys import cleaned, normal_form
 from blsync.push.compare import Changes, changes, create_body, to_text, update_body
 from blsync.push.endpoint import TODAY, Endpoint, Json
 from blsync.push.lookup import RecordIndex
 from blsync.push.plan.validate import ParsedRow, problem, twin_problems
 from blsync.push.token import is_marked, marked, unmarked
+from blsync.text.natural_keys import cleaned, normal_form
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from blsync.ledger.states import (
     OperationState,
     PlanState,
 )
-from blsync.natural_keys import normal_form
 from blsync.push.apply.settle import is_for_a_person
 from blsync.push.compare import to_text
 from blsync.push.endpoints import endpoint_named
@@ -38,6 +37,7 @@ from blsync.push.source.sheet import Sheet
 from blsync.push.work import company_of, plan_named
 from blsync.session import Session
 from blsync.settings import Company, require_credentials
+from blsync.text.natural_keys import normal_form
 from blsync.user_tables import closed_months
 
 

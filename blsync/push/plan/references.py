@@ -9,10 +9,10 @@ from typing import Any
 from blsync.api.client import Client
 from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import Problem
-from blsync.natural_keys import normal_form
 from blsync.push.endpoint import Endpoint, Json, Reference
 from blsync.push.lookup import RecordIndex, look_up
 from blsync.push.plan.validate import ParsedRow, problem
+from blsync.text.natural_keys import normal_form
 
 Parents = Mapping[str, tuple[str, bool]]
 """Natural key, in normal form, of what plans did not create yet → the plan, and whether it was

@@ -15,10 +15,10 @@ from pydantic_core import ErrorDetails
 
 from blsync.errors import InputFileError
 from blsync.ledger.plans import Problem
-from blsync.natural_keys import cleaned, normal_form
 from blsync.push.endpoint import Endpoint, Json
 from blsync.push.source.read import CLEAR, Sheet, SheetRow
-from blsync.spellings import (
+from blsync.text.natural_keys import cleaned, normal_form
+from blsync.text.spellings import (
     ERROR_TYPE,
     Kind,
     NumberStyle,

@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 
 from blsync.errors import InputFileError
-from blsync.natural_keys import normal_form
 from blsync.push.compare import from_text
 from blsync.push.source.sheet import Cells, SheetRow, Table
-from blsync.spellings import Kind, OddSpelling, read_any, read_as
+from blsync.text.natural_keys import normal_form
+from blsync.text.spellings import Kind, OddSpelling, read_any, read_as
 
 
 @dataclass

@@ -23,12 +23,12 @@ import msgspec
 from blsync.errors import InputFileError
 from blsync.files.intake import MOST_CELLS, MOST_COLUMNS, Intake, check_size, too_large
 from blsync.files.spreadsheet import DIGITS, Worksheet, read_worksheet, unguarded
-from blsync.natural_keys import cleaned
 from blsync.push.compare import from_text
 from blsync.push.source.documents import gather, tidy
 from blsync.push.source.parquet import read_parquet
 from blsync.push.source.sheet import CLEAR, Cells, Sheet, SheetRow, Table
-from blsync.spellings import told_separator
+from blsync.text.natural_keys import cleaned
+from blsync.text.spellings import told_separator
 
 __all__ = ["CLEAR", "Sheet", "SheetRow", "plain", "read", "sheet_of"]
 

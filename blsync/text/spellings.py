@@ -16,7 +16,7 @@ from enum import StrEnum
 from re import Match, Pattern
 from typing import Any
 
-from blsync.natural_keys import stripped
+from blsync.text.natural_keys import stripped
 
 
 class Kind(StrEnum):

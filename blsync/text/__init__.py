@@ -1,0 +1,1 @@
+"""How people spell values in the files they keep, and the one form in which keys are compared."""
