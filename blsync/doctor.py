@@ -8,13 +8,14 @@ import io
 import platform
 import shutil
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
 
 import msgspec
 
 from blsync import marts, push, settings, user_tables
+from blsync.api import dialect
 from blsync.api.client import Client
 from blsync.api.envelope import UNUSABLE
 from blsync.api.exchange import said
@@ -30,7 +31,7 @@ from blsync.errors import (
 )
 from blsync.files import permissions
 from blsync.lake.store import Lake
-from blsync.ledger import Ledger
+from blsync.ledger import Ledger, dialects
 from blsync.session import Session, binding
 from blsync.settings import Company, Settings
 
@@ -97,6 +98,7 @@ def examine() -> Report:
         return report
     for company in companies:
         try:
+            report.checks.append(_dialect(ledger, company))
             asyncio.run(_company(report, current, ledger, company))
         except WrongClock as error:
             report.failed(f"{company.name}: clock", error)
@@ -197,6 +199,18 @@ def _guessed_roles(report: Report, current: Settings, companies: list[Company]) 
                 f"{'; '.join(lines)}"
             )
         report.checks.append(Check(f"{company.name}: account roles", True, told))
+
+
+def _dialect(ledger: Ledger, company: Company) -> Check:
+    """Tell what the company's server was seen not to take as it is documented first."""
+    now = datetime.now(UTC)
+    learnt = [
+        f"{name}: {dialect.told(fact)}"
+        for name in ENTITIES
+        for fact in dialects.facts_of(ledger, company.company_id, name, now)
+    ]
+    told = "; ".join(learnt) or "the server takes all as it is documented first"
+    return Check(f"{company.name}: dialect", True, told)
 
 
 def _csv_line(cells: tuple[str | None, ...]) -> str:

@@ -8,7 +8,7 @@ files and for Arrow's reader of JSON, are derived from the model, so a field is 
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -66,6 +66,8 @@ class Feed:
     name: str
     change_field: str
     spellings: tuple[Mapping[str, str], ...] = ({},)
+    is_meant: Callable[[msgspec.Raw], bool] | None = None
+    """Tells whether a record is one that the filters ask for, where a record shows it."""
     needs_lower_bound: bool = False
     """Without a lower bound it would bring only what another feed brings too."""
 
@@ -82,6 +84,8 @@ class Entity:
     key: tuple[str, ...] = ("id",)
     page_limit: int = 100
     feeds: tuple[Feed, ...] = (Feed("updatedAt", "updatedAt"),)
+    date_field: str | None = None
+    """The business date, which ranges of dates are about; None: it has none."""
     reversal_field: str | None = None
     """Names the record that this one reverses; that record is fetched again, because its status
     changes without moving any timestamp."""

@@ -127,13 +127,18 @@ class ApiError(BlsyncError):
         self.details: list[dict[str, object]] = redact_all(details or [])
         self.request_id = redact(request_id)
 
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the request was understood and not taken as it was written (400, 422)."""
+        return self.status in (400, 422)
+
 
 class Forbidden(ApiError):
     """403: the key lacks a scope."""
 
 
 class CursorRefused(ApiError):
-    """400 on a request that carried a cursor."""
+    """400 or 422 on a request that carried a cursor, or another place in a list."""
 
 
 class ServerFault(ApiError):

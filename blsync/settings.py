@@ -159,6 +159,10 @@ class Settings(BaseSettings):
     """Length of the "hour", for tests; no wait for the quota is longer."""
     quota_reserve: Annotated[float, Field(alias="BLSYNC_QUOTA_RESERVE", ge=0, lt=1)] = 0.1
     """Share of the hour that is left to other programs on the key."""
+    detail_fetch: Annotated[str | None, Field(alias="BLSYNC_DETAIL_FETCH")] = None
+    """Entities, as a comma list or `all`, of which each changed record is fetched by its id where
+    the list leaves out fields that `GET /{id}` has: one request a record.
+    """
     drift_hours: Annotated[float, Field(alias="BLSYNC_DRIFT_HOURS", ge=0, allow_inf_nan=False)] = 24
     """How often at most ids are walked to find deletes; 0: at every sync where totals differ."""
     quarantine_share: Annotated[float, Field(alias="BLSYNC_QUARANTINE_SHARE", ge=0, le=1)] = 0.05
@@ -288,6 +292,11 @@ class Settings(BaseSettings):
         if found is None or found[2] == ":memory:":
             return value
         return SecretStr(f"{found[1]}{Path(found[2]).absolute()}{found[3]}")
+
+    def fetches_details(self, entity: str) -> bool:
+        """Tell whether changed records of an entity are fetched by their ids too."""
+        names = {name.strip() for name in (self.detail_fetch or "").split(",")}
+        return entity in names or "all" in names
 
     @property
     def zone(self) -> ZoneInfo:

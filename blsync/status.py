@@ -10,7 +10,7 @@ from blsync import marts, push
 from blsync.entities import ENTITIES
 from blsync.errors import StorageError
 from blsync.lake.store import Lake
-from blsync.ledger import Ledger, loads
+from blsync.ledger import Ledger, dialects, loads
 from blsync.reconcile import differences
 from blsync.session import Session, binding
 from blsync.settings import Company, Settings
@@ -27,6 +27,9 @@ def report(settings: Settings) -> dict[str, Any]:
 
     `accepted_exceptions` are those of the published marts that accepted_exceptions.csv names;
     `reconciliation` is what `differences.summary` says, None where nothing is published.
+
+    An entity's `dialect` is what the server does not take as documented first: {parameter,
+    spelling, reason, request_id, learnt_at}.
 
     `problem` says what of folder, ledger and settings does not fit together, or is damaged, None
     where nothing is. Without a ledger that can be read `entities` is empty and `quota_left` None.
@@ -109,6 +112,10 @@ def _entity(
         "newly_null": _latest(done, "newly_null"),
         "noisy_numbers": _latest(done, "noisy_numbers"),
         "finer_amounts": _latest(done, "finer_amounts"),
+        "dialect": [
+            {**vars(fact), "learnt_at": fact.learnt_at.isoformat()}
+            for fact in dialects.facts_of(ledger, company.company_id, name, datetime.now(UTC))
+        ],
         "open_load": _open_load(ledger, company, name),
     }
 

@@ -251,7 +251,7 @@ def test_a_cursor_beside_the_last_page_is_not_followed(use, tiny_server):
         [listed(["1"], "a"), listed(["2"], "b"), listed(["3"], "a")],
         [listed(["1"], None, has_more=True)],
         [listed(["1"], "", has_more=True)],
-        [Reply(b'{"success":true,"data":["1"]}')],
+        [Reply(b'{"success":true,"data":["1"],"pagination":{}}')],
         [Reply(b'{"success":true,"data":{"id":"1"},"pagination":{"hasMore":false}}')],
         [Reply(b'{"success":true,"data":null,"pagination":{"hasMore":false}}')],
         [Reply(b'{"success":true,"pagination":{"hasMore":false}}')],

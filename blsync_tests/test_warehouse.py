@@ -395,6 +395,18 @@ def report_figures() -> list[Row]:
             for key in ("other_revenue", "gross_profit", "net_profit")
         ],
         *[
+            figure(
+                "balance_sheet",
+                date(2025, 7, 31),
+                key,
+                "balance",
+                value,
+                company_id="beta",
+                told_dates="2026-02-11",
+            )
+            for key, value in (("assets", "1"), ("liabilities", "0"), ("equity", "2"))
+        ],
+        *[
             figure("aged_receivables", TODAY, None, "", "0", company_id=company)
             for company in ("beta", "delta")
         ],
@@ -944,6 +956,16 @@ def test_gross_profit_is_read_as_the_report_reads_it(query: Query) -> None:
         "select gross_profit, net_profit from profit_and_loss_summary"
         " where company_id = 'beta' and period = '2025-07-01'"
     ) == [(0, 10)]
+
+
+def test_a_report_of_another_date_is_not_comparable_whatever_it_says(query: Query) -> None:
+    rows = query(
+        "select source_value, status, reason from reconciliation"
+        " where company_id = 'beta' and check_name = 'balance_sheet' order by 1"
+    )
+    assert {status for _, status, _ in rows} == {"not_comparable"}
+    assert [value for value, _, _ in rows if value] == [1, 2]
+    assert all("2026-02-11, which was not asked for" in reason for _, _, reason in rows)
 
 
 def test_a_report_that_came_back_empty_is_compared_too(query: Query) -> None:

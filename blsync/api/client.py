@@ -13,6 +13,7 @@ import uuid
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import TracebackType
@@ -39,17 +40,33 @@ from blsync.api.envelope import (
 )
 from blsync.api.exchange import DEADLINE, NoResponse, Response, exchange, opened
 from blsync.api.oauth import TokenSource
-from blsync.api.pages import Page, WalkProgress, page_of, smaller_limit
+from blsync.api.pages import (
+    LONGEST_PAGE,
+    Page,
+    PageStyle,
+    Paging,
+    WalkProgress,
+    body_of,
+    id_of,
+    may_be_whole_page,
+    offset_in,
+    page_of,
+    smaller_limit,
+)
 from blsync.api.rate_limit import RateLimiter
 from blsync.clock import LARGEST_SKEW, skew_of
 from blsync.errors import (
     ApiError,
+    CursorRefused,
     NotSent,
     Unanswered,
     WrongClock,
 )
+from blsync.lake.typing import Fingerprints
 from blsync.settings import Company, require_credentials
 
+PLACES = frozenset(("cursor", "offset"))
+"""Parameters that name a place in a list."""
 LATENCIES = 5
 """Answers that the latency is taken from."""
 TRIES = 5
@@ -83,7 +100,10 @@ class Client:
         """By how much this clock is ahead of the server's; None until an answer tells a time."""
         self._has_asked_time = False
         self.page_limits: dict[str, int] = {}
-        """The largest page of a path, where it is known to be smaller than documented."""
+        """The largest page of a path, where it is known to be smaller than documented; 0: it takes
+        no limit."""
+        self.styles: dict[str, PageStyle] = {}
+        """How a path's list pages, where it is not by the server's own cursors."""
         self.connections = Connections()
         """How many of its requests may be under way at once."""
         self._latencies: deque[float] = deque(maxlen=LATENCIES)
@@ -179,13 +199,16 @@ class Client:
         """Walk a list from `cursor` on, in its largest pages (bigledger-api.md, section 3).
 
         A server that refuses `limit`, or whose page is too large or breaks off, is asked for
-        smaller pages, now and from then on. Raises CursorRefused where the server no longer takes
-        the cursor, and ServerFault where it breaks its own paging: a cursor given twice, `hasMore`
-        without one, or a list that does not end (`_Walked`).
+        smaller pages, now and from then on. One that does not say how its list goes on is asked for
+        what lies behind the first page, by offset and then by the last id, and `styles` says from
+        then on what it took. Raises CursorRefused where the server no longer takes the cursor, or
+        has no way on, and ServerFault where it breaks its own paging: a cursor given twice,
+        `hasMore` without one, or a list that does not end (`WalkProgress`).
         """
         walked = WalkProgress(path, {cursor} - {None})
+        page: Page | None = None
         while True:
-            page = await self._page(path, params, cursor)
+            page = await self._page(path, params, cursor, page)
             walked.check_cursor(page)
             yield page
             cursor = page.next_cursor
@@ -193,21 +216,89 @@ class Client:
                 return
             walked.check_end(page, int(params.get("limit", 0)))
 
-    async def _page(self, path: str, params: Mapping[str, str], cursor: str | None) -> Page:
-        asked = {**params, **({"cursor": cursor} if cursor else {})}
+    async def _page(
+        self, path: str, params: Mapping[str, str], cursor: str | None, before: Page | None
+    ) -> Page:
+        """Read the page at a place; `before` is the one that named it, where it is still known."""
+        offset = offset_in(cursor)
+        style = self.styles.get(path)
+        is_known = style is not None and style.paging != Paging.ONE_PAGE
+        if offset is None or is_known:
+            place = {"cursor": cursor} if cursor else {}
+            if offset is not None:
+                place = {"offset": str(offset)}
+            page = await self._asked(path, params, place, offset or 0)
+            if page.paging == Paging.NEXT_OFFSET:
+                self.styles[path] = PageStyle(Paging.NEXT_OFFSET, 0)
+            return page
+        return await self._behind(path, params, before or await self._asked(path, params, {}, 0))
+
+    async def _asked(
+        self, path: str, params: Mapping[str, str], place: Mapping[str, str], offset: int
+    ) -> Page:
+        asked = {**params, **place}
         is_smaller = False
         while True:
             limit = int(asked.get("limit", 0))
-            if limit > self.page_limits.get(path, limit):
-                asked["limit"] = str(self.page_limits[path])
+            if limit > (most := self.page_limits.get(path, limit)):
+                asked["limit"] = str(most)
+            if not most:
+                asked.pop("limit", None)
             try:
-                return page_of(path, await self.get(path, asked, is_smaller=is_smaller))
+                answer = await self.get(path, asked, is_smaller=is_smaller)
+                style, has_cursor = self.styles.get(path), "cursor" in place
+                return page_of(path, answer, most, offset, style, has_cursor=has_cursor)
             except ApiError as error:
                 smaller = smaller_limit(error, int(asked.get("limit", 0)))
                 if smaller is None:
                     raise
                 is_smaller = True
                 self.page_limits[path] = smaller
+
+    async def _behind(self, path: str, params: Mapping[str, str], page: Page) -> Page:
+        """Find out how a list goes on that does not say it; return what lies behind its first page.
+
+        Fewer records than asked for, or more, are all where neither an offset nor a cursor leads
+        further. With just as many it is tried whether `limit` counts at all. Raises CursorRefused
+        where there may be more and nothing leads to it.
+        """
+        records, last = page.records, id_of(page.records[-1])
+        ways = {Paging.OFFSET: {"offset": str(len(records))}}
+        if last is not None:
+            ways[Paging.LAST_ID] = {"cursor": last}
+        known = Fingerprints()
+        known.add(records)
+        for paging, place in ways.items():
+            self.styles[path] = PageStyle(paging, len(records))
+            try:
+                found = await self._asked(path, params, place, len(records))
+            except ApiError as error:
+                del self.styles[path]
+                if not error.is_refusal:
+                    raise
+                continue
+            if not found.records or any(known.are_new(found.records)):
+                is_size = found.records or may_be_whole_page(len(records))
+                size = len(records) if is_size else int(params.get("limit", 0))
+                self.styles[path] = PageStyle(paging, size)
+                return found
+            del self.styles[path]
+        limit = min(int(params.get("limit", 0)), self.page_limits.get(path, LONGEST_PAGE))
+        is_whole = len(records) > limit
+        if len(records) == limit > 1:
+            is_whole = len((await self._asked(path, {**params, "limit": "1"}, {}, 0)).records) > 1
+        if is_whole or len(records) < limit:
+            paging = Paging.WHOLE if is_whole else Paging.ONE_PAGE
+            self.styles[path] = PageStyle(paging, 0 if is_whole else limit)
+            body = body_of([])
+            return replace(page, body=body, records=[], next_cursor=None, paging=paging)
+        self.styles[path] = PageStyle(Paging.ONE_PAGE, limit)
+        raise CursorRefused(
+            f"GET {path}: a page of {limit} came, and neither an offset nor a cursor leads to what "
+            f"may lie behind it, request {page.request_id}.",
+            status=400,
+            request_id=page.request_id,
+        )
 
     async def post(self, path: str, body: object) -> Answer:
         """Send a write, once. What was not carried out for certain is sent again: a 429 after the
@@ -258,7 +349,7 @@ class Client:
             self._check_clock(response, slot, sent)
             try:
                 answer = self._read(
-                    what, response, request_id, has_cursor="cursor" in (params or {})
+                    what, response, request_id, has_cursor=not PLACES.isdisjoint(params or {})
                 )
             except TooManyRequests as refusal:
                 self.limiter.answered(slot, 429, response.headers, told=refusal.after)

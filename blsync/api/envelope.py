@@ -49,6 +49,7 @@ _STATUS_OF_CODE = {
 }
 NULL = msgspec.Raw(b"null")
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+ABSENT = msgspec.Raw(b"")
 
 
 class _Problem(msgspec.Struct):
@@ -61,8 +62,9 @@ class _Problem(msgspec.Struct):
 class Pagination(msgspec.Struct, rename="camel"):
     """Each part as it came: one that cannot be used must not spoil the page."""
 
-    has_more: msgspec.Raw = msgspec.Raw(b"false")
-    next_cursor: msgspec.Raw = NULL
+    has_more: msgspec.Raw = ABSENT
+    next_cursor: msgspec.Raw = ABSENT
+    next_offset: msgspec.Raw = ABSENT
     limit: msgspec.Raw = NULL
     total: msgspec.Raw = NULL
 
@@ -217,7 +219,7 @@ def error_of(
         scope = next((d["required_scope"] for d in details if d.get("required_scope")), None)
         cure = f"Give the key the scope {scope}." if scope else "Give the key that permission."
         return Forbidden(f"{message} {cure}", **given)
-    if status == 400 and has_cursor:
+    if status in (400, 422) and has_cursor:
         return CursorRefused(message, **given)
     if status == 503:
         later = RetryLater(message, **given)

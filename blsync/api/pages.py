@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from itertools import compress
 from typing import Any
 
 import msgspec
 
-from blsync.api.envelope import UNUSABLE, Answer, TooLarge, Torn
+from blsync.api.envelope import ABSENT, UNUSABLE, Answer, Pagination, TooLarge, Torn
 from blsync.api.exchange import MOST_NUMBER
 from blsync.errors import (
     ApiError,
@@ -35,8 +36,14 @@ PAGES_BEYOND = 2
 """Pages that a walk may bring besides, of records that came to be meanwhile."""
 LONGEST_PAGE = 10_000
 """Records of one answer; 100 to 200 are asked for."""
+SMALLEST_PAGE = 10
+"""Records that a whole page has at least, where a server gives fewer than were asked for."""
+MOST_OF_WHOLE = 1_000_000
+"""Records of one answer of a list that comes whole."""
 LONGEST_CURSOR = 4_096
 """Characters; a longer one finds no room in an address."""
+OFFSET = "offset "
+"""Begins a place that counts the records before it, where others are the server's own cursors."""
 
 
 class _ListEnvelope(msgspec.Struct, rename={"damaged": "blsync: damaged"}):
@@ -53,6 +60,40 @@ _LIST = msgspec.json.Decoder(_ListEnvelope)
 _IDENTIFIED = msgspec.json.Decoder(_Identified)
 
 
+class Paging(StrEnum):
+    """How a list goes on behind a page, where that is not by the server's own cursors."""
+
+    NEXT_OFFSET = "nextOffset"
+    """It tells the offset of the next page."""
+    OFFSET = "offset"
+    """It tells nothing, and takes an offset."""
+    LAST_ID = "the last id as cursor"
+    """It tells nothing, and takes the last record's id for a cursor."""
+    WHOLE = "whole lists"
+    """It tells nothing and is always whole, whatever `limit` says."""
+    ONE_PAGE = "one page"
+    """It tells nothing, and what does not fit into one page cannot be asked for."""
+
+
+@dataclass(frozen=True)
+class PageStyle:
+    """How a list pages, and how many records a whole page of it has where that was seen."""
+
+    paging: Paging
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.paging}, {self.size} a page" if self.size else str(self.paging)
+
+    @classmethod
+    def read(cls, text: str) -> PageStyle | None:
+        """Return the style that was written as text; None where it is none."""
+        name, _, rest = text.partition(", ")
+        if name not in set(Paging):
+            return None
+        return cls(Paging(name), int(rest.split()[0]) if rest else 0)
+
+
 @dataclass(frozen=True)
 class Page:
     """One page of a list: the records' bytes as they came."""
@@ -64,6 +105,10 @@ class Page:
     total: int | None
     request_id: str
     at: datetime
+    paging: Paging | None = None
+    """How the list goes on; None: by the server's own cursors, or it says that this was all."""
+    is_untold: bool = False
+    """Whether it came without `pagination`."""
 
 
 def records_of(body: bytes) -> list[msgspec.Raw]:
@@ -113,8 +158,22 @@ def smaller_limit(error: ApiError, asked: int) -> int | None:
     return max((n for n in named if 1 < n < asked), default=usual)
 
 
-def page_of(path: str, answer: Answer) -> Page:
-    """Return the page that a list answered. Raises ServerFault where it is none."""
+def page_of(
+    path: str,
+    answer: Answer,
+    limit: int = 0,
+    offset: int = 0,
+    style: PageStyle | None = None,
+    *,
+    has_cursor: bool = False,
+) -> Page:
+    """Return the page that a list answered. Raises ServerFault where it is none.
+
+    `limit` is what was asked for, `offset` how many records lie before it where that is known, and
+    `style` how the list pages as far as that was seen: it is what a page without `pagination` is
+    read by. Such a page whose list has no known style names a place to try: the offset behind it.
+    Where a cursor of the server's own led to it (`has_cursor`), it cannot be without.
+    """
 
     def fault(what: str) -> ServerFault:
         return ServerFault(
@@ -126,18 +185,21 @@ def page_of(path: str, answer: Answer) -> Page:
         records = records_of(answer.body)
     except UNUSABLE:
         raise fault("the answer's data is not a list") from None
-    if len(records) > LONGEST_PAGE:
-        raise fault(f"one answer has {len(records):,} records, more than {LONGEST_PAGE:,}")
+    longest = max(LONGEST_PAGE, MOST_OF_WHOLE if answer.pagination is None else 0)
+    if len(records) > longest:
+        raise fault(f"one answer has {len(records):,} records, more than {longest:,}")
     told = answer.pagination
-    has_more = None if told is None else _told(told.has_more, bool)
-    if told is None or has_more is None:
-        raise fault("the list does not say whether there is more")
-    cursor = _told(told.next_cursor, str | int) if has_more else None
-    if has_more and cursor in (None, ""):
-        raise fault("the server says that there is more but gives no cursor to it")
-    if cursor is not None and (len(str(cursor)) > LONGEST_CURSOR or "\0" in str(cursor)):
+    behind = offset + len(records)
+    paging: Paging | None = None
+    if told is None:
+        if has_cursor and not (style and style.paging == Paging.LAST_ID):
+            raise fault("the list does not say any more whether there is more")
+        paging, cursor = _untold_place(records, limit, behind, style)
+    else:
+        paging, cursor = _told_place(told, behind, fault)
+    if cursor is not None and (len(cursor) > LONGEST_CURSOR or "\0" in cursor):
         raise fault("the server gives a cursor that no address can hold")
-    if cursor is not None and holds_secret(str(cursor)):
+    if cursor is not None and holds_secret(cursor):
         raise fault(
             "the cursor that the server gave holds this program's credentials, so it is neither "
             "kept nor sent back"
@@ -145,12 +207,72 @@ def page_of(path: str, answer: Answer) -> Page:
     return Page(
         answer.body,
         records,
-        None if cursor is None else str(cursor),
-        _count(told.limit),
-        _count(told.total),
+        cursor,
+        _count(told.limit) if told else None,
+        _count(told.total) if told else None,
         answer.request_id,
         answer.at,
+        paging,
+        told is None,
     )
+
+
+def _told_place(
+    told: Pagination, behind: int, fault: Callable[[str], ServerFault]
+) -> tuple[Paging | None, str | None]:
+    """Return where a list goes on by its `pagination`, None where it says that this was all."""
+    has_more = _told(told.has_more, bool)
+    cursor, offset = _told(told.next_cursor, str | int), _count(told.next_offset)
+    if has_more is None:
+        total = _count(told.total)
+        if told.has_more != ABSENT or (cursor is None and offset is None and total is None):
+            raise fault("the list does not say whether there is more")
+        has_more = bool(cursor) or offset is not None or behind < (total or 0)
+    if not has_more:
+        return None, None
+    if cursor not in (None, ""):
+        return None, str(cursor)
+    if offset is not None:
+        return Paging.NEXT_OFFSET, f"{OFFSET}{offset}"
+    if told.next_cursor == told.next_offset == ABSENT:  # it knows neither word
+        return Paging.NEXT_OFFSET, f"{OFFSET}{behind}"
+    raise fault("the server says that there is more but gives no cursor to it")
+
+
+def _untold_place(
+    records: Sequence[msgspec.Raw], limit: int, behind: int, style: PageStyle | None
+) -> tuple[Paging | None, str | None]:
+    """Return where a list goes on that says nothing of it; None where this was all."""
+    if not records or (style and style.paging == Paging.WHOLE):
+        return (style.paging if style else None), None
+    if len(records) < min(filter(None, (limit, style.size if style else 0)), default=1):
+        is_cut = style is None and may_be_whole_page(len(records))
+        if not is_cut:
+            return (style.paging if style else None), None
+    if style and style.paging == Paging.LAST_ID:
+        return style.paging, id_of(records[-1])
+    return (style.paging if style else None), f"{OFFSET}{behind}"
+
+
+def may_be_whole_page(count: int) -> bool:
+    """Tell whether so few records may be all that a server gives at once, though more were asked
+    for: such sizes are round.
+    """
+    return count >= SMALLEST_PAGE and count % 5 == 0
+
+
+def id_of(record: Payload) -> str | None:
+    """Return a record's id; None where it has none that can be read."""
+    try:
+        return _IDENTIFIED.decode(record).id
+    except UNTYPED:
+        return None
+
+
+def offset_in(cursor: str | None) -> int | None:
+    """Return the offset that a place in a list names; None where it is a cursor, or none."""
+    count = (cursor or "").removeprefix(OFFSET)
+    return int(count) if count != cursor and count.isdecimal() else None
 
 
 def _told(raw: msgspec.Raw, kind: Any) -> Any:
@@ -225,7 +347,5 @@ def _may_be_cap(total: int) -> bool:
 
 
 def _mark(record: Payload) -> Payload:
-    try:
-        return _IDENTIFIED.decode(record).id.encode()
-    except UNTYPED:
-        return record
+    key = id_of(record)
+    return record if key is None else key.encode()

@@ -138,6 +138,13 @@ def sandbox(
             help="Faults to rehearse, as `latency=50ms,error=0.02`; `help` tells what each does."
         ),
     ] = "",
+    reading: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A reading of the vendor's pages to play, repeated or as a comma list; `help` "
+            "tells what each does."
+        ),
+    ] = None,
     limits: Annotated[bool, typer.Option("--limits/--no-limits", help="Rate limits.")] = True,
     hour_window: Annotated[
         Literal["sliding", "fixed"], typer.Option(help="How the hour of the limit passes.")
@@ -148,12 +155,15 @@ def sandbox(
     Example: `blsync sandbox --port 8765 --invoices 500`
 
     `--faults help` tells all faults. While it runs, `POST /sandbox/faults {"faults": "LIST"}` sets
-    others.
+    others, and `POST /sandbox/readings {"readings": "LIST"}` other readings.
     """
-    from blsync.sandbox import Options, fault_table, serve
+    from blsync.sandbox import Options, fault_table, reading_table, serve
 
     if faults == "help":
         tell(fault_table())
+        return
+    if reading == ["help"]:
+        tell(reading_table())
         return
     try:
         options = Options(
@@ -164,6 +174,7 @@ def sandbox(
             months=months,
             database=database,
             faults=faults,
+            readings=",".join(reading or []),
             limits=limits,
             hour_window=hour_window,
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import msgspec
+
 from blsync.entity import Entity, Feed, Key, Money, Record
 
 
@@ -34,6 +36,20 @@ class Account(Record):
     updated_at: datetime | None = None
 
 
+class _State(Record):
+    is_active: bool | None = None
+
+
+_STATE = msgspec.json.Decoder(_State)
+
+
+def _may_be_inactive(record: msgspec.Raw) -> bool:
+    try:
+        return _STATE.decode(record).is_active is not True
+    except msgspec.MsgspecError:
+        return True
+
+
 # The list leaves inactive accounts out unless asked for them, and they may have postings. How to
 # ask is not documented in one place alone, so a server that refuses the first way is asked again.
 ENTITY = Entity(
@@ -44,6 +60,11 @@ ENTITY = Entity(
     scope="read:accounts",
     feeds=(
         Feed("updatedAt", "updatedAt"),
-        Feed("updatedAt of inactive", "updatedAt", ({"active": "false"}, {"isActive": "false"})),
+        Feed(
+            "updatedAt of inactive",
+            "updatedAt",
+            ({"active": "false"}, {"isActive": "false"}),
+            is_meant=_may_be_inactive,
+        ),
     ),
 )

@@ -92,5 +92,6 @@ ENTITY = Entity(
     model=Invoice,
     path="/invoices",
     description="Sales invoices with lines, payment state and e-invoice state.",
+    date_field="invoiceDate",
     scope="read:invoices",
 )

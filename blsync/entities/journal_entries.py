@@ -44,6 +44,7 @@ ENTITY = Entity(
     model=JournalEntry,
     path="/journal-entries",
     description="The general journal, each entry with its lines.",
+    date_field="date",
     scope="read:accounts",
     feeds=(
         Feed("createdAt", "createdAt"),

@@ -55,6 +55,7 @@ ENTITY = Entity(
     model=StockAdjustment,
     path="/inventory/adjustments",
     description="Corrections of stock with their items and values.",
+    date_field="date",
     scope="read:inventory",
     feeds=(
         Feed("createdAt", "createdAt"),

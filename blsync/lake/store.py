@@ -165,13 +165,19 @@ class Lake:
                     pq.write_table(entity.schema.empty_table(), draft)
 
     def stored(
-        self, entity: Entity, company_id: str, since: datetime | None, load_id: str = ""
+        self,
+        entity: Entity,
+        company_id: str,
+        since: datetime | None,
+        load_id: str = "",
+        seen_as: Callable[[str], str | None] | None = None,
     ) -> Fingerprints:
         """Return the versions held as they were last seen, of records that changed at `since` on.
 
         Those in quarantine are held too: the same fault is not reported anew every night; but not
         those that a load put there before it was killed, where it asks itself. Those of a record
-        that is marked deleted are not: should it come back, it lands again.
+        that is marked deleted are not: should it come back, it lands again. `seen_as` makes of a
+        record what is compared; None: it does not count as held.
         """
         # A record without a change time may be any age: it always counts.
         recent = pc.scalar(since is None)
@@ -183,6 +189,8 @@ class Lake:
         for batch in self._batches(entity, company_id, columns, recent & _UPSERTS):
             payloads, times, *parts = (column.to_pylist() for column in batch.columns)
             keys = list(map(KEY_SEPARATOR.join, zip(*parts, strict=True)))
+            if seen_as:
+                payloads = [seen_as(payload) if payload else payload for payload in payloads]
             gone = [
                 key in deleted and at <= deleted[key] for key, at in zip(keys, times, strict=True)
             ]
@@ -258,6 +266,19 @@ class Lake:
         found = pa.chunked_array(parts).unique()
         live = self.stored_keys(entity, company_id)["key"].combine_chunks()
         return found.filter(pc.is_in(found, live))
+
+    def keys_by(self, entity: Entity, company_id: str, column: str) -> dict[str, str]:
+        """Return the key of each record that has a text in a column, by that text, as it was last
+        pulled.
+        """
+        found: dict[str, tuple[datetime, str]] = {}
+        columns = [column, "_pulled_at", *entity.key]
+        for batch in self._batches(entity, company_id, columns, _UPSERTS):
+            texts, times, *parts = (part.to_pylist() for part in batch.columns)
+            for text, at, *key in zip(texts, times, *parts, strict=True):
+                if text and (text not in found or found[text][0] <= at):
+                    found[text] = (at, KEY_SEPARATOR.join(key))
+        return {text: key for text, (_, key) in found.items()}
 
     def most_frequent(self, entity: Entity, company_id: str, column: str) -> str | None:
         """Return the text that most landed rows have in a column; None where none has any."""

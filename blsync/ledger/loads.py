@@ -301,9 +301,19 @@ class ServerTraits:
     """Fields that were null in some record; None where no load has landed records."""
 
 
-def server_traits(ledger: Ledger, company_id: str, entity: str) -> ServerTraits:
-    """Return what the landed loads of an entity showed of the server."""
-    columns = (loads.c.is_sorted, loads.c.page_limit, loads.c.findings, loads.c.rows)
+def server_traits(
+    ledger: Ledger, company_id: str, entity: str, *, sorted_since: datetime | None = None
+) -> ServerTraits:
+    """Return what the landed loads of an entity showed of the server; of its order those alone that
+    began after `sorted_since`, when it was asked for in another way than before.
+    """
+    columns = (
+        loads.c.is_sorted,
+        loads.c.started_at,
+        loads.c.page_limit,
+        loads.c.findings,
+        loads.c.rows,
+    )
     with ledger.begin() as db:
         rows = db.execute(
             select(*columns)
@@ -311,7 +321,11 @@ def server_traits(ledger: Ledger, company_id: str, entity: str) -> ServerTraits:
             .where(loads.c.state == LoadState.LANDED)
             .order_by(loads.c.committed_at)
         ).all()
-    said = [row.is_sorted for row in rows if row.is_sorted is not None]
+    said = [
+        row.is_sorted
+        for row in rows
+        if row.is_sorted is not None and (sorted_since is None or row.started_at > sorted_since)
+    ]
     limits = [row.page_limit for row in rows if row.page_limit]
     findings = [json.loads(row.findings or "{}") for row in rows if row.rows]
     nulls = [found["null_fields"] for found in findings if "null_fields" in found]

@@ -184,6 +184,18 @@ drift = Table(
     Column("cap", BigInteger),  # the total that stands for "so many or more", where there is one
 )
 
+dialects = Table(
+    "dialects",
+    metadata,
+    Column("company_id", String(128), primary_key=True),
+    Column("entity", String(64), primary_key=True),
+    Column("parameter", String(128), primary_key=True),  # `sort updatedAt`; see api/dialect.py
+    Column("spelling", Text, nullable=False),  # how the server takes it; `none`: not at all
+    Column("reason", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("learnt_at", Instant, nullable=False),
+)
+
 quota_requests = Table(
     "quota_requests",
     metadata,

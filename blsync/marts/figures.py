@@ -29,6 +29,7 @@ FIGURES = pa.schema(
         ("fetched_at", pa.timestamp("us", "UTC")),
         ("made_at", pa.timestamp("us", "UTC")),
         ("failed_before", pa.bool_()),
+        ("told_dates", pa.string()),
     ]
 )
 LIST_TOTALS = "list_totals"

@@ -30,9 +30,9 @@ from blsync.files.unexpected import apart
 from blsync.ledger import loads
 from blsync.ledger.loads import Load, LoadResult
 from blsync.ledger.states import LoadKind
-from blsync.pull import drift, stamps
+from blsync.pull import details, drift, stamps
 from blsync.pull.land import Deletions, land, outcome_of
-from blsync.pull.walk import feed_of, walk_feed
+from blsync.pull.walk import feed_of, feeds_of, note_order, walk_feed
 from blsync.pull.work import FINDINGS, UP_TO_NOW, OpenWalks, PullContext, Result, Window, window_of
 from blsync.session import Session, silent
 from blsync.settings import Company, require_credentials
@@ -72,6 +72,7 @@ def pull(
     differs from the server's or from what it dated before, StorageError where nothing can be kept.
     """
     require_credentials(company)
+    details.check(session.settings)
     with _uncollected():
         return asyncio.run(_pull_all(_Pulling(session, company), list(entities), window, again))
 
@@ -177,6 +178,7 @@ async def _cover(work: PullContext, window: Window, again: bool) -> None:
     work.lake.ensure_schema(entity, company_id)
     if limit := loads.server_traits(work.ledger, company_id, entity.name).page_limit:
         work.client.page_limits[entity.path] = limit
+    work.is_again = again
     is_up_to_now = not again and window.end is None
     if not (await _finish_left_open(work) and is_up_to_now):
         await _open_and_finish(work, window, again)
@@ -220,7 +222,7 @@ async def _finish_left_open(work: PullContext) -> bool:
         loads.forget(work.ledger, load.load_id)
         work.lake.drop_spool(load.load_id)
         return False
-    feeds = {feed.name for feed in work.entity.feeds_for(load.window_start)}
+    feeds = {feed.name for feed in feeds_of(work, load.window_start)}
     return load.kind == LoadKind.CHANGE and load.window_end is None and feeds <= work.ended
 
 
@@ -295,7 +297,7 @@ async def _look(work: PullContext, load: Load, find: Find) -> tuple[datetime, De
 
 
 async def _read_changes(work: PullContext, load: Load) -> tuple[datetime, Deletions]:
-    feeds = work.entity.feeds_for(load.window_start)
+    feeds = feeds_of(work, load.window_start)
     # One that fails cancels none of the others: what they have asked for is paid.
     outcomes = await asyncio.gather(
         *(walk_feed(work, load, feed) for feed in feeds), return_exceptions=True
@@ -305,6 +307,7 @@ async def _read_changes(work: PullContext, load: Load) -> tuple[datetime, Deleti
             raise outcome
     if not work.has_looked_again and await drift.is_emptied(work):
         raise _Emptied
+    note_order(work, load, feeds)
     names = {feed.name for feed in feeds}
     walks = loads.walks_of(work.ledger, load.load_id)
     as_of = [walk.as_of for walk in walks if feed_of(walk) in names]

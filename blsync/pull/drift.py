@@ -13,11 +13,14 @@ import math
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from msgspec import Raw
 
+from blsync.api.dialect import Query, value_in
 from blsync.clock import has_passed
 from blsync.entity import Feed
 from blsync.errors import ApiError
@@ -28,7 +31,7 @@ from blsync.ledger.loads import Drift, Load, LoadResult, SpooledPage
 from blsync.ledger.states import LoadKind
 from blsync.pull import bound
 from blsync.pull.land import Deletions
-from blsync.pull.walk import iso, read_aside, spelled_pages, walk_feed
+from blsync.pull.walk import feed_pages, read_aside, walk_feed
 from blsync.pull.work import PullContext
 from blsync.settings import Settings
 
@@ -173,17 +176,29 @@ async def read_dates(work: PullContext, load: Load, first: date, last: date) -> 
 
     Returns what is held of those dates and BigLedger no longer has.
     """
-    spellings = (("fromDate", "toDate"), ("dateFrom", "dateTo"))
+    spellings = [("fromDate", "toDate"), ("dateFrom", "dateTo")]
+    if work.entity.date_field not in (None, "date"):
+        spellings.append((f"{work.entity.date_field}From", f"{work.entity.date_field}To"))
     dates = Feed(
         f"dates {first} {last}",
         work.entity.created_field,
         tuple({lower: str(first), upper: str(last)} for lower, upper in spellings),
+        is_meant=partial(_may_be_dated, str(work.entity.date_field), first, last),
     )
     await walk_feed(work, replace(load, window_start=None, window_end=None), dates)
     if dates.name not in {walk.feed for walk in loads.walks_of(work.ledger, load.load_id)}:
         return []  # the server cannot be asked by date
     held = work.lake.keys_dated(work.entity, load.company_id, first, last)
     return await _gone(work, load, held)
+
+
+def _may_be_dated(name: str, first: date, last: date, record: Raw) -> bool:
+    """Tell whether a record's business date lies in a range, or cannot be read."""
+    told = (value_in(record, name) or "")[:10]
+    try:
+        return first <= date.fromisoformat(told) <= last
+    except ValueError:
+        return True
 
 
 async def _gone(work: PullContext, load: Load, keys: pa.Array) -> Deletions:
@@ -196,7 +211,7 @@ async def _gone(work: PullContext, load: Load, keys: pa.Array) -> Deletions:
         await _check_sample(work, load, missing)
         await _ask_again(work, load, ASKED_AGAIN, missing)
     except ApiError as error:
-        if error.status != 400:
+        if not error.is_refusal:
             raise
         work.say(f"{work.entity.name}: {len(missing)} seem to be gone; not confirmed: {error}")
         work.is_in_doubt = True
@@ -283,8 +298,11 @@ def _told(work: PullContext) -> int | None:
 
 async def _ask_total(work: PullContext) -> int | None:
     total = 0
+    if not work.dialect.tells_total:
+        return None
     for feed in work.entity.feeds_for(None):
-        async with aclosing(spelled_pages(work, feed, {"limit": "1"})) as pages:
+        query = Query(work.entity.path, 1, filters=feed.spellings)
+        async with aclosing(feed_pages(work, query)) as pages:
             async for page in pages:
                 if page.total is None:
                     return None
@@ -357,22 +375,16 @@ async def _differing_ranges(
     return pa.chunked_array([chunk for part in differing for chunk in part.chunks], pa.string())
 
 
-def _bounds(work: PullContext, here: _Range) -> dict[str, str]:
-    name = work.entity.created_field
-    bounds = {f"{name}[gte]": here.start, f"{name}[lt]": here.end}
-    return {bound: iso(at) for bound, at in bounds.items() if at}
-
-
 async def _count(work: PullContext, here: _Range) -> int | None:
     """Return how many records BigLedger has in a range; None where it cannot tell."""
-    try:
-        answer = work.client.pages(work.entity.path, {**_bounds(work, here), "limit": "1"})
-        async with aclosing(answer) as pages:
-            return (await anext(pages)).total
-    except ApiError as error:
-        if error.status != 400:
-            raise
+    name = work.entity.created_field
+    if not work.dialect.has_window(name):
         return None
+    query = Query(work.entity.path, 1, window=(name, here.start, here.end))
+    async with aclosing(work.dialect.pages(query)) as pages:
+        count = (await anext(pages)).total
+    is_heeded = work.dialect.has_window(name) and (count or 0) <= here.count
+    return count if is_heeded else None
 
 
 async def _read_range(work: PullContext, load: Load, here: _Range) -> int:

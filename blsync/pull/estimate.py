@@ -12,21 +12,23 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from blsync.api.client import Client
+from blsync.api.dialect import Dialect, Query
 from blsync.api.pages import Page
 from blsync.entity import Entity, Feed
 from blsync.errors import BlsyncError, QuotaSpent, Unauthorized, WrongClock
-from blsync.lake.typing import UNTYPED
+from blsync.lake.typing import UNTYPED, Payload
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import Load, Walk
 from blsync.ledger.states import LoadKind
-from blsync.pull import OVERLAP, Window, drift
+from blsync.pull import OVERLAP, Window, details, drift
 from blsync.pull.drift import IDS
-from blsync.pull.walk import feed_of, iso
+from blsync.pull.walk import feed_of
 from blsync.pull.work import UP_TO_NOW
 from blsync.session import Session
 
@@ -71,6 +73,10 @@ class Estimator:
     window: Window
     has_asked: bool = False
 
+    def __post_init__(self) -> None:
+        session, entity = self.session, self.entity
+        self.dialect = Dialect(self.client, entity.name, entity.path, session.say, session.clock)
+
     @property
     def ledger(self) -> Ledger:
         """The session's ledger."""
@@ -91,6 +97,7 @@ class Estimator:
             return Estimate(error=error)
 
     async def _estimate(self) -> Estimate:
+        details.check(self.session.settings)
         if limit := loads.server_traits(self.ledger, self.company_id, self.entity.name).page_limit:
             self.client.page_limits[self.entity.path] = limit
         is_up_to_now = self.window == UP_TO_NOW
@@ -174,9 +181,20 @@ class Estimator:
             is_newest_first = is_sorted and start and not end and not feed.needs_lower_bound
             requests += (1 if count < size else 1 + walk) if is_newest_first else walk
         if start is None:
+            if details.left_out(self.session.settings, self.dialect, self.entity):
+                requests += page.total
             return Estimate(page.total, requests, is_news=page.total > 0)
-        held = self.session.lake.stored(self.entity, self.company_id, start)
-        are_new = held.are_new(page.records)
+        since = start if self.dialect.has_window(feeds[0].change_field) else None
+        names = details.left_out(self.session.settings, self.dialect, self.entity)
+        is_again = self.window != UP_TO_NOW
+        seen_as = partial(details.held_as_listed, names=names, needs_details=is_again)
+        held = self.session.lake.stored(
+            self.entity, self.company_id, since, seen_as=seen_as if names else None
+        )
+        records: list[Payload] = [*page.records]
+        if names:
+            records = [details.as_listed(record, names) for record in records]
+        are_new = held.are_new(records)
         reversing = sum(
             1
             for record, is_new in zip(page.records, are_new, strict=True)
@@ -185,18 +203,21 @@ class Estimator:
         beyond = page.total - len(page.records)
         scale = page.total / max(1, len(page.records))
         requests += math.ceil(reversing * scale / self.entity.page_limit)
-        is_again = self.window != UP_TO_NOW
-        records = page.total if is_again or beyond > 0 else sum(are_new)
+        if names:
+            requests += math.ceil(sum(are_new) * scale)
+        count = page.total if is_again or beyond > 0 else sum(are_new)
         is_news = any(are_new) or (beyond > 0 and not is_again)
-        return Estimate(records, requests, is_news)
+        return Estimate(count, requests, is_news)
 
     async def _first_page(self, feed: Feed, start: datetime | None, end: datetime | None) -> Page:
-        params = {"limit": str(self.entity.page_limit), **feed.spellings[0]}
-        if start:
-            params[f"{feed.change_field}[gte]"] = iso(start)
-        if end:
-            params[f"{feed.change_field}[lt]"] = iso(end)
-        async with aclosing(self.client.pages(self.entity.path, params)) as pages:
+        name = feed.change_field
+        query = Query(
+            self.entity.path,
+            self.entity.page_limit,
+            window=(name, start, end),
+            filters=feed.spellings,
+        )
+        async with aclosing(self.dialect.pages(query)) as pages:
             return await anext(pages)
 
     def _reverses(self, record: msgspec.Raw) -> bool:

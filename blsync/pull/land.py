@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +25,7 @@ from blsync.lake.splitting import legible
 from blsync.lake.typing import (
     UNTYPED,
     Fingerprints,
+    Payload,
     RawRecord,
     finer_amounts,
     tombstones,
@@ -33,8 +34,8 @@ from blsync.lake.typing import (
 from blsync.ledger import loads
 from blsync.ledger.loads import Load, LoadResult, SpooledPage
 from blsync.ledger.states import LoadKind
-from blsync.pull import bound
-from blsync.pull.walk import read_aside
+from blsync.pull import bound, details
+from blsync.pull.walk import change_times, read_aside
 from blsync.pull.work import PullContext
 
 REVERSED = "reversed originals"
@@ -80,25 +81,37 @@ async def _land(
 ) -> LoadResult:
     entity, company_id = work.entity, load.company_id
     since = load.window_start if load.kind == LoadKind.CHANGE else None
-    held_since = partial(work.lake.stored, entity, company_id, load_id=load.load_id)
+    names = details.left_out(work.settings, work.dialect, entity)
+    seen_as = partial(details.held_as_listed, names=names, needs_details=work.is_again)
+    held_since = partial(
+        work.lake.stored,
+        entity,
+        company_id,
+        load_id=load.load_id,
+        seen_as=seen_as if names else None,
+    )
     held = await asyncio.to_thread(held_since, since)
     # However the block ends, the thread has ended before the file is closed.
     with (
         work.lake.landing(entity, company_id, load.load_id) as landing,
         ThreadPoolExecutor(1) as thread,
     ):
-        typing = _Typing(work, load, held, landing)
+        typing = _Typing(work, load, held, landing, since, held_since, names)
         loop = asyncio.get_running_loop()
         async for pages in _arriving(work.kept):
             await loop.run_in_executor(thread, typing.land, pages)
         window_end, gone = await reading
         if gone:
             bound.check(work, load, len(gone), len(gone), gone[-1][1])
+        await _fetch_details(work, load, typing, loop, thread)
         fetched = await _fetch_reversed(work, load, typing) if entity.reversal_field else []
         if fetched:  # what was reversed may be of any age
             held.include(await asyncio.to_thread(held_since, None))
         for page in fetched:
             await loop.run_in_executor(thread, typing.land, [page])
+        await _fetch_details(work, load, typing, loop, thread)
+        if load.kind == LoadKind.CHANGE and not names:
+            await details.note_absence(work, typing.absence)
         _check_share(work, landing)
         outcome = typing.outcome(window_end, len(gone))
         if gone:
@@ -114,6 +127,25 @@ async def _land(
     return outcome
 
 
+async def _fetch_details(
+    work: PullContext,
+    load: Load,
+    typing: _Typing,
+    loop: asyncio.AbstractEventLoop,
+    thread: ThreadPoolExecutor,
+) -> None:
+    """Fetch what the list leaves out of the records that wait for it, and land them."""
+    waiting, typing.waiting = typing.waiting, []
+    if not waiting:
+        return
+    pages = await details.fetch(work, load, waiting, typing.names)
+    fresh = [page for page in pages if page.number not in typing.detailed]
+    typing.detailed |= {page.number for page in fresh}
+    for at in range(0, len(fresh), PAGES_AT_ONCE):
+        part = fresh[at : at + PAGES_AT_ONCE]
+        await loop.run_in_executor(thread, typing.land_details, part)
+
+
 async def _arriving(
     kept: asyncio.Queue[SpooledPage | None],
 ) -> AsyncIterator[list[SpooledPage]]:
@@ -127,7 +159,7 @@ async def _arriving(
         while len(came) < PAGES_AT_ONCE and not is_over:
             page = await kept.get()
             is_over = page is None
-            if page and page.feed != REVERSED:
+            if page and page.feed not in (REVERSED, details.DETAILS):
                 came.append(page)
         if came:
             yield came
@@ -141,6 +173,15 @@ class _Typing:
     load: Load
     held: Fingerprints
     landing: Landing
+    since: datetime | None
+    """`held` has what changed from then on; None: all."""
+    held_since: Callable[[datetime | None], Fingerprints]
+    names: Sequence[str]
+    """Fields that the list leaves out and that are to be fetched."""
+    waiting: list[RawRecord] = field(default_factory=list)
+    """Records that are to be fetched by their ids before they land."""
+    detailed: set[int] = field(default_factory=set)
+    """Numbers of the pages of details that were landed."""
     unknown: set[str] = field(default_factory=set)
     nulls: set[str] = field(default_factory=set)
     noisy: Counter[str] = field(default_factory=Counter)
@@ -152,9 +193,26 @@ class _Typing:
         """Land the records of pages, each version once and none that is held already."""
         entity, load = self.work.entity, self.load
         batch = [received for page in pages for received in self.work.records(load, page)]
-        new = list(compress(batch, self.held.add([received.payload for received in batch])))
+        if self.since and self.has_strays([received.payload for received in batch]):
+            self.since = None  # what came may be of any age, and is held perhaps
+            self.held.include(self.held_since(None))
+        seen: list[Payload] = [received.payload for received in batch]
+        if self.names:
+            seen = [details.as_listed(payload, self.names) for payload in seen]
+        new = list(compress(batch, self.held.add(seen)))
         if entity.reversal_field:
             self.look_for_reversals(new)
+        if self.names:
+            self.waiting += new
+        else:
+            self._land(new)
+
+    def land_details(self, pages: list[SpooledPage]) -> None:
+        """Land records with the details that were fetched of them."""
+        self._land([received for page in pages for received in self.work.records(self.load, page)])
+
+    def _land(self, new: list[RawRecord]) -> None:
+        entity, load = self.work.entity, self.load
         rejects: list[dict[str, Any]] = []
         zone = self.work.settings.zone
         table = type_records(
@@ -168,7 +226,20 @@ class _Typing:
             for name, column in zip(table.column_names, table.columns, strict=True)
             if column.null_count and not name.startswith("_")
         )
+        columns = zip(table.column_names, table.columns, strict=True)
+        filled = {name for name, column in columns if column.null_count < len(column)}
+        self.absence.look(new, filled)
         self.landing.add(table, rejects)
+
+    def __post_init__(self) -> None:
+        self.absence = details.Absence(self.work.entity)
+
+    def has_strays(self, payloads: list[msgspec.Raw]) -> bool:
+        """Tell whether some of these changed before `since`, by all the times that they have."""
+        names = {feed.change_field for feed in self.work.entity.feeds}
+        columns = [change_times(name, payloads) for name in sorted(names)]
+        latest = [max(filter(None, times), default=None) for times in zip(*columns, strict=True)]
+        return any(at and self.since and at < self.since for at in latest)
 
     def look_for_reversals(self, batch: list[RawRecord]) -> None:
         """Note which records are void, and which were reversed by these."""

@@ -25,7 +25,7 @@ An example: the feed `updatedAt` is read from Monday 00:00 up to now, Tuesday 02
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -35,9 +35,10 @@ from typing import Any
 
 import msgspec
 
+from blsync.api.dialect import NotTaken, Query, sort_part
 from blsync.api.pages import Page, body_of
-from blsync.entity import Entity, Feed
-from blsync.errors import ApiError, CursorRefused, ServerFault, Unauthorized
+from blsync.entity import Feed
+from blsync.errors import CursorRefused, ServerFault, Unauthorized
 from blsync.lake.typing import UNTYPED, Fingerprints, Payload, key_of, raw_fields
 from blsync.ledger import loads
 from blsync.ledger.loads import Load, Walk
@@ -46,6 +47,8 @@ from blsync.pull.work import PullContext
 
 INSTANT = timedelta(microseconds=1)
 """The shortest time that a filter tells apart."""
+FINEST = timedelta(seconds=1)
+"""A server that keeps times in whole seconds may list what changed so much before a bound."""
 SLICE_PAGES = 8
 """Pages that a walk has left at least before it is worth splitting: a slice may cost one more."""
 
@@ -74,7 +77,6 @@ class _Slices:
     feed: Feed
     walks: dict[str, Walk] = field(default_factory=dict)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
-    filters: Mapping[str, str] = field(default_factory=dict)
     is_absent: bool = False
     """The server cannot be asked for this feed."""
     promised: int | None = None
@@ -123,7 +125,6 @@ async def walk_feed(work: PullContext, load: Load, feed: Feed) -> None:
         )
         name = f"{feed.name} again"
         again = _left_open(work, load, feed, name)
-        again.filters = slices.filters
         await _read(again, sorted(again.walks) or [name])
 
 
@@ -140,10 +141,12 @@ async def _has_passed_over(slices: _Slices) -> bool:
     the pages of the whole window.
     """
     work, load = slices.work, slices.load
-    params = _params(work.entity, slices.feed, load.window_start, slices.as_of) | {"limit": "1"}
-    async with aclosing(spelled_pages(work, slices.feed, params)) as pages:
+    query = replace(query_of(work, slices.feed, load.window_start, slices.as_of), limit=1)
+    async with aclosing(feed_pages(work, query)) as pages:
         page = await anext(pages, None)
-    came = slices.distinct - slices.distinct_later
+    came = slices.distinct
+    if work.dialect.has_window(slices.feed.change_field):  # else it is of all that there are
+        came -= slices.distinct_later
     return page is None or page.total is None or page.total > came
 
 
@@ -190,18 +193,18 @@ async def _read_slice(slices: _Slices, name: str) -> None:
 
 async def _walk(slices: _Slices, name: str) -> None:
     work, load, feed = slices.work, slices.load, slices.feed
-    spellings = iter(feed.spellings)
     slices.met[name] = await asyncio.to_thread(_met_last, slices, name)
-    slices.filters = slices.filters or next(spellings)
     refusals = 0
+    slices.is_absent |= not work.dialect.has_filters(feed.spellings)
     while not slices.is_absent and not _is_done(slices.walks.get(name)):
         walk = slices.walks.get(name)
         lower, upper = (walk.lower, walk.upper) if walk else (load.window_start, load.window_end)
-        params = {**_params(work.entity, feed, lower, upper), **slices.filters}
-        asked = work.client.pages(work.entity.path, params, walk.cursor if walk else None)
+        query = query_of(work, feed, lower, upper)
         try:
-            async with aclosing(asked) as pages:
+            async with aclosing(work.dialect.pages(query, walk.cursor if walk else None)) as pages:
                 async for page in pages:
+                    if not _is_heeded(slices, name, page):
+                        break
                     _take(slices, name, page)
                     if slices.walks[name].is_done:
                         break
@@ -219,15 +222,9 @@ async def _walk(slices: _Slices, name: str) -> None:
                 ) from None
             upper = walk.stop_at or walk.upper
             _put(slices, replace(walk, lower=walk.position, upper=upper, cursor=None))
-        except ApiError as error:
-            if error.status != 400 or len(feed.spellings) == 1:
-                raise
-            other = next(spellings, None)
-            if other is None:
-                work.say(f"{work.entity.name}: '{feed.name}' cannot be asked here: {error}")
-                slices.is_absent = True
-                return
-            slices.filters = other
+        except NotTaken as error:
+            work.say(f"{work.entity.name}: '{feed.name}' cannot be asked here: {error}")
+            slices.is_absent = True
 
 
 def _is_done(walk: Walk | None) -> bool:
@@ -240,7 +237,8 @@ def _take(slices: _Slices, name: str, page: Page) -> None:
     times = change_times(slices.feed.change_field, page.records)
     fresh = slices.met[name].fresh(page.records, times)
     walk = _advanced(slices.walks.get(name) or _begun(name, load, page), page, fresh)
-    if walk.lower is None and walk.upper is None:
+    is_whole = not work.dialect.has_window(slices.feed.change_field)
+    if is_whole or (walk.lower is None and walk.upper is None):
         before = work.totals.setdefault(slices.feed.name, page.total)
         work.has_moving_total |= before != page.total
         work.totals[slices.feed.name] = page.total
@@ -257,6 +255,41 @@ def _take(slices: _Slices, name: str, page: Page) -> None:
         work.ended.add(name)
     if _is_worth_splitting(slices, walk, len(page.records)):
         _split(slices, walk)
+
+
+def _is_heeded(slices: _Slices, name: str, page: Page) -> bool:
+    """Tell whether a page answers what was asked, and learn from one that does not.
+
+    A page of the whole list instead of a window is an answer all the same, but to a slice: what
+    that was to read comes with the walk that it was split from.
+    """
+    feed, dialect, walk = slices.feed, slices.work.dialect, slices.walks.get(name)
+    if feed.is_meant and not all(map(feed.is_meant, page.records)):
+        seen = "others came"
+        dialect.filters_passed_over(feed.spellings, seen, page.request_id)
+        return False
+    lower = walk.lower if walk else slices.load.window_start
+    times = change_times(feed.change_field, page.records) if lower else []
+    early = [at for at in times if lower and at and at < lower - FINEST]
+    if early and dialect.has_window(feed.change_field):
+        seen = f"a record of {min(early):%Y-%m-%d %H:%M:%S} UTC came"
+        dialect.window_passed_over(feed.change_field, seen, page.request_id)
+    if dialect.has_window(feed.change_field) or not loads.sliced_from(name):
+        return True
+    _rejoin(slices, name)
+    return False
+
+
+def _rejoin(slices: _Slices, name: str) -> None:
+    """Have the walk that slices were split from read what they were to read."""
+    whole = slices.walks[name.partition("/")[0]]
+    parts = [walk for part, walk in slices.walks.items() if loads.sliced_from(part)]
+    was_done = whole.is_done and whole.cursor is not None
+    whole = replace(whole, stop_at=None, is_done=whole.is_done and not was_done)
+    _put(slices, whole, *(replace(part, is_done=True) for part in parts))
+    if was_done:
+        slices.work.ended.discard(whole.feed)
+        slices.tasks.append(asyncio.create_task(_read_slice(slices, whole.feed)))
 
 
 def _begun(name: str, load: Load, page: Page) -> Walk:
@@ -282,6 +315,8 @@ def _advanced(walk: Walk, page: Page, times: Sequence[datetime | None]) -> Walk:
 
 def _is_worth_splitting(slices: _Slices, walk: Walk, page_records: int) -> bool:
     if walk.is_done or not walk.is_sorted or walk.position is None or walk.total is None:
+        return False
+    if not slices.work.dialect.has_window(slices.feed.change_field):
         return False
     parts = [w for w in slices.walks.values() if loads.sliced_from(w.feed) == walk.feed]
     is_waiting = any(not part.pages for part in parts)  # how much it takes over is not told yet
@@ -317,7 +352,7 @@ def _halve(slices: _Slices, walk: Walk, error: CursorRefused) -> None:
     """
     upper = walk.stop_at or walk.upper
     middle = _middle(slices.met[walk.feed].times, walk.lower, upper)
-    if middle is None:
+    if middle is None or not slices.work.dialect.has_window(slices.feed.change_field):
         raise ServerFault(
             f"{error} Its cursors are refused before the list is read to its end, it does not come "
             "sorted, and it is not shorter where less of it is asked for.",
@@ -373,14 +408,14 @@ async def _read_newest(work: PullContext, load: Load, feed: Feed) -> bool:
     Only where the server has always sorted as it was asked to: a page that merely looks sorted
     proves nothing about what is not on it.
     """
-    if load.window_start is None or load.window_end is not None or feed.needs_lower_bound:
+    if load.window_start is None or load.window_end is not None or load.kind != LoadKind.CHANGE:
         return False
-    if load.kind != LoadKind.CHANGE:
+    if feed.needs_lower_bound and work.dialect.has_window(feed.change_field):
         return False
-    if not loads.server_traits(work.ledger, load.company_id, load.entity).is_sorted:
+    if not is_read_newest_first(work, feed):
         return False
-    params = _params(work.entity, feed, None, None) | {"sort": f"{feed.change_field}:desc"}
-    async with aclosing(spelled_pages(work, feed, params)) as pages:
+    query = replace(query_of(work, feed, None, None), order=(feed.change_field, True))
+    async with aclosing(feed_pages(work, query)) as pages:
         page = await anext(pages, None)
     if page is None:
         return False
@@ -391,6 +426,36 @@ async def _read_newest(work: PullContext, load: Load, feed: Feed) -> bool:
         return False
     _keep_newest(work, load, feed, page, times)
     return True
+
+
+def is_read_newest_first(work: PullContext, feed: Feed) -> bool:
+    """Tell whether the server has always sorted as it is asked to now."""
+    since = work.dialect.learnt_at(sort_part(feed.change_field))
+    company_id, name = work.company.company_id, work.entity.name
+    traits = loads.server_traits(work.ledger, company_id, name, sorted_since=since)
+    return traits.is_sorted and work.dialect.has_order(feed.change_field)
+
+
+def feeds_of(work: PullContext, start: datetime | None) -> list[Feed]:
+    """Return the feeds that a window is asked by: one whole list tells all that another does."""
+    feeds = work.entity.feeds_for(start)
+    is_whole = not work.dialect.has_window(feeds[0].change_field)
+    if start is None or not is_whole or is_read_newest_first(work, feeds[0]):
+        return feeds
+    return [
+        feed
+        for feed in feeds
+        if not feed.needs_lower_bound or work.dialect.has_window(feed.change_field)
+    ]
+
+
+def note_order(work: PullContext, load: Load, feeds: Sequence[Feed]) -> None:
+    """Learn from walks that came in another order that the order asked for is not heeded."""
+    fields = {feed.name: feed.change_field for feed in feeds}
+    for walk in loads.walks_of(work.ledger, load.load_id):
+        name = fields.get(feed_of(walk))
+        if name and not walk.is_sorted:
+            work.dialect.order_passed_over(name, "the records came in another one", "")
 
 
 def _reaches_back(times: list[datetime | None], start: datetime) -> bool:
@@ -416,24 +481,14 @@ def _keep_newest(
     work.keep(load, walk, page, body)
 
 
-async def spelled_pages(
-    work: PullContext, feed: Feed, params: Mapping[str, str]
-) -> AsyncGenerator[Page]:
-    """Yield the pages of a list with the feed's filters, in the first spelling that is taken.
-
-    None at all where the server takes none of several.
-    """
-    for filters in feed.spellings:
-        asked = work.client.pages(work.entity.path, {**params, **filters})
-        try:
-            async with aclosing(asked) as pages:
-                async for page in pages:
-                    yield page
-        except ApiError as error:
-            if error.status != 400 or len(feed.spellings) == 1:
-                raise
-        else:
-            return
+async def feed_pages(work: PullContext, query: Query) -> AsyncGenerator[Page]:
+    """Yield the pages of a query; none at all where the server takes none of its filters."""
+    try:
+        async with aclosing(work.dialect.pages(query)) as pages:
+            async for page in pages:
+                yield page
+    except NotTaken:
+        return
 
 
 async def read_aside(
@@ -443,28 +498,31 @@ async def read_aside(
     walk = next((w for w in loads.walks_of(work.ledger, load.load_id) if w.feed == name), None)
     step = work.entity.page_limit
     for at in range(0, len(values), step):
-        wanted = {f"{key_field}[in]": ",".join(values[at : at + step]), "limit": str(step)}
         for feed in work.entity.feeds_for(None):
-            async with aclosing(spelled_pages(work, feed, wanted)) as pages:
+            if not work.dialect.has_filters(feed.spellings):
+                continue
+            asked = work.dialect.among(
+                key_field,
+                values[at : at + step],
+                limit=step,
+                filters=feed.spellings,
+                is_key=work.entity.key == (key_field,),
+                known_id=work.seen_id,
+            )
+            async with aclosing(asked) as pages:
                 async for page in pages:
                     walk = _advanced(walk or _begun(name, load, page), page, [])
                     work.keep(load, walk, page)
 
 
-def _params(
-    entity: Entity, feed: Feed, lower: datetime | None, upper: datetime | None
-) -> dict[str, str]:
-    params = {"limit": str(entity.page_limit), "sort": f"{feed.change_field}:asc"}
-    if lower:
-        params[f"{feed.change_field}[gte]"] = iso(lower)
-    if upper:
-        params[f"{feed.change_field}[lt]"] = iso(upper)
-    return params
-
-
-def iso(at: datetime) -> str:
-    """Write an instant as the API's filters take it."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+def query_of(
+    work: PullContext, feed: Feed, lower: datetime | None, upper: datetime | None
+) -> Query:
+    """Return what is asked for a feed's window, oldest first."""
+    name, entity = feed.change_field, work.entity
+    return Query(
+        entity.path, entity.page_limit, (name, False), (name, lower, upper), feed.spellings
+    )
 
 
 @cache

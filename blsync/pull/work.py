@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
 from blsync.api.client import Client
-from blsync.api.pages import Page, records_of
+from blsync.api.dialect import Dialect
+from blsync.api.pages import Page, id_of, records_of
 from blsync.entity import Entity
 from blsync.errors import BlsyncError
 from blsync.files.atomic import storage_errors
@@ -102,9 +103,19 @@ class PullContext:
     """Whether a list that said it was empty was asked a second time in this run."""
     kept: asyncio.Queue[SpooledPage | None] = field(default_factory=asyncio.Queue)
     """The pages of the load that is read, as they come into the spool; None is its end."""
+    is_again: bool = False
+    """Whether a range of days is read again, covered or not."""
+    seen_id: str | None = None
+    """The id of a record that was listed in this run."""
     _walks: dict[str, Walk] = field(default_factory=dict)
     _counted: Cost = field(default=Cost(0, 0))
     _stamped_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        entity = self.entity
+        self.dialect = Dialect(
+            self.client, entity.name, entity.path, self.session.say, self.session.clock
+        )
 
     @property
     def ledger(self) -> Ledger:
@@ -163,6 +174,8 @@ class PullContext:
         spooled = SpooledPage(walk.feed, walk.pages, page.request_id, self.stamp())
         loads.record_page(self.ledger, load.load_id, walk, spooled, self.uncounted())
         self.kept.put_nowait(spooled)
+        if self.seen_id is None and page.records:
+            self.seen_id = id_of(page.records[0])
         self._walks[walk.feed] = walk
         totals = loads.own_totals(self._walks.values()).values()
         read = sum(w.records for w in self._walks.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -10,8 +11,11 @@ from unicodedata import normalize
 from urllib.parse import quote
 
 from blsync.api.client import Client
+from blsync.api.dialect import Dialect, NotTaken, Query
 from blsync.api.envelope import read
 from blsync.api.exchange import said
+from blsync.api.pages import Page
+from blsync.entities import ENTITIES
 from blsync.errors import ApiError, CursorRefused, ServerFault
 from blsync.push.endpoint import Json, Listing
 from blsync.text.natural_keys import normal_form
@@ -84,13 +88,14 @@ async def look_up(
             for sample in answer.read() or []:
                 into.add(listing, sample)
         return
-    for params in _filters(listing, name, values):
-        if await _is_read(client, listing, params, into):
-            continue
-        one_by_one = [{name: value} for value in params.get(f"{name}[in]", "").split(",") if value]
-        if not one_by_one or not await _are_read(client, listing, one_by_one, into):
-            await _read(client, listing, {}, into)
-            return
+    dialect = _dialect_of(client, listing.path)
+    try:
+        for chunk in _chunks(listing, name, values):
+            async with aclosing(dialect.among(name, chunk, limit=listing.page_limit)) as pages:
+                async for page in pages:
+                    _take(listing, page, into)
+    except NotTaken:  # it cannot be asked for some records, so all of them are looked through
+        await _read_all(client, listing, into)
 
 
 async def look_up_id(client: Client, listing: Listing, record_id: str, into: RecordIndex) -> None:
@@ -136,7 +141,7 @@ async def created_since(
         if await _are_read(client, listing, filters, found):
             return found
     found = RecordIndex()
-    await _read(client, listing, {}, found)
+    await _read_all(client, listing, found)
     return found
 
 
@@ -169,14 +174,45 @@ async def _read(
     client: Client, listing: Listing, params: Mapping[str, str], into: RecordIndex
 ) -> None:
     async for page in client.pages(listing.path, {**params, "limit": str(listing.page_limit)}):
-        for raw in page.records:
-            # A record that was left out because a letter of it is damaged would be made twice.
-            record: Any = read(raw, page.request_id, is_mended=True)
-            if isinstance(record, dict):
-                into.add(listing, record)
+        _take(listing, page, into)
+
+
+async def _read_all(client: Client, listing: Listing, into: RecordIndex) -> None:
+    whole = _dialect_of(client, listing.path).pages(Query(listing.path, listing.page_limit))
+    async with aclosing(whole) as pages:
+        async for page in pages:
+            _take(listing, page, into)
+
+
+def _dialect_of(client: Client, path: str) -> Dialect:
+    names = (entity.name for entity in ENTITIES.values() if entity.path == path)
+    return Dialect(
+        client,
+        next(names, path.strip("/")),
+        path,
+        lambda _: None,
+        lambda: datetime.fromtimestamp(client.limiter.clock(), UTC),
+    )
+
+
+def _take(listing: Listing, page: Page, into: RecordIndex) -> None:
+    for raw in page.records:
+        # A record that was left out because a letter of it is damaged would be made twice.
+        record: Any = read(raw, page.request_id, is_mended=True)
+        if isinstance(record, dict):
+            into.add(listing, record)
 
 
 def _filters(listing: Listing, name: str, values: Iterable[str]) -> Iterator[dict[str, str]]:
+    """Yield filters by a field's values; `in` takes a comma list and knows no escape."""
+    for chunk in _chunks(listing, name, values):
+        yield from ({name: value} for value in chunk if "," in value)
+        if plain := ",".join(value for value in chunk if "," not in value):
+            yield {f"{name}[in]": plain}
+
+
+def _chunks(listing: Listing, name: str, values: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the values in parts that one address can hold."""
     # BigLedger may have a record's letters as they are here, or as Unicode's plain ones.
     asked = dict.fromkeys(v for value in values for v in (value, normalize("NFKC", value)))
     if name in listing.caseless:
@@ -185,14 +221,11 @@ def _filters(listing: Listing, name: str, values: Iterable[str]) -> Iterator[dic
     chunk: list[str] = []
     size = 0
     for value in asked:
-        if "," in value:  # `in` takes a comma list and knows no escape
-            yield {name: value}
-            continue
         length = len(quote(value)) + 3
         if chunk and (len(chunk) == listing.page_limit or size + length > QUERY_BYTES):
-            yield {f"{name}[in]": ",".join(chunk)}
+            yield chunk
             chunk, size = [], 0
         chunk.append(value)
         size += length
     if chunk:
-        yield {f"{name}[in]": ",".join(chunk)}
+        yield chunk

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -22,6 +23,7 @@ from blsync.api.client import Client
 from blsync.api.envelope import Answer, read
 from blsync.api.exchange import said
 from blsync.clock import is_ahead, plausible
+from blsync.entities import ENTITIES
 from blsync.errors import ApiError, BlsyncError
 from blsync.lake.numbers import exact
 from blsync.ledger import loads
@@ -89,11 +91,30 @@ async def _ask(
     say = session.say
     async with session.client(company) as client:
         facts = await _about(client, known, say)
-        answers = await asyncio.gather(*(_figures(client, q, say) for q in _questions(*days)))
+        key_of = _Keys(session, company)
+        asked = (_figures(client, q, say, key_of) for q in _questions(*days))
+        answers = await asyncio.gather(*asked)
     for rows in answers:
         facts.figures += [{"company_id": company.company_id, **row} for row in rows]
     facts.requests, facts.throttled_ms = client.requests, round(client.limiter.throttled * 1000)
     return facts
+
+
+class _Keys:
+    """The ids of accounts, also of those that a report names by their number alone."""
+
+    def __init__(self, session: Session, company: Company) -> None:
+        self._session, self._company_id = session, company.company_id
+        self._by_number: dict[str, str] | None = None
+
+    def __call__(self, key: str | None) -> str | None:
+        """Return the key of a figure; of an account that is not held its number."""
+        if not isinstance(key, _Coded):
+            return key
+        if self._by_number is None:
+            lake, accounts = self._session.lake, ENTITIES["accounts"]
+            self._by_number = lake.keys_by(accounts, self._company_id, "accountNumber")
+        return self._by_number.get(key, str(key))
 
 
 async def _about(client: Client, known: CompanyFacts, say: Callable[[str], None]) -> CompanyFacts:
@@ -146,10 +167,15 @@ def _questions(today: date, month_end: date) -> Iterator[_Question]:
 
 
 async def _figures(
-    client: Client, question: _Question, say: Callable[[str], None]
+    client: Client,
+    question: _Question,
+    say: Callable[[str], None],
+    key_of: Callable[[str | None], str | None],
 ) -> list[dict[str, Any]]:
     try:
         answer = await _answer(client, question)
+        data = answer.read()
+        told = _told_dates(question, data)
         asked = {
             "report": question.report,
             "as_of_date": question.as_of,
@@ -157,11 +183,17 @@ async def _figures(
             "request_id": answer.request_id,
             "fetched_at": datetime.now(UTC),
             "made_at": _made_at(answer),
+            "told_dates": told,
         }
         figures = [
-            {**asked, "entity_key": key, "measure": measure, "value": _figure(value)}
-            for key, measure, value in question.read(answer.read())
+            {**asked, "entity_key": key_of(key), "measure": measure, "value": _figure(value)}
+            for key, measure, value in question.read(data)
         ]
+        if told:
+            say(
+                f"{question.report} as of {question.as_of} is not comparable: BigLedger says that "
+                f"it is of {told}."
+            )
         # A row of its own says that the report came, even where it lists nothing.
         return [{**asked, "entity_key": None, "measure": None, "value": Decimal(0)}, *figures]
     except ApiError as error:
@@ -204,32 +236,32 @@ async def _answer(client: Client, question: _Question) -> Answer:
         try:
             return await client.get(path, params)
         except ApiError as error:
-            if error.status not in (400, 404):
+            if error.status not in (400, 404, 422):
                 raise
     return await client.get(*last)
 
 
 def _trial_balance(data: Any) -> Iterator[_Figure]:
-    for line in data["accounts"]:
-        yield line["accountId"], "debit", line.get("debit") or 0
-        yield line["accountId"], "credit", line.get("credit") or 0
+    for line in _part(data, "accounts"):
+        key = line.get("accountId") or _Coded(_first(line, _NUMBERS))
+        yield key, "debit", line.get("debit") or 0
+        yield key, "credit", line.get("credit") or 0
 
 
 def _balance_sheet(data: Any) -> Iterator[_Figure]:
-    yield "assets", "balance", data["assets"]["totalAssets"]
-    yield "liabilities", "balance", data["liabilities"]["totalLiabilities"]
-    yield "equity", "balance", _total(data["equity"])
+    for name in ("assets", "liabilities", "equity"):
+        yield name, "balance", _total(_part(data, name))
 
 
 def _profit_loss(data: Any) -> Iterator[_Figure]:
-    revenue, expenses = data["revenue"], data["expenses"]
+    revenue, expenses = _part(data, "revenue"), _part(data, "expenses")
     yield "operating_revenue", "amount", _total(revenue["operatingRevenue"])
     yield "other_revenue", "amount", _total(revenue.get("otherRevenue") or 0)
-    yield "cost_of_goods_sold", "amount", _total(data["costOfGoodsSold"])
-    yield "gross_profit", "amount", data["grossProfit"]
+    yield "cost_of_goods_sold", "amount", _total(_part(data, "costOfGoodsSold"))
+    yield "gross_profit", "amount", _total(_part(data, "grossProfit"))
     yield "operating_expense", "amount", _total(expenses["operatingExpenses"])
     yield "other_expense", "amount", _total(expenses.get("otherExpenses") or 0)
-    yield "net_profit", "amount", data["netProfit"]
+    yield "net_profit", "amount", _total(_part(data, "netProfit"))
 
 
 def _receivables(data: Any) -> Iterator[_Figure]:
@@ -251,6 +283,72 @@ def _valuation(data: Any) -> Iterator[_Figure]:
         yield line["itemId"], "value", line["totalValue"]
 
 
+class _Coded(str):
+    """The number of an account that a report names in the place of its id."""
+
+
+_NUMBERS = ("accountCode", "accountNumber", "code")
+_PLACES = ("sections", "summary", "totals")
+"""Where a report may have its parts, if not beside each other (bigledger-api.md, section 16)."""
+
+
+def _part(data: Any, name: str) -> Any:
+    """Return a part of a report, wherever it has it. Raises KeyError."""
+    for place in (data, *(data[where] for where in _PLACES if where in data)):
+        if isinstance(place, dict) and name in place:
+            return place[name]
+        for section in place if isinstance(place, list) else []:
+            if name in (section.get("name"), section.get("type"), section.get("key")):
+                return section
+    raise KeyError(name)
+
+
+def _first(line: Any, names: Iterable[str]) -> Any:
+    return next(line[name] for name in names if line.get(name) is not None)
+
+
 def _total(group: Any) -> Any:
-    """A group is its total, or an object that holds it."""
-    return group["total"] if isinstance(group, dict) else group
+    """Return a group's total: itself, what it calls so, or the sum of what it is made of."""
+    if isinstance(group, list):
+        return sum(Decimal(_total(part)) for part in group)
+    if not isinstance(group, dict):
+        return group
+    totals = [name for name in group if name == "total" or re.fullmatch(r"total[A-Z]\w*", name)]
+    if totals:
+        return group[min(totals, key=len)]
+    for name in ("balance", "amount"):
+        if name in group:
+            return group[name]
+    return sum(Decimal(_total(part)) for part in group.values() if isinstance(part, dict | list))
+
+
+_AS_OF = ("asOfDate", "asOf", "asAtDate")
+_FROM, _TO = (
+    ("periodFrom", "fromDate", "startDate", "from"),
+    ("periodTo", "toDate", "endDate", "to"),
+)
+
+
+def _told_dates(question: _Question, data: Any) -> str | None:
+    """Return the dates that a report says it is of; None where they are those that were asked for,
+    or it does not say.
+    """
+    if not isinstance(data, dict):
+        return None
+    period = data.get("period")
+    about = {**data, **(period if isinstance(period, dict) else {})}
+    if question.period_from is None:
+        pairs = [(_day(about, _AS_OF), question.as_of)]
+    else:
+        pairs = [(_day(about, _FROM), question.period_from), (_day(about, _TO), question.as_of)]
+    if all(told in (None, asked) for told, asked in pairs):
+        return None
+    return " to ".join(str(told or asked) for told, asked in pairs)
+
+
+def _day(about: dict[str, Any], names: Iterable[str]) -> date | None:
+    for name in names:
+        with contextlib.suppress(ValueError):
+            if isinstance(about.get(name), str):
+                return date.fromisoformat(about[name][:10])
+    return None

@@ -6,7 +6,8 @@ up as a failing test on the other.
 
 from blsync.sandbox.faults.faults import fault_table
 from blsync.sandbox.http.app import create_app
+from blsync.sandbox.http.readings import reading_table
 from blsync.sandbox.options import Options
 from blsync.sandbox.server import Handle, running, serve
 
-__all__ = ["Handle", "Options", "create_app", "fault_table", "running", "serve"]
+__all__ = ["Handle", "Options", "create_app", "fault_table", "reading_table", "running", "serve"]

@@ -31,7 +31,8 @@ class Options:
     ``hour_window`` chooses between the two readings of the hourly limit (bigledger-api.md,
     section 4); ``per_hour`` requests fit into ``window_seconds``. ``permissions`` are the key's
     scopes.
-    ``faults`` is a comma list as documented in `blsync.sandbox.faults`.
+    ``faults`` is a comma list as documented in `blsync.sandbox.faults`, ``readings`` one as in
+    `blsync.sandbox.http.readings`.
     The ``oauth_`` values open `/oauth/token`; an access token lives ``token_lifetime``
     seconds. ``refresh_twice`` keeps a used refresh token good until the next refresh, for
     clients whose answer got lost; without it a refresh token serves once.
@@ -48,6 +49,7 @@ class Options:
     window_seconds: int = 3600
     hour_window: Literal["sliding", "fixed"] = "sliding"
     faults: str = ""
+    readings: str = ""
     database: Path | str | None = None
     api_key: str = "blg_test_sk_sandbox"
     company_id: str = "company_sandbox"

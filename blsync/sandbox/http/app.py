@@ -19,9 +19,11 @@ from blsync.sandbox.books.errors import ApiError
 from blsync.sandbox.books.store import Store
 from blsync.sandbox.faults.faults import Faults
 from blsync.sandbox.generate.seed import History
+from blsync.sandbox.http.contract import serve_contract
 from blsync.sandbox.http.control import control_routes, forget_odd_records, take_effect
 from blsync.sandbox.http.gateway import Gateway, error_body
 from blsync.sandbox.http.oauth import oauth_routes
+from blsync.sandbox.http.readings import Readings
 from blsync.sandbox.http.routes import api_routes
 from blsync.sandbox.options import Options
 
@@ -57,8 +59,9 @@ def open_books(options: Options) -> Books:
 def create_app(options: Options) -> FastAPI:
     """Build the sandbox with its books ready.
 
-    Raises ValueError for faults it does not know.
+    Raises ValueError for faults and readings it does not know.
     """
+    readings = Readings(options.readings)
     faults = Faults(options.faults, options.seed)
     books = open_books(options)
     gateway = Gateway(options, faults)
@@ -80,15 +83,16 @@ def create_app(options: Options) -> FastAPI:
     )
     app.openapi_version = "3.0.3"  # the bundled Swagger UI reads no later one
     app.gateway = gateway
-    app.include_router(api_routes(books, options, faults), prefix="/v1")
+    app.include_router(api_routes(books, options, faults, readings), prefix="/v1")
     app.include_router(
-        api_routes(books, options, faults), prefix="/api/v1", include_in_schema=False
+        api_routes(books, options, faults, readings), prefix="/api/v1", include_in_schema=False
     )
-    control = control_routes(books, faults, gateway.limits, gateway.stats, options.seed)
+    control = control_routes(books, faults, readings, gateway.limits, gateway.stats, options.seed)
     for router in (control, oauth_routes(gateway.tokens, gateway.stats)):
         app.include_router(router)
         for prefix in ("/v1", "/api/v1"):
             app.include_router(router, prefix=prefix, include_in_schema=False)
+    serve_contract(app, books)
     _add_documentation(app)
     _add_errors(app)
     return app

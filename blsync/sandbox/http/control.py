@@ -17,6 +17,7 @@ from blsync.sandbox.faults.malformed import odd_customers
 from blsync.sandbox.generate.night import Night
 from blsync.sandbox.http import tampering
 from blsync.sandbox.http.limits import Limits, Stats
+from blsync.sandbox.http.readings import Readings
 from blsync.sandbox.writes.request_fields import Form, read_body
 
 NIGHT_INVOICES = 12
@@ -58,7 +59,7 @@ def _place_odd_records(books: Books, count: int) -> None:
 
 
 def control_routes(
-    books: Books, faults: Faults, limits: Limits, stats: Stats, seed: int
+    books: Books, faults: Faults, readings: Readings, limits: Limits, stats: Stats, seed: int
 ) -> APIRouter:
     """Build the control routes."""
     router = APIRouter(prefix="/sandbox", tags=["sandbox"])
@@ -96,6 +97,15 @@ def control_routes(
             raise bad_request(str(error), "faults", text) from error
         take_effect(books, faults, limits)
         return _json({"faults": faults.text})
+
+    @router.post("/readings", summary="Play other readings of the pages", openapi_extra=BODY)
+    async def set_readings(request: Request) -> Response:
+        text = read_body(await request.body()).get("readings", "")
+        try:
+            readings.set(str(text))
+        except ValueError as error:
+            raise bad_request(str(error), "readings", text) from error
+        return _json({"readings": readings.text})
 
     @router.get("/records", summary="Every record of an entity, whatever the faults")
     async def records(entity: str) -> Response:

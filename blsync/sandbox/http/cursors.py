@@ -46,3 +46,9 @@ def read_cursor(cursor: str, signature: str, width: int) -> tuple[int, int, list
     if theirs != signature or not all(isinstance(value, str | int | float) for value in place):
         raise invalid_cursor("The cursor belongs to another query")
     return walked, empties, place
+
+
+def offset_of(cursor: str, signature: str) -> int:
+    """Return how many records lie before the place of a cursor that counts them."""
+    place = read_cursor(cursor, signature, 1)[2]
+    return int(place[0]) if place else 0

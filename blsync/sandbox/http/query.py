@@ -26,7 +26,7 @@ TEXT_TESTS = {
 }
 """Text is looked for without regard to case, of the letters A to Z."""
 OPERATORS = (*COMPARISONS, "ne", "in", "nin", *TEXT_TESTS)
-OWN_PARAMETERS = ("limit", "cursor", "sort", "order", "search", "searchFields")
+OWN_PARAMETERS = ("limit", "cursor", "offset", "sort", "order", "search", "searchFields")
 PARAMETER = re.compile(r"([A-Za-z][\w.]*)(?:\[(\w+)\])?")
 
 
@@ -65,8 +65,16 @@ def expression(entity: Entity, name: str) -> str:
     return f"instant_us({inside})" if entity.fields[name] == "instant" else inside
 
 
-def read_listing(entity: Entity, query: Iterable[tuple[str, str]], faults: Faults) -> Listing:
-    """Read the query of a list. Raises ApiError 400 for anything it does not know.
+def read_listing(
+    entity: Entity,
+    query: Iterable[tuple[str, str]],
+    faults: Faults,
+    *,
+    is_by_offset: bool = False,
+) -> Listing:
+    """Read the query of a list, which pages by cursor or `is_by_offset`.
+
+    Raises ApiError 400 for anything it does not know.
 
     Inactive accounts are left out unless the query asks for them (section 5).
     """
@@ -86,7 +94,7 @@ def read_listing(entity: Entity, query: Iterable[tuple[str, str]], faults: Fault
     order = _read_sort(entity, own.get("sort"), own.get("order"))
     # By id, which is in no order of time.
     listing.order = [] if faults["unsorted"] else order
-    listing.is_offset = faults["offset-cursors"]
+    listing.is_offset = faults["offset-cursors"] or is_by_offset
     bound = [sorted(filters), own.get("search"), own.get("searchFields"), listing.order]
     if listing.is_offset:
         bound.append("offset")
@@ -97,6 +105,8 @@ def read_listing(entity: Entity, query: Iterable[tuple[str, str]], faults: Fault
         _hide_share(listing, faults["hide"])
     if own.get("cursor"):
         _read_place(listing, own["cursor"])
+    if own.get("offset"):
+        listing.after = [_read_offset(own["offset"])]
     return listing
 
 
@@ -104,6 +114,12 @@ def _read_place(listing: Listing, cursor: str) -> None:
     width = 1 if listing.is_offset else len(listing.order) + 1
     listing.walked, listing.empties, listing.after = read_cursor(cursor, listing.signature, width)
     listing.cursor = cursor
+
+
+def _read_offset(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise bad_request("offset must be a whole number", "offset", text)
+    return int(text)
 
 
 def _read_limit(text: str | None, maximum: int, faults: Faults) -> int:

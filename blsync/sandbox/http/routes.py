@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date
 from typing import Any
 
@@ -18,10 +18,11 @@ from blsync.sandbox.books.values import Record, encode, parse_date
 from blsync.sandbox.faults.faults import Faults
 from blsync.sandbox.faults.malformed import disguise, slim
 from blsync.sandbox.http import tampering
-from blsync.sandbox.http.cursors import invalid_cursor
+from blsync.sandbox.http.cursors import invalid_cursor, offset_of
 from blsync.sandbox.http.gateway import NO_ANSWER, meta
 from blsync.sandbox.http.pages import Lists, Page
-from blsync.sandbox.http.query import OPERATORS, read_listing
+from blsync.sandbox.http.query import OPERATORS, Listing, read_listing
+from blsync.sandbox.http.readings import Readings
 from blsync.sandbox.http.reports import Reports
 from blsync.sandbox.options import Options
 from blsync.sandbox.writes import adjustments, bulk, entries, invoices, masters
@@ -67,6 +68,8 @@ DELETES: tuple[tuple[str, Write], ...] = (
     ("/invoices/{record_id}", invoices.delete_invoice),
     ("/journal-entries/{record_id}", entries.delete_entry),
 )
+WHOLE = 10**6
+"""Records of a list that comes whole, at most."""
 BODY = {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}}
 
 
@@ -82,41 +85,58 @@ def envelope(request: Request, data: bytes, more: bytes = b"", status: int = 200
     return Response(text, status, media_type="application/json")
 
 
-def api_routes(books: Books, options: Options, faults: Faults) -> APIRouter:
+def api_routes(books: Books, options: Options, faults: Faults, readings: Readings) -> APIRouter:
     """Build the routes of one prefix."""
     router = APIRouter()
     lists = Lists(books.store)
     for entity in ENTITIES.values():
         for path in entity.paths:
-            _add_lists(router, books, lists, faults, entity, f"/{path}")
+            _add_lists(router, books, lists, faults, readings, entity, f"/{path}")
     for method, path, act, status in WRITES:
         _add_write(router, books, method, path, act, status)
     for path, act in DELETES:
         _add_write(router, books, "DELETE", path, act, 200)
-    _add_reports(router, books)
+    _add_reports(router, books, readings)
     _add_bulk(router, books, faults)
     _add_company(router, options, faults)
     return router
 
 
 def _add_lists(
-    router: APIRouter, books: Books, lists: Lists, faults: Faults, entity: Entity, path: str
+    router: APIRouter,
+    books: Books,
+    lists: Lists,
+    faults: Faults,
+    readings: Readings,
+    entity: Entity,
+    path: str,
 ) -> None:
+    def read(query: Iterable[tuple[str, str]]) -> Listing:
+        try:
+            taken = readings.taken(entity, query)
+            listing = read_listing(entity, taken, faults, is_by_offset=not readings.has_cursors)
+        except ApiError as error:
+            raise readings.refusal(error) from error
+        if "whole-lists" in readings:
+            listing.limit = WHOLE
+        return listing
+
     async def list_records(request: Request) -> Response:
-        listing = read_listing(entity, request.query_params.multi_items(), faults)
+        listing = read(request.query_params.multi_items())
         if 0 < faults["expire-cursors"] < listing.walked:
             raise invalid_cursor("The cursor has expired")
         page = lists.page(listing, faults)
         if faults.strikes("churn"):
             tampering.churn(books, listing, page.total)
-        documents = slim(disguise(entity.name, page.documents, faults), faults)
-        about = _pagination(page, has_total=not faults["no-total"])
+        shown = disguise(entity.name, readings.shown(entity, page.documents), faults)
+        documents = slim(shown, faults)
+        about = _pagination(page, listing, readings, has_total=not faults["no-total"])
         return envelope(request, b"[%s]" % b",".join(documents), about)
 
     async def get_record(request: Request, record_id: str) -> Response:
         sql = f"select {DOCUMENT} from {entity.name} where id = ?"  # noqa: S608 - a name of our own
         rows = books.store.query(sql, record_id)
-        if not rows:
+        if not rows or "no-detail" in readings:
             raise not_found(entity.resource, record_id, entity.code)
         return envelope(request, disguise(entity.name, [rows[0][0]], faults)[0])
 
@@ -127,12 +147,18 @@ def _add_lists(
         router.add_api_route(f"{path}/{{record_id}}", get_record, summary=f"Get {entity.resource}")
 
 
-def _pagination(page: Page, has_total: bool) -> bytes:
+def _pagination(page: Page, listing: Listing, readings: Readings, has_total: bool) -> bytes:
+    if not readings.names.isdisjoint(("no-pagination", "whole-lists")):
+        return b""
     about: Record = {
         "hasMore": page.has_more,
         "nextCursor": page.next_cursor,
         "limit": page.limit,
     }
+    if not readings.has_cursors:
+        place = offset_of(page.next_cursor, listing.signature) if page.next_cursor else None
+        del about["nextCursor"]
+        about["nextOffset"] = place
     if has_total:
         about["total"] = page.total
     return b',"pagination":' + encode(about)
@@ -201,7 +227,8 @@ def _add_bulk(router: APIRouter, books: Books, faults: Faults) -> None:
     )
 
 
-def _day(request: Request, *names: str, default: date) -> str:
+def day_of(request: Request, *names: str, default: date) -> str:
+    """Return the date that a query names, YYYY-MM-DD. Raises ApiError 400."""
     for name in names:
         text = request.query_params.get(name)
         if text is not None:
@@ -212,8 +239,16 @@ def _day(request: Request, *names: str, default: date) -> str:
     return default.isoformat()
 
 
-def _add_reports(router: APIRouter, books: Books) -> None:
+def _add_reports(router: APIRouter, books: Books, readings: Readings) -> None:
     reports = Reports(books)
+
+    def _day(request: Request, *names: str, default: date) -> str:
+        if "report-dates-ignored" in readings:
+            return default.isoformat()
+        return day_of(request, *names, default=default)
+
+    def answer(request: Request, data: Record) -> Response:
+        return envelope(request, encode(readings.report(data)))
 
     async def trial_balance(request: Request) -> Response:
         zeros = request.query_params.get("includeZeroBalances", "").lower() == "true"

@@ -13,6 +13,7 @@ figures as (
         {{ utc('fetched_at') }} as fetched_at,
         {{ utc('made_at') }} as made_at,
         failed_before,
+        told_dates,
         row_number() over (
             partition by company_id, report, as_of_date, period_from, entity_key, measure
             order by fetched_at desc, request_id desc
@@ -33,6 +34,7 @@ final as (
         fetched_at,
         made_at,
         failed_before,
+        told_dates,
     from figures
     where recency = 1
 )

@@ -12,6 +12,7 @@ final as (
         -- BigLedger keeps reports for 15 minutes (bigledger-api.md, section 5); where it does not say how
         -- old one is, it may be as old as that.
         coalesce(min(made_at), max(fetched_at) - interval 15 minutes) as oldest_at,
+        max(told_dates) as told_dates,
     from {{ ref('stg_report_figures') }}
     group by company_id, report, as_of_date, period_from
 )

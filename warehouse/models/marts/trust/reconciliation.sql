@@ -97,7 +97,10 @@ report_figures as (
                 then netted.mart_value
         end as mart_value,
         netted.source_value,
+        reports.told_dates,
         case
+            when reports.told_dates is not null
+                then 'The report says that it is of ' || reports.told_dates || ', which was not asked for.'
             when exists (
                 select 1
                 from late
@@ -143,6 +146,7 @@ judged as (
         figures.*,
         case
             when mart_value is null then 'not_comparable'
+            when told_dates is not null then 'not_comparable'
             when mart_value = source_value then 'pass'
             when doubt is not null then 'not_comparable'
             else 'fail'
