@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
+import httpx
 import pytest
 from _pytest.terminal import TerminalReporter
 from rig import (
     depth,  # noqa: F401  (its profile has to be there when Hypothesis reads the options)
     warm,
 )
+from rig.push_desk import Desk, opened, server
 
 from blsync import settings
 from blsync.marts.build import entities_of_project
@@ -266,3 +268,16 @@ def module_sandbox() -> Iterator[Handle]:
     """One sandbox of small books, without limits, for a file's tests."""
     with running(Options(invoices=60, customers=15, items=12, months=3, limits=False)) as handle:
         yield handle
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[httpx.Client]:
+    """One server to push to for a file; each desk has its own ledger and its own email domain."""
+    with server() as http:
+        yield http
+
+
+@pytest.fixture
+def desk(sandbox: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    with opened(sandbox, tmp_path, monkeypatch) as desk:
+        yield desk
