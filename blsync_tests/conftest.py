@@ -11,6 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,7 +27,7 @@ from rig import (
 )
 from rig.push_desk import Desk, opened, server
 
-from blsync import settings
+from blsync import redaction, settings
 from blsync.marts.build import entities_of_project
 from blsync.sandbox import Handle, Options, running
 from blsync.settings import Settings
@@ -67,6 +68,17 @@ def pytest_runtestloop() -> Generator[None, object, object]:
         return (yield)
     with warm.serving_programs():
         return (yield)
+
+
+@pytest.fixture(autouse=True)
+def secrets_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget after each test what it made a secret: `hidden` is a password in one, a word in all.
+
+    What the fixtures of a file made one stays known as long as they do.
+    """
+    of_the_test = copy(redaction._SECRETS)
+    of_the_test._known = set(of_the_test._known)
+    monkeypatch.setattr(redaction, "_SECRETS", of_the_test)
 
 
 class Server(Protocol):
