@@ -11,20 +11,23 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
+import httpx
 import pytest
 from _pytest.terminal import TerminalReporter
 from rig import (
     depth,  # noqa: F401  (its profile has to be there when Hypothesis reads the options)
     warm,
 )
+from rig.push_desk import Desk, opened, server
 
-from blsync import settings
+from blsync import redaction, settings
 from blsync.marts.build import entities_of_project
 from blsync.sandbox import Handle, Options, running
 from blsync.settings import Settings
@@ -65,6 +68,17 @@ def pytest_runtestloop() -> Generator[None, object, object]:
         return (yield)
     with warm.serving_programs():
         return (yield)
+
+
+@pytest.fixture(autouse=True)
+def secrets_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget after each test what it made a secret: `hidden` is a password in one, a word in all.
+
+    What the fixtures of a file made one stays known as long as they do.
+    """
+    of_the_test = copy(redaction._SECRETS)
+    of_the_test._known = set(of_the_test._known)
+    monkeypatch.setattr(redaction, "_SECRETS", of_the_test)
 
 
 class Server(Protocol):
@@ -266,3 +280,16 @@ def module_sandbox() -> Iterator[Handle]:
     """One sandbox of small books, without limits, for a file's tests."""
     with running(Options(invoices=60, customers=15, items=12, months=3, limits=False)) as handle:
         yield handle
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[httpx.Client]:
+    """One server to push to for a file; each desk has its own ledger and its own email domain."""
+    with server() as http:
+        yield http
+
+
+@pytest.fixture
+def desk(sandbox: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    with opened(sandbox, tmp_path, monkeypatch) as desk:
+        yield desk

@@ -6,7 +6,6 @@ import json
 import shutil
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -609,12 +608,11 @@ def test_status_and_doctor_tell_a_lost_ledger_and_go_on(given, env, call, damage
 def test_of_two_repairs_at_once_one_moves_the_damaged_ledger_aside(given):
     damage_ledger(given.data, garbage)
     (lock, *_) = sorted((given.data / "spool").glob("*.lock"))
-    waiting = threading.Event()
+    waiting = [threading.Event() for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
         with blocking_file_lock(lock, lambda _: None, ""):
-            runs = [pool.submit(repaired, given, lambda _: waiting.set()) for _ in range(2)]
-            waiting.wait(20)
-            time.sleep(0.5)  # for the second one to look at the ledger, too
+            runs = [pool.submit(repaired, given, lambda _, e=event: e.set()) for event in waiting]
+            assert all(event.wait(20) for event in waiting)
         moved = [run.result().moved_aside for run in runs]
     assert sum(path is not None for path in moved) == 1
     assert len(list(given.data.glob("ledger.db.damaged-*Z"))) == 1

@@ -7,16 +7,14 @@ import re
 import shutil
 import stat
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from rig import commands
-from rig.push_desk import Desk, opened, server
+from rig.push_desk import Desk
 from sqlalchemy import insert, select, update
 from test_ledger import new_schema, postgresql  # noqa: F401 (a fixture)
 
@@ -28,18 +26,6 @@ from blsync.ledger.tables import plans as plans_table
 from blsync.maintenance import repair
 from blsync.session.binding import open_ledger
 from blsync.session.loss import refuse_lost, restore_plans
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[httpx.Client]:
-    with server() as http:
-        yield http
-
-
-@pytest.fixture
-def desk(sandbox: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    with opened(sandbox, tmp_path, monkeypatch) as desk:
-        yield desk
 
 
 def new_customers(count: int) -> str:

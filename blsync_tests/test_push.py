@@ -28,7 +28,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -40,7 +40,7 @@ import pytest
 from conftest import TinyServer, listed
 from rig import commands
 from rig.commands import due
-from rig.push_desk import Desk, opened, rows_of, server, set_up
+from rig.push_desk import Desk, rows_of, set_up
 
 from blsync.errors import (
     ConfigError,
@@ -57,19 +57,6 @@ from blsync.ledger.states import OnConflict
 from blsync.push.apply.results import outcomes_of
 from blsync.push.endpoints import ENDPOINTS
 from blsync.session.binding import bind_anew
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[httpx.Client]:
-    """One server for the file; each desk has its own ledger and its own email domain."""
-    with server() as http:
-        yield http
-
-
-@pytest.fixture
-def desk(sandbox: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    with opened(sandbox, tmp_path, monkeypatch) as desk:
-        yield desk
 
 
 @pytest.fixture

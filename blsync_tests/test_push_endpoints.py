@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from rig.push_desk import (
     ADJUSTMENTS,
@@ -37,18 +35,6 @@ from rig.push_desk import (
 from blsync.errors import ConfigError
 from blsync.push.compare import from_text
 from blsync.push.token import marked, unmarked
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[httpx.Client]:
-    with server() as http:
-        yield http
-
-
-@pytest.fixture
-def desk(sandbox: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    with opened(sandbox, tmp_path, monkeypatch) as desk:
-        yield desk
 
 
 def one(desk: Desk, kind: Kind, **more: Any) -> Row:

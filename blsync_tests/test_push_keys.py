@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
-import httpx
 import pytest
-from rig.push_desk import Desk, Row, errors_of, opened, server
+from rig.push_desk import Desk, Row, errors_of
 
 from blsync.errors import SafetyLimit
 from blsync.push import PlanReport
 from blsync.push.token import unmarked
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[httpx.Client]:
-    with server() as http:
-        yield http
-
-
-@pytest.fixture
-def desk(sandbox: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    with opened(sandbox, tmp_path, monkeypatch) as desk:
-        yield desk
 
 
 def actions(report: PlanReport) -> list[str]:

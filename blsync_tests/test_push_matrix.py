@@ -14,14 +14,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from rig import commands
 from rig.push_desk import (
@@ -56,18 +55,6 @@ from blsync.push.endpoints import ENDPOINTS
 from blsync.session.binding import bind_anew
 
 ROWS = 4
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[httpx.Client]:
-    with server() as http:
-        yield http
-
-
-@pytest.fixture
-def desk(sandbox: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    with opened(sandbox, tmp_path, monkeypatch) as desk:
-        yield desk
 
 
 @dataclass(frozen=True)

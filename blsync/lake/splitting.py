@@ -33,7 +33,7 @@ _TOKEN = re.compile(_STRING + rb'|["\[\]{}]', re.DOTALL)
 _COMMA = re.compile(_STRING + rb'|["\[\]{},]', re.DOTALL)
 _SCALAR = re.compile(_STRING + rb"|[^\s\[\]{},:\"]+", re.DOTALL)
 _NAME = re.compile(rb"\s*(" + _STRING + rb")\s*:\s*", re.DOTALL)
-_SPACE = re.compile(rb"\s*")
+_NO_SPACE = re.compile(rb"\S|\Z")
 _NEXT_RECORD = re.compile(rb",\s*(?=\{)")
 _OBJECT = re.compile(rb"(?<=[\[,])\{")
 _LIST_END = re.compile(rb"\]")
@@ -79,9 +79,9 @@ def take_apart(body: bytes) -> Parts:
         else:
             end = _value_end(body, at)
         fields[name] = body[at:end].rstrip()
-        at = _SPACE.match(body, end).end()  # type: ignore[union-attr]
+        at = _past_space(body, end)
         if body.startswith(b",", at):
-            at = _SPACE.match(body, at + 1).end()  # type: ignore[union-attr]
+            at = _past_space(body, at + 1)
         elif not body.startswith(b"}", at):
             raise Torn(at)
     return Parts(fields, records)
@@ -98,7 +98,7 @@ def fields_in(record: bytes) -> dict[str, bytes]:
             if end >= len(record):
                 break
             fields[name] = record[at:end].rstrip()
-            at = _SPACE.match(record, end + 1).end()  # type: ignore[union-attr]
+            at = _past_space(record, end + 1)
             if not record.startswith(b",", end):
                 break
     except Torn:
@@ -174,7 +174,7 @@ def _parts(text: bytes) -> Iterator[tuple[str, int, int]]:
                 if end >= len(text):
                     return
                 yield "[]", at, end
-                at = _SPACE.match(text, end + 1).end()  # type: ignore[union-attr]
+                at = _past_space(text, end + 1)
     except Torn:
         return
 
@@ -184,8 +184,8 @@ def _flaw(text: bytes) -> tuple[str, int]:
     if text.startswith(b'"'):
         if control := _CONTROL.search(text):
             return f"a raw control character ({control[0].hex()})", control.start()
-        if _SURROGATE.search(text) and not is_json(text):
-            return "half of a surrogate pair", _SURROGATE.search(text).start()  # type: ignore[union-attr]
+        if (half := _SURROGATE.search(text)) and not is_json(text):
+            return "half of a surrogate pair", half.start()
     elif number := _NO_NUMBER.fullmatch(text):
         return f"{number[0].decode()}, which is no number", 0
     if not text:
@@ -203,12 +203,18 @@ def _flaw(text: bytes) -> tuple[str, int]:
     return "no JSON", 0
 
 
+def _past_space(text: bytes, at: int) -> int:
+    """Return the place of the next byte that is no white space, the text's end where none is."""
+    found = _NO_SPACE.search(text, at)
+    return found.start() if found else len(text)
+
+
 def _opened(text: bytes, at: int, bracket: bytes) -> int:
     """Return where the first part behind an opening bracket begins. Raises Torn."""
-    at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
+    at = _past_space(text, at)
     if not text.startswith(bracket, at):
         raise Torn(at)
-    return _SPACE.match(text, at + 1).end()  # type: ignore[union-attr]
+    return _past_space(text, at + 1)
 
 
 def _name(text: bytes, at: int) -> tuple[str, int]:
@@ -263,9 +269,9 @@ def _records(text: bytes, at: int) -> tuple[list[tuple[int, int]], int]:
             usual = usual or _usual_fields(text, at)
             end = _break(text, start, usual)
         spans.append((start, end))
-        start = _SPACE.match(text, end).end()  # type: ignore[union-attr]
+        start = _past_space(text, end)
         if text.startswith(b",", start):
-            start = _SPACE.match(text, start + 1).end()  # type: ignore[union-attr]
+            start = _past_space(text, start + 1)
         elif not text.startswith(b"]", start):
             raise Torn(start)
     return spans, start + 1
@@ -280,7 +286,7 @@ def _whole_end(text: bytes, start: int) -> int | None:
     except Torn:
         return None
     end = len(text[:end].rstrip()) if text[start : start + 1] not in _CLOSING else end
-    follows = _SPACE.match(text, end).end()  # type: ignore[union-attr]
+    follows = _past_space(text, end)
     return end if text[follows : follows + 1] in (b",", b"]") else None
 
 
