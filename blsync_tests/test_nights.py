@@ -40,6 +40,9 @@ from blsync.pull import Window, raise_failures
 from blsync.sandbox import Options, running
 from blsync.settings import Settings
 
+pytestmark = pytest.mark.drawn
+"""Few nights in `make test`, many in `make test-deep`."""
+
 nursery = multiprocessing.get_context("forkserver")
 nursery.set_forkserver_preload(
     [
