@@ -10,6 +10,7 @@ each part of it has its spellings, the reference's own first:
 | `window updatedAt` | `updatedAt[gte]=…&updatedAt[lt]=…`; none: the whole list comes |
 | `among id` | `id[in]=a,b`; `id=a` one by one; `GET /{id}` one by one; none |
 | `fromDate,toDate` and other filters | as the query gives them; none |
+| `limit` | the documented largest page; smaller ones; none |
 | `pages` | cursor, or one of `Paging` |
 | `fields` | not asked for: what the list leaves out of a record, and what `GET /{id}` has of it |
 
@@ -41,6 +42,7 @@ from blsync.ledger.dialects import Fact
 
 NONE = "none"
 PAGES = "pages"
+LIMIT = "limit"
 FIELDS = "fields"
 COLON, ORDER = "sort=f:asc", "sort=f&order=asc"
 OPERATORS, BARE, DETAIL = "f[op]=v", "f=v", "GET /{id}"
@@ -141,6 +143,7 @@ class Dialect:
     tells_total: bool = True
     """Whether pages may say how many records there are: those without `pagination` do not."""
     _told_style: PageStyle | None = None
+    _told_limit: int | None = None
     _has_answered: bool = False
     _is_trying_smaller: bool = False
 
@@ -151,6 +154,10 @@ class Dialect:
         if style and self.path not in self.client.styles:
             self.client.styles[self.path] = style
         self._told_style = style
+        if LIMIT in self.known and self.path not in self.client.page_limits:
+            told = self.known[LIMIT].spelling
+            self.client.page_limits[self.path] = int(told) if told.isdecimal() else 0
+        self._told_limit = self.client.page_limits.get(self.path)
 
     @property
     def _ledger(self) -> Ledger:
@@ -199,7 +206,7 @@ class Dialect:
                         if refused:
                             self._learn_all(wording, parts, refused)
                             refused = None
-                        self._learn_style()
+                        self._learn_pages()
                         self.tells_total = not page.is_untold
                         self._has_answered, self._is_trying_smaller = True, False
                         yield page
@@ -218,14 +225,15 @@ class Dialect:
             wording = following
 
     def _has_smaller(self, query: Query) -> bool:
-        """Ask for the smallest of the documented pages from now on, where that is yet to be tried:
-        a refusal that names no parameter may be about `limit`.
+        """Ask for the smallest of the documented pages from now on, then for none, where that is
+        yet to be tried: a refusal that names no parameter may be about `limit`.
         """
-        is_tried = self._has_answered or self.path in self.client.page_limits
-        if query.limit <= SMALLEST_LIMIT or is_tried:
+        known = self.client.page_limits.get(self.path)
+        is_tried = known is not None and not (self._is_trying_smaller and known)
+        if self._has_answered or query.limit <= SMALLEST_LIMIT or is_tried:
             return False
+        self.client.page_limits[self.path] = 0 if self._is_trying_smaller else SMALLEST_LIMIT
         self._is_trying_smaller = True
-        self.client.page_limits[self.path] = SMALLEST_LIMIT
         return True
 
     def _give_up(self, query: Query, parts: Mapping[str, list[str]], refused: ApiError) -> None:
@@ -292,7 +300,12 @@ class Dialect:
         dialects.put(self._ledger, self._company_id, self.entity, fact)
         self.say(f"{self.entity}: {told(fact)}")
 
-    def _learn_style(self) -> None:
+    def _learn_pages(self) -> None:
+        limit = self.client.page_limits.get(self.path)
+        if limit is not None and limit != self._told_limit:
+            self._told_limit = limit
+            reason = "a larger one is refused" if limit else "it is refused"
+            self._learn(LIMIT, str(limit) if limit else NONE, reason, "")
         style = self.client.styles.get(self.path)
         if style is not None and style != self._told_style:
             is_new = self._told_style is None or self._told_style.paging != style.paging
@@ -367,7 +380,7 @@ class Dialect:
             self.client.pages(self.path, {"limit": str(limit), **wanted[at]})
         ) as pages:
             async for page in pages:
-                self._learn_style()
+                self._learn_pages()
                 yield page
 
     async def _details(
@@ -496,6 +509,10 @@ def told(fact: Fact) -> str:
             f"BigLedger's list leaves out {', '.join(found['absent'])} ({fact.reason}); "
             f"GET /{{id}} has {has}."
         )
+    if fact.parameter == LIMIT:
+        if fact.spelling == NONE:
+            return "BigLedger takes no limit: pages are as long as it gives them."
+        return f"BigLedger gives at most {fact.spelling} records a page."
     if fact.parameter == PAGES:
         return f"BigLedger pages this list by {fact.spelling}."
     what = {"sort": f"an order by {name}", "window": f"bounds on {name}"}.get(

@@ -98,7 +98,8 @@ class Estimator:
 
     async def _estimate(self) -> Estimate:
         details.check(self.session.settings)
-        if limit := loads.server_traits(self.ledger, self.company_id, self.entity.name).page_limit:
+        limit = loads.server_traits(self.ledger, self.company_id, self.entity.name).page_limit
+        if limit is not None:
             self.client.page_limits[self.entity.path] = limit
         is_up_to_now = self.window == UP_TO_NOW
         found = Estimate()
@@ -171,7 +172,8 @@ class Estimator:
         refusals = 0 if had_limit or self.entity.path not in self.client.page_limits else len(feeds)
         if page.total is None:
             return Estimate(None, None, is_news=bool(page.records))
-        size = page.limit or self.client.page_limits.get(self.entity.path, self.entity.page_limit)
+        known = self.client.page_limits.get(self.entity.path)
+        size = page.limit or known or self.entity.page_limit
         is_sorted = loads.server_traits(self.ledger, self.company_id, self.entity.name).is_sorted
         requests = refusals
         for number, feed in enumerate(feeds):

@@ -155,6 +155,8 @@ GROUPS: dict[str, dict[str, Reading]] = {
 """What may be read in another way, by what it is about."""
 READINGS = {name: reading for group in GROUPS.values() for name, reading in group.items()}
 SORTING = ("sort", "order")
+ACTIVE = ("active", "isActive")
+"""Filters of the accounts that say which of them are listed."""
 RANGES = {
     "reference": ("fromDate", "toDate"),
     "date-from": ("dateFrom", "dateTo"),
@@ -203,11 +205,8 @@ class Readings:
         for name, value in pairs:
             self._check(entity, name, value)
         taken = [(name, value) for name, value in pairs if not self._is_ignored(entity, name)]
-        if (
-            "all-accounts" in self
-            and entity.flags
-            and not any(name.partition("[")[0] in (*entity.flags, "isActive") for name, _ in taken)
-        ):
+        is_asked = any(name.partition("[")[0] in ACTIVE for name, _ in taken)
+        if entity.name == "accounts" and "all-accounts" in self and not is_asked:
             taken.append(("isActive[in]", "true,false"))
         return taken
 
@@ -216,7 +215,7 @@ class Readings:
             (name in SORTING and "no-sort" in self)
             or (name == "sort" and ":" in value and "sort-and-order" in self)
             or (name == "limit" and "no-limit" in self)
-            or (name in entity.flags and "is-active" in self)
+            or (name == ACTIVE[0] and entity.name == "accounts" and "is-active" in self)
             or (name.endswith("]") and "no-operators" in self)
             or (is_filter(entity, name) and "no-filters" in self)
             or (name == "cursor" and not self.has_cursors)
