@@ -10,6 +10,8 @@ each part of it has its spellings, the reference's own first:
 | `window updatedAt` | `updatedAt[gte]=…&updatedAt[lt]=…`; none: the whole list comes |
 | `among id` | `id[in]=a,b`; `id=a` one by one; `GET /{id}` one by one; none |
 | `fromDate,toDate` and other filters | as the query gives them; none |
+| `apart active` | asked for besides; not, where the list has them with the others |
+| `total` | believed; none is told: the list is read whole now and then |
 | `limit` | the documented largest page; smaller ones; none |
 | `pages` | cursor, or one of `Paging` |
 | `fields` | not asked for: what the list leaves out of a record, and what `GET /{id}` has of it |
@@ -35,6 +37,7 @@ import msgspec
 
 from blsync.api.client import Client
 from blsync.api.pages import Page, PageStyle, body_of
+from blsync.entity import Feed
 from blsync.errors import ApiError, CursorRefused
 from blsync.lake.typing import Payload, raw_fields
 from blsync.ledger import Ledger, dialects
@@ -43,6 +46,7 @@ from blsync.ledger.dialects import Fact
 NONE = "none"
 PAGES = "pages"
 LIMIT = "limit"
+TOTAL = "total"
 FIELDS = "fields"
 COLON, ORDER = "sort=f:asc", "sort=f&order=asc"
 OPERATORS, BARE, DETAIL = "f[op]=v", "f=v", "GET /{id}"
@@ -121,6 +125,11 @@ def filter_part(filters: Sequence[Mapping[str, str]]) -> str:
     return ",".join(filters[0])
 
 
+def apart_part(filters: Sequence[Mapping[str, str]]) -> str:
+    """Name what is known of records that a filter brings: whether they are listed apart."""
+    return f"apart {filter_part(filters)}"
+
+
 def iso(at: datetime) -> str:
     """Write an instant as the API's filters take it."""
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -178,6 +187,23 @@ class Dialect:
     def has_filters(self, filters: Sequence[Mapping[str, str]]) -> bool:
         """Tell whether the list takes one of the spellings of a filter."""
         return self._spelling(filter_part(filters)) != NONE
+
+    def apart(self, feeds: Sequence[Feed]) -> list[Feed]:
+        """Return the feeds that the server has to be asked for, each by itself."""
+        return [feed for feed in feeds if apart_part(feed.spellings) not in self.known]
+
+    def note_included(self, feed: Feed, request_id: str) -> None:
+        """Learn that the list without a feed's filters has what they bring, too."""
+        part = apart_part(feed.spellings)
+        if part not in self.known:
+            self._learn(part, NONE, "some of them came without being asked for", request_id)
+
+    def note_total(self, request_id: str | None) -> None:
+        """Learn whether the list tells how many records it has; None: it does not."""
+        if request_id is None and TOTAL not in self.known:
+            self._learn(TOTAL, NONE, "its pages have none", "")
+        elif request_id is not None and self.known.pop(TOTAL, None):
+            dialects.forget(self._ledger, self._company_id, self.entity, TOTAL)
 
     def learnt_at(self, part: str) -> datetime | None:
         """Return when the spelling of a part was learnt, UTC; None: it is the reference's own."""
@@ -509,12 +535,19 @@ def told(fact: Fact) -> str:
             f"BigLedger's list leaves out {', '.join(found['absent'])} ({fact.reason}); "
             f"GET /{{id}} has {has}."
         )
+    if fact.parameter == TOTAL:
+        return (
+            "BigLedger tells no total of this list: what is deleted there is found by reading it "
+            "whole, once in BLSYNC_DRIFT_HOURS."
+        )
     if fact.parameter == LIMIT:
         if fact.spelling == NONE:
             return "BigLedger takes no limit: pages are as long as it gives them."
         return f"BigLedger gives at most {fact.spelling} records a page."
     if fact.parameter == PAGES:
         return f"BigLedger pages this list by {fact.spelling}."
+    if kind == "apart":
+        return f"BigLedger's list has, unasked, what the filter {name} is for. {fact.reason}"
     what = {"sort": f"an order by {name}", "window": f"bounds on {name}"}.get(
         kind, f"records by their {name}" if kind == "among" else f"the filter {fact.parameter}"
     )
