@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 3000
 # More than two cores have: many tests wait for a server or a lock.
 WORKERS ?= 3
-DEEP := $(addprefix blsync_tests/test_,books.py nights.py mutations.py)
+DEEP := $(addprefix blsync_tests/test_,books.py nights.py mutations.py readings_matrix.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-deep ui ui-demo check format reference bench lock clean
@@ -32,7 +32,7 @@ demo: install ## the whole job against a local BigLedger, about two minutes
 test: install ## every test, against the sandbox over real sockets
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-test-deep: install ## many more books, nights and broken models than `make test` draws
+test-deep: install ## many more books, nights, readings and broken models than `make test` plays
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --hypothesis-profile deep $(DEEP)
 
 ui: install ## Dagster's UI on loopback (PORT=3000); prints the address

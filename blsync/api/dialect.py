@@ -198,12 +198,23 @@ class Dialect:
         if part not in self.known:
             self._learn(part, NONE, "some of them came without being asked for", request_id)
 
+    def forget_included(self) -> bool:
+        """Forget that a list has what filters are to bring; tell whether that was believed."""
+        parts = [part for part in self.known if part.startswith(apart_part(({},)))]
+        for part in parts:
+            self._forget(part)
+        return bool(parts)
+
+    def _forget(self, part: str) -> None:
+        del self.known[part]
+        dialects.forget(self._ledger, self._company_id, self.entity, part)
+
     def note_total(self, request_id: str | None) -> None:
         """Learn whether the list tells how many records it has; None: it does not."""
         if request_id is None and TOTAL not in self.known:
             self._learn(TOTAL, NONE, "its pages have none", "")
-        elif request_id is not None and self.known.pop(TOTAL, None):
-            dialects.forget(self._ledger, self._company_id, self.entity, TOTAL)
+        elif request_id is not None and TOTAL in self.known:
+            self._forget(TOTAL)
 
     def learnt_at(self, part: str) -> datetime | None:
         """Return when the spelling of a part was learnt, UTC; None: it is the reference's own."""

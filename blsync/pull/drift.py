@@ -62,8 +62,12 @@ async def compare(work: PullContext) -> Load | None:
     if total is None:
         return _look_without_total(work, before) if TOTAL in work.dialect.known else None
     held = work.lake.stored_count(work.entity, company_id)
+    # What was believed to be in the list may be what it lacks, and may have changed unseen.
+    is_misled = total < held and work.dialect.forget_included()
+    if is_misled:
+        total = await _ask_total(work) or total
     is_emptied = total == 0 < held and not work.has_looked_again
-    has_look = is_due(work.settings, walked_at, now)
+    has_look = is_misled or is_due(work.settings, walked_at, now)
     if is_emptied:
         work.has_looked_again = True
         await pause(work, held)
@@ -82,7 +86,7 @@ async def compare(work: PullContext) -> Load | None:
     work.result.drift = total - held
     found = Drift(now, total, held, walked_at, work.told_by, cap)
     loads.put_drift(work.ledger, company_id, name, found)
-    if total == held:
+    if total == held and not is_misled:
         return None
     if not has_look:
         work.say(
@@ -90,7 +94,14 @@ async def compare(work: PullContext) -> Load | None:
             f"due {work.settings.drift_hours:g} hours after the last one (BLSYNC_DRIFT_HOURS)."
         )
         return None
+    return _look(work)
+
+
+def _look(work: PullContext) -> Load:
+    """Return the load of a look at the ids that begins now."""
     at = work.stamp()
+    name = work.entity.name
+    company_id = work.company.company_id
     return Load(loads.new_id(at), company_id, name, at, at, at, LoadKind.DRIFT)
 
 
@@ -104,10 +115,8 @@ def _look_without_total(work: PullContext, before: Drift | None) -> Load | None:
     if held <= work.result.rows:
         loads.put_drift(work.ledger, company_id, name, Drift(now, held, held, now))
         return None
-    if not is_due(work.settings, before.walked_at if before else None, now):
-        return None
-    at = work.stamp()
-    return Load(loads.new_id(at), company_id, name, at, at, at, LoadKind.DRIFT)
+    is_now = is_due(work.settings, before.walked_at if before else None, now)
+    return _look(work) if is_now else None
 
 
 async def is_emptied(work: PullContext) -> bool:
