@@ -188,7 +188,7 @@ async def find(work: PullContext, load: Load) -> Deletions:
     held = work.lake.stored_keys(work.entity, load.company_id)
     walks = loads.walks_of(work.ledger, load.load_id)
     differing = None
-    if not walks:
+    if not walks and TOTAL not in work.dialect.known:  # else there is nothing to compare
         differing = await _differing_ranges(work, load, held)
     if differing is None:
         await _read_all(work, load)
