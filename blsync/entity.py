@@ -71,6 +71,18 @@ class Feed:
     needs_lower_bound: bool = False
     """Without a lower bound it would bring only what another feed brings too."""
 
+    def is_surely_meant(self, record: msgspec.Raw) -> bool:
+        """Tell whether a record shows, in the filters' own words, that they are for it."""
+        try:
+            fields = msgspec.json.decode(record, type=dict[str, msgspec.Raw])
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return False
+        shown = {name: bytes(raw).strip() for name, raw in fields.items()}
+        return any(
+            filters and all(shown.get(name) == value.encode() for name, value in filters.items())
+            for filters in self.spellings
+        )
+
 
 @dataclass(frozen=True)
 class Entity:

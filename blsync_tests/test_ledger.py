@@ -275,6 +275,7 @@ def test_an_earlier_ledger_gets_what_it_lacks_and_keeps_what_it_has(url, opened)
             "alter table loads drop column throttled_ms",
             "alter table operations drop column is_verified",
             "alter table plans drop column confirmation_code",
+            "alter table plans drop column notes",
             "drop index attempts_by_batch",
             "drop table pages",
             "drop table meta",

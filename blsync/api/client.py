@@ -284,8 +284,11 @@ class Client:
                 return found
             del self.styles[path]
         limit = min(int(params.get("limit", 0)), self.page_limits.get(path, LONGEST_PAGE))
+        if not limit:  # how long a page may be is the server's to know
+            limit = len(records) if may_be_whole_page(len(records)) else len(records) + 1
+            params = {**params, "limit": "0"}
         is_whole = len(records) > limit
-        if len(records) == limit > 1:
+        if len(records) == limit > 1 and params.get("limit") != "0":
             is_whole = len((await self._asked(path, {**params, "limit": "1"}, {}, 0)).records) > 1
         if is_whole or len(records) < limit:
             paging = Paging.WHOLE if is_whole else Paging.ONE_PAGE

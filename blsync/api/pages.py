@@ -46,6 +46,13 @@ OFFSET = "offset "
 """Begins a place that counts the records before it, where others are the server's own cursors."""
 
 
+_UNKNOWN = re.compile(
+    r"\b(unknown|unrecogni[sz]ed|unsupported|unexpected)\b|\bnot (known|supported|allowed)\b",
+    re.IGNORECASE,
+)
+"""In the refusal of a parameter: the server does not know it, whatever its value."""
+
+
 class _ListEnvelope(msgspec.Struct, rename={"damaged": "blsync: damaged"}):
     data: list[msgspec.Raw]
     damaged: list[bytes] = []
@@ -144,18 +151,21 @@ def body_of(records: Sequence[msgspec.Raw]) -> bytes:
 
 def smaller_limit(error: ApiError, asked: int) -> int | None:
     """Return the page size to try next where the server refused `limit`, or gave a page that is
-    too large or breaks off; None: it did neither.
+    too large or breaks off; None: it did neither. 0 is to ask for none: of a server that does not
+    know the word, or takes no number.
     """
     usual = max((n for n in SMALLER_LIMITS if n < asked), default=None)
     if isinstance(error, TooLarge | Torn):
         return usual
-    if error.status not in (400, 422):
+    if error.status not in (400, 422) or not asked:
         return None
     texts = [str(error), *(str(value) for d in error.details for value in d.values())]
     if not any(re.search(r"\blimit\b", text, re.IGNORECASE) for text in texts):
         return None
+    if any(_UNKNOWN.search(text) for text in texts):
+        return 0
     named = [int(n) for text in texts for n in re.findall(r"(?<![\w.-])\d{1,4}(?![\w-])", text)]
-    return max((n for n in named if 1 < n < asked), default=usual)
+    return max((n for n in named if 1 < n < asked), default=usual or 0)
 
 
 def page_of(

@@ -39,7 +39,8 @@ class Plan:
     """A stored plan; `base_url` is the BigLedger that it was compared with.
 
     `confirmation_code` is what a person who looked at the plan sends it from Dagster's UI with. It
-    is no part of how a plan is written in a log or a traceback.
+    is no part of how a plan is written in a log or a traceback. `notes` tell what of the file was
+    left out, read though it is hidden, or read as empty.
     """
 
     plan_id: str
@@ -54,6 +55,7 @@ class Plan:
     applied_at: datetime | None = None
     on_conflict: OnConflict = OnConflict.ABORT
     confirmation_code: str | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ def _put(ledger: Ledger, plan: Plan, rows: Sequence[Operation]) -> None:
     with ledger.begin(durable=True) as db:
         known = db.execute(select(plans.c.state).where(plans.c.plan_id == plan.plan_id)).scalar()
         if known is None:
-            db.execute(insert(plans).values(**vars(plan)))
+            db.execute(insert(plans).values(**{**vars(plan), "notes": _texts(plan.notes)}))
             values = [{"plan_id": plan.plan_id, **_columns(row)} for row in rows]
             if values:
                 db.execute(insert(operations), values)
@@ -175,6 +177,7 @@ def _put(ledger: Ledger, plan: Plan, rows: Sequence[Operation]) -> None:
                     created_at=plan.created_at,
                     source=plan.source,
                     on_conflict=plan.on_conflict,
+                    notes=_texts(plan.notes),
                     confirmation_code=func.coalesce(
                         plans.c.confirmation_code, plan.confirmation_code
                     ),
@@ -190,7 +193,7 @@ def find(ledger: Ledger, beginning: str) -> list[Plan]:
             .where(plans.c.plan_id.startswith(beginning, autoescape=True))
             .order_by(plans.c.created_at.desc())
         ).mappings()
-        return [Plan(**row) for row in rows]
+        return [_plan_of(row) for row in rows]
 
 
 def operations_of(
@@ -567,7 +570,7 @@ def holding(ledger: Ledger) -> list[Plan]:
     held_rows = select(operations.c.plan_id).where(operations.c.state == OperationState.HELD)
     query = select(plans).where(plans.c.plan_id.in_(held_rows)).order_by(plans.c.created_at)
     with ledger.begin() as db:
-        return [Plan(**row) for row in db.execute(query).mappings()]
+        return [_plan_of(row) for row in db.execute(query).mappings()]
 
 
 def verified(ledger: Ledger, plan_id: str, seen: Iterable[tuple[int, Problem | None]]) -> None:
@@ -603,14 +606,26 @@ def _json(problem: Problem | None) -> str | None:
 
 
 def _columns(operation: Operation) -> dict[str, Any]:
-    warnings = json.dumps(operation.warnings, ensure_ascii=False) if operation.warnings else None
+    warnings = _texts(operation.warnings)
     return {**vars(operation), "error": _json(operation.error), "warnings": warnings}
+
+
+def _plan_of(row: Any) -> Plan:
+    return Plan(**{**row, "notes": _texts_of(row["notes"])})
+
+
+def _texts(told: Sequence[str]) -> str | None:
+    return json.dumps(told, ensure_ascii=False) if told else None
+
+
+def _texts_of(stored: str | None) -> tuple[str, ...]:
+    return tuple(json.loads(stored or "[]"))
 
 
 def operation_of(row: Any) -> Operation:
     """Return an operation as its row of the ledger tells it."""
     values = {name: row[name] for name in Operation.__annotations__}
-    warnings = tuple(json.loads(row["warnings"] or "[]"))
+    warnings = _texts_of(row["warnings"])
     return Operation(**{**values, "error": _error_of(row), "warnings": warnings})
 
 

@@ -243,6 +243,7 @@ plans = Table(
     Column("created_at", Instant, nullable=False),
     Column("applied_at", Instant),
     Column("confirmation_code", String(16)),  # null: planned by a version that made none
+    Column("notes", Text),  # JSON: what of the file was left out, or not shown; null: nothing
 )
 
 operations = Table(

@@ -72,7 +72,7 @@ def totals(session: Session, company_id: str) -> list[dict[str, Any]]:
             "fetched_at": drift.checked_at,
         }
         for entity, drift in found.items()
-        if drift and not drift.is_capped
+        if drift and not drift.is_capped and drift.request_id
     ]
 
 

@@ -176,7 +176,8 @@ async def _cover(work: PullContext, window: Window, again: bool) -> None:
         with storage_errors(draft):
             draft.unlink(missing_ok=True)
     work.lake.ensure_schema(entity, company_id)
-    if limit := loads.server_traits(work.ledger, company_id, entity.name).page_limit:
+    limit = loads.server_traits(work.ledger, company_id, entity.name).page_limit
+    if limit is not None:
         work.client.page_limits[entity.path] = limit
     work.is_again = again
     is_up_to_now = not again and window.end is None

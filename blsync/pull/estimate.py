@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from blsync.api.client import Client
-from blsync.api.dialect import Dialect, Query
+from blsync.api.dialect import TOTAL, Dialect, Query
 from blsync.api.pages import Page
 from blsync.entity import Entity, Feed
 from blsync.errors import BlsyncError, QuotaSpent, Unauthorized, WrongClock
@@ -98,7 +98,8 @@ class Estimator:
 
     async def _estimate(self) -> Estimate:
         details.check(self.session.settings)
-        if limit := loads.server_traits(self.ledger, self.company_id, self.entity.name).page_limit:
+        limit = loads.server_traits(self.ledger, self.company_id, self.entity.name).page_limit
+        if limit is not None:
             self.client.page_limits[self.entity.path] = limit
         is_up_to_now = self.window == UP_TO_NOW
         found = Estimate()
@@ -116,7 +117,7 @@ class Estimator:
         if is_up_to_now and reached and reached > loads.BEGINNING:
             start = reached - OVERLAP
         end = self.window.end if self._has_ended() else None
-        found += await self._window_of(self.entity.feeds_for(start), start, end)
+        found += await self._window_of(self.dialect.apart(self.entity.feeds_for(start)), start, end)
         return found + (self._look(found) if is_up_to_now else Estimate())
 
     def _has_ended(self) -> bool:
@@ -130,7 +131,7 @@ class Estimator:
             walks = [walk for walk in walks if walk.feed.startswith(IDS)]
             return self._left(walks) + (Estimate(0, 1) if walks else self._look(Estimate()))
         begun = {feed_of(walk) for walk in walks}
-        feeds = self.entity.feeds_for(load.window_start)
+        feeds = self.dialect.apart(self.entity.feeds_for(load.window_start))
         unread = [feed for feed in feeds if feed.name not in begun]
         if feeds[0] in unread:
             fresh = await self._window_of(unread, load.window_start, load.window_end)
@@ -156,7 +157,7 @@ class Estimator:
         """Tell whether no window follows: all feeds run up to now and end in the next run."""
         is_landed = self.session.lake.file_of(self.entity, self.company_id, load.load_id).exists()
         is_open = load.kind == LoadKind.CHANGE and load.window_end is None and not is_landed
-        feeds = {feed.name for feed in self.entity.feeds_for(load.window_start)}
+        feeds = {feed.name for feed in self.dialect.apart(self.entity.feeds_for(load.window_start))}
         return is_open and not any(walk.is_done for walk in walks if walk.feed in feeds)
 
     async def _window_of(
@@ -171,7 +172,8 @@ class Estimator:
         refusals = 0 if had_limit or self.entity.path not in self.client.page_limits else len(feeds)
         if page.total is None:
             return Estimate(None, None, is_news=bool(page.records))
-        size = page.limit or self.client.page_limits.get(self.entity.path, self.entity.page_limit)
+        known = self.client.page_limits.get(self.entity.path)
+        size = page.limit or known or self.entity.page_limit
         is_sorted = loads.server_traits(self.ledger, self.company_id, self.entity.name).is_sorted
         requests = refusals
         for number, feed in enumerate(feeds):
@@ -232,11 +234,16 @@ class Estimator:
     def _look(self, found: Estimate) -> Estimate:
         """Return what a look at the ids costs, where the last comparison left one to do."""
         known = loads.drift_of(self.ledger, self.company_id, self.entity.name)
-        if known is None or not known.difference or found.requests is None:
+        if known is None or found.requests is None:
+            return Estimate()
+        is_untold = TOTAL in self.dialect.known
+        if not known.difference and not is_untold:
             return Estimate()
         if not drift.is_due(self.session.settings, known.walked_at, self.session.clock()):
             return Estimate()
         narrowed = drift.requests_to_narrow(known.total, known.held, self.entity.page_limit)
         pages = math.ceil(known.total / self.entity.page_limit)
-        lists = len(self.entity.feeds_for(None))
+        if is_untold:
+            return Estimate(0, max(1, pages) + 1)
+        lists = len(self.dialect.apart(self.entity.feeds_for(None)))
         return Estimate(0, lists + math.ceil(min(pages, narrowed)) + 1, is_news=True)

@@ -234,6 +234,7 @@ def _is_done(walk: Walk | None) -> bool:
 def _take(slices: _Slices, name: str, page: Page) -> None:
     """Keep a page of a slice, and split the slice where there is room for another walk."""
     work, load = slices.work, slices.load
+    _note_included(work, slices.feed, page)
     times = change_times(slices.feed.change_field, page.records)
     fresh = slices.met[name].fresh(page.records, times)
     walk = _advanced(slices.walks.get(name) or _begun(name, load, page), page, fresh)
@@ -255,6 +256,15 @@ def _take(slices: _Slices, name: str, page: Page) -> None:
         work.ended.add(name)
     if _is_worth_splitting(slices, walk, len(page.records)):
         _split(slices, walk)
+
+
+def _note_included(work: PullContext, feed: Feed, page: Page) -> None:
+    """Learn from the list without filters that it has what another feed is to bring."""
+    if any(feed.spellings):
+        return
+    for other in work.feeds_for(None):
+        if any(other.spellings) and any(map(other.is_surely_meant, page.records)):
+            work.dialect.note_included(other, page.request_id)
 
 
 def _is_heeded(slices: _Slices, name: str, page: Page) -> bool:
@@ -419,6 +429,7 @@ async def _read_newest(work: PullContext, load: Load, feed: Feed) -> bool:
         page = await anext(pages, None)
     if page is None:
         return False
+    _note_included(work, feed, page)
     work.totals[feed.name] = page.total
     work.told_by = page.request_id
     times = change_times(feed.change_field, page.records)
@@ -438,7 +449,7 @@ def is_read_newest_first(work: PullContext, feed: Feed) -> bool:
 
 def feeds_of(work: PullContext, start: datetime | None) -> list[Feed]:
     """Return the feeds that a window is asked by: one whole list tells all that another does."""
-    feeds = work.entity.feeds_for(start)
+    feeds = work.feeds_for(start)
     is_whole = not work.dialect.has_window(feeds[0].change_field)
     if start is None or not is_whole or is_read_newest_first(work, feeds[0]):
         return feeds
@@ -498,7 +509,7 @@ async def read_aside(
     walk = next((w for w in loads.walks_of(work.ledger, load.load_id) if w.feed == name), None)
     step = work.entity.page_limit
     for at in range(0, len(values), step):
-        for feed in work.entity.feeds_for(None):
+        for feed in work.entity.feeds_for(None):  # what is not found is taken for gone
             if not work.dialect.has_filters(feed.spellings):
                 continue
             asked = work.dialect.among(

@@ -10,7 +10,7 @@ from datetime import date, datetime, time, timedelta
 from blsync.api.client import Client
 from blsync.api.dialect import Dialect
 from blsync.api.pages import Page, id_of, records_of
-from blsync.entity import Entity
+from blsync.entity import Entity, Feed
 from blsync.errors import BlsyncError
 from blsync.files.atomic import storage_errors
 from blsync.lake.store import Lake
@@ -131,6 +131,10 @@ class PullContext:
     def settings(self) -> Settings:
         """The session's settings."""
         return self.session.settings
+
+    def feeds_for(self, start: datetime | None) -> list[Feed]:
+        """Return the feeds that the server has to be asked for in a window that begins so."""
+        return self.dialect.apart(self.entity.feeds_for(start))
 
     def say(self, text: str) -> None:
         """Tell whoever watches the session."""

@@ -38,8 +38,11 @@ class PlanReport:
     operations: list[Operation]
     exit_code: int = 0
     request_ids: Mapping[int, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    """What was left out of the file that has just been planned, or read though it is hidden."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the file was left out, read though it is hidden, or read as empty."""
+        return self.plan.notes
 
     @property
     def counts(self) -> dict[str, int]:

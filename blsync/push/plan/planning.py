@@ -93,10 +93,12 @@ def plan(
     )
     client = session.client(company)
     operations = asyncio.run(_decided(client, session.ledger, decision, rows))
-    stored = _store(session.ledger, company, decision, sheet.path.name, operations, now)
+    stored = _store(session.ledger, company, decision, sheet, operations, now)
     if options.rejects:
         write_rejects(options.rejects, sheet, operations)
-    return replace(report_of(session.ledger, stored), notes=sheet.notes)
+    report = report_of(session.ledger, stored)
+    # One that is under way keeps the notes of the file that it was planned from first.
+    return replace(report, plan=replace(report.plan, notes=sheet.notes))
 
 
 def _read(
@@ -219,7 +221,7 @@ def _store(
     ledger: Ledger,
     company: Company,
     decision: Decision,
-    source: str,
+    sheet: Sheet,
     operations: list[Operation],
     at: datetime,
 ) -> str:
@@ -247,11 +249,12 @@ def _store(
         base_url=company.base_url,
         endpoint=decision.endpoint.name,
         state=PlanState.PLANNED,
-        source=source,
+        source=sheet.path.name,
         mode=decision.mode,
         created_at=at,
         on_conflict=decision.on_conflict,
         confirmation_code=new_code(),
+        notes=sheet.notes,
     )
     plans.put(ledger, stored, operations)
     return plan_id

@@ -128,8 +128,8 @@ def _add_lists(
         page = lists.page(listing, faults)
         if faults.strikes("churn"):
             tampering.churn(books, listing, page.total)
-        shown = disguise(entity.name, readings.shown(entity, page.documents), faults)
-        documents = slim(shown, faults)
+        shown = disguise(entity.name, page.documents, faults)
+        documents = slim(entity.name, shown, faults)
         about = _pagination(page, listing, readings, has_total=not faults["no-total"])
         return envelope(request, b"[%s]" % b",".join(documents), about)
 

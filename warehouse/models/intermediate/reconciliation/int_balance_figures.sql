@@ -52,6 +52,36 @@ invoice_changes as (
     group by company_id, customer_id
 ),
 
+{%- for record, until in (('customer', 'invoices_until'), ('account', 'entries_until')) %}
+
+-- A record that changed after the documents were read had, when they were, a balance that one of its
+-- versions from that time on tells, or one between; none, where it came to be since, or was never seen
+-- before.
+{{ record }}_balances_since as (
+    select
+        records.company_id,
+        records.{{ record }}_id,
+        least(
+            min(versions.api_balance),
+            max(case when records.created_at > covered.{{ until }} then 0 end),
+            case when count(*) = 1 then 0 end
+        ) as lowest,
+        greatest(
+            max(versions.api_balance),
+            max(case when records.created_at > covered.{{ until }} then 0 end),
+            case when count(*) = 1 then 0 end
+        ) as highest,
+    from {{ ref('stg_' ~ record ~ 's') }} as records
+    inner join covered using (company_id)
+    inner join {{ ref('hist_' ~ record ~ 's') }} as versions using (company_id, {{ record }}_id)
+    where
+        {{ is_newer_than_documents('covered.' ~ until) }}
+        and coalesce(versions.known_to > covered.{{ until }}, true)
+        and not versions.is_deleted
+    group by records.company_id, records.{{ record }}_id
+),
+{%- endfor %}
+
 net_due as (
     select
         company_id,
@@ -79,12 +109,13 @@ customer_balances as (
         records.pulled_at,
         changes.lowest,
         changes.highest,
-        {{ is_newer_than_documents('covered.invoices_until') }} as is_newer_than_documents,
+        since.lowest as lowest_since,
+        since.highest as highest_since,
     from {{ ref('stg_customers') }} as records
     inner join {{ ref('customers') }} as customers using (company_id, customer_id)
     left join net_due using (company_id, customer_id)
     left join invoice_changes as changes using (company_id, customer_id)
-    left join covered using (company_id)
+    left join customer_balances_since as since using (company_id, customer_id)
     where not records.is_deleted and records.api_balance is not null
 ),
 
@@ -153,11 +184,12 @@ account_balances as (
         records.request_id,
         records.pulled_at,
         late.amounts,
-        {{ is_newer_than_documents('covered.entries_until') }} as is_newer_than_documents,
+        since.lowest as lowest_since,
+        since.highest as highest_since,
     from {{ ref('stg_accounts') }} as records
     left join ledger using (company_id, account_id)
     left join late_amounts as late using (company_id, account_id)
-    left join covered using (company_id)
+    left join account_balances_since as since using (company_id, account_id)
     where not records.is_deleted and records.api_balance is not null
 ),
 
@@ -180,7 +212,7 @@ final as (
                 then 'BigLedger keeps this balance in ' || balances.record_currency || '.'
             when balances.mart_value - balances.source_value between balances.lowest and balances.highest
                 or list_contains(balances.amounts, {{ sum_of_quantity('balances.mart_value - balances.source_value') }})
-                or balances.is_newer_than_documents
+                or balances.mart_value between balances.lowest_since and balances.highest_since
                 then 'The record was read at another moment than a document behind it that changed.'
         end as doubt,
         balances.request_id,
