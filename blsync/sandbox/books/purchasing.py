@@ -352,6 +352,24 @@ def _prices(books: Books, order: Record, bill: Record) -> dict[str, list[list[An
     return priced
 
 
+def unbilled(books: Books, order: Record) -> list[tuple[str, Decimal | int]]:
+    """Return what of an order was received and not billed, by line: the first line first."""
+    books.store.flush()
+    rows = books.store.query("select id from bills where purchaseOrderId = ?", order["id"])
+    billed: Counter[str] = Counter()
+    for (bill_id,) in rows:
+        for line in books.find("bills", bill_id)["items"]:
+            if line["itemId"]:
+                billed[line["itemId"]] += line["quantity"]
+    left: list[tuple[str, Decimal | int]] = []
+    for line in order["items"]:
+        taken = min(billed[line["itemId"]], line["receivedQuantity"])
+        billed[line["itemId"]] -= taken
+        if line["receivedQuantity"] > taken:
+            left.append((line["id"], quantity(line["receivedQuantity"] - taken)))
+    return left
+
+
 def _ordered_value(rooms: list[list[Any]], count: Decimal | int) -> Decimal:
     """Value a billed quantity at the order's prices, and take it out of the room that lines have."""
     value, left = ZERO, Decimal(count)

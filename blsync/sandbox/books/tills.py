@@ -205,7 +205,8 @@ def correct_tender(books: Books, transaction: Record, method: str) -> None:
     (payment,) = transaction["payments"]
     amount, before = payment["amount"] - payment["change"], payment["accountId"]
     _count_again(books, session, [transaction], sign=-1)
-    payment["method"], payment["accountId"] = method, books.role(TENDERS[method].role)
+    payment.update(method=method, accountId=books.role(TENDERS[method].role))
+    payment.update(amount=amount, change=ZERO)
     books.touch("pos_transactions", transaction["id"], transaction)
     _count_again(books, session, [transaction])
     note = f"Tender of {transaction['transactionNumber']} corrected"

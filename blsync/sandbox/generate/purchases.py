@@ -29,7 +29,7 @@ EXPENSES = (
 )
 """What is bought without an order: description, account, tax code, usual amount in cents."""
 
-Delivered = list[tuple[str, int]]
+Delivered = list[tuple[str, Decimal | int]]
 """Id of an order's line and pieces."""
 
 
@@ -183,7 +183,9 @@ class Purchases:
     def deliver(self, order_id: str, *, is_part: bool = False, is_billed: bool = False) -> None:
         """Take in what an order still expects, or half of it."""
         books, day = self.books, self.books.today
-        order, receipts, delivered = books.find("purchase_orders", order_id), [], []
+        order = books.find("purchase_orders", order_id)
+        receipts: list[purchasing.Receipt] = []
+        delivered: Delivered = []
         if order["status"] not in purchasing.EXPECTED:
             return
         for line in order["items"]:

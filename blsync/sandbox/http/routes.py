@@ -18,12 +18,14 @@ from blsync.sandbox.books.values import Record, encode, parse_date
 from blsync.sandbox.faults.faults import Faults
 from blsync.sandbox.faults.malformed import disguise, slim
 from blsync.sandbox.http import tampering
+from blsync.sandbox.http.cash_flow import METHODS, cash_flow
 from blsync.sandbox.http.cursors import invalid_cursor, offset_of
 from blsync.sandbox.http.gateway import NO_ANSWER, meta
 from blsync.sandbox.http.pages import Lists, Page
 from blsync.sandbox.http.query import OPERATORS, Listing, read_listing
 from blsync.sandbox.http.readings import Readings
 from blsync.sandbox.http.reports import Reports
+from blsync.sandbox.http.till_report import daily
 from blsync.sandbox.options import Options
 from blsync.sandbox.writes import adjustments, bulk, entries, invoices, masters
 from blsync.sandbox.writes.request_fields import read_body
@@ -286,11 +288,38 @@ def _add_reports(router: APIRouter, books: Books, readings: Readings) -> None:
         place = request.query_params.get("locationId")
         return answer(request, reports.stock_valuation(day, place))
 
+    async def aged_payables(request: Request) -> Response:
+        day = _day(request, "asOfDate", default=books.today)
+        return answer(request, reports.aged_payables(day))
+
+    async def cash_flow_statement(request: Request) -> Response:
+        last = _day(request, "periodTo", "toDate", default=books.today)
+        start = date.fromisoformat(last).replace(month=1, day=1)
+        first = _day(request, "periodFrom", "fromDate", default=start)
+        method = request.query_params.get("method", "direct")
+        if method not in METHODS:
+            raise bad_request("method is direct or indirect", "method", method)
+        if first > last:
+            raise ApiError(422, "VALIDATION_ERROR", "periodFrom is after periodTo")
+        return answer(request, cash_flow(books, first, last, method))
+
+    async def till_day(request: Request) -> Response:
+        day = _day(request, "date", default=books.today)
+        return answer(request, daily(books, day, request.query_params.get("locationId")))
+
     for path, report, names in (
         ("/reports/trial-balance", trial_balance, ("asOfDate", "includeZeroBalances")),
         ("/reports/balance-sheet", balance_sheet, ("asOfDate",)),
         ("/reports/profit-loss", profit_loss, ("periodFrom", "periodTo", "fromDate", "toDate")),
         ("/reports/aged-receivables", aged_receivables, ("asOfDate",)),
+        ("/reports/aged-payables", aged_payables, ("asOfDate",)),
+        ("/reports/purchasing/aged-payables", aged_payables, ("asOfDate",)),
+        (
+            "/reports/cash-flow",
+            cash_flow_statement,
+            ("periodFrom", "periodTo", "fromDate", "toDate", "method"),
+        ),
+        ("/pos/reports/daily", till_day, ("date", "locationId")),
         ("/reports/stock-valuation", stock_valuation, ("asOfDate", "locationId")),
         ("/inventory/reports/valuation", stock_valuation, ("asOfDate", "locationId")),
     ):
