@@ -116,7 +116,8 @@ class ModuleNight:
         self.books.save()
         rows = self.books.store.query(
             "select id from purchase_orders where status in ('partially_received', 'received')"
-            f" order by updatedAt desc, id limit {LOOKED_AT}"
+            " order by updatedAt desc, id limit ?",
+            LOOKED_AT,
         )
         for (order_id,) in rows:
             order = self.books.find("purchase_orders", order_id)
@@ -227,7 +228,8 @@ class ModuleNight:
         self.books.save()
         rows = self.books.store.query(
             "select id from pos_sessions where status = 'closed'"
-            f" order by businessDate desc, id limit {LOOKED_AT // 2}"
+            " order by businessDate desc, id limit ?",
+            LOOKED_AT // 2,
         )
         return [self.books.find("pos_sessions", key) for (key,) in rows]
 

@@ -1,8 +1,8 @@
-"""The cash-flow report (bigledger-api.md, section 16): opening cash and three sections make closing cash.
+"""The cash-flow report (bigledger-api.md, section 16): opening cash and three sections.
 
 Cash are the accounts of `chart.CASH`. Directly, each entry that moves cash tells by its other lines
-what for. Indirectly, the operating section begins with the profit and says what else moved; the sums
-are the same.
+what for. Indirectly, the operating section begins with the profit and says what else moved; the
+sums are the same.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from blsync.sandbox.books.chart import CASH
 from blsync.sandbox.books.company import Books
-from blsync.sandbox.books.values import Record, from_cents
+from blsync.sandbox.books.values import Record, dumps, from_cents
 
 METHODS = ("direct", "indirect")
 SECTION_OF = {
@@ -51,18 +51,14 @@ def cash_flow(books: Books, first: str, last: str, method: str) -> Record:
     }
 
 
-def _marks(ids: list[str]) -> str:
-    return ", ".join("?" * len(ids))
-
-
 def _moved_with_cash(books: Books, cash: list[str], first: str, last: str) -> dict[str, int]:
     """Return what the other lines of entries with cash brought in, in cents by account."""
     rows = books.store.query(
         "select account_id, sum(credit_cents) - sum(debit_cents) from journal_lines"
-        f" where date between ? and ? and account_id not in ({_marks(cash)})"
-        " and entry_id in (select entry_id from journal_lines"
-        f"  where date between ? and ? and account_id in ({_marks(cash)})) group by account_id",
-        *(first, last, *cash, first, last, *cash),
+        " where date between ?1 and ?2 and account_id not in (select value from json_each(?3))"
+        " and entry_id in (select entry_id from journal_lines where date between ?1 and ?2"
+        "  and account_id in (select value from json_each(?3))) group by account_id",
+        *(first, last, dumps(cash)),
     )
     return {account: cents for account, cents in rows if cents}
 
@@ -70,8 +66,8 @@ def _moved_with_cash(books: Books, cash: list[str], first: str, last: str) -> di
 def _balance(books: Books, cash: list[str], before: str) -> int:
     rows = books.store.query(
         "select sum(debit_cents) - sum(credit_cents) from journal_lines"
-        f" where date < ? and account_id in ({_marks(cash)})",
-        *(before, *cash),
+        " where date < ? and account_id in (select value from json_each(?))",
+        *(before, dumps(cash)),
     )
     return int(rows[0][0] or 0)
 

@@ -27,7 +27,17 @@ from blsync.sandbox.http.readings import Readings
 from blsync.sandbox.http.reports import Reports
 from blsync.sandbox.http.till_report import daily
 from blsync.sandbox.options import Options
-from blsync.sandbox.writes import adjustments, bulk, entries, invoices, masters
+from blsync.sandbox.writes import (
+    adjustments,
+    bulk,
+    einvoices,
+    entries,
+    invoices,
+    masters,
+    orders,
+    purchasing,
+    transfers,
+)
 from blsync.sandbox.writes.request_fields import read_body
 
 COMPANY_NAME = "Cahaya Mutiara Trading Sdn Bhd"
@@ -60,6 +70,33 @@ WRITES: tuple[tuple[str, str, Write, int], ...] = (
         200,
     ),
     ("PUT", "/inventory/stock", adjustments.set_stock, 200),
+    ("POST", "/suppliers", purchasing.create_supplier, 201),
+    ("PUT", "/suppliers/{record_id}", purchasing.update_supplier, 200),
+    ("POST", "/purchase-orders", purchasing.create_order, 201),
+    ("POST", "/purchase-orders/{record_id}/approve", purchasing.approve_order, 200),
+    ("POST", "/purchase-orders/{record_id}/send", purchasing.send_order, 200),
+    ("POST", "/purchase-orders/{record_id}/confirm", purchasing.confirm_order, 200),
+    ("POST", "/purchase-orders/{record_id}/cancel", purchasing.cancel_order, 200),
+    ("POST", "/purchase-orders/{record_id}/receive", purchasing.receive_order, 200),
+    ("POST", "/bills", purchasing.create_bill, 201),
+    ("POST", "/bills/{record_id}/approve", purchasing.approve_bill, 200),
+    ("POST", "/bills/{record_id}/payment", purchasing.pay_bill, 201),
+    ("POST", "/bills/{record_id}/payments", purchasing.pay_bill, 201),
+    ("POST", "/sales-orders", orders.create_sales_order, 201),
+    ("PATCH", "/sales-orders/{record_id}/status", orders.set_status, 200),
+    ("POST", "/sales-orders/{record_id}/convert-to-invoice", orders.convert_to_invoice, 201),
+    ("POST", "/quotes", orders.create_quote, 201),
+    ("POST", "/quotes/{record_id}/send", orders.send_quote, 200),
+    ("POST", "/quotes/{record_id}/accept", orders.accept_quote, 200),
+    ("POST", "/quotes/{record_id}/convert-to-order", orders.convert_to_order, 201),
+    ("POST", "/einvoice/create", einvoices.create, 201),
+    ("POST", "/einvoice/validate", einvoices.validate, 200),
+    ("POST", "/einvoice/submit", einvoices.submit, 200),
+    ("POST", "/einvoice/{record_id}/cancel", einvoices.cancel, 200),
+    ("POST", "/inventory/transfers", transfers.create_transfer, 201),
+    ("POST", "/stock-transfers", transfers.create_transfer, 201),
+    ("PATCH", "/inventory/transfers/{record_id}/status", transfers.set_status, 200),
+    ("PATCH", "/stock-transfers/{record_id}/status", transfers.set_status, 200),
 )
 """Method, address, what it does to the books, status of success."""
 
@@ -69,6 +106,7 @@ DELETES: tuple[tuple[str, Write], ...] = (
     ("/accounts/{record_id}", masters.delete_account),
     ("/invoices/{record_id}", invoices.delete_invoice),
     ("/journal-entries/{record_id}", entries.delete_entry),
+    ("/suppliers/{record_id}", purchasing.delete_supplier),
 )
 WHOLE = 10**6
 """Records of a list that comes whole, at most."""
@@ -98,6 +136,7 @@ def api_routes(books: Books, options: Options, faults: Faults, readings: Reading
         _add_write(router, books, method, path, act, status)
     for path, act in DELETES:
         _add_write(router, books, "DELETE", path, act, 200)
+    _add_einvoice_reads(router, books)
     _add_reports(router, books, readings)
     _add_bulk(router, books, faults)
     _add_company(router, options, faults)
@@ -222,6 +261,21 @@ def _add_write(
         extra["parameters"] = [parameter]
     router.add_api_route(
         path, write, methods=[method], summary=summary, status_code=status, openapi_extra=extra
+    )
+
+
+def _add_einvoice_reads(router: APIRouter, books: Books) -> None:
+    async def read_status(request: Request, record_id: str) -> Response:
+        return answer(request, einvoices.status_of(books, record_id))
+
+    async def read_document(record_id: str, kind: str) -> Response:
+        text, media_type = einvoices.document_of(books, record_id, kind)
+        return Response(text, media_type=media_type)
+
+    path = "/einvoice/{record_id}"
+    router.add_api_route(f"{path}/status", read_status, summary="Tell where an e-invoice stands")
+    router.add_api_route(
+        f"{path}/document/{{kind}}", read_document, summary="Get an e-invoice's document"
     )
 
 
