@@ -18,6 +18,7 @@ NOTES = (
     "only=writes,drop-after=1,times=2 strikes just the next two writes.",
 )
 FORBIDDABLE = (*ENTITIES, "reports")
+OPTIONAL = tuple(entity.name for entity in ENTITIES.values() if entity.module)
 RETRY_AFTER = ("date", "zero", "none")
 KINDS = ("writes", "reads")
 DAMAGES = ("surrogate", "control", "nan", "escape", "torn")
@@ -71,6 +72,13 @@ def _entities(text: str) -> frozenset[str]:
     chosen = _names(text)
     if unknown := chosen.difference(FORBIDDABLE):
         raise ValueError(f"no entity {', '.join(sorted(unknown))}; there are {FORBIDDABLE}")
+    return chosen
+
+
+def _modules(text: str) -> frozenset[str]:
+    chosen = _names(text)
+    if unknown := chosen.difference(OPTIONAL):
+        raise ValueError(f"{', '.join(sorted(unknown))} is not optional; these are: {OPTIONAL}")
     return chosen
 
 
@@ -242,6 +250,13 @@ GROUPS: dict[str, dict[str, Fault]] = {
             "forbid=A+B",
             "403 for the routes of these entities, as in forbid=journal_entries",
         ),
+        "absent": Fault(
+            _modules,
+            frozenset(),
+            "absent=A+B",
+            "404 for the routes of these optional entities, as if the company had not bought "
+            "the module: absent=bills+suppliers",
+        ),
         "revoke-after": Fault(
             _count,
             None,
@@ -320,6 +335,13 @@ GROUPS: dict[str, dict[str, Fault]] = {
             0.0,
             "churn=0.1",
             "after that share of list answers one of the listed records changes",
+        ),
+        "vanish": Fault(
+            _share,
+            0.0,
+            "vanish=0.1",
+            "after that share of list answers one of the listed records that nothing depends on is "
+            "gone for good: what comes behind it moves up, from page to page",
         ),
         "late-commit": Fault(
             _seconds,
