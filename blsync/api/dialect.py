@@ -11,6 +11,7 @@ each part of it has its spellings, the reference's own first:
 | `among id` | `id[in]=a,b`; `id=a` one by one; `GET /{id}` one by one; none |
 | `fromDate,toDate` and other filters | as the query gives them; none |
 | `pages` | cursor, or one of `Paging` |
+| `list` | as documented; not available: the server or the key has no such list |
 | `fields` | not asked for: what the list leaves out of a record, and what `GET /{id}` has of it |
 
 A spelling that is refused (400, 422) is followed by the next one at once; where the refusal does
@@ -496,6 +497,8 @@ def told(fact: Fact) -> str:
             f"BigLedger's list leaves out {', '.join(found['absent'])} ({fact.reason}); "
             f"GET /{{id}} has {has}."
         )
+    if fact.parameter == dialects.LIST:
+        return f"BigLedger has no such list here, or not for this key. {fact.reason}"
     if fact.parameter == PAGES:
         return f"BigLedger pages this list by {fact.spelling}."
     what = {"sort": f"an order by {name}", "window": f"bounds on {name}"}.get(

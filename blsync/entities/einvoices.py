@@ -100,4 +100,12 @@ ENTITY = Entity(
     path="/einvoice",
     description="Where each sales invoice stands with the tax authority, and what it said.",
     scope="read:invoices",
+    digested=(
+        "document.xml",
+        "document.pdf",
+        "document.json",
+        "qrCode",
+        "digitalSignature.certificate",
+    ),
+    is_optional=True,
 )

@@ -45,4 +45,5 @@ ENTITY = Entity(
     description="Sessions of tills with what was expected and what was counted.",
     date_field="businessDate",
     scope="read:invoices",
+    is_optional=True,
 )

@@ -72,4 +72,6 @@ ENTITY = Entity(
     description="Sales and returns at tills with lines and payments.",
     date_field="businessDate",
     scope="read:invoices",
+    unlisted=("customerId", "originalTransactionId", "invoiceId"),
+    is_optional=True,
 )

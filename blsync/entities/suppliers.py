@@ -54,4 +54,7 @@ ENTITY = Entity(
     path="/suppliers",
     description="Who the company buys from, with terms, limit and balance.",
     scope="read:accounts",
+    unlisted=("contactPerson",),
+    withheld=("bankDetails",),
+    is_optional=True,
 )

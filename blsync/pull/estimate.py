@@ -21,12 +21,12 @@ from blsync.api.client import Client
 from blsync.api.dialect import Dialect, Query
 from blsync.api.pages import Page
 from blsync.entity import Entity, Feed
-from blsync.errors import BlsyncError, QuotaSpent, Unauthorized, WrongClock
+from blsync.errors import ApiError, BlsyncError, QuotaSpent, Unauthorized, WrongClock
 from blsync.lake.typing import UNTYPED, Payload
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import Load, Walk
 from blsync.ledger.states import LoadKind
-from blsync.pull import OVERLAP, Window, details, drift
+from blsync.pull import OVERLAP, Window, availability, details, drift
 from blsync.pull.drift import IDS
 from blsync.pull.walk import feed_of
 from blsync.pull.work import UP_TO_NOW
@@ -42,6 +42,8 @@ class Estimate:
     is_news: bool = False
     """Whether something would land."""
     error: BlsyncError | None = None
+    is_unavailable: bool = False
+    """Whether the company's server, or its key, has no such list."""
 
     def __add__(self, other: Estimate) -> Estimate:
         return Estimate(
@@ -49,12 +51,16 @@ class Estimate:
             sum_known([self.requests, other.requests]),
             self.is_news or other.is_news,
             self.error or other.error,
+            self.is_unavailable or other.is_unavailable,
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return {records, requests}, with the error where it could not be asked."""
+        """Return {records, requests}, with the error where it could not be asked, and `unavailable`
+        where the list is not there.
+        """
         error = {"error": str(self.error)} if self.error else {}
-        return {"records": self.records, "requests": self.requests, **error}
+        absence = {"unavailable": True} if self.is_unavailable else {}
+        return {"records": self.records, "requests": self.requests, **error, **absence}
 
 
 def sum_known(numbers: Sequence[int | None]) -> int | None:
@@ -89,11 +95,17 @@ class Estimator:
 
     async def estimate(self) -> Estimate:
         """Return what the entity would cost, its error included where that stops it alone."""
+        session, company, entity = self.session, self.client.company, self.entity
+        if self.window == UP_TO_NOW and availability.left_alone(session, company, entity):
+            return Estimate(is_unavailable=True)
         try:
             return await self._estimate()
         except (Unauthorized, QuotaSpent, WrongClock):
             raise
         except BlsyncError as error:
+            if isinstance(error, ApiError) and availability.is_unavailable(entity, error):
+                availability.note(session, company, entity, error)
+                return Estimate(is_unavailable=True)
             return Estimate(error=error)
 
     async def _estimate(self) -> Estimate:

@@ -68,6 +68,9 @@ class Result:
     noisy_numbers: list[str] = field(default_factory=list)
     finer_amounts: list[str] = field(default_factory=list)
     error: BlsyncError | None = None
+    unavailable: str | None = None
+    """What the server said of an optional list that it does not have, or that the key may not
+    see."""
 
 
 @dataclass
