@@ -86,6 +86,8 @@ class Entity:
     feeds: tuple[Feed, ...] = (Feed("updatedAt", "updatedAt"),)
     date_field: str | None = None
     """The business date, which ranges of dates are about; None: it has none."""
+    pages_by_offset: bool = False
+    """Whether the reference pages its list by `offset`, not by a cursor."""
     unlisted: tuple[str, ...] = ()
     """Fields that the reference has for some records alone, or not at all: that a list has none of
     them says nothing."""

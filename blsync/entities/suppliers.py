@@ -55,6 +55,7 @@ ENTITY = Entity(
     description="Who the company buys from, with terms, limit and balance.",
     scope="read:accounts",
     unlisted=("contactPerson",),
+    pages_by_offset=True,
     withheld=("bankDetails",),
     is_optional=True,
 )

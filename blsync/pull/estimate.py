@@ -23,6 +23,7 @@ from blsync.api.pages import Page
 from blsync.entity import Entity, Feed
 from blsync.errors import ApiError, BlsyncError, QuotaSpent, Unauthorized, WrongClock
 from blsync.lake.typing import UNTYPED, Payload
+from blsync.lake.withholding import keeper
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import Load, Walk
 from blsync.ledger.states import LoadKind
@@ -81,7 +82,9 @@ class Estimator:
 
     def __post_init__(self) -> None:
         session, entity = self.session, self.entity
-        self.dialect = Dialect(self.client, entity.name, entity.path, session.say, session.clock)
+        self.dialect = Dialect(
+            self.client, entity.name, entity.path, session.say, session.clock, keeper(entity)
+        )
 
     @property
     def ledger(self) -> Ledger:
@@ -189,7 +192,7 @@ class Estimator:
         for number, feed in enumerate(feeds):
             # A feed of the same list has about as many; of another list nothing is known.
             count = page.total if number == 0 or feed.needs_lower_bound else 0
-            walk = max(1, math.ceil(count / size))
+            walk = self._pages_of(count, size)
             is_newest_first = is_sorted and start and not end and not feed.needs_lower_bound
             requests += (1 if count < size else 1 + walk) if is_newest_first else walk
         if start is None:
@@ -220,6 +223,12 @@ class Estimator:
         count = page.total if is_again or beyond > 0 else sum(are_new)
         is_news = any(are_new) or (beyond > 0 and not is_again)
         return Estimate(count, requests, is_news)
+
+    def _pages_of(self, records: int, size: int) -> int:
+        """Return how many pages a walk reads; those by offset overlap by a record."""
+        if self.dialect.pages_by_offset(self.entity.pages_by_offset) and records > size > 1:
+            return 1 + math.ceil((records - size) / (size - 1))
+        return max(1, math.ceil(records / size))
 
     async def _first_page(self, feed: Feed, start: datetime | None, end: datetime | None) -> Page:
         name = feed.change_field
