@@ -17,7 +17,7 @@ final as (
         bills.period,
         bills.status,
         lines.item_id,
-        lines.item_code,
+        items.item_code,
         lines.description,
         lines.quantity,
         lines.unit_price,
@@ -32,6 +32,7 @@ final as (
         bills.built_at,
     from {{ ref('stg_bill_lines') }} as lines
     inner join bills using (company_id, bill_id)
+    left join {{ ref('stg_items') }} as items using (company_id, item_id)
 )
 
 select * from final
