@@ -18,6 +18,7 @@ NOTES = (
     "only=writes,drop-after=1,times=2 strikes just the next two writes.",
 )
 FORBIDDABLE = (*ENTITIES, "reports")
+OPTIONAL = tuple(entity.name for entity in ENTITIES.values() if entity.module)
 RETRY_AFTER = ("date", "zero", "none")
 KINDS = ("writes", "reads")
 DAMAGES = ("surrogate", "control", "nan", "escape", "torn")
@@ -71,6 +72,13 @@ def _entities(text: str) -> frozenset[str]:
     chosen = _names(text)
     if unknown := chosen.difference(FORBIDDABLE):
         raise ValueError(f"no entity {', '.join(sorted(unknown))}; there are {FORBIDDABLE}")
+    return chosen
+
+
+def _modules(text: str) -> frozenset[str]:
+    chosen = _names(text)
+    if unknown := chosen.difference(OPTIONAL):
+        raise ValueError(f"{', '.join(sorted(unknown))} is not optional; these are: {OPTIONAL}")
     return chosen
 
 
@@ -234,6 +242,13 @@ GROUPS: dict[str, dict[str, Fault]] = {
             frozenset(),
             "forbid=A+B",
             "403 for the routes of these entities, as in forbid=journal_entries",
+        ),
+        "absent": Fault(
+            _modules,
+            frozenset(),
+            "absent=A+B",
+            "404 for the routes of these optional entities, as if the company had not bought "
+            "the module: absent=bills+suppliers",
         ),
         "revoke-after": Fault(
             _count,

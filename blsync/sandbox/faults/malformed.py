@@ -54,9 +54,8 @@ def odd_customers(count: int, good: Record) -> list[tuple[str, Record]]:
     return result
 
 
-def slim(documents: list[bytes], faults: Faults) -> list[bytes]:
+def slim(documents: list[bytes], left_out: frozenset[str]) -> list[bytes]:
     """Leave out of a list's records what only a record by itself shows."""
-    left_out = faults["slim"]
     if not left_out:
         return documents
     records = [loads(document) for document in documents]

@@ -64,7 +64,7 @@ def create_app(options: Options) -> FastAPI:
     readings = Readings(options.readings)
     faults = Faults(options.faults, options.seed)
     books = open_books(options)
-    gateway = Gateway(options, faults)
+    gateway = Gateway(options, faults, has_modules=books.modules)
     take_effect(books, faults, gateway.limits)
 
     @contextlib.asynccontextmanager

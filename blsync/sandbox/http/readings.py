@@ -66,6 +66,15 @@ SLIM = {
     "items": ("inventory", "accounting", "variants"),
     "journal_entries": ("lines", "attachments"),
     "stock_adjustments": ("items", "notes"),
+    "suppliers": ("address", "paymentTerms", "tags"),
+    "purchase_orders": ("items", "deliveryAddress"),
+    "bills": ("items", "attachments"),
+    "sales_orders": ("items", "billingAddress", "shippingAddress"),
+    "quotes": ("items", "terms"),
+    "einvoices": ("document", "timeline", "qrCode"),
+    "stock_transfers": ("items", "approvals"),
+    "pos_transactions": ("items", "payments"),
+    "pos_sessions": ("tenders",),
 }
 """What slim lists leave out."""
 
@@ -113,8 +122,8 @@ class Readings:
             or (name == "sort" and ":" in value and "sort-and-order" in self)
             or (name.endswith("]") and "no-operators" in self)
             or (is_filter(entity, name) and "no-filters" in self)
-            or (name == "cursor" and not self.has_cursors)
-            or (name == "offset" and self.has_cursors)
+            or (name == "cursor" and self.pages_by_offset(entity))
+            or (name == "offset" and not self.pages_by_offset(entity))
             or (is_range(entity, name) and self._is_other_range(entity, name))
         )
         if is_refused:
@@ -134,10 +143,9 @@ class Readings:
             or (is_range(entity, name) and "dates-ignored" in self)
         )
 
-    @property
-    def has_cursors(self) -> bool:
-        """Whether lists page by cursor."""
-        return self.names.isdisjoint(GROUPS["pages"])
+    def pages_by_offset(self, entity: Entity) -> bool:
+        """Tell whether a list takes an offset and no cursor."""
+        return entity.is_by_offset or not self.names.isdisjoint(GROUPS["pages"])
 
     def refusal(self, error: ApiError) -> ApiError:
         """Return a refusal of a list's parameters as it is worded."""

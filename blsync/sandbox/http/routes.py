@@ -114,7 +114,9 @@ def _add_lists(
     def read(query: Iterable[tuple[str, str]]) -> Listing:
         try:
             taken = readings.taken(entity, query)
-            listing = read_listing(entity, taken, faults, is_by_offset=not readings.has_cursors)
+            listing = read_listing(
+                entity, taken, faults, is_by_offset=readings.pages_by_offset(entity)
+            )
         except ApiError as error:
             raise readings.refusal(error) from error
         if "whole-lists" in readings:
@@ -129,7 +131,7 @@ def _add_lists(
         if faults.strikes("churn"):
             tampering.churn(books, listing, page.total)
         shown = disguise(entity.name, readings.shown(entity, page.documents), faults)
-        documents = slim(shown, faults)
+        documents = slim(shown, faults["slim"].union(entity.secret_fields))
         about = _pagination(page, listing, readings, has_total=not faults["no-total"])
         return envelope(request, b"[%s]" % b",".join(documents), about)
 
@@ -155,7 +157,7 @@ def _pagination(page: Page, listing: Listing, readings: Readings, has_total: boo
         "nextCursor": page.next_cursor,
         "limit": page.limit,
     }
-    if not readings.has_cursors:
+    if readings.pages_by_offset(listing.entity):
         place = offset_of(page.next_cursor, listing.signature) if page.next_cursor else None
         del about["nextCursor"]
         about["nextOffset"] = place
@@ -168,8 +170,12 @@ def _list_parameters(entity: Entity) -> list[Record]:
     """Describe a list's parameters for the OpenAPI page."""
     operators = ", ".join(OPERATORS)
     described = {
-        "limit": f"1 to {entity.max_limit}, default 50",
-        "cursor": "nextCursor of the page before",
+        "limit": f"1 to {entity.max_limit}, default {entity.default_limit}",
+        **(
+            {"offset": "nextOffset of the page before"}
+            if entity.is_by_offset
+            else {"cursor": "nextCursor of the page before"}
+        ),
         "sort": "field:asc,other:desc",
         "order": "asc or desc, for a sort that does not say",
         "search": "text to look for",
@@ -182,6 +188,10 @@ def _list_parameters(entity: Entity) -> list[Record]:
         for name, kind in entity.fields.items()
     }
     described |= {name: f"{field}[{test}]" for name, (field, test) in entity.aliases.items()}
+    described |= {
+        name: f"{field}[{test}], a business date"
+        for name, (field, test) in entity.days_of_instant.items()
+    }
     text = {"type": "string"}
     return [
         {"name": name, "in": "query", "description": about, "schema": text}
