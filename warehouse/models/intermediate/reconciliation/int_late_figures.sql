@@ -245,7 +245,9 @@ late_tenders as (
         and transactions.business_date = reports.as_of_date
         and transactions.updated_at > reports.oldest_at
         and transactions.updated_at <= reports.latest_at
-    inner join {{ ref('int_pos_tenders') }} as tenders using (company_id, pos_transaction_id)
+    inner join {{ ref('int_pos_tenders') }} as tenders
+        on tenders.company_id = transactions.company_id
+        and tenders.pos_transaction_id = transactions.pos_transaction_id
     where reports.report = 'pos_daily'
 ),
 

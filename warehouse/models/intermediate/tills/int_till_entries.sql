@@ -46,29 +46,34 @@ banked as (
     group by ledger.company_id, ledger.journal_id
 ),
 
-final as (
+summed as (
     select
-        lines.company_id,
-        lines.journal_id,
-        lines.journal_number,
-        lines.account_id,
+        lines.*,
+        sum(lines.amount) over (partition by lines.company_id, lines.journal_id) as entry_amount,
         coalesce(numbers.kind, 'entry') as kind,
         numbers.pos_session_id,
-        {{ sum_of_money('lines.amount') }} as amount,
-        -- Of an entry on several clearing accounts each bears its part of the fee.
-        case
-            when numbers.kind = 'banking' then
-                coalesce({{ sum_of_money(share(
-                    '-sum(lines.amount) over entry - coalesce(banked.amount, 0)',
-                    'lines.amount',
-                    'sum(lines.amount) over entry'
-                )) }}, 0)
-            else 0
-        end as fee,
+        coalesce(banked.amount, 0) as banked_amount,
     from lines
     left join numbers using (company_id, reference)
     left join banked using (company_id, journal_id)
-    window entry as (partition by lines.company_id, lines.journal_id)
+),
+
+final as (
+    select
+        company_id,
+        journal_id,
+        journal_number,
+        account_id,
+        kind,
+        pos_session_id,
+        {{ sum_of_money('amount') }} as amount,
+        -- Of an entry on several clearing accounts each bears its part of the fee.
+        case
+            when kind = 'banking'
+                then coalesce({{ sum_of_money(share('-entry_amount - banked_amount', 'amount', 'entry_amount')) }}, 0)
+            else 0
+        end as fee,
+    from summed
 )
 
 select * from final

@@ -33,27 +33,26 @@ banked as (
     group by company_id, pos_session_id, account_id
 ),
 
--- Tenders that share a clearing account share what was banked of it, the last one bearing the rest.
-shared as (
+weighed as (
     select
         taken.*,
         coalesce(banked.cleared, 0) as cleared,
         coalesce(banked.fee, 0) as fee,
-        {%- for part in ['cleared', 'fee'] %}
-        coalesce({{ sum_of_money(share(
-            'coalesce(banked.' ~ part ~ ', 0)', 'taken.taken', 'sum(taken.taken) over of_account'
-        )) }}, 0) as {{ part }}_part,
-        {%- endfor %}
-        row_number() over (
-            partition by taken.company_id, taken.pos_session_id, taken.account_id
-            order by abs(taken.taken) desc, taken.tender
-        ) as place,
+        sum(taken.taken) over of_account as taken_of_account,
+        row_number() over (of_account order by abs(taken.taken) desc, taken.tender) as place,
     from taken
-    left join banked
-        on banked.company_id = taken.company_id
-        and banked.pos_session_id = taken.pos_session_id
-        and banked.account_id = taken.account_id
+    left join banked using (company_id, pos_session_id, account_id)
     window of_account as (partition by taken.company_id, taken.pos_session_id, taken.account_id)
+),
+
+-- Tenders that share a clearing account share what was banked of it, the largest bearing the rest.
+shared as (
+    select
+        *,
+        {%- for part in ['cleared', 'fee'] %}
+        coalesce({{ sum_of_money(share(part, 'taken', 'taken_of_account')) }}, 0) as {{ part }}_part,
+        {%- endfor %}
+    from weighed
 ),
 
 assigned as (
