@@ -86,6 +86,20 @@ class Entity:
     feeds: tuple[Feed, ...] = (Feed("updatedAt", "updatedAt"),)
     date_field: str | None = None
     """The business date, which ranges of dates are about; None: it has none."""
+    pages_by_offset: bool = False
+    """Whether the reference pages its list by `offset`, not by a cursor."""
+    unlisted: tuple[str, ...] = ()
+    """Fields that the reference has for some records alone, or not at all: that a list has none of
+    them says nothing."""
+    withheld: tuple[str, ...] = ()
+    """Fields, at any depth, that hold secrets: they are taken out of an answer before anything of
+    it is kept."""
+    digested: tuple[str, ...] = ()
+    """Fields, by their paths, that may hold whole documents and pictures: their text is kept as its
+    digest, links as they are."""
+    is_optional: bool = False
+    """Whether a company may do without it: a module that it has not bought, or that the key may not
+    see. The marts need the others."""
     reversal_field: str | None = None
     """Names the record that this one reverses; that record is fetched again, because its status
     changes without moving any timestamp."""

@@ -159,6 +159,10 @@ class Settings(BaseSettings):
     """Length of the "hour", for tests; no wait for the quota is longer."""
     quota_reserve: Annotated[float, Field(alias="BLSYNC_QUOTA_RESERVE", ge=0, lt=1)] = 0.1
     """Share of the hour that is left to other programs on the key."""
+    entities: Annotated[str | None, Field(alias="BLSYNC_ENTITIES")] = None
+    """Which optional entities are pulled, as a comma list; all of them where it is empty. Those
+    that the marts need are pulled whether or not they are named.
+    """
     detail_fetch: Annotated[str | None, Field(alias="BLSYNC_DETAIL_FETCH")] = None
     """Entities, as a comma list or `all`, of which each changed record is fetched by its id where
     the list leaves out fields that `GET /{id}` has: one request a record.

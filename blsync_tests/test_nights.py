@@ -30,6 +30,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from rig.commands import compact, pull
 from rig.depth import drawn, is_deep
+from rig.kept import kept
 from test_pull import api, control, history, landed, run
 
 from blsync import settings as blsync_settings
@@ -96,13 +97,13 @@ def in_child(job: str, given: Settings, wanted: list[str], complaint: Path) -> N
 
 
 def truth(url: str, name: str) -> dict[tuple, str]:
-    """Key → the record's exact text, as the server has it."""
+    """Key → the record's exact text, as the server has it, less what is not kept."""
     answer = httpx.get(f"{url}/sandbox/records", params={"entity": name}).raise_for_status()
     keys = ENTITIES[name].key
     found = {}
     for raw in msgspec.json.decode(answer.content, type=list[msgspec.Raw]):
         record = msgspec.json.decode(raw)
-        found[tuple(record[k] for k in keys)] = str(raw, "utf-8")
+        found[tuple(record[k] for k in keys)] = kept(name, str(raw, "utf-8"))
     return found
 
 

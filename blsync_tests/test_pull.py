@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Asked, Reply, failure, listed
 from rig.commands import pull
+from rig.kept import kept
 
 from blsync.entities import ENTITIES, select
 from blsync.errors import (
@@ -70,7 +71,9 @@ def api(sandbox: Handle) -> httpx.Client:
 
 
 def on_server(sandbox: Handle, name: str) -> dict[tuple, str]:
-    """Walk a list with a client of the test's own: key → the record's exact text."""
+    """Walk a list with a client of the test's own: key → the record's exact text, less what
+    is not kept.
+    """
     entity = ENTITIES[name]
     found = {}
     with api(sandbox) as client:
@@ -82,9 +85,11 @@ def on_server(sandbox: Handle, name: str) -> dict[tuple, str]:
                 page = msgspec.json.decode(answer.content, type=_List)
                 for raw in page.data:
                     record = msgspec.json.decode(raw)
-                    found[tuple(record.get(k) for k in entity.key)] = str(raw, "utf-8")
-                following = page.pagination["nextCursor"]
-                cursor = {"cursor": following} if following else None
+                    key = tuple(record.get(k) for k in entity.key)
+                    found[key] = kept(name, str(raw, "utf-8"))
+                told = page.pagination
+                ways = {"cursor": told.get("nextCursor"), "offset": told.get("nextOffset")}
+                cursor = {way: place for way, place in ways.items() if place} or None
     return found
 
 

@@ -11,6 +11,7 @@ each part of it has its spellings, the reference's own first:
 | `among id` | `id[in]=a,b`; `id=a` one by one; `GET /{id}` one by one; none |
 | `fromDate,toDate` and other filters | as the query gives them; none |
 | `pages` | cursor, or one of `Paging` |
+| `list` | as documented; not available: the server or the key has no such list |
 | `fields` | not asked for: what the list leaves out of a record, and what `GET /{id}` has of it |
 
 A spelling that is refused (400, 422) is followed by the next one at once; where the refusal does
@@ -25,7 +26,7 @@ import json
 import re
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from unicodedata import normalize
 from urllib.parse import quote
@@ -33,7 +34,7 @@ from urllib.parse import quote
 import msgspec
 
 from blsync.api.client import Client
-from blsync.api.pages import Page, PageStyle, body_of
+from blsync.api.pages import BY_OFFSET, Page, PageStyle, body_of
 from blsync.errors import ApiError, CursorRefused
 from blsync.lake.typing import Payload, raw_fields
 from blsync.ledger import Ledger, dialects
@@ -137,6 +138,8 @@ class Dialect:
     path: str
     say: Callable[[str], None]
     now: Callable[[], datetime]
+    keep: Callable[[msgspec.Raw], msgspec.Raw] | None = None
+    """Makes of a record what is kept of it; None: all."""
     known: dict[str, Fact] = field(default_factory=dict)
     tells_total: bool = True
     """Whether pages may say how many records there are: those without `pagination` do not."""
@@ -172,6 +175,11 @@ class Dialect:
         """Tell whether the list takes one of the spellings of a filter."""
         return self._spelling(filter_part(filters)) != NONE
 
+    def pages_by_offset(self, documented: bool) -> bool:
+        """Tell whether the list pages by offset, as is `documented` where nothing else was seen."""
+        style = self.client.styles.get(self.path)
+        return style.paging in BY_OFFSET if style else documented
+
     def learnt_at(self, part: str) -> datetime | None:
         """Return when the spelling of a part was learnt, UTC; None: it is the reference's own."""
         return self.known[part].learnt_at if part in self.known else None
@@ -202,7 +210,7 @@ class Dialect:
                         self._learn_style()
                         self.tells_total = not page.is_untold
                         self._has_answered, self._is_trying_smaller = True, False
-                        yield page
+                        yield self._kept(page)
                 return
             except ApiError as error:
                 is_of_place = cursor is not None or isinstance(error, CursorRefused)
@@ -368,7 +376,7 @@ class Dialect:
         ) as pages:
             async for page in pages:
                 self._learn_style()
-                yield page
+                yield self._kept(page)
 
     async def _details(
         self, part: str, values: Sequence[str], known_id: str
@@ -392,7 +400,17 @@ class Dialect:
                 return None
             raise
         records = [answer.data]
-        return Page(body_of(records), records, None, None, None, answer.request_id, answer.at)
+        page = Page(body_of(records), records, None, None, None, answer.request_id, answer.at)
+        return self._kept(page)
+
+    def _kept(self, page: Page) -> Page:
+        """Return a page with what is kept of its records."""
+        if self.keep is None:
+            return page
+        records = [self.keep(record) for record in page.records]
+        if records == page.records:
+            return page
+        return replace(page, body=body_of(records), records=records)
 
 
 _Others = Generator[dict[str, str] | None, ApiError, None]
@@ -496,6 +514,8 @@ def told(fact: Fact) -> str:
             f"BigLedger's list leaves out {', '.join(found['absent'])} ({fact.reason}); "
             f"GET /{{id}} has {has}."
         )
+    if fact.parameter == dialects.LIST:
+        return f"BigLedger has no such list here, or not for this key. {fact.reason}"
     if fact.parameter == PAGES:
         return f"BigLedger pages this list by {fact.spelling}."
     what = {"sort": f"an order by {name}", "window": f"bounds on {name}"}.get(

@@ -75,6 +75,10 @@ class Paging(StrEnum):
     """It tells nothing, and what does not fit into one page cannot be asked for."""
 
 
+BY_OFFSET = (Paging.NEXT_OFFSET, Paging.OFFSET)
+"""Ways in which a record that vanishes, or moves, shifts all that lie behind it."""
+
+
 @dataclass(frozen=True)
 class PageStyle:
     """How a list pages, and how many records a whole page of it has where that was seen."""
@@ -305,6 +309,10 @@ class WalkProgress:
     stale: int = 0
     _seen: Fingerprints = field(default_factory=Fingerprints)
 
+    def begin_anew(self) -> None:
+        """Let places come again: the walk has gone back."""
+        self.cursors.clear()
+
     def check_cursor(self, page: Page) -> None:
         """Raise ServerFault where a page's cursor was there before."""
         if page.next_cursor is not None and page.next_cursor in self.cursors:
@@ -316,7 +324,7 @@ class WalkProgress:
         # Without a total only what is another record counts, not another version of one.
         marks: list[Payload] = [*page.records]
         if page.total is None:
-            marks = [_mark(record) for record in page.records]
+            marks = [mark_of(record) for record in page.records]
         new = sum(self._seen.add(marks)) if marks else 0
         self.records += len(page.records)
         self.new += new
@@ -346,6 +354,7 @@ def _may_be_cap(total: int) -> bool:
     return total >= SMALLEST_CAP and (total % SMALLEST_CAP in (0, SMALLEST_CAP - 1))
 
 
-def _mark(record: Payload) -> Payload:
+def mark_of(record: Payload) -> Payload:
+    """Return what tells a record from others in whatever version: its id, else all of it."""
     key = id_of(record)
     return record if key is None else key.encode()

@@ -230,7 +230,11 @@ def plan_command(
 
 def _print_costs(document: dict[str, Any]) -> None:
     rows = [
-        (name, _or_unknown(e["records"]), _or_unknown(e["requests"]))
+        (
+            name,
+            "unavailable" if e.get("unavailable") else _or_unknown(e["records"]),
+            _or_unknown(e["requests"]),
+        )
         for name, e in document["entities"].items()
     ]
     rows.append(("BigLedger's reports", "", document["reports"]))
@@ -283,7 +287,14 @@ def sync(
         print_json(document)
     else:
         rows = [
-            (name, e["rows"], e["deleted"], e["quarantined"], e["requests"], e["error"])
+            (
+                name,
+                e["rows"],
+                e["deleted"],
+                e["quarantined"],
+                e["requests"],
+                e["error"] or ("unavailable" if e["unavailable"] else None),
+            )
             for name, e in document["entities"].items()
         ]
         headers = ("entity", "rows", "deleted", "quarantined", "requests", "error")
@@ -479,7 +490,16 @@ _COUNTS = ("fail", "not_comparable", "pass")
 def _status_table(entities: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
     """Return headers and rows; columns that would say nothing are left out."""
     always = ("covered_until", "rows", "last_load")
-    order = ("covered_until", "rows", "deleted", "quarantined", "last_load", "drift", "open_load")
+    order = (
+        "covered_until",
+        "rows",
+        "deleted",
+        "quarantined",
+        "last_load",
+        "drift",
+        "open_load",
+        "unavailable",
+    )
     columns = [n for n in order if n in always or any(e[n] for e in entities.values())]
     rows = [[entity, *(_cell(name, e[name]) for name in columns)] for entity, e in entities.items()]
     return ["entity", *(name.replace("_", " ") for name in columns)], rows
@@ -488,6 +508,8 @@ def _status_table(entities: dict[str, Any]) -> tuple[list[str], list[list[Any]]]
 def _cell(name: str, value: Any) -> Any:
     if name in ("covered_until", "last_load"):
         return _to_minute(value)
+    if name == "unavailable":
+        return "unavailable" if value else None
     if name == "open_load" and value:
         total = value["total"]
         return f"{value['records']} of {'?' if total is None else total} read"

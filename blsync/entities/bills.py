@@ -67,4 +67,6 @@ ENTITY = Entity(
     description="What suppliers have billed, with lines and what is still to pay.",
     date_field="billDate",
     scope="read:accounts",
+    unlisted=("reference",),
+    is_optional=True,
 )

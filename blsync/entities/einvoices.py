@@ -90,6 +90,7 @@ class Einvoice(Record):
     document: Document | None = None
     compliance: Compliance | None = None
     timeline: list[Step] | None = None
+    notes: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
 
@@ -100,4 +101,13 @@ ENTITY = Entity(
     path="/einvoice",
     description="Where each sales invoice stands with the tax authority, and what it said.",
     scope="read:invoices",
+    unlisted=("notes",),
+    digested=(
+        "document.xml",
+        "document.pdf",
+        "document.json",
+        "qrCode",
+        "digitalSignature.certificate",
+    ),
+    is_optional=True,
 )

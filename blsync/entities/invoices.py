@@ -95,4 +95,5 @@ ENTITY = Entity(
     description="Sales invoices with lines, payment state and e-invoice state.",
     date_field="invoiceDate",
     scope="read:invoices",
+    unlisted=("salesOrderId",),
 )

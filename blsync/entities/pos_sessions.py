@@ -34,6 +34,7 @@ class PosSession(Record):
     counted_cash: Money | None = None
     variance: Money | None = None
     tenders: list[Tender] | None = None
+    notes: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
 
@@ -45,4 +46,6 @@ ENTITY = Entity(
     description="Sessions of tills with what was expected and what was counted.",
     date_field="businessDate",
     scope="read:invoices",
+    unlisted=("notes",),
+    is_optional=True,
 )

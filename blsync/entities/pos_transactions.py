@@ -61,6 +61,7 @@ class PosTransaction(Record):
     rounding: Money | None = None
     total: Money | None = None
     payments: list[Payment] | None = None
+    notes: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
 
@@ -72,4 +73,6 @@ ENTITY = Entity(
     description="Sales and returns at tills with lines and payments.",
     date_field="businessDate",
     scope="read:invoices",
+    unlisted=("notes", "customerId", "originalTransactionId", "invoiceId"),
+    is_optional=True,
 )

@@ -86,4 +86,6 @@ ENTITY = Entity(
     description="Orders to suppliers with lines and what was received of each.",
     date_field="orderDate",
     scope="read:accounts",
+    unlisted=("reference", "requiresApproval"),
+    is_optional=True,
 )

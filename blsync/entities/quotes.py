@@ -70,4 +70,5 @@ ENTITY = Entity(
     description="Offers to customers with lines, and the orders they became.",
     date_field="quoteDate",
     scope="read:invoices",
+    is_optional=True,
 )

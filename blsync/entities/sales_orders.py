@@ -97,4 +97,5 @@ ENTITY = Entity(
     description="Customers' orders with lines, promised dates and what was shipped.",
     date_field="orderDate",
     scope="read:invoices",
+    is_optional=True,
 )

@@ -68,4 +68,5 @@ ENTITY = Entity(
     description="Stock on its way between locations, with what was shipped and received.",
     date_field="date",
     scope="read:inventory",
+    is_optional=True,
 )

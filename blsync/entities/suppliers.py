@@ -54,4 +54,8 @@ ENTITY = Entity(
     path="/suppliers",
     description="Who the company buys from, with terms, limit and balance.",
     scope="read:accounts",
+    unlisted=("contactPerson",),
+    pages_by_offset=True,
+    withheld=("bankDetails",),
+    is_optional=True,
 )

@@ -21,12 +21,13 @@ from blsync.api.client import Client
 from blsync.api.dialect import Dialect, Query
 from blsync.api.pages import Page
 from blsync.entity import Entity, Feed
-from blsync.errors import BlsyncError, QuotaSpent, Unauthorized, WrongClock
+from blsync.errors import ApiError, BlsyncError, QuotaSpent, Unauthorized, WrongClock
 from blsync.lake.typing import UNTYPED, Payload
+from blsync.lake.withholding import keeper
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import Load, Walk
 from blsync.ledger.states import LoadKind
-from blsync.pull import OVERLAP, Window, details, drift
+from blsync.pull import OVERLAP, Window, availability, details, drift
 from blsync.pull.drift import IDS
 from blsync.pull.walk import feed_of
 from blsync.pull.work import UP_TO_NOW
@@ -42,6 +43,8 @@ class Estimate:
     is_news: bool = False
     """Whether something would land."""
     error: BlsyncError | None = None
+    is_unavailable: bool = False
+    """Whether the company's server, or its key, has no such list."""
 
     def __add__(self, other: Estimate) -> Estimate:
         return Estimate(
@@ -49,12 +52,16 @@ class Estimate:
             sum_known([self.requests, other.requests]),
             self.is_news or other.is_news,
             self.error or other.error,
+            self.is_unavailable or other.is_unavailable,
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return {records, requests}, with the error where it could not be asked."""
+        """Return {records, requests}, with the error where it could not be asked, and `unavailable`
+        where the list is not there.
+        """
         error = {"error": str(self.error)} if self.error else {}
-        return {"records": self.records, "requests": self.requests, **error}
+        absence = {"unavailable": True} if self.is_unavailable else {}
+        return {"records": self.records, "requests": self.requests, **error, **absence}
 
 
 def sum_known(numbers: Sequence[int | None]) -> int | None:
@@ -75,7 +82,9 @@ class Estimator:
 
     def __post_init__(self) -> None:
         session, entity = self.session, self.entity
-        self.dialect = Dialect(self.client, entity.name, entity.path, session.say, session.clock)
+        self.dialect = Dialect(
+            self.client, entity.name, entity.path, session.say, session.clock, keeper(entity)
+        )
 
     @property
     def ledger(self) -> Ledger:
@@ -89,11 +98,17 @@ class Estimator:
 
     async def estimate(self) -> Estimate:
         """Return what the entity would cost, its error included where that stops it alone."""
+        session, company, entity = self.session, self.client.company, self.entity
+        if self.window == UP_TO_NOW and availability.left_alone(session, company, entity):
+            return Estimate(is_unavailable=True)
         try:
             return await self._estimate()
         except (Unauthorized, QuotaSpent, WrongClock):
             raise
         except BlsyncError as error:
+            if isinstance(error, ApiError) and availability.is_unavailable(entity, error):
+                availability.note(session, company, entity, error)
+                return Estimate(is_unavailable=True)
             return Estimate(error=error)
 
     async def _estimate(self) -> Estimate:
@@ -177,7 +192,7 @@ class Estimator:
         for number, feed in enumerate(feeds):
             # A feed of the same list has about as many; of another list nothing is known.
             count = page.total if number == 0 or feed.needs_lower_bound else 0
-            walk = max(1, math.ceil(count / size))
+            walk = self._pages_of(count, size)
             is_newest_first = is_sorted and start and not end and not feed.needs_lower_bound
             requests += (1 if count < size else 1 + walk) if is_newest_first else walk
         if start is None:
@@ -208,6 +223,12 @@ class Estimator:
         count = page.total if is_again or beyond > 0 else sum(are_new)
         is_news = any(are_new) or (beyond > 0 and not is_again)
         return Estimate(count, requests, is_news)
+
+    def _pages_of(self, records: int, size: int) -> int:
+        """Return how many pages a walk reads; those by offset overlap by a record."""
+        if self.dialect.pages_by_offset(self.entity.pages_by_offset) and records > size > 1:
+            return 1 + math.ceil((records - size) / (size - 1))
+        return max(1, math.ceil(records / size))
 
     async def _first_page(self, feed: Feed, start: datetime | None, end: datetime | None) -> Page:
         name = feed.change_field

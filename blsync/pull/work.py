@@ -10,11 +10,12 @@ from datetime import date, datetime, time, timedelta
 from blsync.api.client import Client
 from blsync.api.dialect import Dialect
 from blsync.api.pages import Page, id_of, records_of
-from blsync.entity import Entity
+from blsync.entity import Entity, Feed
 from blsync.errors import BlsyncError
 from blsync.files.atomic import storage_errors
 from blsync.lake.store import Lake
 from blsync.lake.typing import RawRecord
+from blsync.lake.withholding import keeper
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import Cost, Load, SpooledPage, Walk
 from blsync.session import Session
@@ -68,6 +69,9 @@ class Result:
     noisy_numbers: list[str] = field(default_factory=list)
     finer_amounts: list[str] = field(default_factory=list)
     error: BlsyncError | None = None
+    unavailable: str | None = None
+    """What the server said of an optional list that it does not have, or that the key may not
+    see."""
 
 
 @dataclass
@@ -114,7 +118,12 @@ class PullContext:
     def __post_init__(self) -> None:
         entity = self.entity
         self.dialect = Dialect(
-            self.client, entity.name, entity.path, self.session.say, self.session.clock
+            self.client,
+            entity.name,
+            entity.path,
+            self.session.say,
+            self.session.clock,
+            keeper(entity),
         )
 
     @property
@@ -156,6 +165,18 @@ class PullContext:
         now, last = self.clock(), self._stamped_at
         self._stamped_at = now if last is None else max(now, last + timedelta(microseconds=1))
         return self._stamped_at
+
+    @property
+    def pages_by_offset(self) -> bool:
+        """Whether the list pages by offset: what moves in it then moves others between pages."""
+        return self.dialect.pages_by_offset(self.entity.pages_by_offset)
+
+    def order_of(self, feed: Feed) -> str:
+        """Return the field by whose order a feed is read page by page.
+
+        It is the time of creation where the list pages by offset: that moves no record.
+        """
+        return self.entity.created_field if self.pages_by_offset else feed.change_field
 
     @property
     def has_room(self) -> bool:

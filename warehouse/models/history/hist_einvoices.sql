@@ -30,6 +30,7 @@ landed as {{ 'not materialized' if not is_incremental() }} (
         compliance.standard as standard,
         compliance.profile as profile,
         timeline,
+        notes,
         {{ utc('"createdAt"') }} as created_at,
         {{ utc('"updatedAt"') }} as updated_at,
         {{ landed_columns() }}

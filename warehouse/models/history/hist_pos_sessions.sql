@@ -19,6 +19,7 @@ landed as {{ 'not materialized' if not is_incremental() }} (
         {{ money('"countedCash"') }} as counted_cash,
         {{ money('variance') }} as variance,
         tenders,
+        notes,
         {{ utc('"createdAt"') }} as created_at,
         {{ utc('"updatedAt"') }} as updated_at,
         {{ landed_columns() }}

@@ -24,6 +24,7 @@ landed as {{ 'not materialized' if not is_incremental() }} (
         {{ money('coalesce(rounding, 0)') }} as rounding,
         {{ money('coalesce(total, 0)') }} as total,
         payments,
+        notes,
         {{ utc('"createdAt"') }} as created_at,
         {{ utc('"updatedAt"') }} as updated_at,
         {{ landed_columns() }}
