@@ -86,7 +86,10 @@ class Modules:
 
 
 def _sessions(transactions: int, days: int) -> list[list[int]]:
-    """Spread sales over the last days and the tills, about `USUAL` a session or more; none today."""
+    """Spread sales over the last days and the tills, about `USUAL` a session or more.
+
+    None are of today.
+    """
     usable = max(1, days - 1)
     count = max(1, transactions // USUAL) if transactions else 0
     open_tills = len(tills.TILLS) if count > 2 * usable else 2
