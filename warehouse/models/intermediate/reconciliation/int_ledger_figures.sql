@@ -59,8 +59,8 @@ cash as (
         reports.company_id,
         reports.as_of_date,
         reports.period_from,
-        coalesce(sum(lines.amount) filter (where lines.journal_date < reports.period_from), 0) as opening,
-        coalesce(sum(lines.amount), 0) as closing,
+        {{ sum_of_money('coalesce(sum(lines.amount) filter (where lines.journal_date < reports.period_from), 0)') }} as opening,
+        {{ sum_of_money('coalesce(sum(lines.amount), 0)') }} as closing,
     from {{ ref('int_reports_fetched') }} as reports
     left join (
         select

@@ -44,11 +44,11 @@ tills as (
         cast(null as date) as period_from,
         'all' as entity_key,
         unnest({{ figures }}) as measure,
-        unnest([{% for name in figures %}sum({{ name }}){{ ', ' if not loop.last }}{% endfor %}]) as value,
+        unnest([{% for name in figures %}{{ sum_of_money('sum(' ~ name ~ ')') }}{{ ', ' if not loop.last }}{% endfor %}]) as value,
     from till_days
     group by company_id, day
     union all
-    select company_id, 'pos_daily', day, null, tender, 'amount', sum(total)
+    select company_id, 'pos_daily', day, null, tender, 'amount', {{ sum_of_money('sum(total)') }}
     from till_days
     group by company_id, day, tender
 ),
