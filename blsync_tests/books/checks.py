@@ -49,6 +49,7 @@ KEYS = {
     "order_backlog": ("as_of_date", "sales_order_id", "line_no"),
     "quote_pipeline": ("quote_id",),
     "einvoice_compliance": ("period",),
+    "sst_02": ("cycle", "line"),
     "pos_daily_sales": ("day", "location_id", "tender"),
     "pos_banking": ("day", "location_id", "tender"),
     "transfers_in_transit": ("as_of_date", "item_id"),

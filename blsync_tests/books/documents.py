@@ -132,12 +132,18 @@ def write_bill(desk: Desk, key: str, orders: list[Row]) -> None:
              "quantity": quantity, "unitPrice": price, "lineTotal": cents(quantity * price),
              "taxAmount": desk.rng.choice([None, Decimal("1.23")]), "accountCode": "1400"}
         )  # fmt: skip
+    if desk.chance(0.35):  # two such within a week may be one bill twice
+        items = [{**items[0], "quantity": Decimal(1), "unitPrice": Decimal(100),
+                  "lineTotal": Decimal(100), "taxAmount": None}]  # fmt: skip
     subtotal = sum((line["lineTotal"] for line in items), Decimal(0))
     tax = sum((line["taxAmount"] or Decimal(0) for line in items), Decimal(0))
     total = subtotal + tax + (Decimal("0.01") if desk.chance(0.1) else 0)
     day = desk.day()
+    if desk.chance(0.3):  # around the last day of a discount, and ahead
+        day = desk.today - desk.rng.choice([0, 1, 7, 8, 40, 41, -3, -40]) * DAY
+    shared = "B-shared" if desk.chance(0.3 if currency == "USD" else 0.05) else f"B-{key}"
     row: Row = {
-        "id": key, "billNumber": desk.rng.choice([f"B-{key}"] * 9 + ["B-shared"]),
+        "id": key, "billNumber": shared,
         "supplierInvoiceNumber": desk.rng.choice([None, f"I-{key}", " i-same", "I-SAME"]),
         "supplierId": desk.rng.choice(SUPPLIERS), "supplier": {"name": "As the bill says"},
         "purchaseOrderId": order["id"] if order else None,

@@ -50,6 +50,7 @@ def figures_of(book: Book) -> dict[str, Figures]:
         "order_backlog": payables.order_backlog(book),
         "quote_pipeline": payables.quote_pipeline(book),
         "einvoice_compliance": payables.einvoice_compliance(book),
+        "sst_02": payables.sst_02(book, set(accounts.months)),
         "pos_daily_sales": payables.pos_daily_sales(book),
         "pos_banking": payables.pos_banking(book),
         "transfers_in_transit": payables.transfers_in_transit(book),

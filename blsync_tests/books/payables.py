@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from books.company import CURRENCIES, DAY, Book, Row, cents, latest, month_of
-from books.definitions import ZERO, Figures, last_known, midnight_after
+from books.company import CURRENCIES, DAY, Book, Row, cents, end_of, latest, month_of
+from books.definitions import ZERO, Figures, last_known, local_day, midnight_after
 from books.ledger import counted
 from books.receivables import (
     bucket_of,
+    due_of,
     in_ringgit,
     months_before,
     past_month_ends,
@@ -311,6 +312,65 @@ def einvoice_compliance(book: Book) -> Figures:
             "submitted", "accepted", "rejected"
         )  # fmt: skip
     return found
+
+
+def sst_02(book: Book, months: set[date]) -> Figures:
+    """The return of each two months, as it was known when their last month was closed."""
+    rows = book.rows["invoices"]
+    first_load = min(rows, key=lambda row: row["_pulled_at"])["_load_id"] if rows else None
+    first_seen = max((r["_pulled_at"] for r in rows if r["_load_id"] == first_load), default=None)
+    locks = {
+        month: max(closed_at, first_seen)
+        for month, closed_at in book.closes.items() if first_seen and month in months
+    }  # fmt: skip
+    now = taxes_of(book, None)
+    then = {month: taxes_of(book, at + timedelta(microseconds=1)) for month, at in locks.items()}
+    found: Figures = {}
+    for cycle, line in now.keys() | {key for rows in then.values() for key in rows}:
+        month = month_of(cycle, 1)
+        told, is_now = then.get(month, now).get((cycle, line)), now.get((cycle, line))
+        if told is None and is_now is None:
+            continue
+        for key in ((cycle, line), (cycle, "12")):
+            row = found.setdefault(key, {
+                **dict.fromkeys(("taxable_amount", "tax_amount", "restated_tax"), ZERO),
+                "is_locked": month in locks,
+            })  # fmt: skip
+            row["taxable_amount"] += told[0] if told else ZERO
+            row["tax_amount"] += told[1] if told else ZERO
+            row["restated_tax"] += (is_now[1] if is_now else ZERO) - (told[1] if told else ZERO)
+    return found
+
+
+def taxes_of(book: Book, before: datetime | None) -> dict[Any, tuple[Decimal, Decimal]]:
+    """Return value and tax by the first day of the two months, and the line of the return."""
+    found: dict[Any, tuple[Decimal, Decimal]] = {}
+    for row in recognised(book, before).values():
+        day = row["invoiceDate"]
+        for line in row["items"] or [] if day else []:
+            if line["taxRate"] == 10:
+                place, due = "11b", day
+            elif line["taxRate"] in (6, 8):
+                last = month_of(day, 12)
+                last = last.replace(day=min(day.day, end_of(last).day))
+                place, due = "11c", min(settled_on(book, row) or last, last)
+            else:
+                continue
+            if due <= book.plan.today:
+                first = month_of(due)
+                key = (first if first.month % 2 else month_of(first, -1), place)
+                value, tax = found.get(key, (ZERO, ZERO))
+                found[key] = (
+                    value + in_ringgit(row, line["lineTotal"] or ZERO),
+                    tax + in_ringgit(row, line["taxAmount"] or ZERO),
+                )
+    return found
+
+
+def settled_on(book: Book, row: Row) -> date | None:
+    if due_of(row) > 0 or total_of(row) <= 0:
+        return None
+    return row.get("lastPaymentDate") or local_day(book, row["updatedAt"])
 
 
 def kept(book: Book) -> Iterator[tuple[Row, dict[str, Decimal]]]:

@@ -16,12 +16,32 @@ settings as (
     where company_id not in (select company_id from {{ source('user_tables', 'tax_cycles') }})
 ),
 
-locks as (
+-- As restatements has it: what the first load brought was not changed after a close before it.
+first_loads as (
     select
         company_id,
-        period_end,
-        compared_from,
-    from {{ ref('int_period_closes') }}
+        arg_min(load_id, known_from) as load_id,
+    from {{ ref('hist_invoices') }}
+    group by company_id
+),
+
+beginnings as (
+    select
+        history.company_id,
+        max(history.known_from) as known_from,
+    from {{ ref('hist_invoices') }} as history
+    inner join first_loads using (company_id, load_id)
+    group by history.company_id
+),
+
+locks as (
+    select
+        periods.company_id,
+        periods.period_end,
+        greatest(periods.closed_at, beginnings.known_from) as compared_from,
+    from {{ ref('periods') }} as periods
+    inner join beginnings using (company_id)
+    where periods.is_closed
 ),
 
 changed as (
