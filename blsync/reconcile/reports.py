@@ -1,8 +1,8 @@
 """What BigLedger's own reports say, as figures that the marts are compared with.
 
 The reports (bigledger-api.md, section 5) are asked for today, those of the ledger for the last
-closed month end too, that of the tills for yesterday, right after a pull, so that both sides speak of
-the same books. They are asked again only when something landed since, when the day has changed, or
+closed month end too, that of the tills for yesterday, right after a pull, so that both sides speak
+of the same books. They are asked again only when something landed since, when the day has changed, or
 when they did not tie out. A server need not have those on cash, payables and tills.
 """
 
@@ -224,7 +224,9 @@ async def _figures(
 
 def _not_there(question: _Question, error: ApiError) -> dict[str, Any]:
     """Return the row that says that a report is none of this server's, or not for this key."""
-    reason = "does not have this report" if error.status == 404 else "keeps this report from the key"
+    reason = (
+        "does not have this report" if error.status == 404 else "keeps this report from the key"
+    )
     key, measure = NOT_THERE
     return {
         "report": question.report,

@@ -447,7 +447,8 @@ def broken_trade_rules(book: Book) -> Iterator[tuple[str, str]]:
         if number and row["supplierId"]:
             same[row["supplierId"], number].append(key)
         tax = sum((line["taxAmount"] or ZERO for line in row["items"]), ZERO)
-        if row["total"] != row["subtotal"] + tax or still_due(row) != row["total"] - row["paidAmount"]:
+        is_off = still_due(row) != row["total"] - row["paidAmount"]
+        if is_off or row["total"] != row["subtotal"] + tax:
             yield "broken_bill_totals", key
         if row["supplierId"] and row["total"] and row["billDate"]:
             others = [
@@ -478,4 +479,3 @@ def broken_trade_rules(book: Book) -> Iterator[tuple[str, str]]:
         quantities = [line[f"quantity{name}"] for name in ("Requested", "Shipped", "Received")]
         if quantities != sorted(quantities, reverse=True):
             yield "transfer_quantities", key
-
