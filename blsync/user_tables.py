@@ -13,8 +13,8 @@ what to write; a sync looks through all of them before the marts are built.
 - `account_roles.csv`: the role of an account where the derived one is wrong or missing.
 - `fiscal_year.csv`: the month in which a company's fiscal year starts; January where absent.
 - `period_close.csv`: when a month was closed, UTC unless the time names its offset.
-- `tax_cycles.csv`: from which day on a company's taxable periods are how many months long, and whether
-  service tax falls due with the `payment` or with the `invoice`.
+- `tax_cycles.csv`: from which day on a company's taxable periods are how many months long, and
+  whether service tax falls due with the `payment` or with the `invoice`.
 - `tax_codes.csv`: which tax a tax code is, `sales` or `service`, and its tariff code.
 - `accepted_exceptions.csv`: a record and the rule that it breaks, why that may be and who says so.
   It lets the build pass a law about single records; the marts go on to list the exception, as

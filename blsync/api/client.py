@@ -252,7 +252,8 @@ class Client:
             if start == 0 or (first and not any(seen.are_new(first))):
                 return page
             walked.begin_anew()
-            start = max(0, start - max(1, len(page.records), int(params.get("limit", 0)) // 2))
+            length = page.limit or len(page.records) or int(params.get("limit", 0))
+            start = max(0, start - max(1, length))
 
     async def _page(
         self, path: str, params: Mapping[str, str], cursor: str | None, before: Page | None

@@ -1,4 +1,4 @@
-"""Bills of suppliers with their lines (bigledger-api.md, section 5)."""
+"""Bills of suppliers with their lines (bigledger-api.md, section 11)."""
 
 from __future__ import annotations
 

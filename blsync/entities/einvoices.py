@@ -1,4 +1,4 @@
-"""E-invoices, the tax authority's side of sales invoices (bigledger-api.md, section 5)."""
+"""E-invoices, the tax authority's side of sales invoices (bigledger-api.md, section 12)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions of tills, from opening to the count (bigledger-api.md, section 5)."""
+"""Sessions of tills, from opening to the count (bigledger-api.md, section 14)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sales and returns at tills (bigledger-api.md, section 5)."""
+"""Sales and returns at tills (bigledger-api.md, section 14)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Purchase orders with their lines (bigledger-api.md, section 5)."""
+"""Purchase orders with their lines (bigledger-api.md, section 11)."""
 
 from __future__ import annotations
 

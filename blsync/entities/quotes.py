@@ -1,4 +1,4 @@
-"""Quotes with their lines (bigledger-api.md, section 5)."""
+"""Quotes with their lines (bigledger-api.md, section 10)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stock transfers with their lines (bigledger-api.md, section 5)."""
+"""Stock transfers with their lines (bigledger-api.md, section 13)."""
 
 from __future__ import annotations
 

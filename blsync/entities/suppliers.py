@@ -1,4 +1,4 @@
-"""Suppliers (bigledger-api.md, section 5)."""
+"""Suppliers (bigledger-api.md, section 11)."""
 
 from __future__ import annotations
 

@@ -24,10 +24,9 @@ from blsync.entity import NOTHING, Entity
 from blsync.lake.splitting import fields_in, is_json
 from blsync.lake.typing import UNTYPED, Payload
 
-LONGEST_LINK = 2048
-"""Characters; a longer text that begins like a link is a document."""
 DIGEST = "sha256:"
-_LINK = re.compile(r"https?://\S+")
+_LINK = re.compile(r"https?://\S{1,2048}|/[^\s/]\S{0,255}")
+"""An address, or a path at the server; a longer text that begins like one is a document."""
 _NAME = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:\s*', re.DOTALL)
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _PARTS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -123,6 +122,6 @@ def _digest(value: msgspec.Raw) -> bytes | None:
         text = msgspec.json.decode(value, type=str)
     except msgspec.ValidationError:  # no text: a document as JSON
         return msgspec.json.encode(DIGEST + sha256(bytes(value)).hexdigest())
-    if not text or (len(text) <= LONGEST_LINK and _LINK.fullmatch(text)):
+    if not text or _LINK.fullmatch(text):
         return None
     return msgspec.json.encode(DIGEST + sha256(text.encode()).hexdigest())

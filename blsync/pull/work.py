@@ -110,7 +110,7 @@ class PullContext:
     is_again: bool = False
     """Whether a range of days is read again, covered or not."""
     seen_id: str | None = None
-    """The id of a record that was listed in this run."""
+    """The id of the record that was listed last in this run: likelier than others it is there."""
     _walks: dict[str, Walk] = field(default_factory=dict)
     _counted: Cost = field(default=Cost(0, 0))
     _stamped_at: datetime | None = None
@@ -195,8 +195,8 @@ class PullContext:
         spooled = SpooledPage(walk.feed, walk.pages, page.request_id, self.stamp())
         loads.record_page(self.ledger, load.load_id, walk, spooled, self.uncounted())
         self.kept.put_nowait(spooled)
-        if self.seen_id is None and page.records:
-            self.seen_id = id_of(page.records[0])
+        if page.records:
+            self.seen_id = id_of(page.records[-1]) or self.seen_id
         self._walks[walk.feed] = walk
         totals = loads.own_totals(self._walks.values()).values()
         read = sum(w.records for w in self._walks.values())

@@ -13,7 +13,7 @@ from typing import Any
 from blsync import marts, reconcile
 from blsync.entities import ENTITIES
 from blsync.errors import ApiError, BuildError, ConfigError, StorageError, TooManyRejected
-from blsync.marts.figures import NOT_THERE, CompanyFacts
+from blsync.marts.figures import CompanyFacts
 from blsync.pull import Result, reread
 from blsync.session import Session
 from blsync.settings import Company, Settings
@@ -120,7 +120,7 @@ def _is_open(settings: Settings, company_id: str) -> bool:
         settings,
         "select distinct company_id from finance.reconciliation where status <> 'pass' "
         "and check_name not in ('account_balance', 'customer_balance', 'supplier_balance', "
-        f"'list_totals') and entity_key <> '{':'.join(NOT_THERE)}'",
+        "'list_totals') and entity_key <> 'report:unavailable'",
     )
     return (company_id,) in rows
 

@@ -2,8 +2,8 @@
 
 The reports (bigledger-api.md, section 5) are asked for today, those of the ledger for the last
 closed month end too, that of the tills for yesterday, right after a pull, so that both sides speak
-of the same books. They are asked again only when something landed since, when the day has changed, or
-when they did not tie out. A server need not have those on cash, payables and tills.
+of the same books. They are asked again only when something landed since, when the day has changed,
+or when they did not tie out. A server need not have those on cash, payables and tills.
 """
 
 from __future__ import annotations
@@ -224,9 +224,7 @@ async def _figures(
 
 def _not_there(question: _Question, error: ApiError) -> dict[str, Any]:
     """Return the row that says that a report is none of this server's, or not for this key."""
-    reason = (
-        "does not have this report" if error.status == 404 else "keeps this report from the key"
-    )
+    reason = "has no such report" if error.status == 404 else "keeps this report from the key"
     key, measure = NOT_THERE
     return {
         "report": question.report,

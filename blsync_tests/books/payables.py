@@ -151,7 +151,7 @@ def suppliers(book: Book, open_items: Figures) -> Figures:
 
 
 def filled(lines: list[Row], taken: dict[str, Decimal]) -> list[Decimal]:
-    """Return what documents took of each line: those of an item fill in order, the last takes all."""
+    """Return what documents took of each line: an item's fill in order, the last takes all."""
     left = dict(taken)
     found = []
     for place, line in enumerate(lines):

@@ -130,7 +130,9 @@ def marts(folder: str) -> str:
 
 def history(_: str) -> str:
     """Return the tables of schema `history`."""
-    models = _read(WAREHOUSE / "models" / "history" / "history.yml")["models"]
+    files = sorted((WAREHOUSE / "models" / "history").glob("*.yml"))
+    models = [model for path in files for model in _read(path).get("models", [])]
+    models.sort(key=lambda model: str(model["name"]))
     return "\n\n".join(
         _mart({**model, "name": model["name"].replace("hist_", "history.")}, []) for model in models
     )
