@@ -264,9 +264,10 @@ class Purchases:
         run = max(run, self.books.today + timedelta(days=1))
         if chance < 0.86:
             self.agenda.on(run, partial(self.pay, bill_id))
-        elif chance < 0.93:
+        elif chance < 0.97:
             self.agenda.on(run, partial(self.pay, bill_id, Decimal("0.4")))
-            self.agenda.on(run + timedelta(days=14), partial(self.pay, bill_id))
+            if chance < 0.91:
+                self.agenda.on(run + timedelta(days=14), partial(self.pay, bill_id))
 
     def pay(self, bill_id: str, share: Decimal = Decimal(1)) -> bool:
         """Pay what is due of a bill, or a share of it; tell whether there was any."""

@@ -171,6 +171,8 @@ def _add_lists(
         page = lists.page(listing, faults)
         if faults.strikes("churn"):
             tampering.churn(books, listing, page.total)
+        if faults.strikes("vanish"):
+            tampering.vanish(books, listing)
         shown = disguise(entity.name, readings.shown(entity, page.documents), faults)
         documents = slim(shown, faults["slim"].union(entity.secret_fields))
         about = _pagination(page, listing, readings, has_total=not faults["no-total"])
@@ -274,9 +276,7 @@ def _add_einvoice_reads(router: APIRouter, books: Books) -> None:
 
     path = "/einvoice/{record_id}"
     router.add_api_route(f"{path}/status", read_status, summary="Tell where an e-invoice stands")
-    router.add_api_route(
-        f"{path}/document/{{kind}}", read_document, summary="Get an e-invoice's document"
-    )
+    router.add_api_route(f"{path}/document/{{kind}}", read_document, include_in_schema=False)
 
 
 def _add_bulk(router: APIRouter, books: Books, faults: Faults) -> None:
