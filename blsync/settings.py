@@ -179,7 +179,8 @@ class Settings(BaseSettings):
     """The folder of the user's own tables: `account_roles.csv` (company_id, account_number,
     account_role), `period_close.csv` (company_id, period, closed_at in UTC), `fiscal_year.csv`
     (company_id, start_month; 1 where a company is absent), and optional `accepted_exceptions.csv`
-    (company_id, record_id, rule, reason, accepted_by).
+    (company_id, record_id, rule, reason, accepted_by), `tax_cycles.csv` (company_id, start,
+    cycle_months, basis) and `tax_codes.csv` (company_id, tax_code, tax_type, tariff_code).
     """
     push_settle_seconds: Annotated[float, Field(alias="BLSYNC_PUSH_SETTLE_SECONDS", ge=0)] = 900
     """How long a write that was not answered is left alone before look-ups decide; the two
