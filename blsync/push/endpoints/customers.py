@@ -17,6 +17,7 @@ from pydantic import (
     StrictStr,
 )
 
+from blsync.ledger.plans import Problem
 from blsync.push.endpoint import Endpoint, Json, Likeness, Row, Settlement
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import (
@@ -134,6 +135,22 @@ def _warnings(body: Json, _: Json, __: date) -> Iterator[str]:
         yield f"name is longer than {STRICT_NAME} characters; a stricter server refuses that"
 
 
+def _kept(customer: Json) -> Problem | None:
+    """Tell that a customer has transactions, as far as the customer shows it."""
+    names = ("totalSales", "currentBalance", "lastSaleDate")
+    if not any(_is_something(customer.get(name)) for name in names):
+        return None
+    message = (
+        "the customer has transactions, and BigLedger deletes only those that have none; set "
+        "status to inactive instead"
+    )
+    return {"code": "BUSINESS_RULE_VIOLATION", "field": None, "message": message}
+
+
+def _is_something(value: Any) -> bool:
+    return value not in (None, "", 0, "0", "0.00")
+
+
 STRICT_NAME = 100
 """Characters of a name by the vendor's rules for batches; elsewhere they are 200."""
 _ADDRESSES = ("address", "billingAddress", "shippingAddress")
@@ -156,5 +173,7 @@ CUSTOMERS = Endpoint(
         ("id", "email", "name", "phone", "website", "taxNumber", "customFields", *_ADDRESSES)
     ),
     settlement=Settlement(has_unique_key=True, likeness=Likeness(("name",))),
+    can_delete=True,
+    kept=_kept,
     warnings=_warnings,
 )

@@ -123,6 +123,13 @@ def _total(body: Json) -> Decimal:
     return total.quantize(CENT)
 
 
+def _amount(invoice: Json) -> Decimal | None:
+    """Return an invoice's net total where each line says its price."""
+    lines = invoice.get("items") or []
+    is_known = lines and all(line.get("unitPrice") is not None for line in lines)
+    return _total(invoice) if is_known else None
+
+
 def _warnings(body: Json, whole: Json, today: date) -> Iterator[str]:
     day = str(whole.get("invoiceDate") or today)
     due = whole.get("dueDate")
@@ -181,5 +188,8 @@ INVOICES = Endpoint(
     ),
     locked=_locked,
     money=_total,
+    amount=_amount,
+    currency_of="customerId",
+    can_delete=True,
     warnings=_warnings,
 )
