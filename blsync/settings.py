@@ -201,8 +201,8 @@ class Settings(BaseSettings):
     debits, adjustments at unit cost, invoices before tax.
     """
     actor_given: Annotated[str | None, Field(alias="BLSYNC_ACTOR")] = None
-    """Who plans, approves and applies, as plans and `finance.push_log` have it; where it is not set,
-    the login name.
+    """Who plans, approves and applies, as plans and `finance.push_log` have it; where it is not
+    set, the login name.
     """
     push_approval: Annotated[str, Field(alias="BLSYNC_PUSH_APPROVAL")] = "none"
     """Which plans a second person has to approve before they are sent: `none`, `always`, or an

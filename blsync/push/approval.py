@@ -45,11 +45,9 @@ def refusal(settings: Settings, plan: Plan, rows: Sequence[Operation], base_url:
     `base_url` is the server that it would be sent to.
     """
     if plan.state == PlanState.REJECTED:
-        last = next(
-            (one for one in reversed(plan.verdicts) if one.verdict == Verdict.REJECTED), None
-        )
-        by = f" by {last.actor}" if last else ""
-        why = f": {last.reason}" if last and last.reason else ""
+        said = [one for one in plan.verdicts if one.verdict == Verdict.REJECTED]
+        by = f" by {said[-1].actor}" if said else ""
+        why = f": {said[-1].reason}" if said and said[-1].reason else ""
         return (
             f"Plan {plan.plan_id} was rejected{by}{why.rstrip('.')}. It is never sent; mend the "
             "source and plan it again."

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from blsync.ledger.plans import Problem
+from blsync.personal_data import PERSONAL_FIELDS
 from blsync.push.endpoint import Endpoint, Json, Likeness, Row, Settlement
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import (
@@ -169,9 +170,7 @@ CUSTOMERS = Endpoint(
         **dict.fromkeys(("phone", "website", "taxNumber", "customFields", *_ADDRESSES)),
         "tags": [],
     },
-    personal=frozenset(
-        ("id", "email", "name", "phone", "website", "taxNumber", "customFields", *_ADDRESSES)
-    ),
+    personal=PERSONAL_FIELDS["customers"],
     settlement=Settlement(has_unique_key=True, likeness=Likeness(("name",))),
     can_delete=True,
     kept=_kept,

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from blsync.ledger.plans import Problem
+from blsync.personal_data import PERSONAL_FIELDS
 from blsync.push.endpoint import Endpoint, Json, Likeness, Reference, Row, Settlement
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import (
@@ -166,7 +167,7 @@ INVOICES = Endpoint(
     defaults={"status": "draft"},
     read_only=frozenset(_WORKED_OUT),
     cleared=dict.fromkeys(("purchaseOrder", "notes", "terms")),
-    personal=frozenset({"customer", "notes"}),
+    personal=PERSONAL_FIELDS["invoices"],
     references=(
         Reference(
             "customerId", listings.CUSTOMERS, {"customerId": "id", "customer.email": "email"}
