@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 3000
 # More than two cores have: many tests wait for a server or a lock.
 WORKERS ?= 3
-DEEP := $(addprefix blsync_tests/test_,books.py nights.py mutations.py)
+DEEP := $(addprefix blsync_tests/test_,books.py nights.py mutations.py push_undo_matrix.py push_scale.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-deep ui ui-demo check format reference bench lock clean
