@@ -15,7 +15,7 @@ from blsync.push.token import unmarked
 
 ROWS = 10_000
 AMBIGUOUS = "only=writes,drop-after=0.05,reset=0.05,error-after=0.05,part=0.05"
-"""A fifth of the writes: the answer is lost, the request is, 500 after all is done, half is done."""
+"""A fifth of the writes: no answer to what is done, not done, or half done, or 500 after it is."""
 MOST_RUNS = 60
 
 pytestmark = pytest.mark.skipif(not is_deep(), reason="takes minutes: make test-deep")

@@ -231,6 +231,8 @@ def _said(approvals: list[dict[str, Any]]) -> str:
 
 def _print_plan(report: push.PlanReport, as_json: bool, *, has_code: bool = False) -> None:
     document = report.to_json()
+    awaits = push.awaits_approval(settings.load(), report)
+    document["awaits_approval"] = bool(awaits)
     if has_code:
         document["confirmation_code"] = report.plan.confirmation_code
     if as_json:
@@ -266,6 +268,8 @@ def _print_plan(report: push.PlanReport, as_json: bool, *, has_code: bool = Fals
     tell(f"planned by: {document['actor'] or 'unknown, by an earlier version'}")
     if said := _said(document["approvals"]):
         tell(f"approvals: {said}")
+    if awaits:
+        tell(f"approval: {awaits}")
     if document.get("confirmation_code"):
         tell(f"confirmation code, to send it from Dagster: {document['confirmation_code']}")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from blsync.ledger import Ledger, plans
 from blsync.ledger.evidence import Evidence
-from blsync.ledger.states import Mode, OnConflict
+from blsync.ledger.states import Mode, OnConflict, OperationState
 from blsync.push import approval
 from blsync.push.apply.evidence import of_server, told
 from blsync.push.apply.outbox import apply, settle_all
@@ -21,7 +21,7 @@ from blsync.push.report import STATES, PlanReport, report_of, rows_if_said, sayi
 from blsync.push.work import plan_in_full, plan_named
 from blsync.session import Session
 from blsync.session.loss import refuse_older
-from blsync.settings import Company
+from blsync.settings import Company, Settings
 
 __all__ = [
     "ENDPOINTS",
@@ -31,6 +31,7 @@ __all__ = [
     "PlanReport",
     "apply",
     "approve",
+    "awaits_approval",
     "check_confirmed",
     "endpoint_named",
     "list_plans",
@@ -64,6 +65,12 @@ def reject(session: Session, plan_id: str, reason: str | None = None) -> PlanRep
     refuse_older(session.ledger, plan.plan_id)
     approval.reject(session, plan_named(session.ledger, plan.plan_id), reason)
     return report_of(session.ledger, plan.plan_id)
+
+
+def awaits_approval(settings: Settings, report: PlanReport) -> str:
+    """Tell why a plan with rows to send may not be sent now; empty: it may, or sends nothing."""
+    has_any = any(row.state == OperationState.PENDING for row in report.operations)
+    return approval.refusal(settings, report.plan, report.operations) if has_any else ""
 
 
 def show(session: Session, plan_id: str, *, rejects: Path | None = None) -> PlanReport:

@@ -47,10 +47,9 @@ def refusal(settings: Settings, plan: Plan, rows: Sequence[Operation], base_url:
     if plan.state == PlanState.REJECTED:
         said = [one for one in plan.verdicts if one.verdict == Verdict.REJECTED]
         by = f" by {said[-1].actor}" if said else ""
-        why = f": {said[-1].reason}" if said and said[-1].reason else ""
         return (
-            f"Plan {plan.plan_id} was rejected{by}{why.rstrip('.')}. It is never sent; mend the "
-            "source and plan it again."
+            f"Plan {plan.plan_id} was rejected{by} (`blsync push show {plan.plan_id}` says why). "
+            "It is never sent; mend the source and plan it again."
         )
     why = why_needed(settings, rows)
     if not why:

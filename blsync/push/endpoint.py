@@ -94,6 +94,10 @@ def _nothing(_: Json) -> Decimal:
     return Decimal(0)
 
 
+def _unknown(_: Json) -> None:
+    return None
+
+
 def _not_posted(_: Json) -> bool:
     return False
 
@@ -235,7 +239,7 @@ class Endpoint:
     """Takes out of a body what BigLedger works out anew and never shows as it was sent."""
     money: Callable[[Json], Decimal] = _nothing
     """Tells the money that a body moves, in the company's currency."""
-    amount: Callable[[Json], Decimal | None] = _nothing
+    amount: Callable[[Json], Decimal | None] = _unknown
     """Tells a whole document's total before tax, in its own currency; None: it is not known."""
     currency_of: str | None = None
     """The field that names the record whose currency a document has; None: the company's own."""

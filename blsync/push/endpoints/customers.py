@@ -136,6 +136,10 @@ def _warnings(body: Json, _: Json, __: date) -> Iterator[str]:
         yield f"name is longer than {STRICT_NAME} characters; a stricter server refuses that"
 
 
+def _no_money(_: Json) -> Decimal:
+    return Decimal(0)
+
+
 def _kept(customer: Json) -> Problem | None:
     """Tell that a customer has transactions, as far as the customer shows it."""
     names = ("totalSales", "currentBalance", "lastSaleDate")
@@ -172,6 +176,7 @@ CUSTOMERS = Endpoint(
     },
     personal=PERSONAL_FIELDS["customers"],
     settlement=Settlement(has_unique_key=True, likeness=Likeness(("name",))),
+    amount=_no_money,
     can_delete=True,
     kept=_kept,
     warnings=_warnings,
