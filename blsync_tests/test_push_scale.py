@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from rig.depth import is_deep
 from rig.push_desk import Desk, Row, invoice_rows
 
 from blsync.push.token import unmarked
@@ -18,7 +17,7 @@ AMBIGUOUS = "only=writes,drop-after=0.05,reset=0.05,error-after=0.05,part=0.05"
 """A fifth of the writes: no answer to what is done, not done, or half done, or 500 after it is."""
 MOST_RUNS = 60
 
-pytestmark = pytest.mark.skipif(not is_deep(), reason="takes minutes: make test-deep")
+pytestmark = pytest.mark.deep
 
 
 def references(desk: Desk) -> Counter[str]:
