@@ -20,6 +20,15 @@ QUOTED = re.compile(r"""(?<!\w)(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""")
 QUOTED_COLUMN = re.compile(rf"(?:(?<=\bcolumn )|(?<=\band as )){QUOTED.pattern}")
 """A value that a message quotes as the name of a column."""
 
+_ADDRESSES = ("address", "billingAddress", "shippingAddress")
+PERSONAL_FIELDS = {
+    "customers": frozenset(
+        ("id", "email", "name", "phone", "website", "taxNumber", "customFields", *_ADDRESSES)
+    ),
+    "invoices": frozenset({"customer", "notes"}),
+}
+"""Fields of what is pushed whose values are a person's, by endpoint; no message names them."""
+
 
 def without_addresses(text: str) -> str:
     """Take mail addresses out of a text: `no customer … here`."""

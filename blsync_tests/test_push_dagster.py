@@ -61,7 +61,13 @@ class Desk:
     def defs(self) -> dg.Definitions:
         return push_definitions(self.settings, [VIEW_KEY], ["team:finance-data"])
 
-    def materialise(self, step: str, endpoint: str = "customers", **config: Any) -> Run:
+    def materialise(
+        self,
+        step: str,
+        endpoint: str = "customers",
+        tags: dict[str, str] | None = None,
+        **config: Any,
+    ) -> Run:
         key = key_of(endpoint, step)
         result = dg.materialize(
             [asset for asset in self.defs.assets or [] if isinstance(asset, dg.AssetsDefinition)],
@@ -69,6 +75,7 @@ class Desk:
             run_config={"ops": {key.to_python_identifier(): {"config": config}}},
             instance=self.instance,
             raise_on_error=False,
+            tags=tags,
         )
         return Run(result, self.instance)
 
@@ -353,6 +360,23 @@ def test_a_plan_is_sent_from_dagster_with_its_own_code_alone(desk: Desk) -> None
     assert desk.writes() == 0
     sent = desk.send(plan_id, confirmation=f" {desk.code(plan_id).upper()} ")
     assert sent.metadata["outcomes"]["applied"] == 1
+
+
+def test_a_plan_that_needs_approval_is_not_sent_from_dagster_without_it(desk: Desk) -> None:
+    desk.patch.setenv("BLSYNC_PUSH_APPROVAL", "always")
+    desk.patch.setenv("BLSYNC_ACTOR", "alice")
+    plan_id = desk.plan_id(new(1, "approval"))
+    message, exit_code = desk.send(plan_id).failure
+    assert f"`blsync push approve {plan_id}`" in message
+    assert (exit_code, desk.writes()) == (4, 0)
+    commands.approve(desk.settings, plan_id, actor="bob")
+    assert desk.send(plan_id).metadata["outcomes"]["applied"] == 1
+
+
+def test_the_user_whom_dagster_knows_has_planned(desk: Desk) -> None:
+    run = desk.materialise("plan", tags={"user": "dana"}, file=desk.file(new(1, "user")))
+    plan = commands.show(desk.settings, str(run.metadata["plan_id"])).plan
+    assert plan.actor == "dana"
 
 
 @pytest.mark.parametrize("dry_run", [True, False])

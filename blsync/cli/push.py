@@ -41,7 +41,7 @@ def plan_command(
     from_view: Annotated[
         str | None, typer.Option(help="A view of the marts' schema proposals, not a file.")
     ] = None,
-    mode: Annotated[str, typer.Option(help="create, update or upsert.")] = Mode.UPSERT,
+    mode: Annotated[str, typer.Option(help="create, update, upsert or delete.")] = Mode.UPSERT,
     on_conflict: Annotated[str, typer.Option(help="abort, ours or theirs.")] = OnConflict.ABORT,
     rejects: Rejects = None,
     hidden: Annotated[
@@ -54,10 +54,12 @@ def plan_command(
 
     A cell that is empty leaves the field alone; the word (clear) empties it. The lines of invoices
     and journal entries are written one a row, with columns like items.quantity. Of a worksheet
-    what it shows is planned.
+    what it shows is planned. With --mode delete each row names a record that is to go (customers,
+    drafts of invoices and journal entries); nothing is ever deleted for being absent from a file.
 
     Examples: `blsync push plan customers changes.csv --rejects mend.csv`,
     `blsync push plan payments bank.xlsx --mode create`,
+    `blsync push plan invoices wrong.csv --mode delete`,
     `blsync push plan customers --from-view push_customers_credit_limit`
     """
     current = settings.load()
@@ -79,7 +81,9 @@ def apply_command(
     """Send a plan; run again after a crash or a timeout, it goes on where it was.
 
     Refused (exit 4) are plans older than a day, those that a newer plan has superseded, and those
-    above the caps BLSYNC_PUSH_MAX_CREATES, BLSYNC_PUSH_MAX_UPDATES and BLSYNC_PUSH_MAX_MONEY.
+    above the caps BLSYNC_PUSH_MAX_CREATES, BLSYNC_PUSH_MAX_UPDATES, BLSYNC_PUSH_MAX_DELETES and
+    BLSYNC_PUSH_MAX_MONEY; those that were rejected, and those that lack an approval which
+    BLSYNC_PUSH_APPROVAL asks for.
 
     Example: `blsync push apply 3f2a --yes`
     """
@@ -96,7 +100,8 @@ def _confirm(report: push.PlanReport) -> None:
         raise ConfigError("Nobody is there to confirm; add --yes.")
     counts = report.counts
     money = f", {report.money:,.2f} in all," if report.money else ""
-    question = f"Create {counts['create']} and update {counts['update']} records{money}"
+    deleted = f", delete {counts['delete']}" if counts["delete"] else ""
+    question = f"Create {counts['create']} and update {counts['update']} records{deleted}{money}"
     typer.confirm(f"{question} at BigLedger?", abort=True, err=True)
 
 
@@ -122,8 +127,9 @@ def list_command(as_json: Json = False) -> None:
     if as_json:
         print_json(plans)
     elif plans:
-        headers = ("plan_id", "endpoint", "state", "created_at", "source")
-        print_table(None, headers, [[plan[name] for name in headers] for plan in plans])
+        headers = ("plan_id", "endpoint", "state", "created_at", "source", "actor")
+        rows = [[*(plan[name] for name in headers), _said(plan["approvals"])] for plan in plans]
+        print_table(None, (*headers, "approvals"), rows)
     else:
         tell("No plans yet. Make one: blsync push plan customers FILE")
 
@@ -170,8 +176,63 @@ def retry_command(plan: Plan, as_json: Json = False) -> None:
     _print_plan(report, as_json, has_code=True)
 
 
+Reason = Annotated[str | None, typer.Option(help="Why; kept with the plan.")]
+
+
+@app.command("approve")
+def approve_command(plan: Plan, reason: Reason = None, as_json: Json = False) -> None:
+    """Approve a plan that somebody else has made: exactly what it would send now; sends nothing.
+
+    BLSYNC_PUSH_APPROVAL says which plans need it. Refused (exit 4) is who planned it. A plan of
+    which anything changes afterwards has to be approved again.
+
+    Example: `blsync push approve 3f2a --reason "checked against the bank statement"`
+    """
+    with open_session(settings.load(), say=say) as session:
+        report = push.approve(session, plan, reason)
+    _print_plan(report, as_json)
+
+
+@app.command("reject")
+def reject_command(plan: Plan, reason: Reason = None, as_json: Json = False) -> None:
+    """Reject a plan: nothing of it is ever sent, or nothing more of one that was begun.
+
+    Example: `blsync push reject 3f2a --reason "last month's prices"`
+    """
+    with open_session(settings.load(), say=say) as session:
+        report = push.reject(session, plan, reason)
+    _print_plan(report, as_json)
+
+
+@app.command("undo")
+def undo_command(plan: Plan, as_json: Json = False) -> None:
+    """Plan what takes back all that was applied of a plan; sends nothing.
+
+    Updated fields get back what they had where nobody has changed them since, created customers and
+    drafts are deleted, postings reversed by another one; payments wait for a person. The new plan
+    is looked at, approved and applied like any other. An undo is not undone.
+
+    Example: `blsync push undo 3f2a`
+    """
+    with open_session(settings.load(), say=say) as session:
+        report = push.undo(session, plan)
+    _print_plan(report, as_json, has_code=True)
+
+
+def _said(approvals: list[dict[str, Any]]) -> str:
+    """Write who approved or rejected a plan."""
+    return "; ".join(
+        f"{one['verdict']} by {one['actor']}"
+        + ("" if one["is_valid"] else " (counts no more)")
+        + (f": {one['reason']}" if one["reason"] else "")
+        for one in approvals
+    )
+
+
 def _print_plan(report: push.PlanReport, as_json: bool, *, has_code: bool = False) -> None:
     document = report.to_json()
+    awaits = push.awaits_approval(settings.load(), report)
+    document["awaits_approval"] = bool(awaits)
     if has_code:
         document["confirmation_code"] = report.plan.confirmation_code
     if as_json:
@@ -202,6 +263,13 @@ def _print_plan(report: push.PlanReport, as_json: bool, *, has_code: bool = Fals
         tell(f"note: {note}")
     if report.money:
         tell(f"money: {report.money:,.2f}")
+    if document["undoes"]:
+        tell(f"takes back: plan {document['undoes']}")
+    tell(f"planned by: {document['actor'] or 'unknown, by an earlier version'}")
+    if said := _said(document["approvals"]):
+        tell(f"approvals: {said}")
+    if awaits:
+        tell(f"approval: {awaits}")
     if document.get("confirmation_code"):
         tell(f"confirmation code, to send it from Dagster: {document['confirmation_code']}")
 

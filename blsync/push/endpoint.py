@@ -94,6 +94,14 @@ def _nothing(_: Json) -> Decimal:
     return Decimal(0)
 
 
+def _unknown(_: Json) -> None:
+    return None
+
+
+def _not_posted(_: Json) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Sought:
     """By what a row's record is looked up: its identifier `name` has this value, and each of the
@@ -106,8 +114,10 @@ class Sought:
 
 
 def _own_record(endpoint: Endpoint, row: Operation, body: Json) -> Sought:
-    """Look for an update's record by its id, and for a create's by its natural key and parts."""
-    if row.remote_id and row.action == Action.UPDATE:
+    """Look for the record of an update or a delete by its id, and for a create's by its natural key
+    and parts.
+    """
+    if row.remote_id and row.action in (Action.UPDATE, Action.DELETE):
         return Sought("id", row.remote_id)
     key = endpoint.natural_key
     parts = tuple((part, str(body.get(part))) for part in endpoint.parts)
@@ -156,7 +166,7 @@ class Settlement:
     """Whether BigLedger itself refuses a second record of the same natural key."""
     is_safe_to_resend: Callable[[Json], bool] = _anything
     """Tells whether creating from a body once more, after look-ups found nothing, does no harm. An
-    update never does: it says what is to be, not what is to be added."""
+    update never does, and a delete neither: they say what is to be, not what is to be added."""
     likeness: Likeness | None = None
     """How a created record is looked for at a server that was not seen to keep its natural key."""
     overtaken: Problem | None = None
@@ -165,7 +175,7 @@ class Settlement:
 
     def may_resend(self, row: Operation, body: Json) -> bool:
         """Tell whether a row that look-ups did not find may be sent once more."""
-        return row.action == Action.UPDATE or self.is_safe_to_resend(body)
+        return row.action != Action.CREATE or self.is_safe_to_resend(body)
 
     def needs_proof(self, row: Operation) -> bool:
         """Tell whether finding nothing tells of a row only where look-ups were seen to work."""
@@ -173,7 +183,7 @@ class Settlement:
 
     def is_change(self, row: Operation) -> bool:
         """Tell whether a row changes a record that was there before it."""
-        return row.action == Action.UPDATE or not self.is_own_record
+        return row.action != Action.CREATE or not self.is_own_record
 
     def remote_id(self, record: Json) -> str | None:
         """Return the id that a record gives its row, None where it gives none."""
@@ -229,6 +239,20 @@ class Endpoint:
     """Takes out of a body what BigLedger works out anew and never shows as it was sent."""
     money: Callable[[Json], Decimal] = _nothing
     """Tells the money that a body moves, in the company's currency."""
+    amount: Callable[[Json], Decimal | None] = _unknown
+    """Tells a whole document's total before tax, in its own currency; None: it is not known."""
+    currency_of: str | None = None
+    """The field that names the record whose currency a document has; None: the company's own."""
+    can_delete: bool = False
+    """Whether the bulk endpoint deletes records; of documents only those that are not `locked`."""
+    kept: Callable[[Json], Problem | None] = _never
+    """Tells why a record cannot be deleted though it can be changed."""
+    is_posted: Callable[[Json], bool] = _not_posted
+    """Tells whether what a body creates or changes counts in the books from then on."""
+    reversal: Callable[[Json], Json] | None = None
+    """Makes of a posted record what takes it back in the books, less its date and reference."""
+    undone_by_hand: str | None = None
+    """What a person has to do at BigLedger to take back what was created; None: nothing."""
     warnings: Callable[[Json, Json, date], Iterator[str]] = _no_warnings
     """Tells what of a body a server of the stricter rules may refuse, given the body, the record as
     it will be, and the business day. The vendor's pages name several rules for one field."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from blsync.ledger import Ledger, plans
+from blsync.ledger.approvals import approvers, digest_of
 from blsync.ledger.plans import Operation, Plan
-from blsync.ledger.states import SENDS, Action, OperationState
+from blsync.ledger.states import SENDS, Action, OperationState, Verdict
 from blsync.push.compare import from_text
 from blsync.push.endpoints import endpoint_named
 from blsync.push.source.sheet import Sheet, SheetRow
@@ -58,6 +59,18 @@ class PlanReport:
         return {**{state.value: found[state] for state in STATES}, "verified": verified}
 
     @property
+    def amount(self) -> Decimal | None:
+        """The total of the documents that are sent, before tax and in the company's currency, by
+        which it is told whether the plan needs approval; None where that of one is not known.
+        """
+        return amount_of(self.operations)
+
+    @property
+    def approvals(self) -> list[dict[str, Any]]:
+        """Who approved or rejected the plan, when (UTC) and why; whether an approval counts."""
+        return sayings_of(self.plan, self.operations)
+
+    @property
     def money(self) -> Decimal:
         """Money that the rows which are sent move together, in the company's currency."""
         endpoint = endpoint_named(self.plan.endpoint)
@@ -73,12 +86,49 @@ class PlanReport:
             "counts": self.counts,
             "outcomes": self.outcomes,
             "money": self.money,
+            "amount": self.amount,
+            "actor": self.plan.actor,
+            "undoes": self.plan.undoes,
+            "approvals": self.approvals,
             "notes": list(self.notes),
             "operations": [
                 _row(operation, self.request_ids.get(operation.row))
                 for operation in self.operations
             ],
         }
+
+
+def amount_of(rows: Iterable[Operation]) -> Decimal | None:
+    """Return the total of the documents that rows send, before tax and in the company's currency;
+    None where that of one is not known.
+    """
+    sent = [row.amount for row in rows if row.action in SENDS]
+    known = [Decimal(one) for one in sent if one is not None]
+    return sum(known, Decimal(0)) if len(known) == len(sent) else None
+
+
+def sayings_of(plan: Plan, operations: list[Operation]) -> list[dict[str, Any]]:
+    """Return who approved or rejected a plan of these rows; an approval `is_valid` where it is of
+    just what the plan would send now, by nobody who planned it.
+    """
+    said = [one for one in plan.verdicts if one.verdict != Verdict.PLANNED]
+    valid = approvers(plan.verdicts, digest_of(plan, operations)) if said else []
+    return [
+        {
+            "verdict": one.verdict.value,
+            "actor": one.actor,
+            "at": one.at,
+            "reason": one.reason,
+            "is_valid": one.verdict == Verdict.REJECTED or one in valid,
+        }
+        for one in said
+    ]
+
+
+def rows_if_said(ledger: Ledger, plan: Plan) -> list[Operation]:
+    """Return a plan's rows where somebody approved it, which is of those rows; else none."""
+    is_said = any(one.verdict == Verdict.APPROVED for one in plan.verdicts)
+    return plans.operations_of(ledger, plan.plan_id) if is_said else []
 
 
 def report_of(ledger: Ledger, plan_id: str, exit_code: int = 0) -> PlanReport:

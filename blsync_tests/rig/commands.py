@@ -146,6 +146,25 @@ def retry(settings: Settings, plan_id: str, **opened: Any) -> PlanReport:
         return push.retry(session, plan_id)
 
 
+def undo(settings: Settings, plan_id: str, **opened: Any) -> PlanReport:
+    with open_session(settings, **opened) as session:
+        return push.undo(session, plan_id)
+
+
+def approve(
+    settings: Settings, plan_id: str, reason: str | None = None, **opened: Any
+) -> PlanReport:
+    with open_session(settings, **opened) as session:
+        return push.approve(session, plan_id, reason)
+
+
+def reject(
+    settings: Settings, plan_id: str, reason: str | None = None, **opened: Any
+) -> PlanReport:
+    with open_session(settings, **opened) as session:
+        return push.reject(session, plan_id, reason)
+
+
 def show(settings: Settings, plan_id: str, **options: Any) -> PlanReport:
     with open_session(settings) as session:
         return push.show(session, plan_id, **options)

@@ -96,4 +96,7 @@ PAYMENTS = Endpoint(
         },
     ),
     money=_amount,
+    amount=_amount,
+    currency_of="invoiceId",
+    undone_by_hand="a payment cannot be taken back over the API; reverse or refund it in BigLedger",
 )
