@@ -22,6 +22,8 @@ ALONE = [(name,) for name in READINGS if is_deep() or name not in GROUPS["busine
 CASES = ALONE + (list(pairs()) if is_deep() else [])
 ROWS = 3
 
+pytestmark = pytest.mark.drawn
+
 TOLD = {
     "no-sort": "does not take an order by",
     "sort-and-order": "asked as sort=f&order=asc",
