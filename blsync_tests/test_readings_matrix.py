@@ -1,11 +1,11 @@
 """Each reading of the vendor's pages, alone and in pairs: sync twice, reports twice, push once.
 
-`make test` plays each reading alone, `make test-deep` every pair that a server can be.
+`make test` plays each reading alone, `make test-deep` every pair that a server can be. What changes
+nothing of the rest (how numbers are written, say) stands beside those pairs, each once beside all.
 """
 
 from __future__ import annotations
 
-import itertools
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,16 @@ from typing import Any
 import pytest
 from rig.depth import is_deep
 from rig.push_desk import amount
-from rig.readings import FEW, Round, is_pair, played
+from rig.readings import FEW, Round, pairs, played
 
 from blsync.entities import ENTITIES
-from blsync.sandbox.http.readings import READINGS
+from blsync.sandbox.http.readings import GROUPS, READINGS
 
-PAIRS = [pair for pair in itertools.combinations(READINGS, 2) if is_pair(*pair)]
-CASES = [(name,) for name in READINGS] + (PAIRS if is_deep() else [])
+ALONE = [(name,) for name in READINGS if is_deep() or name not in GROUPS["business dates"]]
+CASES = ALONE + (list(pairs()) if is_deep() else [])
 ROWS = 3
+
+pytestmark = pytest.mark.drawn
 
 TOLD = {
     "no-sort": "does not take an order by",
@@ -68,7 +70,8 @@ def test_whatever_a_server_is_read_to_be_all_lands_once_ties_out_and_is_sent_onc
         this.sync()
         this.assert_held()
         assert this.sync() == dict.fromkeys(entities, 0)
-        assert_reports_are(this, figures)
+        if is_deep() or readings[0] in GROUPS["reports"]:
+            assert_reports_are(this, figures)
         if is_thorough:
             assert_customers_are_sent_once(this)
         assert_invoices_are_sent_once(this)
@@ -88,7 +91,8 @@ def assert_reports_are(this: Round, figures: dict[tuple[Any, ...], Any]) -> None
     """The reports say what they say elsewhere, each time they are asked for."""
     found = this.reports()
     assert found
-    assert this.reports() == found
+    if len(this.readings) == 1:
+        assert this.reports() == found
     assert found.items() <= figures.items()
     if "report-dates-ignored" not in this.readings:
         assert found == figures
@@ -115,6 +119,9 @@ def assert_invoices_are_sent_once(this: Round) -> None:
         for n, price in enumerate(amounts)
     ]
     report = this.push_with_a_lost_answer("invoices", rows)
-    is_kept = "no-references" not in this.readings
-    assert (report.outcomes["applied"], report.exit_code) == (ROWS, 0 if is_kept else 3)
+    shows_lines = not {"slim-lists", "no-detail"} <= set(this.readings)
+    is_told = "no-references" not in this.readings and shows_lines
+    assert report.outcomes["applied"] == ROWS or not shows_lines
+    assert report.outcomes["held"] <= 1
+    assert report.exit_code == (0 if is_told else 3)
     assert this.sent("invoices", "subtotal", amounts) == dict.fromkeys(amounts, 1)

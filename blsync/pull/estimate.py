@@ -182,15 +182,13 @@ class Estimator:
         if self.has_asked:
             return Estimate(0, len(feeds))
         self.has_asked = True
-        had_limit = self.entity.path in self.client.page_limits
         page = await self._first_page(feeds[0], start, end)
-        refusals = 0 if had_limit or self.entity.path not in self.client.page_limits else len(feeds)
         if page.total is None:
             return Estimate(None, None, is_news=bool(page.records))
         known = self.client.page_limits.get(self.entity.path)
         size = page.limit or known or self.entity.page_limit
         is_sorted = loads.server_traits(self.ledger, self.company_id, self.entity.name).is_sorted
-        requests = refusals
+        requests = 0
         for number, feed in enumerate(feeds):
             # A feed of the same list has about as many; of another list nothing is known.
             count = page.total if number == 0 or feed.needs_lower_bound else 0

@@ -5,6 +5,7 @@ The books are small: three pages of journal entries, two of invoices, one of all
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import uuid
@@ -39,6 +40,9 @@ FEW = ("accounts", "invoices", "journal_entries")
 """Entities that between them have every kind of list: two lists, and every change field."""
 TOGETHER = ("refusals", "records")
 """Groups of readings that do not exclude each other."""
+ASIDE = ("business dates", "numbers", "quota", "reports")
+"""Groups of readings that change nothing of what others are about: they are played beside pairs of
+the others, each beside every one of them."""
 NO_EFFECT = {
     **dict.fromkeys(GROUPS["page size"], ("whole-lists",)),
     **dict.fromkeys(GROUPS["totals"], ("whole-lists", "no-pagination")),
@@ -48,6 +52,22 @@ NO_EFFECT = {
 """Readings that change nothing beside certain others."""
 OUT_OF_REACH = {"is-active": ("no-filters", "filters-ignored")}
 """Readings beside which a part of the books cannot be asked for."""
+
+
+def pairs() -> Iterator[tuple[str, ...]]:
+    """Yield every two readings that a server can be, with a third that stands aside."""
+    aside = itertools.cycle(name for group in ASIDE for name in GROUPS[group])
+    others = [n for group, names in GROUPS.items() if group not in ASIDE for n in names]
+    left = {(one, name) for one in others for group in ASIDE for name in GROUPS[group]}
+    for pair in itertools.combinations(others, 2):
+        if not is_pair(*pair):
+            continue
+        lacking = (third for one in pair for of, third in sorted(left) if of == one)
+        third = next(lacking, None) or next(aside)
+        left -= {(one, third) for one in pair}
+        yield (*pair, third)
+    for group, other in itertools.combinations(ASIDE, 2):
+        yield from itertools.product(GROUPS[group], GROUPS[other])
 
 
 def is_pair(one: str, other: str) -> bool:
