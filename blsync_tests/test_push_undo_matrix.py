@@ -55,11 +55,6 @@ SOME = [
     (BY_NAME["the request is lost"], POSTINGS),
 ]
 MATRIX = [(fault, kind) for fault in ALL_FAULTS for kind in KINDS] if is_deep() else SOME
-KILLED = (
-    [(place, kind) for place in DEATHS for kind in KINDS]
-    if is_deep()
-    else [("before the outcome", POSTINGS)]
-)
 
 
 @dataclass
@@ -134,7 +129,9 @@ def test_no_fault_leaves_a_row_there_or_takes_it_back_twice(
     undo.end()
 
 
-@pytest.mark.parametrize(("place", "kind"), KILLED, ids=str)
+@pytest.mark.deep
+@pytest.mark.parametrize("place", DEATHS)
+@pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_an_undo_that_is_killed_goes_on_where_it_was(desk: Desk, place: str, kind: Kind) -> None:
     undo = Undo(desk, kind)
     states, done = DEATHS[place]
