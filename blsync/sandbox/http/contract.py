@@ -112,13 +112,13 @@ ABOUT: Schema = {
     "type": "object",
     "properties": dict.fromkeys(("id", "name", "currency", "country", "plan", "createdAt"), TEXT),
 }
-
-HEALTH: Schema = {
+HEALTH = "/health"
+WELL: Schema = {
     "type": "object",
-    "required": ["status", "timestamp"],
+    "required": ["status"],
     "properties": dict.fromkeys(("status", "version", "region", "timestamp"), TEXT),
 }
-"""What stands by itself, in no envelope."""
+"""What `/health` answers, which is the one answer without an envelope."""
 
 
 def serve_contract(app: FastAPI, books: Books) -> None:
@@ -168,24 +168,22 @@ def _ref(name: str) -> Schema:
 
 def _describe(path: str, method: str, operation: Schema, reports: dict[str, Schema]) -> None:
     """Add to an operation what its answers hold."""
-    envelope = HEALTH if path == "/health" else _envelope(*_data_of(path, method, reports))
+    data, is_list = _data_of(path, method, reports)
+    properties: Schema = {"success": {"type": "boolean", "enum": [True]}, "data": data}
+    if is_list:
+        properties["pagination"] = _ref("Pagination")
+    properties["meta"] = _ref("Meta")
+    envelope = {"type": "object", "required": list(properties), "properties": properties}
+    answer = WELL if path == HEALTH else envelope
     for status, response in operation["responses"].items():
         if status.startswith("2"):
             response["description"] = "Success"
-            response["content"] = {"application/json": {"schema": envelope}}
+            response["content"] = {"application/json": {"schema": answer}}
     operation["responses"].pop("422", None)
     operation["responses"]["default"] = {
         "description": "A failure: 400, 401, 403, 404, 409, 422, 429 or 5xx",
         "content": {"application/json": {"schema": _ref("Error")}},
     }
-
-
-def _envelope(data: Schema, is_list: bool) -> Schema:
-    properties: Schema = {"success": {"type": "boolean", "enum": [True]}, "data": data}
-    if is_list:
-        properties["pagination"] = _ref("Pagination")
-    properties["meta"] = _ref("Meta")
-    return {"type": "object", "required": list(properties), "properties": properties}
 
 
 def _data_of(path: str, method: str, reports: dict[str, Schema]) -> tuple[Schema, bool]:
