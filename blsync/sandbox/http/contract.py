@@ -180,14 +180,6 @@ def _describe(path: str, method: str, operation: Schema, reports: dict[str, Sche
     }
 
 
-def _envelope(data: Schema, is_list: bool) -> Schema:
-    properties: Schema = {"success": {"type": "boolean", "enum": [True]}, "data": data}
-    if is_list:
-        properties["pagination"] = _ref("Pagination")
-    properties["meta"] = _ref("Meta")
-    return {"type": "object", "required": list(properties), "properties": properties}
-
-
 def _data_of(path: str, method: str, reports: dict[str, Schema]) -> tuple[Schema, bool]:
     """Return what the data of an address's answers hold, and whether that is a page of a list."""
     fixed = {"/auth/verify": VERIFIED, "/company": ABOUT, **reports}
