@@ -129,6 +129,34 @@ def sandbox(
     items: Annotated[int, typer.Option(help="Items in the books.")] = 150,
     invoices: Annotated[int, typer.Option(help="Sales invoices in the books.")] = 5000,
     months: Annotated[int, typer.Option(help="Months of business dates.")] = 24,
+    modules: Annotated[
+        bool,
+        typer.Option(
+            "--modules/--no-modules",
+            help="Purchasing, sales orders, quotes, e-invoices, tills and stock transfers.",
+        ),
+    ] = True,
+    suppliers: Annotated[
+        int | None, typer.Option(help="Suppliers; else one for 10 customers.")
+    ] = None,
+    bills: Annotated[int | None, typer.Option(help="Bills; else one for 10 invoices.")] = None,
+    sales_orders: Annotated[
+        int | None, typer.Option(help="Sales orders; else one for 6 invoices.")
+    ] = None,
+    quotes: Annotated[int | None, typer.Option(help="Quotes; else one for 12 invoices.")] = None,
+    transfers: Annotated[
+        int | None, typer.Option(help="Stock transfers; else one for 100 invoices.")
+    ] = None,
+    pos_transactions: Annotated[
+        int | None, typer.Option(help="Sales at the tills; else one for 5 invoices.")
+    ] = None,
+    transit_account: Annotated[
+        bool,
+        typer.Option(
+            "--transit-account/--no-transit-account",
+            help="An account for goods on their way between locations.",
+        ),
+    ] = True,
     database: Annotated[
         Path | None, typer.Option(help="Keep the books in this SQLite file.")
     ] = None,
@@ -172,6 +200,14 @@ def sandbox(
             items=items,
             invoices=invoices,
             months=months,
+            modules=modules,
+            suppliers=suppliers,
+            bills=bills,
+            sales_orders=sales_orders,
+            quotes=quotes,
+            transfers=transfers,
+            pos_transactions=pos_transactions,
+            transit_account=transit_account,
             database=database,
             faults=faults,
             readings=",".join(reading or []),

@@ -1,6 +1,7 @@
 """E-invoices and what the portal says of them (bigledger-api.md, section 12).
 
-The invoice's own ``einvoice`` says the same as its current e-invoice, the latest that is not cancelled.
+The invoice's own ``einvoice`` says the same as its current e-invoice, the latest that is not
+cancelled.
 """
 
 from __future__ import annotations

@@ -31,7 +31,20 @@ def ordered_pieces(lines: list[Record]) -> Decimal | int:
 
 def take_back(books: Books, invoice: Record) -> None:
     """Let the order of a cancelled invoice wait for its goods again."""
-    order_id = invoice.get("salesOrderId")
-    order = books.store.get("sales_orders", order_id) if order_id else None
+    order = _order_of(books, invoice)
     if order:
         tell_shipped(books, order, -ordered_pieces(invoice["items"]))
+
+
+def _order_of(books: Books, invoice: Record) -> Record | None:
+    """Return the order that an invoice names, or whose number is its reference."""
+    if invoice["salesOrderId"]:
+        return books.store.get("sales_orders", invoice["salesOrderId"])
+    if not books.modules or not invoice["reference"]:
+        return None
+    books.store.flush()
+    books.store.put("invoices", invoice["id"], invoice)  # the flush may have let it go
+    rows = books.store.query(
+        "select id from sales_orders where orderNumber = ?", invoice["reference"]
+    )
+    return books.find("sales_orders", rows[0][0]) if rows else None

@@ -1,14 +1,15 @@
 """Suppliers, purchase orders, receipts, bills and their payments (bigledger-api.md, section 11).
 
-A receipt debits inventory, or the item's expense account, and credits goods received not invoiced at the
-order's price. The bill of an order takes that back at the same price; what it asks more or less goes to
-the price variance, as does its tax, which is a cost. So at every date the payable account is what the
-bills owe, and goods received not invoiced are what was received and not billed, at the order's price.
+A receipt debits inventory, or the item's expense account, and credits goods received not invoiced
+at the order's price. The bill of an order takes that back at the same price; what it asks more or
+less goes to the price variance, as does its tax, which is a cost. So at every date the payable
+account is what the bills owe, and goods received not invoiced are what was received and not billed,
+at the order's price.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -65,7 +66,10 @@ def brief(supplier: Record) -> Record:
 def draft_order(
     books: Books, supplier: Record, day: str, required: str, lines: Sequence[Record], **more: Any
 ) -> Record:
-    """Add a draft purchase order; ``lines``: itemId or description, quantity, unitPrice, taxCode."""
+    """Add a draft purchase order.
+
+    ``lines``: itemId or description, quantity, unitPrice, taxCode.
+    """
     order_id = books.new_id("po")
     written = [_order_line(books, line, required) for line in lines]
     subtotal = sum((line["lineTotal"] for line in written), ZERO)
@@ -195,7 +199,7 @@ def receive_goods(books: Books, order: Record, day: str, receipts: Sequence[Rece
             "PO_NOT_SENT", f"Nothing is received of an order that is {order['status']}"
         )
     before, lines = outstanding(order), {line["id"]: line for line in order["items"]}
-    amounts: Counter[str] = Counter()
+    amounts: defaultdict[str, Decimal] = defaultdict(Decimal)
     for line_id, place, count in receipts:
         line = lines[line_id]
         value = money(line["unitPrice"] * count)
@@ -206,7 +210,7 @@ def receive_goods(books: Books, order: Record, day: str, receipts: Sequence[Rece
     _change(books, order, before)
     note = f"Goods received from {order['supplier']['name']}"
     entry = [(account, amount, note) for account, amount in amounts.items() if amount]
-    entry.append((books.role("grni"), -Decimal(sum(amounts.values())), note))
+    entry.append((books.role("grni"), -sum(amounts.values(), ZERO), note))
     if len(entry) > 1:
         books.write_entry(day, order["poNumber"], note, entry, source=order["id"])
     return order
@@ -246,7 +250,10 @@ def draft_bill(
     order: Record | None = None,
     **more: Any,
 ) -> Record:
-    """Add a draft bill; ``lines``: itemId or description, quantity, unitPrice, taxCode, accountCode."""
+    """Add a draft bill.
+
+    ``lines``: itemId or description, quantity, unitPrice, taxCode, accountCode.
+    """
     bill_id = books.new_id("bill")
     written = [
         {**_line(books, "bili", line, line["unitPrice"]), "accountCode": line["accountCode"]}
@@ -300,7 +307,7 @@ def approve_bill(books: Books, bill: Record) -> None:
     note = f"Bill {bill['billNumber']}, {bill['supplier']['name']}"
     amounts = _costs(books, bill)
     amounts[books.role("payable")] -= bill["total"]
-    lines = [(account, Decimal(amount), note) for account, amount in amounts.items() if amount]
+    lines = [(account, amount, note) for account, amount in amounts.items() if amount]
     entry = None
     if lines:
         day, number = bill["billDate"], bill["billNumber"]
@@ -310,9 +317,9 @@ def approve_bill(books: Books, bill: Record) -> None:
     books.touch("bills", bill["id"], bill)
 
 
-def _costs(books: Books, bill: Record) -> Counter[str]:
+def _costs(books: Books, bill: Record) -> defaultdict[str, Decimal]:
     """Return what a bill costs by account, its tax included."""
-    amounts: Counter[str] = Counter()
+    amounts: defaultdict[str, Decimal] = defaultdict(Decimal)
     if bill["purchaseOrderId"] is None:
         for line in bill["items"]:
             account = books.by_number[line["accountCode"]]
@@ -352,8 +359,26 @@ def _prices(books: Books, order: Record, bill: Record) -> dict[str, list[list[An
     return priced
 
 
+def unbilled(books: Books, order: Record) -> list[tuple[str, Decimal | int]]:
+    """Return what of an order was received and not billed, by line: the first line first."""
+    books.store.flush()
+    rows = books.store.query("select id from bills where purchaseOrderId = ?", order["id"])
+    billed: Counter[str] = Counter()
+    for (bill_id,) in rows:
+        for line in books.find("bills", bill_id)["items"]:
+            if line["itemId"]:
+                billed[line["itemId"]] += line["quantity"]
+    left: list[tuple[str, Decimal | int]] = []
+    for line in order["items"]:
+        taken = min(billed[line["itemId"]], line["receivedQuantity"])
+        billed[line["itemId"]] -= taken
+        if line["receivedQuantity"] > taken:
+            left.append((line["id"], quantity(line["receivedQuantity"] - taken)))
+    return left
+
+
 def _ordered_value(rooms: list[list[Any]], count: Decimal | int) -> Decimal:
-    """Value a billed quantity at the order's prices, and take it out of the room that lines have."""
+    """Value a billed quantity at the order's prices, and take it out of the lines' room."""
     value, left = ZERO, Decimal(count)
     for room in rooms:
         taken = left if room is rooms[-1] else min(left, max(room[0], Decimal(0)))
@@ -411,7 +436,7 @@ def pay_bill(
 
 def mark_late(books: Books, bill: Record) -> bool:
     """Call an open bill overdue past its due date; return whether that changed anything."""
-    is_late = bill["status"] == "open" and bill["dueDate"] < books.today.isoformat()
+    is_late = bool(bill["status"] == "open" and bill["dueDate"] < books.today.isoformat())
     if is_late:
         bill["status"] = "overdue"
     return is_late

@@ -1,9 +1,9 @@
-"""Tills: sales and returns, sessions, what is posted of them, banking (bigledger-api.md, section 14).
+"""Tills: sales, returns, sessions, what is posted, banking (bigledger-api.md, section 14).
 
-An open session is not posted. Closing it posts one entry with the session's number: a clearing account
-for each tender, sales, tax, the rounding of cash to five sen, and the cost of the goods. What comes, is
-voided or is corrected later is posted with the same number; banking carries ``BNK-`` and the number. So a
-clearing account's balance is what was taken and no bank has seen.
+An open session is not posted. Closing it posts one entry with the session's number: a clearing
+account for each tender, sales, tax, the rounding of cash to five sen, and the cost of the goods.
+What comes, is voided or is corrected later is posted with the same number; banking carries ``BNK-``
+and the number. So a clearing account's balance is what was taken and no bank has seen.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from blsync.sandbox.books.company import Books
 from blsync.sandbox.books.stock import cost_of, move_stock, stock_row
-from blsync.sandbox.books.values import ZERO, Record, from_cents, money, to_cents
+from blsync.sandbox.books.values import ZERO, Record, dumps, from_cents, money, to_cents
 
 
 class Tender(NamedTuple):
@@ -66,7 +66,7 @@ def open_session(
     """Open a till with a float."""
     session_id = books.new_id("poss")
     float_ = from_cents(OPENING_FLOAT)
-    session = {
+    session: Record = {
         "id": session_id,
         "sessionNumber": books.new_number("pos_sessions", day),
         "locationId": till[0],
@@ -109,7 +109,8 @@ def ring_up(
     Pieces of a return are negative, and so is what is paid.
     """
     transaction_id = books.new_id("post")
-    lines, subtotal, discounts, tax = [], 0, 0, 0
+    lines: list[Record] = []
+    subtotal = discounts = tax = 0
     for line in sold:
         net = line.pieces * line.price - line.discount
         charged = (abs(net) * line.tax_rate * 2 + 100) // 200 * (1 if net > 0 else -1)
@@ -175,7 +176,7 @@ def _payment(books: Books, transaction_id: str, method: str, total: int) -> Reco
 
 
 def sold_again(line: Record, pieces: int) -> Sold:
-    """Return a line of a transaction once more, for so many pieces and its share of the discount."""
+    """Return a line of a transaction once more, for so many pieces and their discount."""
     discount = to_cents(line["discountAmount"]) * pieces // line["quantity"]
     return Sold(
         *(line["itemId"], line["itemCode"], line["description"], pieces),
@@ -205,7 +206,8 @@ def correct_tender(books: Books, transaction: Record, method: str) -> None:
     (payment,) = transaction["payments"]
     amount, before = payment["amount"] - payment["change"], payment["accountId"]
     _count_again(books, session, [transaction], sign=-1)
-    payment["method"], payment["accountId"] = method, books.role(TENDERS[method].role)
+    payment.update(method=method, accountId=books.role(TENDERS[method].role))
+    payment.update(amount=amount, change=ZERO)
     books.touch("pos_transactions", transaction["id"], transaction)
     _count_again(books, session, [transaction])
     note = f"Tender of {transaction['transactionNumber']} corrected"
@@ -336,9 +338,9 @@ def unbanked(books: Books, session: Record) -> dict[str, int]:
     rows = books.store.query(
         "select l.account_id, sum(l.debit_cents) - sum(l.credit_cents) from journal_lines l"
         " join journal_entries e on e.id = l.entry_id"
-        f" where l.account_id in ({', '.join('?' * len(accounts))}) and l.date >= ?"
+        " where l.account_id in (select value from json_each(?)) and l.date >= ?"
         " and +e.reference in (?, ?) group by l.account_id",
-        *(*accounts, session["businessDate"], number, f"BNK-{number}"),
+        *(dumps(accounts), session["businessDate"], number, f"BNK-{number}"),
     )
     return {account: cents for account, cents in rows if cents}
 

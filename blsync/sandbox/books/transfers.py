@@ -1,9 +1,9 @@
 """Stock transfers: goods that leave one location, are in transit, and arrive (section 13).
 
-A company may keep an account for goods in transit; without one they stay in inventory, which is then
-more than the stock at the locations. Of a shortage the goods arrive in full on paper and are written off
-at once by an adjustment with the transfer's number, so that transfers by themselves never change how
-much stock there is.
+A company may keep an account for goods in transit; without one they stay in inventory, which is
+then more than the stock at the locations. Goods of which some are missing arrive in full on paper,
+and what is missing is written off at once by an adjustment with the transfer's number: transfers by
+themselves never change how much stock there is.
 """
 
 from __future__ import annotations

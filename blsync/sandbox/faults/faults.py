@@ -329,6 +329,13 @@ GROUPS: dict[str, dict[str, Fault]] = {
             "churn=0.1",
             "after that share of list answers one of the listed records changes",
         ),
+        "vanish": Fault(
+            _share,
+            0.0,
+            "vanish=0.1",
+            "after that share of list answers one of the listed records that nothing depends on is "
+            "gone for good: what comes behind it moves up, from page to page",
+        ),
         "late-commit": Fault(
             _seconds,
             0.0,

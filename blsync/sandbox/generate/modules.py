@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from functools import partial
+from itertools import accumulate
 
 from blsync.sandbox.books import tills
 from blsync.sandbox.books.company import Books
@@ -50,15 +51,15 @@ class Modules:
         self.shifts = Shifts(books, stream("shifts"), self.agenda, self.purchases.buy)
         trade.purchases, trade.orders = self.purchases, self.orders
         trade.compliance = Compliance(books, stream("compliance"), self.agenda, last)
-        bills, sales, quotes = (options.size(n) for n in ("bills", "sales_orders", "quotes"))
-        ahead = bills // ORDERED_AHEAD
-        self.plan = {
-            self.purchases.order_ahead: spread(ahead, first, days),
-            self.purchases.expense: spread(bills // 2, first, days),
-            self.orders.order: spread(sales, first, days),
-            self.orders.quote: spread(quotes, first, days),
-            self.transit.transfer: spread(options.size("transfers"), first, days),
+        bills = options.size("bills")
+        planned = {
+            self.purchases.order_ahead: bills // ORDERED_AHEAD,
+            self.orders.order: options.size("sales_orders"),
+            self.orders.quote: options.size("quotes"),
+            self.transit.transfer: options.size("transfers"),
         }
+        self.plan = {act: spread(count, first, days) for act, count in planned.items()}
+        self.bills = list(accumulate(spread(bills, first, days)))
         self.sold = _sessions(options.size("pos_transactions"), days)
 
     def events(self, day: date, index: int) -> Iterator[Event]:
@@ -67,6 +68,8 @@ class Modules:
         for act, counts in self.plan.items():
             for _ in range(counts[index]):
                 yield partial(act, day)
+        for _ in range(self.bills[index] - self.books.counters["bill"]):
+            yield partial(self.purchases.expense, day)
         sold = self.sold[index]
         pause = min(1_000_000, self.slot_us // (3 * (sum(sold) + 1)))
         for till, count in zip(tills.TILLS, sold, strict=False):
@@ -86,7 +89,10 @@ class Modules:
 
 
 def _sessions(transactions: int, days: int) -> list[list[int]]:
-    """Spread sales over the last days and the tills, about `USUAL` a session or more; none today."""
+    """Spread sales over the last days and the tills, about `USUAL` a session or more.
+
+    None are of today.
+    """
     usable = max(1, days - 1)
     count = max(1, transactions // USUAL) if transactions else 0
     open_tills = len(tills.TILLS) if count > 2 * usable else 2

@@ -75,7 +75,7 @@ class Orders:
 
     def confirm(self, order: Record, promised: date) -> None:
         """Confirm an order and plan what becomes of it."""
-        rng, chance = self.rng, self.rng.random()
+        chance = self.rng.random()
         pipeline.set_order_status(self.books, order, "confirmed")
         if chance < 0.06:
             day = promised - timedelta(days=1)
@@ -86,7 +86,9 @@ class Orders:
     def _wait(self, order: Record, promised: date) -> None:
         """Let an order wait for its invoice, or its two halves for one each."""
         whole = {line["id"]: line["quantity"] for line in order["items"]}
-        first = {key: (int(count) + 1) // 2 for key, count in whole.items()}
+        first: dict[str, Decimal | int] = {
+            key: (int(count) + 1) // 2 for key, count in whole.items()
+        }
         if self.rng.random() < 0.2 and first != whole:
             rest = {key: whole[key] - first[key] for key in whole}
             self.waiting.append(Waiting(promised, order["id"], first))

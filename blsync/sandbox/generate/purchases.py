@@ -7,6 +7,7 @@ import random
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
+from typing import Any
 
 from blsync.sandbox.books import purchasing
 from blsync.sandbox.books.chart import MAIN_LOCATION
@@ -14,7 +15,7 @@ from blsync.sandbox.books.company import Books
 from blsync.sandbox.books.errors import ApiError
 from blsync.sandbox.books.values import Record, from_cents, money
 from blsync.sandbox.generate import names
-from blsync.sandbox.generate.agenda import Agenda
+from blsync.sandbox.generate.agenda import Agenda, Event
 
 FRIDAY = 4
 TERMS = ((30, 0, 0), (30, 0, 0), (30, 10, 2), (45, 0, 0), (14, 0, 0), (60, 15, Decimal("1.5")))
@@ -29,7 +30,7 @@ EXPENSES = (
 )
 """What is bought without an order: description, account, tax code, usual amount in cents."""
 
-Delivered = list[tuple[str, int]]
+Delivered = list[tuple[str, Decimal | int]]
 """Id of an order's line and pieces."""
 
 
@@ -148,7 +149,7 @@ class Purchases:
         bill = partial(self.bill, order["id"], list(delivered.items()))
         self._later(day, 0, 10, bill)
 
-    def _later(self, day: date, least: int, most: int, event: partial[object]) -> None:
+    def _later(self, day: date, least: int, most: int, event: Event) -> None:
         self.agenda.on(day + timedelta(days=max(1, self.rng.randint(least, most))), event)
 
     def order_ahead(self, day: date) -> Record:
@@ -183,7 +184,9 @@ class Purchases:
     def deliver(self, order_id: str, *, is_part: bool = False, is_billed: bool = False) -> None:
         """Take in what an order still expects, or half of it."""
         books, day = self.books, self.books.today
-        order, receipts, delivered = books.find("purchase_orders", order_id), [], []
+        order = books.find("purchase_orders", order_id)
+        receipts: list[purchasing.Receipt] = []
+        delivered: Delivered = []
         if order["status"] not in purchasing.EXPECTED:
             return
         for line in order["items"]:
@@ -234,7 +237,7 @@ class Purchases:
         return self._enter(self._supplier(), [line], None)
 
     def _enter(
-        self, supplier: Record, lines: list[Record], order: Record | None, **more: str
+        self, supplier: Record, lines: list[Record], order: Record | None, **more: Any
     ) -> Record:
         """Enter a bill, dated some days back, approve it, and plan how it is paid."""
         rng, books, today = self.rng, self.books, self.books.today
@@ -261,9 +264,10 @@ class Purchases:
         run = max(run, self.books.today + timedelta(days=1))
         if chance < 0.86:
             self.agenda.on(run, partial(self.pay, bill_id))
-        elif chance < 0.93:
+        elif chance < 0.97:
             self.agenda.on(run, partial(self.pay, bill_id, Decimal("0.4")))
-            self.agenda.on(run + timedelta(days=14), partial(self.pay, bill_id))
+            if chance < 0.91:
+                self.agenda.on(run + timedelta(days=14), partial(self.pay, bill_id))
 
     def pay(self, bill_id: str, share: Decimal = Decimal(1)) -> bool:
         """Pay what is due of a bill, or a share of it; tell whether there was any."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import partial
 
 from blsync.sandbox.books import tills
@@ -31,6 +31,7 @@ class Shifts:
         self.rng = rng
         self.agenda = agenda
         self.buy = buy
+        self.now = datetime.now(KUALA_LUMPUR)
         self.banked: dict[str, Counter[str]] = {}
         self.goods = [
             (
@@ -45,11 +46,12 @@ class Shifts:
 
     def _moment(self, day: date, minutes: float) -> str:
         """Write a moment of a day, so many minutes after nine in the morning, but not ahead."""
-        seconds = int(minutes * 60)
-        now = datetime.now(KUALA_LUMPUR)
-        moment = datetime(day.year, day.month, day.day, 9, tzinfo=KUALA_LUMPUR)
-        moment = min(moment + timedelta(seconds=seconds), max(now, moment))
-        return moment.replace(microsecond=0).isoformat()
+        seconds = 9 * 3600 + int(minutes * 60)
+        if day >= self.now.date():
+            reached = self.now - datetime.combine(day, time(), KUALA_LUMPUR)
+            seconds = min(seconds, max(int(reached.total_seconds()), 0))
+        hour, minute, second = seconds // 3600, seconds // 60 % 60, seconds % 60
+        return f"{day.isoformat()}T{hour:02}:{minute:02}:{second:02}+08:00"
 
     def shift(
         self,

@@ -59,7 +59,9 @@ class Transit:
         following = transfers.STEPS.get(transfer["status"], ())
         if not following:
             return str(transfer["status"])
-        status, received, shipping = following[0], {}, {}
+        status = following[0]
+        received: dict[str, int] = {}
+        shipping: Record = {}
         if status == "approved" and rng.random() < 0.06:
             status = rng.choice(("cancelled", "rejected"))
         if status == "shipped":

@@ -18,7 +18,9 @@ from blsync.sandbox.books.entities import ENTITIES
 from blsync.sandbox.books.fields import Entity
 from blsync.sandbox.books.store import DOCUMENT
 from blsync.sandbox.books.values import loads
+from blsync.sandbox.http.cash_flow import METHODS, cash_flow
 from blsync.sandbox.http.reports import Reports
+from blsync.sandbox.http.till_report import daily
 
 Schema = dict[str, Any]
 
@@ -54,6 +56,7 @@ PAGINATION: Schema = {
     "properties": {
         "hasMore": FLAG,
         "nextCursor": {**TEXT, "nullable": True, "description": "null on the last page"},
+        "nextOffset": {**COUNT, "nullable": True, "description": "of suppliers, for nextCursor"},
         "limit": COUNT,
         "total": {**COUNT, "description": "Records that the query finds"},
     },
@@ -109,13 +112,13 @@ ABOUT: Schema = {
     "type": "object",
     "properties": dict.fromkeys(("id", "name", "currency", "country", "plan", "createdAt"), TEXT),
 }
-HEALTH = "/health"
-WELL: Schema = {
+
+HEALTH: Schema = {
     "type": "object",
-    "required": ["status"],
+    "required": ["status", "timestamp"],
     "properties": dict.fromkeys(("status", "version", "region", "timestamp"), TEXT),
 }
-"""What `/health` answers, which is the one answer without an envelope."""
+"""What stands by itself, in no envelope."""
 
 
 def serve_contract(app: FastAPI, books: Books) -> None:
@@ -165,22 +168,24 @@ def _ref(name: str) -> Schema:
 
 def _describe(path: str, method: str, operation: Schema, reports: dict[str, Schema]) -> None:
     """Add to an operation what its answers hold."""
-    data, is_list = _data_of(path, method, reports)
-    properties: Schema = {"success": {"type": "boolean", "enum": [True]}, "data": data}
-    if is_list:
-        properties["pagination"] = _ref("Pagination")
-    properties["meta"] = _ref("Meta")
-    envelope = {"type": "object", "required": list(properties), "properties": properties}
-    answer = WELL if path == HEALTH else envelope
+    envelope = HEALTH if path == "/health" else _envelope(*_data_of(path, method, reports))
     for status, response in operation["responses"].items():
         if status.startswith("2"):
             response["description"] = "Success"
-            response["content"] = {"application/json": {"schema": answer}}
+            response["content"] = {"application/json": {"schema": envelope}}
     operation["responses"].pop("422", None)
     operation["responses"]["default"] = {
         "description": "A failure: 400, 401, 403, 404, 409, 422, 429 or 5xx",
         "content": {"application/json": {"schema": _ref("Error")}},
     }
+
+
+def _envelope(data: Schema, is_list: bool) -> Schema:
+    properties: Schema = {"success": {"type": "boolean", "enum": [True]}, "data": data}
+    if is_list:
+        properties["pagination"] = _ref("Pagination")
+    properties["meta"] = _ref("Meta")
+    return {"type": "object", "required": list(properties), "properties": properties}
 
 
 def _data_of(path: str, method: str, reports: dict[str, Schema]) -> tuple[Schema, bool]:
@@ -225,14 +230,25 @@ def _reports(books: Books) -> dict[str, Schema]:
     today = books.today.isoformat()
     first = f"{today[:4]}-01-01"
     valuation = _shape([made.stock_valuation(today)])
+    payables = _shape([made.aged_payables(today)])
     return {
         "/reports/trial-balance": _shape([made.trial_balance(today)]),
         "/reports/balance-sheet": _shape([made.balance_sheet(today)]),
         "/reports/profit-loss": _shape([made.profit_loss(first, today)]),
         "/reports/aged-receivables": _shape([made.aged_receivables(today)]),
+        "/reports/aged-payables": payables,
+        "/reports/purchasing/aged-payables": payables,
+        "/reports/cash-flow": _shape([cash_flow(books, first, today, name) for name in METHODS]),
+        "/pos/reports/daily": _shape([daily(books, day, None) for day in _till_days(books)]),
         "/reports/stock-valuation": valuation,
         "/inventory/reports/valuation": valuation,
     }
+
+
+def _till_days(books: Books) -> list[str]:
+    """Return some days on which the tills were open, and today."""
+    sql = "select distinct businessDate from pos_sessions order by 1 desc limit 10"
+    return [*(day for (day,) in books.store.query(sql)), books.today.isoformat()]
 
 
 def _shape(values: Iterable[Any]) -> Schema:

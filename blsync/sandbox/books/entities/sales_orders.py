@@ -23,6 +23,7 @@ ENTITY = Entity(
         each="items.itemId items.itemCode items.taxCode",
     ),
     columns=("createdAt", "updatedAt", "orderDate", "customerId", "status", "orderNumber"),
+    looked_up=("orderNumber",),
     search=("orderNumber", "reference", "customer.name"),
     date_field="orderDate",
     aliases={

@@ -26,6 +26,8 @@ ENTITY = Entity(
     default_limit=20,
     code="SUPPLIER_NOT_FOUND",
     aliases={"country": ("address.country", "eq")},
+    deletable="id not in (select supplierId from purchase_orders)"
+    " and id not in (select supplierId from bills)",
     harmless_field="website",
     secret_fields=("bankDetails", "contactPerson"),
     module="purchasing",
