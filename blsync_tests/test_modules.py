@@ -143,6 +143,18 @@ def test_plan_and_doctor_say_what_is_not_there_and_a_plan_asks_once(configure, s
     assert "unavailable" not in dialect.message
 
 
+def test_a_sync_of_the_modules_costs_what_was_planned_first_and_on_a_quiet_night(
+    configure, sandbox
+):
+    given = configure(sandbox)
+    for _ in range(2):
+        costs = plan(given, entities=OPTIONAL).to_json()["entities"]
+        results = run(given, *OPTIONAL)
+        planned = {name: cost["requests"] for name, cost in costs.items()}
+        assert planned == {name: result.requests for name, result in results.items()}
+    assert set(planned.values()) == {1}
+
+
 def test_the_setting_chooses_among_the_modules_and_never_leaves_out_what_the_marts_need(
     configure, sandbox, environment
 ):
