@@ -1,4 +1,4 @@
-"""The other half on hand-made books: what is owed, received, ordered, accepted, taken and on the way.
+"""The other half on hand-made books: owed, received, ordered, accepted, taken, on the way.
 
 Company alpha has every module, beta has none.
 """
@@ -34,12 +34,13 @@ ACCOUNTS = {
     "acc_7010": ("Card Fees", "expense", "operating_expense"),
 }
 MODULES = (
-    "suppliers bills bill_lines ap_open_items ap_aging supplier_statement payable_control "
-    "payment_calendar purchase_order_lines grni grni_control three_way_match "
-    "purchase_price_variance order_lines order_backlog backlog_movements quote_pipeline "
-    "quote_conversion einvoice_compliance einvoice_gaps pos_daily_sales pos_sessions pos_banking "
-    "pos_control stock_transfers transfers_in_transit transfer_losses"
-).split()
+    *("suppliers", "bills", "bill_lines", "ap_open_items", "ap_aging", "supplier_statement"),
+    *("payable_control", "payment_calendar", "purchase_order_lines", "grni", "grni_control"),
+    *("three_way_match", "purchase_price_variance", "order_lines", "order_backlog"),
+    *("backlog_movements", "quote_pipeline", "quote_conversion", "einvoice_compliance"),
+    *("einvoice_gaps", "pos_daily_sales", "pos_sessions", "pos_banking", "pos_control"),
+    *("stock_transfers", "transfers_in_transit", "transfer_losses"),
+)
 
 
 def alpha(key: str, pulled_at: datetime = FIRST, **fields: Any) -> Row:
