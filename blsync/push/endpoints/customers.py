@@ -17,7 +17,7 @@ from pydantic import (
     StrictStr,
 )
 
-from blsync.push.endpoint import Endpoint, Json, Likeness, Row, Settlement
+from blsync.push.endpoint import Endpoint, Json, Likeness, Row, Settlement, TakesNumber
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import (
     Amount,
@@ -49,6 +49,8 @@ Part = Annotated[
 ]
 PostalCode = Annotated[
     str | None,
+    Kind.KEY,
+    TakesNumber("[0-9]{5}"),
     BeforeValidator(key_text),
     Field(
         max_length=200,
@@ -58,6 +60,7 @@ PostalCode = Annotated[
 ]
 TaxNumber = Annotated[
     str,
+    Kind.KEY,
     BeforeValidator(key_text),
     Field(
         max_length=500,
@@ -95,6 +98,8 @@ class CustomerRow(Row):
     ] = "active"
     phone: Annotated[
         str,
+        Kind.KEY,
+        TakesNumber("60[0-9]{8,10}"),
         BeforeValidator(key_text),
         Field(
             max_length=40,

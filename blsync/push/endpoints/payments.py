@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -27,9 +27,14 @@ class PaymentRow(Row):
     amount: AmountAboveZero | None = None
     payment_date: Day | None = None
     payment_method: Annotated[
-        str,
+        Literal[
+            *("bank_transfer", "duitnow", "fpx", "cheque"),
+            *("cash", "credit_card", "e_wallet", "other"),
+        ],
         BeforeValidator(no_number),
-        Field(min_length=1, max_length=40, description="a method like bank_transfer or cheque"),
+        Field(
+            description="bank_transfer, duitnow, fpx, cheque, cash, credit_card, e_wallet or other"
+        ),
     ] = "bank_transfer"
     reference: ReferenceText = ""
     account_id: Id = ""

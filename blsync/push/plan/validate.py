@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from pydantic_core import ErrorDetails
 from blsync.errors import InputFileError
 from blsync.ledger.plans import Problem
 from blsync.push.endpoint import Endpoint, Json
+from blsync.push.source.form import BASIS, INDEX
 from blsync.push.source.read import CLEAR, Sheet, SheetRow
 from blsync.text.natural_keys import cleaned, normal_form
 from blsync.text.spellings import (
@@ -27,14 +27,9 @@ from blsync.text.spellings import (
     read_as,
 )
 
-BASIS = ("base_updated_at", "updatedAt")
-"""Columns that say which version of the record the row was based on: its `updatedAt`, in ISO 8601
-(UTC where it names no zone)."""
-
 _WHOLE = {"line": "", "dates": "dueDate", "balance": "lines"}
 """Errors of our models that concern several fields at once, and whose text says all that is wrong →
 the field that they are listed under; empty: the line in which they are."""
-_INDEX = re.compile(r"\[\d+\]|\.\d+(?=\.)")
 _CODES = {
     "email": "INVALID_EMAIL_FORMAT",
     "literal_error": "INVALID_CHOICE",
@@ -91,13 +86,14 @@ def validate(endpoint: Endpoint, sheet: Sheet) -> list[ParsedRow]:
     Raises InputFileError where a column is unknown or none names the records.
     """
     _check_columns(endpoint, sheet)
-    style = number_style(_numbers(endpoint, sheet), sheet.delimiter)
+    style = sheet.style or number_style(_numbers(endpoint, sheet), sheet.delimiter)
     return [_checked(endpoint, row, style) for row in sheet.rows]
 
 
 def _numbers(endpoint: Endpoint, sheet: Sheet) -> Iterator[object]:
     """Yield what the file has in its columns of numbers."""
-    columns = {name for name, kind in endpoint.kinds.items() if kind != Kind.DAY}
+    kinds = (Kind.NUMBER, Kind.PERCENT)
+    columns = {name for name, kind in endpoint.kinds.items() if kind in kinds}
     for row in sheet.rows:
         for name, value in row.cells.items():
             if name in columns:
@@ -112,7 +108,7 @@ def _check_columns(endpoint: Endpoint, sheet: Sheet) -> None:
     odd = [
         name
         for name in sheet.columns
-        if not (name.startswith("_") or name in own or endpoint.is_writable(_INDEX.sub("", name)))
+        if not (name.startswith("_") or name in own or endpoint.is_writable(INDEX.sub("", name)))
     ]
     known = [*(n for n in endpoint.identifiers if n not in endpoint.rules), *endpoint.rules]
     if odd:
