@@ -89,8 +89,8 @@ class Worksheet:
 
     `others` are the names of further worksheets that hold something, `hidden` which of the rows and
     columns nobody sees, `merged` the cells that are one, as first and last row (from 1) and column
-    (from 0): the first has the value. `doubts` are the cells, by row and column from 0, that show another number
-    than they hold, or nothing: what is said of each follows its name.
+    (from 0): the first has the value. `doubts` are the cells, by row and column from 0, that show
+    another number than they hold, or nothing: what is said of each follows its name.
     """
 
     name: str

@@ -39,7 +39,8 @@ class Plan:
     """A stored plan; `base_url` is the BigLedger that it was compared with.
 
     `confirmation_code` is what a person who looked at the plan sends it from Dagster's UI with. It
-    is no part of how a plan is written in a log or a traceback.
+    is no part of how a plan is written in a log or a traceback. `readings` and `notes` are JSON:
+    what of the source was read otherwise than it stands, and what was left out.
     """
 
     plan_id: str
@@ -54,15 +55,18 @@ class Plan:
     applied_at: datetime | None = None
     on_conflict: OnConflict = OnConflict.ABORT
     confirmation_code: str | None = field(default=None, repr=False)
+    readings: str | None = field(default=None, repr=False)
+    notes: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
 class Operation:
     """One row of a plan; `body` and `changes` are JSON, so that money stays text until it is sent.
 
-    `row` 1 is the first one below the file's header. Of operations that share `in_flight` only one
-    at a time is sent and not answered. `cells` is what the file said, `warnings` what a
-    server of the stricter rules may refuse.
+    `row` 1 is the first one below the file's header, `sheet_row` the same row's number as a
+    spreadsheet shows it; `names` is JSON, field → the name of the record whose id it has. Of
+    operations that share `in_flight` only one at a time is sent and not answered. `cells` is what
+    the file said, `warnings` what a server of the stricter rules may refuse.
     """
 
     row: int
@@ -78,6 +82,13 @@ class Operation:
     in_flight: str | None = None
     cells: str | None = None
     warnings: tuple[str, ...] = ()
+    sheet_row: int | None = None
+    names: str | None = None
+
+    @property
+    def place(self) -> int:
+        """The number by which people find the row in its sheet."""
+        return self.row if self.sheet_row is None else self.sheet_row
 
 
 @dataclass(frozen=True)
@@ -175,6 +186,8 @@ def _put(ledger: Ledger, plan: Plan, rows: Sequence[Operation]) -> None:
                     created_at=plan.created_at,
                     source=plan.source,
                     on_conflict=plan.on_conflict,
+                    readings=plan.readings,
+                    notes=plan.notes,
                     confirmation_code=func.coalesce(
                         plans.c.confirmation_code, plan.confirmation_code
                     ),

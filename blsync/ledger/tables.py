@@ -89,7 +89,7 @@ class Choice(TypeDecorator[StrEnum]):
 
 metadata = MetaData()
 
-VERSION = 5
+VERSION = 6
 """The ledger's own version, kept in `meta`: raised with every release that changes the tables, so
 that an earlier program leaves the ledger alone. One without `meta` is of version 1."""
 
@@ -243,6 +243,8 @@ plans = Table(
     Column("created_at", Instant, nullable=False),
     Column("applied_at", Instant),
     Column("confirmation_code", String(16)),  # null: planned by a version that made none
+    Column("readings", Text),  # JSON: how the source was read otherwise than it stands; null: not
+    Column("notes", Text),  # JSON: what was left out of the source; null: nothing
 )
 
 operations = Table(
@@ -262,6 +264,8 @@ operations = Table(
     Column("in_flight", String(300)),  # of those that share it only one is sent and not answered
     Column("cells", Text),  # JSON: what the file said, to plan the row anew
     Column("warnings", Text),  # JSON: what a stricter server may refuse; null: nothing
+    Column("names", Text),  # JSON: field → the name of the record whose id it has
+    Column("sheet_row", Integer),  # its number in the source as a spreadsheet shows it
     Index("operations_by_state", "state"),
     Index("operations_by_key", "natural_key"),
 )

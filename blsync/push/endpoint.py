@@ -64,6 +64,8 @@ class Listing:
     parts: tuple[str, ...] = ()
     rows: Callable[[Json], list[Json]] = itself
     is_sampled: bool = False
+    title: Callable[[Json], str] = lambda _: ""
+    """What a person calls a record, to stand beside its id; empty: nothing."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,16 @@ def _same(body: Json) -> Json:
 
 def _no_warnings(_: Json, __: Json, ___: date) -> Iterator[str]:
     return iter(())
+
+
+def in_the_future(name: str) -> Callable[[Json, Json, date], Iterator[str]]:
+    """Return what warns of a day in the field `name` that has not come yet."""
+
+    def told(body: Json, _: Json, today: date) -> Iterator[str]:
+        if str(body.get(name) or "") > today.isoformat():
+            yield f"{name} {body[name]} lies in the future; a stricter server refuses that"
+
+    return told
 
 
 def _nothing(_: Json) -> Decimal:

@@ -14,7 +14,7 @@ from blsync.ledger.plans import Operation, Plan
 from blsync.ledger.states import SENDS, Action, OperationState
 from blsync.push.compare import from_text
 from blsync.push.endpoints import endpoint_named
-from blsync.push.source.sheet import Sheet, SheetRow
+from blsync.push.source.sheet import Reading, Sheet, SheetRow
 
 STATES = (
     OperationState.APPLIED,
@@ -39,7 +39,14 @@ class PlanReport:
     exit_code: int = 0
     request_ids: Mapping[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    """What was left out of the file that has just been planned, or read though it is hidden."""
+    """What was left out of the source, or read though it is hidden."""
+
+    @property
+    def readings(self) -> list[dict[str, Any]]:
+        """How the source was read otherwise than it stands: for each column and rule how often, and
+        the first cell (`row`: its number in the sheet; null: of a header).
+        """
+        return list(from_text(self.plan.readings or "[]"))
 
     @property
     def counts(self) -> dict[str, int]:
@@ -71,6 +78,7 @@ class PlanReport:
             "outcomes": self.outcomes,
             "money": self.money,
             "notes": list(self.notes),
+            "readings": self.readings,
             "operations": [
                 _row(operation, self.request_ids.get(operation.row))
                 for operation in self.operations
@@ -81,24 +89,30 @@ class PlanReport:
 def report_of(ledger: Ledger, plan_id: str, exit_code: int = 0) -> PlanReport:
     """Read a plan with its rows from the ledger."""
     tries = plans.attempts_of(ledger, plan_id)
+    plan = plans.find(ledger, plan_id)[0]
     return PlanReport(
-        plans.find(ledger, plan_id)[0],
+        plan,
         plans.operations_of(ledger, plan_id),
         exit_code,
         {attempt.row: attempt.request_id for attempt in tries if attempt.request_id},
+        tuple(from_text(plan.notes or "[]")),
     )
 
 
 def sheet_of(plan: Plan, rows: list[Operation]) -> Sheet:
     """Return rows of a plan as the file gave them, to be planned anew or written out."""
-    cells = [SheetRow(row.row, from_text(row.cells or "{}")) for row in rows]
+    cells = [
+        SheetRow(row.row, from_text(row.cells or "{}"), sheet_row=row.sheet_row) for row in rows
+    ]
     columns = dict.fromkeys(name for row in cells for name in row.cells)
-    return Sheet(Path(plan.source), list(columns), cells)
+    readings = tuple(Reading(**each) for each in from_text(plan.readings or "[]"))
+    return Sheet(Path(plan.source), list(columns), cells, readings=readings)
 
 
 def _row(operation: Operation, request_id: str | None) -> dict[str, Any]:
     return {
         "row": operation.row,
+        "sheet_row": operation.place,
         "key": operation.natural_key,
         "action": operation.action,
         "state": operation.state,
@@ -106,5 +120,6 @@ def _row(operation: Operation, request_id: str | None) -> dict[str, Any]:
         "changes": from_text(operation.changes),
         "error": operation.error,
         "warnings": list(operation.warnings),
+        "names": from_text(operation.names or "{}"),
         "request_id": request_id,
     }

@@ -2,8 +2,9 @@
 
 One table for every source: csv, xlsx, json, jsonl, parquet and views. A spelling that could mean
 two things is asked about: its row is rejected with both, and whoever wrote it says which. Nothing
-is guessed. What is told here of a cell alone, a column may prove (`blsync.text.readings`). `docs/reference/spreadsheets.md` is made of this table, and a test runs its examples
-over each kind of file.
+is guessed. What is told here of a cell alone, its column may prove (`blsync.text.readings`).
+`docs/reference/spreadsheets.md` is made of this table, and a test runs its examples over each kind
+of file.
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ def _unescaped(found: Match[str]) -> str:
 
 
 ASKED_COMMA = (
-    "has a comma, which may stand before decimals or between thousands; write a plain number with a "
-    "decimal point, like 1234.50"
+    "has a comma, which may stand before decimals or between thousands; write a plain number "
+    "with a decimal point, like 1234.50"
 )
 ASKED_DAY = "may be two different days"
 

@@ -123,7 +123,7 @@ QUESTIONS: Mapping[tuple[str, str], tuple[str, str]] = {
     ("journal-entries", "posted"): ("posted", "draft"),
     ("journal-entries", "isposted"): ("posted", "draft"),
 }
-"""Headers that ask a question (endpoint, the header's letters) → the choices that yes and no are."""
+"""Headers that ask a question (endpoint, the header's letters) → what yes and no are."""
 
 WORDS: Mapping[tuple[str, str], Mapping[str, tuple[str, ...]]] = {
     ("customers", "type"): {
@@ -224,7 +224,7 @@ def rows_of_words() -> Iterator[tuple[str, str, str]]:
     for (endpoint, column), choices in WORDS.items():
         for choice, words in choices.items():
             yield f"`{column}` of {endpoint}", f"`{choice}`", ", ".join(f"`{w}`" for w in words)
-    for (endpoint, header), choices in QUESTIONS.items():
-        for choice, words in zip(choices, (_YES, _NO), strict=True):
+    for (endpoint, header), either in QUESTIONS.items():
+        for choice, words in zip(either, (_YES, _NO), strict=True):
             told = ", ".join(f"`{word}`" for word in words)
             yield f"a column {header} of {endpoint}", f"`{choice}`", told

@@ -7,7 +7,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from blsync.push.endpoint import TODAY, Endpoint, Json, Likeness, Reference, Row, Settlement
+from blsync.push.endpoint import (
+    TODAY,
+    Endpoint,
+    Json,
+    Likeness,
+    Reference,
+    Row,
+    Settlement,
+    in_the_future,
+)
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import CENT, Code, Day, Id, Quantity, ReferenceText, UnitCost
 
@@ -78,4 +87,5 @@ INVENTORY_ADJUSTMENTS = Endpoint(
     ),
     comparable=_comparable,
     money=_value,
+    warnings=in_the_future("date"),
 )

@@ -14,7 +14,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from blsync.ledger.plans import Operation
-from blsync.push.endpoint import TODAY, Endpoint, Json, Reference, Row, Settlement, Sought
+from blsync.push.endpoint import (
+    TODAY,
+    Endpoint,
+    Json,
+    Reference,
+    Row,
+    Settlement,
+    Sought,
+    in_the_future,
+)
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import AmountAboveZero, Code, Day, Id, ReferenceText, no_number
 
@@ -28,8 +37,7 @@ class PaymentRow(Row):
     payment_date: Day | None = None
     payment_method: Annotated[
         Literal[
-            *("bank_transfer", "duitnow", "fpx", "cheque"),
-            *("cash", "credit_card", "e_wallet", "other"),
+            "bank_transfer", "duitnow", "fpx", "cheque", "cash", "credit_card", "e_wallet", "other"
         ],
         BeforeValidator(no_number),
         Field(
@@ -101,4 +109,5 @@ PAYMENTS = Endpoint(
         },
     ),
     money=_amount,
+    warnings=in_the_future("paymentDate"),
 )

@@ -111,6 +111,8 @@ class Decision:
         now, trouble = self._target(row)
         if trouble:
             return _rejected(row, (trouble,))
+        if now and (name := self.endpoint.listing.title(now)):
+            row = replace(row, names={**row.names, "id": name})
         return self._unless_held(row, self._create(row) if now is None else self._update(row, now))
 
     def _unless_held(self, row: ParsedRow, operation: Operation) -> Operation:
@@ -288,7 +290,9 @@ class Decision:
         self._paid[invoice["id"]] += amount
         before = paid + earlier
         changed = {"amountPaid": [before, before + amount]}
-        return _operation(self.endpoint, row, Action.CREATE, body=self._body(row), changed=changed)
+        body = self._body(row)
+        paying = _operation(self.endpoint, row, Action.CREATE, body=body, changed=changed)
+        return self._with_warnings(paying, body, {**invoice, **body})
 
     def _is_paid(self, row: ParsedRow, paid: Decimal) -> bool:
         """Tell whether this very payment is in the journal already."""
@@ -345,6 +349,8 @@ def _operation(
         error=error,
         in_flight=group if body and group else None,
         cells=to_text(_storable(row.cells)),
+        sheet_row=row.place,
+        names=to_text(dict(row.names)) if row.names else None,
     )
 
 
@@ -362,6 +368,8 @@ def _rejected(row: ParsedRow, problems: tuple[Problem, ...]) -> Operation:
         state=OperationState.NOT_SENT,
         error={**problems[0], "message": told},
         cells=to_text(_storable(row.cells)),
+        sheet_row=row.place,
+        names=to_text(dict(row.names)) if row.names else None,
     )
 
 
@@ -383,10 +391,10 @@ def _has_moved(now: Json, based_on: datetime | None) -> bool:
 
 def _no_twins(endpoint: Endpoint, operations: list[Operation]) -> list[Operation]:
     """Reject rows that name one record in different ways, one by id and another by email."""
-    by_record: dict[str, list[int]] = defaultdict(list)
+    by_record: dict[str, dict[int, int]] = defaultdict(dict)
     for operation in operations:
         if operation.remote_id and operation.action not in (Action.REJECT, Action.ADOPT):
-            by_record[operation.remote_id].append(operation.row)
+            by_record[operation.remote_id][operation.row] = operation.place
     told = {
         number: why
         for rows in by_record.values()

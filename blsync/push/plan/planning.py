@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -25,6 +25,7 @@ from blsync.ledger.states import (
 )
 from blsync.push.apply.settle import is_for_a_person
 from blsync.push.compare import from_text, to_text
+from blsync.push.endpoint import Endpoint
 from blsync.push.endpoints import endpoint_named
 from blsync.push.lookup import RecordIndex, look_up, read_in_full
 from blsync.push.plan.confirmation import new_code
@@ -33,6 +34,8 @@ from blsync.push.plan.references import resolve
 from blsync.push.plan.rejects import check_target, write_rejects
 from blsync.push.plan.validate import ParsedRow, problem, unique, validate
 from blsync.push.report import PlanReport, report_of, sheet_of
+from blsync.push.source.form import DateOrder, Decimals, Form, maps_of
+from blsync.push.source.memory import remember, remembered
 from blsync.push.source.read import read
 from blsync.push.source.sheet import Sheet
 from blsync.push.work import company_of, plan_named
@@ -50,13 +53,30 @@ class PlanOptions:
     not. `on_conflict` says whose version holds where a record changed since the row's basis; abort
     leaves the row out. With `hidden`, rows and columns of a worksheet are planned that are hidden
     there. `rejects` is a file to write the rejected rows to, to be mended and planned
-    again.
+    again. `reading` says what the file's columns and cells mean.
     """
 
     mode: str = Mode.UPSERT
     on_conflict: str = OnConflict.ABORT
     rejects: Path | None = None
     hidden: bool = False
+    reading: ReadingOptions = field(default_factory=lambda: ReadingOptions())
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """What was said of a file's columns and cells.
+
+    `maps` are headers and the columns that they are ('Cust Email=email'), `sheet` is the worksheet
+    to read, `dates` the order of days (dmy, mdy or ymd), `decimals` what stands before decimals
+    (point or comma). With `strict`, a column that is not known refuses the file.
+    """
+
+    maps: tuple[str, ...] = ()
+    sheet: str | None = None
+    dates: str | None = None
+    decimals: str | None = None
+    strict: bool = False
 
 
 AS_USUAL = PlanOptions()
@@ -77,7 +97,7 @@ def plan(
     Raises ConfigError, InputFileError, ApiError, StorageError, or QuotaSpent where the session does
     not wait.
     """
-    rows, sheet = _read(endpoint, source, options)
+    rows, sheet = _read(session.settings.data, endpoint, source, options)
     require_credentials(company)
     kind, now = endpoint_named(endpoint), session.clock()
     decision = Decision(
@@ -93,14 +113,38 @@ def plan(
     )
     client = session.client(company)
     operations = asyncio.run(_decided(client, session.ledger, decision, rows))
-    stored = _store(session.ledger, company, decision, sheet.path.name, operations, now)
+    stored = _store(session.ledger, company, decision, sheet, operations, now)
     if options.rejects:
         write_rejects(options.rejects, sheet, operations)
+    if options.reading.maps and isinstance(source, Path):
+        said = maps_of(kind, options.reading.maps)
+        remember(session.settings.data, kind, _headers(sheet), said)
     return replace(report_of(session.ledger, stored), notes=sheet.notes)
 
 
+def _headers(sheet: Sheet) -> list[str]:
+    return [sheet.headers.get(name, name) for name in sheet.columns]
+
+
+def _form(data: Path, kind: Endpoint, options: ReadingOptions) -> Form:
+    """Return how a file is read. Raises ConfigError."""
+    if options.dates is not None:
+        _check_choice("--dates", options.dates, DateOrder)
+    if options.decimals is not None:
+        _check_choice("--decimals", options.decimals, Decimals)
+    return Form(
+        kind,
+        maps_of(kind, options.maps),
+        remembered(data, kind),
+        options.sheet,
+        DateOrder(options.dates) if options.dates else None,
+        Decimals(options.decimals) if options.decimals else None,
+        options.strict,
+    )
+
+
 def _read(
-    endpoint: str, source: Path | Sheet, options: PlanOptions
+    data: Path, endpoint: str, source: Path | Sheet, options: PlanOptions
 ) -> tuple[list[ParsedRow], Sheet]:
     """Read and validate the rows, having refused what cannot be planned at all."""
     kind = endpoint_named(endpoint)
@@ -112,8 +156,9 @@ def _read(
         )
     if options.rejects:
         check_target(options.rejects, source if isinstance(source, Path) else source.path)
+    form = _form(data, kind, options.reading)
     sheet = (
-        read(source, lines=kind.lines, key=kind.natural_key, hidden=options.hidden)
+        read(source, lines=kind.lines, key=kind.natural_key, hidden=options.hidden, form=form)
         if isinstance(source, Path)
         else source
     )
@@ -219,7 +264,7 @@ def _store(
     ledger: Ledger,
     company: Company,
     decision: Decision,
-    source: str,
+    sheet: Sheet,
     operations: list[Operation],
     at: datetime,
 ) -> str:
@@ -247,11 +292,13 @@ def _store(
         base_url=company.base_url,
         endpoint=decision.endpoint.name,
         state=PlanState.PLANNED,
-        source=source,
+        source=sheet.path.name,
         mode=decision.mode,
         created_at=at,
         on_conflict=decision.on_conflict,
         confirmation_code=new_code(),
+        readings=to_text([vars(each) for each in sheet.readings]) if sheet.readings else None,
+        notes=to_text(list(sheet.notes)) if sheet.notes else None,
     )
     plans.put(ledger, stored, operations)
     return plan_id

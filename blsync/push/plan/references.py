@@ -11,7 +11,7 @@ from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import Problem
 from blsync.push.endpoint import Endpoint, Json, Reference
 from blsync.push.lookup import RecordIndex, look_up, read_in_full
-from blsync.push.plan.validate import ParsedRow, problem
+from blsync.push.plan.validate import ParsedRow, line_told, problem
 from blsync.text.natural_keys import normal_form
 
 Parents = Mapping[str, tuple[str, bool]]
@@ -60,6 +60,7 @@ def _resolved(
     problems: list[Problem] = []
     blocked: Problem | None = row.blocked
     found: dict[str, Json] = {}
+    names: dict[str, str] = {}
     filled = list(row.filled or [{}] * len(row.data.get(endpoint.lines or "") or []))
     data = _copy(row.data, endpoint.lines)
     for index, holder in enumerate(_holders(endpoint, reference, replace(row, data=data))):
@@ -74,16 +75,22 @@ def _resolved(
                 _drop(holder, other)
             holder[reference.field] = records[0]["id"]
             found[reference.field] = records[0]
+            if name := reference.listing.title(records[0]):
+                names[place + reference.field] = name
             if reference.in_lines and reference.filled:
                 filled[index] = reference.filled(records[0], row.found)
         elif parent := _parent(reference, place + column, given.values(), parents):
             blocked = parent
         else:
-            problems.append(_trouble(endpoint, reference, place, given, records))
+            told = place + column
+            if reference.in_lines:
+                told = line_told(told, index, row.lines_at)
+            problems.append(_trouble(endpoint, reference, (place, told), given, records))
     return replace(
         row,
         data=data,
         found={**row.found, **found},
+        names={**row.names, **names},
         filled=tuple(filled),
         problems=(*row.problems, *problems),
         blocked=blocked,
@@ -101,13 +108,14 @@ def _matching(reference: Reference, known: RecordIndex, given: Mapping[str, str]
 def _trouble(
     endpoint: Endpoint,
     reference: Reference,
-    place: str,
+    places: tuple[str, str],
     given: Mapping[str, str],
     records: list[Json],
 ) -> Problem:
     column, value = next(iter(given.items()))
+    place, first = places
     is_personal = column.partition(".")[0] in endpoint.personal
-    told = " and ".join(place + name for name in given)
+    told = " and ".join((first, *(place + name for name in [*given][1:])))
     told += "" if is_personal else f" {value[:40]!r}"
     rule = f"must name one {reference.listing.record} that BigLedger has"
     if records:

@@ -226,6 +226,7 @@ def _record(rows: list[_Row], lines: str | None) -> SheetRow:
     given_in: dict[str, int] = {}
     problems: list[str] = []
     found: list[Any] = []
+    lines_at: list[int] = []
     for row in rows:
         problems += row.problems
         for name, value in row.cells.items():
@@ -238,10 +239,16 @@ def _record(rows: list[_Row], lines: str | None) -> SheetRow:
                 )
         if isinstance(row.lines, list):
             found += row.lines
+            lines_at += [row.place] * len(row.lines)
     value = first.lines if len(rows) == 1 else found or None
     if lines and value is not None:
         cells[lines] = value
     source = tuple(row.source for row in rows)
     return SheetRow(
-        first.number, {**first.notes, **cells}, source, tuple(problems), first.place
+        first.number,
+        {**first.notes, **cells},
+        source,
+        tuple(problems),
+        tuple(lines_at) if len(rows) > 1 else (),
+        first.place,
     )

@@ -16,7 +16,7 @@ from blsync.errors import InputFileError
 from blsync.files.intake import MOST_COLUMNS, too_large
 from blsync.files.workbook_parts import Merged
 from blsync.push.source.form import Form, Header
-from blsync.push.source.sheet import Cells, Reading, Table
+from blsync.push.source.sheet import Reading, Table
 from blsync.text.natural_keys import cleaned
 from blsync.text.synonyms import letters
 
@@ -245,8 +245,7 @@ def _rows_told(numbers: list[int]) -> str:
 def _unmerged(
     grid: Grid, rows: list[Row], shown: list[int]
 ) -> tuple[list[Row], dict[int, list[tuple[int, Any]]]]:
-    """Give each row of cells that are merged over rows their value; tell which got one, by column.
-    """
+    """Give each row of merged cells their value; tell which rows got one, by column."""
     filled: dict[int, list[tuple[int, Any]]] = {}
     if not grid.merged:
         return rows, filled

@@ -26,7 +26,16 @@ from blsync.files.spreadsheet import DIGITS, Start, Worksheet, read_worksheet, u
 from blsync.push.compare import from_text
 from blsync.push.source.documents import gather, tidy
 from blsync.push.source.form import Form
-from blsync.push.source.grid import MOST_ABOVE, MOST_NAMED, Grid, Row, fit, header_row, headings, table_of
+from blsync.push.source.grid import (
+    MOST_ABOVE,
+    MOST_NAMED,
+    Grid,
+    Row,
+    fit,
+    header_row,
+    headings,
+    table_of,
+)
 from blsync.push.source.parquet import read_parquet
 from blsync.push.source.sheet import CLEAR, Cells, Sheet, SheetRow, Table
 from blsync.push.source.values import read_values

@@ -28,6 +28,8 @@ class SheetRow:
     cells: Mapping[str, Any]
     source: tuple[Mapping[str, Any], ...] = ()
     problems: tuple[str, ...] = ()
+    lines_at: tuple[int, ...] = ()
+    """The same of each line of a document whose lines are rows of their own."""
     sheet_row: int | None = None
     """The row's number in the file as a spreadsheet shows it, the header and blank rows counted."""
 

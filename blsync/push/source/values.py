@@ -38,6 +38,8 @@ from blsync.text.spellings import (
 )
 from blsync.text.synonyms import letters, order_told, word_of
 
+_SHOWN = 60
+"""Characters of a cell that a reading shows."""
 _UNIT = re.compile(r"(?:net\s*)?([0-9]{1,3})\s*(?:days?|hari)?", re.IGNORECASE)
 _DAYS_OF_TERMS = "paymentTerms"
 _PERCENT = re.compile(r"(.*?)\s*%")
@@ -72,12 +74,12 @@ def read_values(table: Table, form: Form) -> Table:
     """Read the cells of a table as its endpoint's columns, and tell what was done."""
     rows = [(number, {n: _copied(v) for n, v in cells.items()}) for number, cells in table.rows]
     columns: dict[str, list[_Cell]] = defaultdict(list)
-    for number, cells in rows:
-        for name in cells:
+    for number, row in rows:
+        for name in row:
             if not name.startswith("_"):
                 header = table.headers.get(name, name)
-                for column, holder, key in _leaves(INDEX.sub("", name), cells, name):
-                    columns[column].append(_Cell(holder, key, number + table.top, header, cells))
+                for column, holder, key in _leaves(INDEX.sub("", name), row, name):
+                    columns[column].append(_Cell(holder, key, number + table.top, header, row))
     endpoint = form.endpoint
     numbers = [
         cell.value
@@ -146,9 +148,7 @@ def _readers(form: Form, column: str, of_file: set[str]) -> Iterator[_Reader]:
         yield _as_keys
 
 
-def _change(
-    column: str, changes: Iterator[tuple[_Cell, Change]], readings: list[Reading]
-) -> None:
+def _change(column: str, changes: Iterator[tuple[_Cell, Change]], readings: list[Reading]) -> None:
     """Carry out what is read otherwise, and take note of it by rule."""
     by_rule: dict[str, list[tuple[_Cell, str, str]]] = defaultdict(list)
     for cell, change in changes:
@@ -160,7 +160,14 @@ def _change(
         if not isinstance(value, Unclear):
             by_rule[rule].append((cell, before, str(value)))
     readings += [
-        Reading(column, rule, len(found), found[0][0].place, found[0][1], found[0][2])
+        Reading(
+            column,
+            rule,
+            len(found),
+            found[0][0].place,
+            found[0][1][:_SHOWN],
+            found[0][2][:_SHOWN],
+        )
         for rule, found in by_rule.items()
     ]
 
@@ -178,7 +185,14 @@ def _as_any(column: str, cells: list[_Cell], readings: list[Reading]) -> list[_C
         elif spelling.read is not None and (read := read_any(cell.text)) is not None:
             by_name[spelling.name].append((cell, read))
     readings += [
-        Reading(column, name, len(found), found[0][0].place, found[0][0].text, found[0][1])
+        Reading(
+            column,
+            name,
+            len(found),
+            found[0][0].place,
+            found[0][0].text[:_SHOWN],
+            found[0][1][:_SHOWN],
+        )
         for name, found in by_name.items()
     ]
     return kept
