@@ -12,7 +12,7 @@ from blsync.push.apply.evidence import of_server, told
 from blsync.push.apply.outbox import apply, settle_all
 from blsync.push.endpoints import ENDPOINTS, endpoint_named
 from blsync.push.plan.confirmation import check_confirmed
-from blsync.push.plan.planning import PlanOptions, plan, retry
+from blsync.push.plan.planning import PlanOptions, ReadingOptions, plan, retry
 from blsync.push.plan.rejects import check_target, write_rejects
 from blsync.push.report import STATES, PlanReport, report_of, sheet_of
 from blsync.push.work import plan_in_full, plan_named
@@ -25,6 +25,7 @@ __all__ = [
     "OnConflict",
     "PlanOptions",
     "PlanReport",
+    "ReadingOptions",
     "apply",
     "check_confirmed",
     "endpoint_named",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +13,7 @@ from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import Operation, Plan
 from blsync.ledger.states import SENDS, Action, OperationState
 from blsync.push.compare import from_text
+from blsync.push.endpoint import Endpoint
 from blsync.push.endpoints import endpoint_named
 from blsync.push.source.sheet import Reading, Sheet, SheetRow
 
@@ -68,6 +69,27 @@ class PlanReport:
         bodies = (from_text(o.body) for o in self.operations if o.action in SENDS)
         return sum(map(endpoint.money, bodies), Decimal(0))
 
+    def spelled_out(self, operation: Operation) -> str:
+        """Return what a row changes for people: fields, names beside ids, lines and their total."""
+        endpoint = endpoint_named(self.plan.endpoint)
+        names: dict[str, str] = from_text(operation.names or "{}")
+        told = [
+            part
+            for name, (now, wanted) in from_text(operation.changes).items()
+            for part in _spelled(endpoint, name, (now, wanted), names)
+        ]
+        changed = from_text(operation.changes)
+        # What the row refers to and does not change: the invoice that is paid, who is updated.
+        told += [
+            f"{name}: {called}"
+            for name, called in names.items()
+            if name not in changed and not _of_line(endpoint, name)
+        ]
+        body = from_text(operation.body)
+        if endpoint.lines and body.get(endpoint.lines):
+            told.append(f"total: {endpoint.money(body):,.2f}")
+        return "\n".join(told) if any("\n" in part for part in told) else "; ".join(told)
+
     def to_json(self) -> dict[str, Any]:
         """Return PLAN of interface.md, section 5. Money is Decimal: encode it as a number."""
         return {
@@ -84,6 +106,35 @@ class PlanReport:
                 for operation in self.operations
             ],
         }
+
+
+def _of_line(endpoint: Endpoint, name: str) -> bool:
+    return bool(endpoint.lines) and name.startswith(f"{endpoint.lines}[")
+
+
+def _spelled(
+    endpoint: Endpoint, name: str, values: tuple[Any, Any], names: Mapping[str, str]
+) -> Iterator[str]:
+    now, wanted = values
+    if name == endpoint.lines and isinstance(wanted, list):
+        before = f"{len(now)} before" if isinstance(now, list) else ""
+        head = ", ".join(filter(None, (f"{len(wanted)} lines", before)))
+        yield f"{name}: {head}"
+        for index, line in enumerate(wanted):
+            called = {
+                n.rpartition(".")[2]: c
+                for n, c in names.items()
+                if n.startswith(f"{name}[{index}]")
+            }
+            parts = (_beside(n, v, called.get(n)) for n, v in line.items())
+            yield f"\n  {index + 1}. {', '.join(parts)}"
+        return
+    told = _beside(name, wanted, names.get(name))
+    yield told if now is None else f"{name}: {now} → {told.partition(': ')[2]}"
+
+
+def _beside(name: str, value: object, called: str | None) -> str:
+    return f"{name}: {value} ({called})" if called else f"{name}: {value}"
 
 
 def report_of(ledger: Ledger, plan_id: str, exit_code: int = 0) -> PlanReport:

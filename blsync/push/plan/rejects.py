@@ -35,9 +35,9 @@ def write_rejects(path: Path, sheet: Sheet, operations: Iterable[Operation]) -> 
     Cells are written as they were read, `_row` is the row's number in the file as a spreadsheet
     shows it. A document is written with all its rows; the reason stands in the first. A plan
     ignores columns whose name begins with an underscore, apart from `_row`, which keeps documents
-    apart, so the file can be mended and planned as it is; in csv, what a spreadsheet would take for a formula has
-    an apostrophe before it, which reading takes off. Raises StorageError, and ConfigError where an
-    xlsx file has no room for a cell's text.
+    apart, so the file can be mended and planned as it is; in csv, what a spreadsheet would take for
+    a formula has an apostrophe before it, which reading takes off. Raises StorageError, and
+    ConfigError where an xlsx file has no room for a cell's text.
     """
     reasons = {
         o.row: (o.error or {}).get("message")

@@ -155,7 +155,10 @@ def _as_meant(
     rows, merged = _unmerged(grid, rows, shown)
     kept, notes = _without_what_is_no_row(path, rows, shown, called)
     headers = form.headers(called)
-    out = form.check(path.name, headers)
+    try:
+        out = form.check(path.name, headers)
+    except InputFileError as error:  # a column that nobody sees may be what is missing
+        raise InputFileError(" ".join((str(error), *grid.notes))) from None
     columns: dict[int, str] = {}
     for n, header in zip(shown, headers, strict=True):
         is_used = any(n < len(values) and is_filled(values[n]) for _, values in kept)
