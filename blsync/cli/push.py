@@ -89,6 +89,34 @@ def plan_command(
     _print_plan(report, as_json, has_code=True)
 
 
+@app.command("template")
+def template_command(
+    endpoint: Annotated[str, typer.Argument(help=", ".join(push.ENDPOINTS))],
+    output: Annotated[
+        Path | None, typer.Option(help="The workbook to write; else ENDPOINT.xlsx here.")
+    ] = None,
+    with_data: Annotated[
+        bool,
+        typer.Option("--with-data", help="Add the customers, items, accounts, locations known."),
+    ] = False,
+    company: Company = None,
+) -> None:
+    """Write a workbook to fill in: needed columns marked, drop-downs, an example that is not sent.
+
+    What is filled in is planned as it is. With --with-data it has lists of what the published marts
+    know, for its drop-downs to choose from.
+
+    Examples: `blsync push template invoices --output invoices.xlsx`,
+    `blsync push template inventory-adjustments --with-data`
+    """
+    current = settings.load()
+    chosen = current.chosen(company)
+    target = output or Path(f"{endpoint}.xlsx")
+    sheets = push.write_template(current, chosen, endpoint, target, with_data=with_data)
+    tell(f"{target}: {', '.join(sheets)}")
+    tell(f"next: blsync push plan {endpoint} {target}")
+
+
 @app.command("apply")
 def apply_command(
     plan: Plan,

@@ -15,6 +15,7 @@ from blsync.push.plan.confirmation import check_confirmed
 from blsync.push.plan.planning import PlanOptions, ReadingOptions, plan, retry
 from blsync.push.plan.rejects import check_target, write_rejects
 from blsync.push.report import STATES, PlanReport, report_of, sheet_of
+from blsync.push.template import write_template
 from blsync.push.work import plan_in_full, plan_named
 from blsync.session import Session
 from blsync.settings import Company
@@ -36,6 +37,7 @@ __all__ = [
     "settle_all",
     "show",
     "show_in_full",
+    "write_template",
 ]
 
 

@@ -27,10 +27,11 @@ from blsync.push.apply.settle import is_for_a_person
 from blsync.push.compare import from_text, to_text
 from blsync.push.endpoint import Endpoint
 from blsync.push.endpoints import endpoint_named
+from blsync.push.known import Known
 from blsync.push.lookup import RecordIndex, look_up, read_in_full
 from blsync.push.plan.confirmation import new_code
 from blsync.push.plan.decide import Decision, key_without_token
-from blsync.push.plan.references import resolve
+from blsync.push.plan.references import Near, resolve
 from blsync.push.plan.rejects import check_target, write_rejects
 from blsync.push.plan.validate import ParsedRow, problem, unique, validate
 from blsync.push.report import PlanReport, report_of, sheet_of
@@ -112,7 +113,8 @@ def plan(
         session.settings.push_reference_token,
     )
     client = session.client(company)
-    operations = asyncio.run(_decided(client, session.ledger, decision, rows))
+    near = Known(session.settings, company.company_id).near
+    operations = asyncio.run(_decided(client, session.ledger, decision, rows, near))
     stored = _store(session.ledger, company, decision, sheet, operations, now)
     if options.rejects:
         write_rejects(options.rejects, sheet, operations)
@@ -205,11 +207,11 @@ def _check_choice(option: str, value: str, choices: type[StrEnum]) -> None:
 
 
 async def _decided(
-    client: Client, ledger: Ledger, decision: Decision, rows: list[ParsedRow]
+    client: Client, ledger: Ledger, decision: Decision, rows: list[ParsedRow], near: Near
 ) -> list[Operation]:
     endpoint = decision.endpoint
     async with client:
-        rows = await resolve(client, ledger, endpoint, rows)
+        rows = await resolve(client, ledger, endpoint, rows, near)
         decision = replace(decision, sent=_sent(ledger, decision, rows))
         rows = unique(endpoint, [decision.without_token(row) for row in rows])
         for name in endpoint.identifiers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,22 +14,34 @@ from blsync.push.lookup import RecordIndex, look_up, read_in_full
 from blsync.push.plan.validate import ParsedRow, line_told, problem
 from blsync.text.natural_keys import normal_form
 
+Near = Callable[[str, str], list[str]]
+
+
+def _none_near(_: str, __: str) -> list[str]:
+    return []
+
+
 Parents = Mapping[str, tuple[str, bool]]
 """Natural key, in normal form, of what plans did not create yet → the plan, and whether it was
 rejected there."""
 
 
 async def resolve(
-    client: Client, ledger: Ledger, endpoint: Endpoint, rows: list[ParsedRow]
+    client: Client,
+    ledger: Ledger,
+    endpoint: Endpoint,
+    rows: list[ParsedRow],
+    near: Near = _none_near,
 ) -> list[ParsedRow]:
     """Put ids in the place of other names, and tell which rows refer to what is not there.
 
+    `near` returns, for a column and a value that nobody has, the known ones that are most like it.
     A row whose customer is still to be created by another plan is blocked. Raises ApiError.
     """
     for reference in endpoint.references:
         known = await _known(client, reference, endpoint, rows)
         parents = _parents(ledger, client.company.company_id, reference)
-        rows = [_resolved(row, endpoint, reference, known, parents) for row in rows]
+        rows = [_resolved(row, endpoint, reference, (known, parents), near) for row in rows]
     return [_with_parts(endpoint, row) for row in rows]
 
 
@@ -54,9 +66,10 @@ def _resolved(
     row: ParsedRow,
     endpoint: Endpoint,
     reference: Reference,
-    known: RecordIndex,
-    parents: Parents,
+    there: tuple[RecordIndex, Parents],
+    near: Near,
 ) -> ParsedRow:
+    known, parents = there
     problems: list[Problem] = []
     blocked: Problem | None = row.blocked
     found: dict[str, Json] = {}
@@ -85,7 +98,7 @@ def _resolved(
             told = place + column
             if reference.in_lines:
                 told = line_told(told, index, row.lines_at)
-            problems.append(_trouble(endpoint, reference, (place, told), given, records))
+            problems.append(_trouble(endpoint, reference, (place, told), given, (records, near)))
     return replace(
         row,
         data=data,
@@ -110,8 +123,9 @@ def _trouble(
     reference: Reference,
     places: tuple[str, str],
     given: Mapping[str, str],
-    records: list[Json],
+    found: tuple[list[Json], Near],
 ) -> Problem:
+    records, near = found
     column, value = next(iter(given.items()))
     place, first = places
     is_personal = column.partition(".")[0] in endpoint.personal
@@ -122,6 +136,9 @@ def _trouble(
         message = f"{told} {rule}; {len(records)} have it, so name one by its id"
         return problem("CONFLICT", place + column, message)
     cure = "mend it, or create that record first"
+    # Of persons no other one is told: who reads the message may not be whose sheet it is.
+    if not is_personal and (names := near(column, value)):
+        cure = f"the nearest known are {', '.join(map(repr, names))}; {cure}"
     return problem("NOT_FOUND", place + column, f"{told} {rule}; none has it: {cure}")
 
 

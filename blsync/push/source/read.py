@@ -93,7 +93,8 @@ def read(
     except OSError as error:
         raise InputFileError(f"{path} cannot be read: {error.strerror or error}.") from None
     if not table.rows:
-        raise InputFileError(f"{path.name} has no rows below its header; there is nothing to plan.")
+        told = f"{path.name} has no rows below its header; there is nothing to plan."
+        raise InputFileError(" ".join((told, *table.notes)))
     if form:
         table = read_values(table, form)
     return sheet_of(path, table, lines=lines, key=key)
@@ -246,8 +247,9 @@ def _read_xlsx(path: Path, how: _How) -> Table:
     shown = [n for n in range(width) if how.hidden or not sheet.hidden.has_column(n)]
     at = header_row(sheet.rows, how.form) if how.form else 0
     notes = _hidden_notes(path, sheet, at, hidden=how.hidden)
-    if sheet.others:
-        others = ", ".join(map(repr, sheet.others))
+    # A worksheet whose name begins with _ is for the reader, as such a column is.
+    if beside := [name for name in sheet.others if not name.startswith("_")]:
+        others = ", ".join(map(repr, beside))
         told = f"{path.name}: only the worksheet {sheet.name!r} is read; not {others}."
         notes.append(told)
     table = table_of(
@@ -283,7 +285,10 @@ def _chooser(path: Path, form: Form | None) -> Callable[[Sequence[Start]], int]:
                     f"{told}."
                 )
             return next((n for n in wanted if names[n] == form.sheet), wanted[0])
-        fits = [max((fit(form, row) for _, row in start.rows), default=0) for start in starts]
+        fits = [
+            max((fit(form, row) for _, row in start.rows if start.name[:1] != "_"), default=0)
+            for start in starts
+        ]
         return next((n for n, good in enumerate(fits) if good), 0)
 
     return choose
