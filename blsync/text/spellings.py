@@ -350,6 +350,8 @@ def read_any(text: str) -> str | None:
 
     Raises OddSpelling.
     """
+    if isinstance(text, Unclear):
+        return text
     text = stripped(text)
     return _read(Kind.ANY, text) if text else None
 

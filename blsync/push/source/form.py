@@ -140,6 +140,8 @@ class Form:
     def told(self, header: Header) -> str:
         """Say why a column is none of the endpoint's, and what it may have been meant as."""
         name, endpoint = header.name, self.endpoint
+        if header.rule:
+            return f"column {name!r}, {header.rule}"
         if name in endpoint.read_only:
             return f"column {name!r} is read-only: BigLedger works it out itself"
         parts = [column for column in endpoint.rules if column.startswith(f"{name}.")]
@@ -167,8 +169,8 @@ class Form:
         there |= {INDEX.sub("", h.column) for h in headers if h.column}
         asked = [] if self.is_strict else self._asked(out, there)
         known = f"Known: {', '.join(self.known()[:-1])}."
-        if out and self.is_strict:
-            told = "; ".join(map(self.told, out))
+        if self.is_strict and (odd := [h for h in out if not h.rule]):
+            told = "; ".join(map(self.told, odd))
             raise InputFileError(
                 f"{path_name} cannot be used: {told}. Rename or delete the column and plan again, "
                 f"or plan without --strict, which leaves it out. {known}"
@@ -213,7 +215,7 @@ class Form:
         return [
             (h.name, column)
             for h in out
-            if not h.twins and h.name not in self.endpoint.read_only
+            if not (h.rule or h.twins or h.name in self.endpoint.read_only)
             if (column := nearest(h.name, needed, cutoff=_NEAR))
         ]
 
