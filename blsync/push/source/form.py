@@ -96,14 +96,15 @@ class Form:
             return Header(name, column or None, "as --map says")
         if (column := before.get(letters(name))) is not None:
             return Header(name, column or None, "as --map said before")
-        for spelled in dict.fromkeys((name, without_unit(name))):
+        spellings = dict.fromkeys((name, without_unit(name)))
+        if whole := next(filter(None, map(self._by_letters, spellings)), None):
+            return Header(name, whole)
+        for spelled in spellings:
             if header := self._fitting(name, spelled):
                 return header
         return Header(name)
 
     def _fitting(self, name: str, spelled: str) -> Header | None:
-        if whole := self._by_letters(spelled):
-            return Header(name, whole)
         wanted = letters(spelled)
         if not wanted:
             return None

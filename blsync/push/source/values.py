@@ -286,10 +286,10 @@ def _day_rule(day: Written, is_clear: bool, orders: set[str], said: DateOrder | 
     if day.is_numeric:
         order = next((o for o in ("dmy", "mdy", "ymd") if o in orders and o in day.readings), "")
         names = {"dmy": "day first", "mdy": "month first", "ymd": "year first"}
-        if is_clear:
+        if is_clear and order not in day.readings:
             order = next(iter(day.readings))
-        why = "as --dates says" if said and not is_clear else ""
-        why = why or ("as only that is a day" if is_clear else "as the column proves")
+        why = "as the column proves" if len(orders) == 1 else "as only that is a day"
+        why = f"as --dates {said} says" if said and not is_clear else why
         rules.insert(0, f"{names.get(order, order)}, {why}")
     return ", ".join(rules) or "another spelling of a day"
 
