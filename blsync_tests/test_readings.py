@@ -421,3 +421,11 @@ def test_a_line_that_cannot_be_read_is_told_with_its_own_row(tmp_path: Path) -> 
     rows = [header, ["J1", "2026-03-01", "6030", "5.00", ""], ["", "", "1010", "", "x"]]
     [row] = parsed(sheet(tmp_path, rows, "journal-entries"), "journal-entries")
     assert "lines[1].credit (row 3) 'x' must be an amount" in told(row)
+
+
+def test_keys_in_wrappers_are_told_and_two_documents_stay_two(tmp_path: Path) -> None:
+    header = ["reference", "items.itemCode", "items.quantity"]
+    rows = [header, ["PO-1", "A", "2"], ["\u201cPO-1\u201d", "A", "2"]]
+    found = sheet(tmp_path, rows, "invoices")
+    assert len(found.rows) == 2
+    assert ("reference", 1, 3, "\u201cPO-1\u201d", "PO-1") in readings(found)

@@ -93,6 +93,9 @@ def read_values(table: Table, form: Form) -> Table:
     for column, cells in columns.items():
         texts = [c for c in cells if isinstance(c.value, str) and c.text and c.text != CLEAR]
         rest = _as_any(column, texts, readings)
+        is_key = column in endpoint.identifiers
+        if is_key or endpoint.kinds.get(column) in (Kind.KEY, Kind.EMAIL):
+            _keys_told(column, rest, readings)
         for reader in _readers(form, column, of_file):
             _change(column, reader(rest), readings)
         _numbers_as_text(endpoint, column, cells, readings)
@@ -144,8 +147,6 @@ def _readers(form: Form, column: str, of_file: set[str]) -> Iterator[_Reader]:
         yield lambda cells: _as_days(cells, form)
     if column in form.endpoint.choices or column == "currency":
         yield lambda cells: _as_choices(cells, form.endpoint, column)
-    if kind in (Kind.KEY, Kind.EMAIL):
-        yield _as_keys
 
 
 def _change(column: str, changes: Iterator[tuple[_Cell, Change]], readings: list[Reading]) -> None:
@@ -159,42 +160,28 @@ def _change(column: str, changes: Iterator[tuple[_Cell, Change]], readings: list
         cell.holder[cell.key] = value
         if not isinstance(value, Unclear):
             by_rule[rule].append((cell, before, str(value)))
-    readings += [
-        Reading(
-            column,
-            rule,
-            len(found),
-            found[0][0].place,
-            found[0][1][:_SHOWN],
-            found[0][2][:_SHOWN],
-        )
-        for rule, found in by_rule.items()
-    ]
+    readings += [_reading(column, rule, found) for rule, found in by_rule.items()]
+
+
+def _reading(column: str, rule: str, found: list[tuple[_Cell, str, str]]) -> Reading:
+    """Return what is told of cells, each with what it held and what it was read as."""
+    cell, before, after = found[0]
+    return Reading(column, rule, len(found), cell.place, before[:_SHOWN], after[:_SHOWN])
 
 
 def _as_any(column: str, cells: list[_Cell], readings: list[Reading]) -> list[_Cell]:
     """Take note of what is said of any field, which is read where lines are gathered; return the
     other cells. Words for a missing value are counted there.
     """
-    by_name: dict[str, list[tuple[_Cell, str]]] = defaultdict(list)
+    by_name: dict[str, list[tuple[_Cell, str, str]]] = defaultdict(list)
     kept = []
     for cell in cells:
         spelling = spelling_of(Kind.ANY, cell.text)
         if spelling is None:
             kept.append(cell)
         elif spelling.read is not None and (read := read_any(cell.text)) is not None:
-            by_name[spelling.name].append((cell, read))
-    readings += [
-        Reading(
-            column,
-            name,
-            len(found),
-            found[0][0].place,
-            found[0][0].text[:_SHOWN],
-            found[0][1][:_SHOWN],
-        )
-        for name, found in by_name.items()
-    ]
+            by_name[spelling.name].append((cell, cell.text, read))
+    readings += [_reading(column, name, found) for name, found in by_name.items()]
     return kept
 
 
@@ -327,11 +314,15 @@ def _terms(cells: list[_Cell]) -> Iterator[tuple[_Cell, Change]]:
             yield cell, (found[1], "days, without the words around them")
 
 
-def _as_keys(cells: list[_Cell]) -> Iterator[tuple[_Cell, Change]]:
-    for cell in cells:
-        read = cleaned(cell.value)
-        if read and read != cell.text:
-            yield cell, (read, "without characters that nobody sees, and wrappers")
+def _keys_told(column: str, cells: list[_Cell], readings: list[Reading]) -> None:
+    """Take note of keys in wrappers. They are read where a row is checked: until then two documents
+    whose keys only look the same have to stay two.
+    """
+    read = [(cell, cell.text, cleaned(cell.value)) for cell in cells]
+    found = [each for each in read if each[2] and each[2] != each[1]]
+    if found:
+        rule = "without characters that nobody sees, and wrappers"
+        readings.append(_reading(column, rule, found))
 
 
 def _numbers_as_text(
