@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import httpx
 import openpyxl
 import pytest
@@ -361,3 +362,62 @@ def test_thirty_rows_by_somebody_who_reads_the_messages_are_verified_after_one_m
     assert errors_of(mended) == []
     second = desk.apply(mended.plan.plan_id)
     assert first.outcomes["verified"] + second.outcomes["verified"] == 30
+
+
+@pytest.fixture
+def published(desk: Desk) -> str:
+    """Publish the names of the sandbox's records, as the marts have them."""
+    company = desk.settings.companies()[0].company_id
+    desk.settings.data.mkdir(parents=True, exist_ok=True)
+    items = [(company, r["itemCode"], r["name"], "pcs", 1) for r in desk.records("/items")]
+    with duckdb.connect(str(desk.settings.data / "blsync.duckdb")) as db:
+        db.execute("create schema finance")
+        db.execute(
+            "create table finance.items (company_id text, item_code text, item_name text, "
+            "unit text, selling_price decimal(18, 2), is_deleted bool default false, "
+            "is_active bool default true)"
+        )
+        db.executemany(
+            "insert into finance.items(company_id, item_code, item_name, unit, selling_price) "
+            "values (?, ?, ?, ?, ?)",
+            [*items, ("another", "SECRET-1", "of another company", "pcs", 1)],
+        )
+        db.execute(
+            "create table finance.stock_on_hand as select "
+            f"'{company}' as company_id, 'loc_main' as location_id"
+        )
+    return items[0][1]
+
+
+def test_a_template_with_data_lists_what_the_companys_marts_know(
+    desk: Desk, published: str
+) -> None:
+    path = desk.folder / "adjust.xlsx"
+    company = desk.settings.companies()[0]
+    sheets = push.write_template(
+        desk.settings, company, "inventory-adjustments", path, with_data=True
+    )
+    assert sheets == ["inventory-adjustments", "_guide", "_items", "_locations"]
+    book: Any = openpyxl.load_workbook(path)
+    codes = [row[0] for row in book["_items"].iter_rows(min_row=2, values_only=True)]
+    assert sorted(codes) == sorted(r["itemCode"] for r in desk.records("/items"))
+    lists = [found.formula1 for found in book.worksheets[0].data_validations.dataValidation]
+    assert f"'_items'!$A$2:$A${len(codes) + 1}" in lists
+    fill_in(path, filled(desk, "inventory-adjustments", path))
+    plans_without_a_word(desk, path, "inventory-adjustments")
+
+
+def test_a_name_that_nobody_has_is_told_with_the_nearest_known_of_the_company(
+    desk: Desk, published: str
+) -> None:
+    place = desk.records("/stock")[0]["locationId"]
+    slip = f"{published}X"
+    rows = [
+        {"reference": f"{desk.word}-{n}", "itemCode": code, "locationId": place,
+         "adjustmentType": "increase", "quantity": 1}
+        for n, code in enumerate((slip, "SECRET-2"))
+    ]  # fmt: skip
+    near, far = (told for _, _, told in errors_of(desk.plan(rows, "inventory-adjustments")))
+    assert f"itemCode '{slip}' must name one item" in near
+    assert f"the nearest known are '{published}'" in near
+    assert "SECRET-1" not in far
