@@ -424,7 +424,7 @@ QUILL = "Quillfeather"
         ("a.json", f'{{"{QUILL}": 1}}', "a list of objects"),
         ("a.json", f'["{QUILL}"]', "is not an object"),
         ("a.json", f'[{{"{QUILL}": "{QUILL}"}}]', "is unknown"),
-        ("a.csv", f"email,nmae{QUILL[:1]}\na,{QUILL}\n", "did you mean 'name'"),
+        ("a.csv", f"email,nmae\na,{QUILL}\n", "did you mean 'name'"),
         ("a.csv", f"Emel,E-mail Address\n{QUILL},b\n", "two columns that are 'email'"),
         ("a.json", f'[{{"{QUILL}": {QUILL}}}]', "not well-formed JSON"),
         ("a.jsonl", f'{{"{QUILL}": 1}}\n{QUILL}\n', "line 2 is not well-formed"),
