@@ -17,7 +17,7 @@ _BEFORE_DOMAIN = re.compile(r"([^\s@'\"<>()`:,;])[^\s@'\"<>()`:,;]*@(?=[\w-]+\.)
 """A mail address up to its domain."""
 QUOTED = re.compile(r"""(?<!\w)(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""")
 """Any value that a message quotes."""
-QUOTED_COLUMN = re.compile(rf"(?:(?<=\bcolumn )|(?<=\band as )){QUOTED.pattern}")
+QUOTED_COLUMN = re.compile(rf"(?:(?<=\bcolumn )|(?<=\band as )|(?<=--map )){QUOTED.pattern}")
 """A value that a message quotes as the name of a column."""
 
 _ADDRESSES = ("address", "billingAddress", "shippingAddress")

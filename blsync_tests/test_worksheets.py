@@ -200,7 +200,7 @@ def test_a_format_that_shows_another_number_than_the_cell_holds_is_asked_about(
     tmp_path: Path, number: float, number_format: str, told: str
 ) -> None:
     [row] = formatted(tmp_path, number, number_format).rows
-    assert f"row 1: notes {told}" in row.problems[0]
+    assert f"row 2: notes {told}" in row.problems[0]
 
 
 @pytest.mark.parametrize("number", [0, 0.0, 1, 61, 1462])

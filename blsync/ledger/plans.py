@@ -43,8 +43,9 @@ class Plan:
 
     `confirmation_code` is what a person who looked at the plan sends it from Dagster's UI with. It
     is no part of how a plan is written in a log or a traceback. `notes` tell what of the file was
-    left out, read though it is hidden, or read as empty. `undoes` is the plan that this one takes
-    back; `verdicts` is who planned, approved or rejected it, the latest last.
+    left out, read though it is hidden, or read as empty; `readings` is JSON: what of it was read
+    otherwise than it stands. `undoes` is the plan that this one takes back; `verdicts` is who
+    planned, approved or rejected it, the latest last.
     """
 
     plan_id: str
@@ -60,6 +61,7 @@ class Plan:
     on_conflict: OnConflict = OnConflict.ABORT
     confirmation_code: str | None = field(default=None, repr=False)
     notes: tuple[str, ...] = field(default=(), repr=False)
+    readings: str | None = field(default=None, repr=False)
     undoes: str | None = None
     verdicts: tuple[Saying, ...] = ()
 
@@ -74,11 +76,13 @@ class Plan:
 class Operation:
     """One row of a plan; `body` and `changes` are JSON, so that money stays text until it is sent.
 
-    `row` 1 is the first one below the file's header. Of operations that share `in_flight` only one
-    at a time is sent and not answered. `cells` is what the file said, `warnings` what a
-    server of the stricter rules may refuse. `before` is what is changed or deleted as it was in
-    full, as JSON. `amount` is the document's total in the company's currency, None where it is not
-    known. `version` is the `updatedAt` of the record as it was read back.
+    `row` 1 is the first one below the file's header, `sheet_row` the same row's number as a
+    spreadsheet shows it; `names` is JSON, field → the name of the record whose id it has. Of
+    operations that share `in_flight` only one at a time is sent and not answered. `cells` is what
+    the file said, `warnings` what a server of the stricter rules may refuse. `before` is what is
+    changed or deleted as it was in full, as JSON. `amount` is the document's total in the company's
+    currency, None where it is not known. `version` is the `updatedAt` of the record as it was read
+    back.
     """
 
     row: int
@@ -97,6 +101,13 @@ class Operation:
     before: str | None = None
     amount: str | None = None
     version: str | None = None
+    sheet_row: int | None = None
+    names: str | None = None
+
+    @property
+    def place(self) -> int:
+        """The number by which people find the row in its sheet."""
+        return self.row if self.sheet_row is None else self.sheet_row
 
 
 @dataclass(frozen=True)
@@ -205,6 +216,7 @@ def _put(ledger: Ledger, plan: Plan, rows: Sequence[Operation]) -> None:
                     created_at=plan.created_at,
                     source=plan.source,
                     on_conflict=plan.on_conflict,
+                    readings=plan.readings,
                     notes=_texts(plan.notes),
                     verdicts=approvals.to_text(said),
                     confirmation_code=func.coalesce(

@@ -244,6 +244,7 @@ plans = Table(
     Column("applied_at", Instant),
     Column("confirmation_code", String(16)),  # null: planned by a version that made none
     Column("notes", Text),  # JSON: what of the file was left out, or not shown; null: nothing
+    Column("readings", Text),  # JSON: how the source was read otherwise than it stands; null: not
     Column("undoes", String(64)),  # the plan that this one takes back
     Column("verdicts", Text),  # JSON: who planned, approved or rejected it; see ledger/approvals.py
 )
@@ -268,6 +269,8 @@ operations = Table(
     Column("before", Text),  # JSON: what is changed or deleted, as it was in full
     Column("amount", Text),  # the document's total in the company's currency; null: not known
     Column("version", Text),  # the record's updatedAt as it was read back
+    Column("names", Text),  # JSON: field → the name of the record whose id it has
+    Column("sheet_row", Integer),  # its number in the source as a spreadsheet shows it
     Index("operations_by_state", "state"),
     Index("operations_by_key", "natural_key"),
 )

@@ -13,11 +13,12 @@ from blsync.push.apply.evidence import of_server, told
 from blsync.push.apply.outbox import apply, settle_all
 from blsync.push.endpoints import ENDPOINTS, endpoint_named
 from blsync.push.plan.confirmation import check_confirmed
-from blsync.push.plan.planning import PlanOptions, plan
+from blsync.push.plan.planning import PlanOptions, ReadingOptions, plan
 from blsync.push.plan.rejects import check_target, write_rejects
 from blsync.push.plan.retry import retry
 from blsync.push.plan.undo import undo
 from blsync.push.report import STATES, PlanReport, report_of, rows_if_said, sayings_of, sheet_of
+from blsync.push.template import write_template
 from blsync.push.work import plan_in_full, plan_named
 from blsync.session import Session
 from blsync.session.loss import refuse_older
@@ -29,6 +30,7 @@ __all__ = [
     "OnConflict",
     "PlanOptions",
     "PlanReport",
+    "ReadingOptions",
     "apply",
     "approve",
     "awaits_approval",
@@ -43,6 +45,7 @@ __all__ = [
     "show",
     "show_in_full",
     "undo",
+    "write_template",
 ]
 
 

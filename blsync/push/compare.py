@@ -17,7 +17,15 @@ from blsync.push.endpoint import Endpoint, Json
 Changes = dict[str, list[Any]]
 """Field, with dots for nesting → [now, wanted]."""
 
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+def _plain_text(value: object) -> str:
+    """Write a text of a kind of its own as the text that it is."""
+    if isinstance(value, str):
+        return str(value)
+    raise NotImplementedError(f"{type(value).__name__} has no JSON")
+
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=_plain_text)
 MOST_DECIMALS = 6
 """Decimals that a number of a record can have: those of a unit price."""
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -18,6 +18,17 @@ from blsync.ledger.states import Action
 from blsync.text.spellings import Kind
 
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TakesNumber:
+    """Marks a text for which a cell's whole number of this pattern stands, as a spreadsheet keeps
+    one: no digit of such a number can have been lost.
+    """
+
+    pattern: str
+
+
 TODAY = "today"
 """A default that stands for the business day on which the plan is made."""
 
@@ -53,6 +64,8 @@ class Listing:
     parts: tuple[str, ...] = ()
     rows: Callable[[Json], list[Json]] = itself
     is_sampled: bool = False
+    title: Callable[[Json], str] = lambda _: ""
+    """What a person calls a record, to stand beside its id; empty: nothing."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,16 @@ def _same(body: Json) -> Json:
 
 def _no_warnings(_: Json, __: Json, ___: date) -> Iterator[str]:
     return iter(())
+
+
+def in_the_future(name: str) -> Callable[[Json, Json, date], Iterator[str]]:
+    """Return what warns of a day in the field `name` that has not come yet."""
+
+    def told(body: Json, _: Json, today: date) -> Iterator[str]:
+        if str(body.get(name) or "") > today.isoformat():
+            yield f"{name} {body[name]} lies in the future; a stricter server refuses that"
+
+    return told
 
 
 def _nothing(_: Json) -> Decimal:
@@ -274,8 +297,24 @@ class Endpoint:
 
     @cached_property
     def kinds(self) -> dict[str, Kind]:
-        """Every column of a number or a day, as in `rules` → its kind."""
+        """Every column that is marked with a kind, as in `rules` → that kind."""
         return {name: kind for name, info in _leaf_fields(self.model) if (kind := _kind(info))}
+
+    @cached_property
+    def choices(self) -> dict[str, tuple[str, ...]]:
+        """Every column that takes one of a few words → these words."""
+        leaves = ((name, _choices(info)) for name, info in _leaf_fields(self.model))
+        return {name: words for name, words in leaves if words}
+
+    @cached_property
+    def whole_numbers(self) -> dict[str, str]:
+        """Every column of a text that takes whole numbers → the pattern of those."""
+        return {
+            name: mark.pattern
+            for name, info in _leaf_fields(self.model)
+            for mark in _marks(info)
+            if isinstance(mark, TakesNumber)
+        }
 
     @cached_property
     def open_ended(self) -> frozenset[str]:
@@ -318,9 +357,17 @@ def _description(info: FieldInfo) -> str:
 
 def _kind(info: FieldInfo) -> Kind | None:
     """Return the kind that a field is marked with, alone or where it may be None as well."""
-    marks = [*info.metadata]
-    marks += (mark for k in get_args(info.annotation) for mark in getattr(k, "__metadata__", ()))
-    return next((mark for mark in marks if isinstance(mark, Kind)), None)
+    return next((mark for mark in _marks(info) if isinstance(mark, Kind)), None)
+
+
+def _marks(info: FieldInfo) -> Iterator[Any]:
+    yield from info.metadata
+    for kind in get_args(info.annotation):
+        yield from getattr(kind, "__metadata__", ())
+
+
+def _choices(info: FieldInfo) -> tuple[str, ...]:
+    return get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
 
 
 def _inner_model(info: FieldInfo) -> type[BaseModel] | None:

@@ -19,7 +19,7 @@ from pydantic import (
 
 from blsync.ledger.plans import Problem
 from blsync.personal_data import PERSONAL_FIELDS
-from blsync.push.endpoint import Endpoint, Json, Likeness, Row, Settlement
+from blsync.push.endpoint import Endpoint, Json, Likeness, Row, Settlement, TakesNumber
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import (
     Amount,
@@ -51,6 +51,8 @@ Part = Annotated[
 ]
 PostalCode = Annotated[
     str | None,
+    Kind.KEY,
+    TakesNumber("[0-9]{5}"),
     BeforeValidator(key_text),
     Field(
         max_length=200,
@@ -60,6 +62,7 @@ PostalCode = Annotated[
 ]
 TaxNumber = Annotated[
     str,
+    Kind.KEY,
     BeforeValidator(key_text),
     Field(
         max_length=500,
@@ -97,6 +100,8 @@ class CustomerRow(Row):
     ] = "active"
     phone: Annotated[
         str,
+        Kind.KEY,
+        TakesNumber("60[0-9]{8,10}"),
         BeforeValidator(key_text),
         Field(
             max_length=40,

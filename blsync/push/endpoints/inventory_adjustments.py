@@ -7,7 +7,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from blsync.push.endpoint import TODAY, Endpoint, Json, Likeness, Reference, Row, Settlement
+from blsync.push.endpoint import (
+    TODAY,
+    Endpoint,
+    Json,
+    Likeness,
+    Reference,
+    Row,
+    Settlement,
+    in_the_future,
+)
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import CENT, Code, Day, Id, Quantity, ReferenceText, UnitCost
 
@@ -100,4 +109,5 @@ INVENTORY_ADJUSTMENTS = Endpoint(
     amount=_amount,
     is_posted=_always,
     reversal=_reversal,
+    warnings=in_the_future("date"),
 )

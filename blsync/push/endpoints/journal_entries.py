@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from blsync.ledger.plans import Problem
-from blsync.push.endpoint import Endpoint, Json, Likeness, Reference, Row, Settlement
+from blsync.push.endpoint import Endpoint, Json, Likeness, Reference, Row, Settlement, in_the_future
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import Amount, Code, Day, Id, ReferenceText, Text
 
@@ -130,4 +130,5 @@ JOURNAL_ENTRIES = Endpoint(
     can_delete=True,
     is_posted=_is_posted,
     reversal=_reversal,
+    warnings=in_the_future("date"),
 )

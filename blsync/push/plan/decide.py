@@ -118,6 +118,8 @@ class Decision:
         now, trouble = self._target(row)
         if trouble:
             return _rejected(row, (trouble,))
+        if now and (name := self.endpoint.listing.title(now)):
+            row = replace(row, names={**row.names, "id": name})
         return self._unless_held(row, self._create(row) if now is None else self._update(row, now))
 
     def _delete(self, row: ParsedRow) -> Operation:
@@ -338,8 +340,9 @@ class Decision:
         before = paid + earlier
         changed = {"amountPaid": [before, before + amount]}
         body = self._body(row)
-        paid_by = _operation(self.endpoint, row, Action.CREATE, body=body, changed=changed)
-        return self._with_amount(row, paid_by, body)
+        paying = _operation(self.endpoint, row, Action.CREATE, body=body, changed=changed)
+        paying = self._with_warnings(paying, body, {**invoice, **body})
+        return self._with_amount(row, paying, body)
 
     def _is_paid(self, row: ParsedRow, paid: Decimal) -> bool:
         """Tell whether this very payment is in the journal already."""
@@ -431,6 +434,8 @@ def _operation(
         in_flight=group if body and group else None,
         cells=to_text(_storable(row.cells)),
         before=None if before is None else to_text(before),
+        sheet_row=row.place,
+        names=to_text(dict(row.names)) if row.names else None,
     )
 
 
@@ -448,6 +453,8 @@ def _rejected(row: ParsedRow, problems: tuple[Problem, ...]) -> Operation:
         state=OperationState.NOT_SENT,
         error={**problems[0], "message": told},
         cells=to_text(_storable(row.cells)),
+        sheet_row=row.place,
+        names=to_text(dict(row.names)) if row.names else None,
     )
 
 
@@ -469,10 +476,10 @@ def _has_moved(now: Json, based_on: datetime | None) -> bool:
 
 def _no_twins(endpoint: Endpoint, operations: list[Operation]) -> list[Operation]:
     """Reject rows that name one record in different ways, one by id and another by email."""
-    by_record: dict[str, list[int]] = defaultdict(list)
+    by_record: dict[str, dict[int, int]] = defaultdict(dict)
     for operation in operations:
         if operation.remote_id and operation.action not in (Action.REJECT, Action.ADOPT):
-            by_record[operation.remote_id].append(operation.row)
+            by_record[operation.remote_id][operation.row] = operation.place
     told = {
         number: why
         for rows in by_record.values()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,16 @@ from blsync.ledger.states import (
 from blsync.push.compare import from_text, to_text
 from blsync.push.endpoint import Endpoint
 from blsync.push.endpoints import ENDPOINTS, endpoint_named
+from blsync.push.known import Known
 from blsync.push.lookup import RecordIndex, look_up, read_in_full
 from blsync.push.plan.confirmation import new_code
 from blsync.push.plan.decide import Decision, key_without_token
-from blsync.push.plan.references import resolve
+from blsync.push.plan.references import Near, resolve
 from blsync.push.plan.rejects import check_target, write_rejects
 from blsync.push.plan.validate import ParsedRow, unique, validate
 from blsync.push.report import PlanReport, report_of
+from blsync.push.source.form import DateOrder, Decimals, Form, maps_of
+from blsync.push.source.memory import remember, remembered
 from blsync.push.source.read import read
 from blsync.push.source.sheet import Sheet
 from blsync.session import Session
@@ -50,13 +53,31 @@ class PlanOptions:
     not; with delete each row names, by its key alone, a record that is to go. `on_conflict` says
     whose version holds where a record changed since the row's basis; abort leaves the row out. With
     `hidden`, rows and columns of a worksheet are planned that are hidden there. `rejects` is a file
-    to write the rejected rows to, to be mended and planned again.
+    to write the rejected rows to, to be mended and planned again. `reading` says what the file's
+    columns and cells mean.
     """
 
     mode: str = Mode.UPSERT
     on_conflict: str = OnConflict.ABORT
     rejects: Path | None = None
     hidden: bool = False
+    reading: ReadingOptions = field(default_factory=lambda: ReadingOptions())
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """What was said of a file's columns and cells.
+
+    `maps` are headers and the columns that they are ('Cust Email=email'), `sheet` is the worksheet
+    to read, `dates` the order of days (dmy, mdy or ymd), `decimals` what stands before decimals
+    (point or comma). With `strict`, a column that is not known refuses the file.
+    """
+
+    maps: tuple[str, ...] = ()
+    sheet: str | None = None
+    dates: str | None = None
+    decimals: str | None = None
+    strict: bool = False
 
 
 AS_USUAL = PlanOptions()
@@ -77,7 +98,7 @@ def plan(
     Raises ConfigError, InputFileError, ApiError, StorageError, or QuotaSpent where the session does
     not wait.
     """
-    rows, sheet = _read(endpoint, source, options)
+    rows, sheet = _read(session.settings.data, endpoint, source, options)
     require_credentials(company)
     kind, now = endpoint_named(endpoint), session.clock()
     decision = Decision(
@@ -93,19 +114,45 @@ def plan(
         deleted=plans.deleted_by(session.ledger, company.company_id, kind.name),
     )
     client = session.client(company)
-    operations = asyncio.run(_decided(session, client, decision, rows))
+    near = Known(session.settings, company.company_id).near
+    operations = asyncio.run(_decided(session, client, decision, rows, near))
     draft = draft_of(session, company, kind, sheet.path.name, sheet.notes)
-    draft = replace(draft, mode=decision.mode, on_conflict=decision.on_conflict)
+    readings = to_text([vars(each) for each in sheet.readings]) if sheet.readings else None
+    draft = replace(draft, mode=decision.mode, on_conflict=decision.on_conflict, readings=readings)
     stored = store(session.ledger, draft, operations)
     if options.rejects:
         write_rejects(options.rejects, sheet, operations)
+    if options.reading.maps and isinstance(source, Path):
+        said = maps_of(kind, options.reading.maps)
+        remember(session.settings.data, kind, _headers(sheet), said)
     report = report_of(session.ledger, stored)
     # One that is under way keeps the notes of the file that it was planned from first.
     return replace(report, plan=replace(report.plan, notes=sheet.notes))
 
 
+def _headers(sheet: Sheet) -> list[str]:
+    return [sheet.headers.get(name, name) for name in sheet.columns]
+
+
+def _form(data: Path, kind: Endpoint, options: ReadingOptions) -> Form:
+    """Return how a file is read. Raises ConfigError."""
+    if options.dates is not None:
+        _check_choice("--dates", options.dates, DateOrder)
+    if options.decimals is not None:
+        _check_choice("--decimals", options.decimals, Decimals)
+    return Form(
+        kind,
+        maps_of(kind, options.maps),
+        remembered(data, kind),
+        options.sheet,
+        DateOrder(options.dates) if options.dates else None,
+        Decimals(options.decimals) if options.decimals else None,
+        options.strict,
+    )
+
+
 def _read(
-    endpoint: str, source: Path | Sheet, options: PlanOptions
+    data: Path, endpoint: str, source: Path | Sheet, options: PlanOptions
 ) -> tuple[list[ParsedRow], Sheet]:
     """Read and validate the rows, having refused what cannot be planned at all."""
     kind = endpoint_named(endpoint)
@@ -123,8 +170,9 @@ def _read(
         )
     if options.rejects:
         check_target(options.rejects, source if isinstance(source, Path) else source.path)
+    form = _form(data, kind, options.reading)
     sheet = (
-        read(source, lines=kind.lines, key=kind.natural_key, hidden=options.hidden)
+        read(source, lines=kind.lines, key=kind.natural_key, hidden=options.hidden, form=form)
         if isinstance(source, Path)
         else source
     )
@@ -152,12 +200,12 @@ async def home_currency(session: Session, client: Client, endpoint: Endpoint) ->
 
 
 async def _decided(
-    session: Session, client: Client, decision: Decision, rows: list[ParsedRow]
+    session: Session, client: Client, decision: Decision, rows: list[ParsedRow], near: Near
 ) -> list[Operation]:
     endpoint, ledger = decision.endpoint, session.ledger
     async with client:
         if decision.mode != Mode.DELETE:
-            rows = await resolve(client, ledger, endpoint, rows)
+            rows = await resolve(client, ledger, endpoint, rows, near)
         decision = replace(decision, home=await home_currency(session, client, endpoint))
         decision = replace(decision, sent=_sent(ledger, decision, rows))
         rows = unique(endpoint, [decision.without_token(row) for row in rows])

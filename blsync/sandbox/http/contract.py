@@ -168,11 +168,17 @@ def _ref(name: str) -> Schema:
 
 def _describe(path: str, method: str, operation: Schema, reports: dict[str, Schema]) -> None:
     """Add to an operation what its answers hold."""
-    envelope = WELL if path == HEALTH else _envelope(*_data_of(path, method, reports))
+    data, is_list = _data_of(path, method, reports)
+    properties: Schema = {"success": {"type": "boolean", "enum": [True]}, "data": data}
+    if is_list:
+        properties["pagination"] = _ref("Pagination")
+    properties["meta"] = _ref("Meta")
+    envelope = {"type": "object", "required": list(properties), "properties": properties}
+    answer = WELL if path == HEALTH else envelope
     for status, response in operation["responses"].items():
         if status.startswith("2"):
             response["description"] = "Success"
-            response["content"] = {"application/json": {"schema": envelope}}
+            response["content"] = {"application/json": {"schema": answer}}
     operation["responses"].pop("422", None)
     operation["responses"]["default"] = {
         "description": "A failure: 400, 401, 403, 404, 409, 422, 429 or 5xx",
