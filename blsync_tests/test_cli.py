@@ -32,12 +32,16 @@ from blsync.settings import ROOT
 
 CHECKS = {
     "account_balance",
+    "aged_payables",
     "aged_receivables",
     "balance_sheet",
+    "cash_flow",
     "customer_balance",
     "list_totals",
+    "pos_daily",
     "profit_and_loss",
     "stock_valuation",
+    "supplier_balance",
     "trial_balance",
 }
 

@@ -310,8 +310,8 @@ def test_details_of_what_landed_without_are_brought_by_a_range_of_days(configure
 
 
 def test_a_name_that_is_no_entity_is_refused_before_anything_is_asked(configure, sandbox):
-    given = configure(sandbox, BLSYNC_DETAIL_FETCH="invoices,bills")
-    with pytest.raises(ConfigError, match=r"BLSYNC_DETAIL_FETCH: .*bills"):
+    given = configure(sandbox, BLSYNC_DETAIL_FETCH="invoices,widgets")
+    with pytest.raises(ConfigError, match=r"BLSYNC_DETAIL_FETCH: .*widgets"):
         run(given)
 
 

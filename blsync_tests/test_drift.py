@@ -19,7 +19,7 @@ ALWAYS = {"BLSYNC_DRIFT_HOURS": "0"}
 
 @pytest.fixture(scope="module")
 def books():
-    options = Options(invoices=1500, customers=40, items=15, months=12, limits=False)
+    options = Options(invoices=1500, customers=40, items=15, months=12, limits=False, suppliers=60)
     with running(options) as handle:
         yield handle
 

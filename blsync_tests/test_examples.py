@@ -40,6 +40,7 @@ BOOKS = Options(
     per_hour=10**6,
     company_id=COMPANY,
     today=date(2026, 3, 31),
+    modules=False,
 )
 """Books of the day that the sheets are of, and of the company that the tables name."""
 

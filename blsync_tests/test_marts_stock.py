@@ -404,7 +404,7 @@ def query(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         ("report_figures", FIGURES, figures()),
     ):
         pq.write_table(pa.Table.from_pylist(rows, schema), data / "inputs" / f"{name}.parquet")
-    tables = ("stock_on_hand", "inventory_valuation", "reconciliation")
+    tables = ("stock_on_hand", "inventory_valuation", "transfers_in_transit", "reconciliation")
     chosen = [f"+{name},resource_type:model" for name in tables]
     laws = ["path:tests/stock", "reconciliation_says_why_it_cannot_compare",
             "reconciliation_compares_every_figure_that_was_fetched"]  # fmt: skip

@@ -5,6 +5,8 @@ One build holds a company of each kind; every law holds in it, and the figures a
 
 from __future__ import annotations
 
+import csv
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import ROUND_HALF_UP, Decimal, localcontext
@@ -12,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from test_warehouse import (
     EARLIER,
@@ -154,14 +154,15 @@ ACCEPTED = [
 """Of beta; the last two name what is not off, and what is not there."""
 
 
-def accept(data: Path, pairs: list[tuple[str, str]]) -> None:
-    rows = [
-        {"company_id": "beta", "record_id": key, "rule": rule, "reason": f"why {key}",
-         "accepted_by": "Mei"}
-        for key, rule in pairs
-    ]  # fmt: skip
-    table = pa.Table.from_pylist(rows, user_tables.SCHEMAS[user_tables.ACCEPTED])
-    pq.write_table(table, data / "inputs" / "accepted_exceptions.parquet")
+def accepting(data: Path, pairs: list[tuple[str, str]]) -> Path:
+    """Return a folder of the user's tables in which these are accepted."""
+    seeds = data / "seeds"
+    shutil.copytree(WAREHOUSE / "seeds", seeds, dirs_exist_ok=True)
+    with (seeds / user_tables.ACCEPTED).open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(user_tables.COLUMNS[user_tables.ACCEPTED])
+        writer.writerows(["beta", key, rule, f"why {key}", "Mei"] for key, rule in pairs)
+    return seeds
 
 
 def figures() -> list[Row]:
@@ -189,8 +190,7 @@ def built(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str
         for name in {name for kind in kinds for name in kind}
     }
     write(data, landing, figures())
-    accept(data, ACCEPTED)
-    done = dbt(data, WAREHOUSE / "seeds")
+    done = dbt(data, accepting(data, ACCEPTED))
     assert done.returncode == 0, done.stdout[done.stdout.find("Completed with") :]
     return data, done.stdout
 
@@ -399,9 +399,9 @@ def test_a_law_that_records_break_names_them_by_ids_and_amounts_and_no_more_is_a
     dbt: Dbt, tmp_path: Path
 ) -> None:
     write(tmp_path, crooked(), [])
-    accept(tmp_path, [("je_gone", "unknown_account"), ("je_none", "unbalanced_entry")])
+    seeds = accepting(tmp_path, [("je_gone", "unknown_account"), ("je_none", "unbalanced_entry")])
     chosen = ("--select", *(f"+{law}" for law in LAWS), "--indirect-selection", "cautious")
-    done = dbt(tmp_path, WAREHOUSE / "seeds", *chosen, target=tmp_path / "dbt")
+    done = dbt(tmp_path, seeds, *chosen, target=tmp_path / "dbt")
     assert done.returncode == 1
     told = failures.told(tmp_path / "dbt", tmp_path / "build.duckdb")
     assert "company_id beta journal_id je_off journal_number JE_OFF imbalance 0.01" in told

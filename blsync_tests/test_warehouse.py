@@ -600,7 +600,8 @@ def test_a_mart_has_its_public_columns(query: Query, mart: str) -> None:
 
 def test_every_table_and_column_says_what_it_means(query: Query) -> None:
     unsaid = "not internal and comment is null and schema_name <> 'last_build'"
-    assert query(f"select table_name, column_name from duckdb_columns() where {unsaid}") == []
+    columns = query(f"select table_name, column_name from duckdb_columns() where {unsaid}")
+    assert columns == []
     assert query(f"select table_name from duckdb_tables() where {unsaid}") == []
 
 

@@ -262,6 +262,10 @@ def _records(text: bytes, at: int) -> tuple[list[tuple[int, int]], int]:
     start = _opened(text, at, b"[")
     while not text.startswith(b"]", start):
         end = _whole_end(text, start)
+        if end is not None and not is_json(text[start:end]):
+            # Two quotes that are missing make up for each other: a record may be hidden in between.
+            usual = usual or _usual_fields(text, at)
+            end = _next_record(text, start, end, usual) or end
         if end is None:
             broken_off += 1
             if broken_off > MOST_BROKEN_OFF:
@@ -295,13 +299,21 @@ def _break(text: bytes, start: int, usual: list[str]) -> int:
 
     Raises Torn where neither is found.
     """
-    for found in _NEXT_RECORD.finditer(text, start):
-        if _is_record(text, found.end(), usual):
-            return found.start()
+    found = _next_record(text, start, len(text), usual)
+    if found is not None:
+        return found
     for end in _LIST_END.finditer(text, start):
         if is_json(b'{"data":[]' + text[end.end() :]):
             return end.start()
     raise Torn(start)
+
+
+def _next_record(text: bytes, start: int, end: int, usual: list[str]) -> int | None:
+    """Return where the comma before the first record stands that begins between two places."""
+    for found in _NEXT_RECORD.finditer(text, start, end):
+        if _is_record(text, found.end(), usual):
+            return found.start()
+    return None
 
 
 def _usual_fields(text: bytes, at: int) -> list[str]:
@@ -311,10 +323,13 @@ def _usual_fields(text: bytes, at: int) -> list[str]:
 
 
 def _is_record(text: bytes, start: int, usual: list[str]) -> bool:
-    """Tell whether what begins there has the usual fields, or begins with them and breaks off."""
+    """Tell whether what begins there has the usual fields, or begins with them: one that breaks
+    off, or that leaves out what it has no value for.
+    """
     names = _names_at(text, start)
     if names:
-        return len({*names} & {*usual}) >= ALIKE * len(usual)
+        has_most = len({*names} & {*usual}) >= ALIKE * len(usual)
+        return has_most or (len(names) >= LEADING and names[:LEADING] == usual[:LEADING])
     first = [*islice(_leading_names(text, start), LEADING)]
     return len(first) > 1 and first == usual[: len(first)]
 

@@ -392,7 +392,7 @@ def _told_dates(question: _Question, data: Any) -> str | None:
     period = data.get("period")
     about = {**data, **(period if isinstance(period, dict) else {})}
     if question.period_from is None:
-        pairs = [(_day(about, _AS_OF), question.as_of)]
+        pairs = [(_day(about, (question.day_name, *_AS_OF)), question.as_of)]
     else:
         pairs = [(_day(about, _FROM), question.period_from), (_day(about, _TO), question.as_of)]
     if all(told in (None, asked) for told, asked in pairs):

@@ -19,6 +19,8 @@ BASIS = ("base_updated_at", "updatedAt")
 INDEX = re.compile(r"\[\d+\]|\.\d+(?=\.)")
 """What a column of a line has between the lines' field and its own: `items[0].quantity`."""
 _NEAR = 0.75
+_SLIP = 0.9
+"""How much of a name is right of which a letter or two were mistyped."""
 """How like another a name has to be to be taken for a slip of the pen."""
 
 
@@ -211,13 +213,19 @@ class Form:
                 )
 
     def _asked(self, out: list[Header], there: set[str]) -> list[tuple[str, str]]:
-        """Return the columns left out that are nearly one that is needed and not there."""
+        """Return the columns left out that are nearly one that is needed and not there, or are
+        another one's name with a slip in it: whoever typed it wants it sent.
+        """
         needed = self._needed(there)
+        absent = [column for column in self.known() if column not in there]
         return [
             (h.name, column)
             for h in out
             if not (h.rule or h.twins or h.name in self.endpoint.read_only)
-            if (column := nearest(h.name, needed, cutoff=_NEAR))
+            if (
+                column := nearest(h.name, needed, cutoff=_NEAR)
+                or nearest(h.name, absent, cutoff=_SLIP)
+            )
         ]
 
     def _needed(self, there: set[str]) -> list[str]:

@@ -151,7 +151,7 @@ final as (
         {{ quotient('payments.days_to_pay', 'payments.paid_count', 2) }} as avg_days_to_pay,
         balances.dio,
         balances.dpo,
-        balances.dso + balances.dio - balances.dpo as cash_conversion_days,
+        cast(balances.dso + balances.dio - balances.dpo as decimal(18, 1)) as cash_conversion_days,
         balances.currency,
         balances.built_at,
     from timed as balances
