@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 3000
 # More than two cores have: many tests wait for a server or a lock.
 WORKERS ?= 3
-DEEP := $(addprefix blsync_tests/test_,books.py nights.py mutations.py)
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-deep ui ui-demo check format reference bench lock clean
@@ -29,11 +29,11 @@ install: $(VENV)/installed ## build .venv; the command is .venv/bin/blsync
 demo: install ## the whole job against a local BigLedger, about two minutes
 	$(BIN)/blsync demo
 
-test: install ## every test, against the sandbox over real sockets
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+test: install ## the tests of every change, against the sandbox over real sockets
+	$(PYTEST) -m "not deep"
 
-test-deep: install ## many more books, nights and broken models than `make test` draws
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --hypothesis-profile deep $(DEEP)
+test-deep: install ## what takes longer: every fault at every step, browsers, many drawn books and nights
+	$(PYTEST) -m "deep or drawn" --hypothesis-profile deep
 
 ui: install ## Dagster's UI on loopback (PORT=3000); prints the address
 	$(BIN)/python -m blsync.cli ui --port $(PORT)

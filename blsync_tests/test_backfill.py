@@ -25,6 +25,9 @@ from test_redaction import ENCODERS, leaks
 from blsync.entities import ENTITIES
 from blsync.sandbox import Handle, Options, running
 
+pytestmark = pytest.mark.deep
+"""A year of days in Dagster's own process."""
+
 ZONE = ZoneInfo("Asia/Kuala_Lumpur")
 YEAR, WEEK = 365, 7
 KEY = "blg_test_sk_backfills_0123456789"

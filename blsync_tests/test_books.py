@@ -25,6 +25,9 @@ from rig.depth import drawn, is_deep
 from rig.warm import DBT
 from test_warehouse import WAREHOUSE
 
+pytestmark = pytest.mark.drawn
+"""Few books in `make test`, many in `make test-deep`."""
+
 COMPANIES = 16 if is_deep() else 6
 MOST_TOLD = 12
 

@@ -319,6 +319,7 @@ def test_a_build_that_breaks_a_law_leaves_the_published_marts_as_they_were(
     assert (data / "blsync.duckdb").read_bytes() == before
 
 
+@pytest.mark.deep
 def test_a_record_that_stops_the_night_is_named_shown_and_accepted(first_sync, env, tmp_path):
     data, seeds = tmp_path / "data", tmp_path / "seeds"
     shutil.copytree(env["BLSYNC_DATA"], data)

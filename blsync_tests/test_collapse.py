@@ -16,6 +16,9 @@ from blsync.errors import SafetyLimit
 from blsync.marts import collapse
 from blsync.sandbox import Options, running
 
+pytestmark = pytest.mark.deep
+"""A night for each way in which books collapse."""
+
 REPORTS = ("trial_balance", "aged_receivables")
 
 

@@ -46,6 +46,9 @@ from blsync.session.binding import open_ledger
 from blsync.settings import Settings
 from blsync.ui.token import token_of
 
+pytestmark = pytest.mark.deep
+"""A sync and a build for each way to break a file."""
+
 Damage = Callable[[Path], Any]
 COMPANY = "company_id=company_sandbox"
 

@@ -19,6 +19,7 @@ from blsync.files.permissions import close_data_folder
 from blsync.marts.published import CHECKS
 
 
+@pytest.mark.deep
 def test_the_demo_ties_out_before_and_after_a_night_and_pushes_a_change(tmp_path):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("BIGLEDGER_", "BLSYNC_"))}
     # A real company's settings must not reach the demo, nor the demo its data.

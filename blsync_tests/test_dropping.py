@@ -35,6 +35,9 @@ from blsync.sandbox import Handle, Options, running
 from blsync.session.binding import open_ledger
 from blsync.settings import Settings
 
+pytestmark = pytest.mark.deep
+"""A build for each input that is lost."""
+
 FEW = {"invoices": 60, "customers": 15, "items": 12, "months": 2, "limits": False}
 STEPS = ("noted", "lake emptied", "ledger emptied", "released", "marts renewed")
 

@@ -15,6 +15,9 @@ import duckdb
 import httpx
 import pytest
 
+pytestmark = pytest.mark.deep
+"""A program of another project parses dbt's models anew at each step."""
+
 ROOT = Path(__file__).parent.parent
 ADDED = Path(__file__).parent / "extending"
 COPIED = ("blsync", "warehouse")

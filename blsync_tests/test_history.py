@@ -30,6 +30,9 @@ from blsync.pull import Window
 from blsync.sandbox import Handle
 from blsync.settings import Settings
 
+pytestmark = pytest.mark.deep
+"""Nights of whole books, each built twice."""
+
 WAREHOUSE = Path(__file__).parent.parent / "warehouse"
 RECORDS = ("--select", "path:models/history", "path:models/staging")
 NIGHT = datetime(2026, 3, 14, 18, 0, tzinfo=UTC)

@@ -14,6 +14,9 @@ from books.mutants import Mutation, Workshop
 from rig.depth import is_deep
 from test_warehouse import WAREHOUSE
 
+pytestmark = pytest.mark.drawn
+"""Few mutants in `make test`, all in `make test-deep`."""
+
 KINDS = (
     Plan(seed=1, start_month=6, closings="last day"),
     Plan(seed=2, start_month=2, closings="taken back"),

@@ -41,6 +41,9 @@ from blsync.sandbox import Options, running
 from blsync.sandbox.http.readings import READINGS as TABLE
 from blsync.settings import Settings
 
+pytestmark = pytest.mark.drawn
+"""Few nights in `make test`, many in `make test-deep`."""
+
 nursery = multiprocessing.get_context("forkserver")
 nursery.set_forkserver_preload(
     [

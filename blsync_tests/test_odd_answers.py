@@ -277,6 +277,7 @@ def test_a_server_that_spells_every_date_otherwise_lands_as_one_that_does_not(
     assert pulled_apart(configure, sandbox, tmp_path / "odd") == plain
 
 
+@pytest.mark.deep
 def test_a_build_after_syncs_that_built_nothing_publishes_what_landed_and_names_the_damaged(
     tmp_path,
 ):

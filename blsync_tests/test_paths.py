@@ -14,6 +14,9 @@ from test_cli import blsync, call, environment, said_once  # noqa: F401
 from blsync.sandbox import Handle, Options, running
 from blsync.settings import ROOT
 
+pytestmark = pytest.mark.deep
+"""Whole syncs below each odd name."""
+
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Handle]:

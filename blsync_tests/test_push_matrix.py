@@ -54,6 +54,9 @@ from blsync.push.apply import settle
 from blsync.push.endpoints import ENDPOINTS
 from blsync.session.binding import bind_anew
 
+pytestmark = pytest.mark.deep
+"""Every step of every endpoint is killed, refused and left without an answer."""
+
 ROWS = 4
 
 

@@ -300,6 +300,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         yield Story(told, data, asked + server.asked, spied(data.parent / "spy"))
 
 
+@pytest.mark.deep
 def test_each_command_came_to_where_the_server_repeats_credentials(story):
     codes = [told.code for told in story.told]
     assert codes == [1, 3, 3, 0, 0, 0, 1, 0, 3, 0, 2, 2]
@@ -311,6 +312,7 @@ def test_each_command_came_to_where_the_server_repeats_credentials(story):
     assert sum("[secret]" in told.stdout + told.stderr for told in story.told) >= 7
 
 
+@pytest.mark.deep
 def test_no_secret_is_in_what_the_commands_say(story):
     found = {t.command: leaks(f"{t.stdout}\n{t.stderr}".encode()) for t in story.told}
     assert {command: ways for command, ways in found.items() if ways} == {}
@@ -319,6 +321,7 @@ def test_no_secret_is_in_what_the_commands_say(story):
             json.loads(told.stdout)
 
 
+@pytest.mark.deep
 def test_no_secret_is_in_what_they_leave_on_the_disk(story):
     files = [path for path in story.data.rglob("*") if path.is_file()]
     names = {path.name for path in files}
@@ -330,6 +333,7 @@ def test_no_secret_is_in_what_they_leave_on_the_disk(story):
     assert {path: ways for path, ways in found.items() if ways} == {}
 
 
+@pytest.mark.deep
 def test_dbt_is_given_what_it_needs_and_no_credentials(story):
     assert story.of_dbt
     for environment_of_dbt in story.of_dbt:

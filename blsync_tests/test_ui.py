@@ -26,6 +26,9 @@ from blsync.ui import lifeline
 from blsync.ui.guard import door, guarded
 from blsync.ui.token import secret_path, token_of
 
+pytestmark = pytest.mark.deep
+"""Each test starts Dagster's web server and daemon."""
+
 TOKEN = "t" * 43
 PATH = secret_path(TOKEN)
 MUTATION = "mutation { launchRun }"

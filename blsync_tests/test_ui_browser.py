@@ -21,9 +21,12 @@ from rig.ui_process import Ui, serving_ui
 
 from blsync.ui.token import secret_path
 
-pytestmark = pytest.mark.skipif(
-    program() is None, reason="there is no Chromium on PATH: apt-get install chromium"
-)
+pytestmark = [
+    pytest.mark.deep,
+    pytest.mark.skipif(
+        program() is None, reason="there is no Chromium on PATH: apt-get install chromium"
+    ),
+]
 
 JOB = "push_settle"
 """A job that asks nobody anything where nothing is held."""
