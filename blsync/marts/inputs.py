@@ -22,6 +22,7 @@ from blsync.marts.build import ask_for_full_build, build_lock
 from blsync.marts.figures import COMPANIES, FIGURES, LIST_TOTALS, CompanyFacts, marked, totals
 from blsync.marts.published import fetch_rows
 from blsync.personal_data import SHORTENED, shortened_address, shortened_addresses
+from blsync.places import USER_TABLES
 from blsync.session import Session
 from blsync.settings import Company, Settings
 
@@ -74,7 +75,11 @@ def write_inputs(
     Companies that are not given keep what is known of them. Raises StorageError, and ConfigError
     where one of the user's tables is missing.
     """
-    user_tables.check(session.settings.seeds)
+    seeds = session.settings.seeds
+    if seeds == session.settings.data / USER_TABLES:  # ours to make, as all in that folder
+        with storage_errors(seeds):
+            user_tables.make_missing(seeds)
+    user_tables.check(seeds)
     # Another process may be reading what this one adds to.
     with build_lock(session.settings, session.say):
         return _write_inputs(session, companies)

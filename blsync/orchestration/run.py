@@ -24,8 +24,8 @@ from blsync.orchestration.history import begin_anew, damage_of
 from blsync.orchestration.jobs import BUILD, NIGHTLY, RAW, missing_days
 from blsync.orchestration.location import RUN, SETTINGS, RunContext, days, range_tags
 from blsync.orchestration.raw import pull_companies, window_of_days
+from blsync.places import FILES
 from blsync.pull import Window
-from blsync.settings import ROOT
 
 MANY_DAYS = 31
 EVENT_SECONDS = 0.006
@@ -45,7 +45,7 @@ def instance_home() -> Path:
     # Written as JSON, which is YAML too: in bare YAML a folder's name may be a comment, or a list.
     text = _OWN_PLACE.sub(
         lambda place: json.dumps(f"{own}{place[1]}", ensure_ascii=False),
-        (ROOT / "dagster.yaml").read_text(),
+        (FILES / "dagster.yaml").read_text(),
     )
     file = own / "dagster.yaml"
     with storage_errors(file):
