@@ -575,8 +575,16 @@ def require_credentials(company: Company) -> None:
     if missing:
         raise ConfigError(
             f"{' and '.join(missing)} not set for company {company.name!r}. Put a line like "
-            f"{missing[-1]}=… into {env_file()}, or try `blsync demo`, which needs no key."
+            f"{missing[-1]}=… into {_file_for_settings()}, or try `blsync demo`, which needs no key."
         )
+
+
+def _file_for_settings() -> str:
+    """Return which file a person is to write a setting into."""
+    path = env_file()
+    if path.is_file():
+        return str(path)
+    return f"{'.env' if _is_env_file_named() else path} (`blsync init` makes one)"
 
 
 def _register(*secrets: SecretStr | None) -> None:

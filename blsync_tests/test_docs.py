@@ -290,7 +290,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         kept.pop("DAGSTER_HOME", None)
         variables = {
             **kept,
-            "BLSYNC_ENV_FILE": str(data / "no.env"),
+            "BLSYNC_ENV_FILE": os.devnull,
             "BIGLEDGER_BASE_URL": handle.base_url,
             "BIGLEDGER_API_KEY": handle.api_key,
             "BIGLEDGER_COMPANY_ID": handle.company_id,

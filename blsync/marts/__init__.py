@@ -6,7 +6,6 @@ what is published is a copy under another name, renamed onto `blsync.duckdb` onc
 
 from blsync.marts.build import (
     MOST_MEMORY,
-    PROJECT,
     Table,
     ask_for_full_build,
     building,
