@@ -575,7 +575,8 @@ def require_credentials(company: Company) -> None:
     if missing:
         raise ConfigError(
             f"{' and '.join(missing)} not set for company {company.name!r}. Put a line like "
-            f"{missing[-1]}=… into {_file_for_settings()}, or try `blsync demo`, which needs no key."
+            f"{missing[-1]}=… into {_file_for_settings()}, or try `blsync demo`, which needs no "
+            "key."
         )
 
 
@@ -698,6 +699,11 @@ def _checked_path(path: Path, odd: str = _ELSEWHERE) -> Path:
             "parts of this program read as a part of a name; give the folder another one"
         )
     return absolute
+
+
+def check_company_id(company_id: str) -> None:
+    """Raise ConfigError where a text cannot be a company's id."""
+    _checked_name(company_id, "BIGLEDGER_COMPANY_ID")
 
 
 def _checked_name(name: str, where: str) -> str:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -280,8 +281,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _cents(value: Any) -> str:
-    return "not compared" if value is None else f"{value:.2f}"
+def _cents(value: Any) -> Decimal | str:
+    return "not compared" if value is None else Decimal(f"{value:.2f}")
 
 
 def _short(path: Path) -> str:

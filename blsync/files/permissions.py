@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from blsync import events
 from blsync.errors import ConfigError
 from blsync.files.aside import MARK
 
@@ -73,7 +74,8 @@ def warn_once(text: str) -> None:
     """Say on stderr what a person should mend, once in a process."""
     if text not in _warned:
         _warned.add(text)
-        sys.stderr.write(f"Warning: {text}\n")
+        if not events.tell("warning", level="warning", message=text):
+            sys.stderr.write(f"Warning: {text}\n")
 
 
 def close(path: Path, left: list[str] | None = None) -> None:

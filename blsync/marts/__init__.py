@@ -35,6 +35,7 @@ from blsync.marts.published import (
     published_file,
     tie_out,
 )
+from blsync.places import PROJECT
 
 __all__ = [
     "LOADS",

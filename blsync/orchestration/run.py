@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import uuid
 from collections.abc import Callable, Iterable
 from datetime import date
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from blsync import events
 from blsync.entities import ENTITIES
 from blsync.errors import (
     BlsyncError,
@@ -138,7 +140,9 @@ def _run(
         chosen = NIGHTLY - RAW if has_inputs else BUILD
         selection += sorted(chosen.resolve(defs.resolve_asset_graph()))
     os.environ["DAGSTER_HOME"] = str(home)
-    with dg.DagsterInstance.get() as instance:
+    run_id = str(uuid.uuid4())
+    named = {"company": company} if company else {}
+    with events.about(run=run_id, **named), dg.DagsterInstance.get() as instance:
         tags = {}
         if company:
             today = days.get_last_partition_key()
@@ -159,6 +163,7 @@ def _run(
             instance=instance,
             run_config=config,
             asset_selection=selection,
+            run_id=run_id,
             tags=tags,
             raise_on_error=False,
         )

@@ -1,9 +1,11 @@
 """The warehouse as assets: inputs, dbt's models and laws, what is published, the report."""
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -232,14 +234,24 @@ def _build(
     events: list[Any] = []
     try:
         with marts.building(SETTINGS, say) as artifacts:
+            say("Building the marts and checking their laws …")
             run: DbtCliInvocation = dbt.cli(["build"], context=context, target_path=artifacts)
             try:
                 events.extend(run.stream())
             except DagsterDbtCliRuntimeError:
                 raise marts.failure_of(SETTINGS, artifacts) from None
+            say(_built(artifacts))
     except BuildError as error:
         return events, error
     return events, None
+
+
+def _built(artifacts: Path) -> str:
+    """Tell how many tables a build made and how many laws they passed."""
+    results = json.loads((artifacts / "run_results.json").read_bytes())["results"]
+    kinds = Counter(result["unique_id"].partition(".")[0] for result in results)
+    laws = kinds["test"] + kinds["unit_test"]
+    return f"Built {kinds['model']:,} tables and views; all {laws:,} checks passed."
 
 
 def _table_metadata(tables: Mapping[str, marts.Table], key: dg.AssetKey) -> Mapping[str, Any]:
@@ -276,7 +288,10 @@ def published(
         allowed = {
             SETTINGS.company(name).company_id for name in allowed_companies(context, config, watch)
         }
-        rows = marts.publish(SETTINGS, watch.say or context.log.info, allowed=allowed)
+        say = watch.say or context.log.info
+        say("Comparing the build with what is published, then publishing it …")
+        rows = marts.publish(SETTINGS, say, allowed=allowed)
+        say(f"Published {len(rows):,} tables with {sum(rows.values()):,} rows.")
         off = marts.tie_out(SETTINGS)
         compared = differences.summary(SETTINGS)
     yield dg.MaterializeResult(

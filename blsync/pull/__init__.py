@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
 
+from blsync import events
 from blsync.clock import LARGEST_SKEW
 from blsync.entity import Entity
 from blsync.errors import (
@@ -120,13 +121,15 @@ async def _pull_all(
 
     async def one(entity: Entity) -> Result:
         result = Result()
-        try:
-            async with pulling.work_on(entity, result) as work:
-                await _cover(work, window, again)
-        except Unauthorized:
-            raise
-        except Exception as error:  # whatever it is, the other entities have nothing to do with it
-            result.error = apart(error, f"The pull of {entity.name}", session.settings.data)
+        with events.about(company=pulling.company.name, entity=entity.name):
+            try:
+                async with pulling.work_on(entity, result) as work:
+                    await _cover(work, window, again)
+            except Unauthorized:
+                raise
+            except Exception as error:  # the other entities have nothing to do with it
+                result.error = apart(error, f"The pull of {entity.name}", session.settings.data)
+            _tell(result)
         return result
 
     try:
@@ -140,6 +143,18 @@ async def _pull_all(
         if isinstance(result.error, WrongClock):
             raise result.error
     return results
+
+
+def _tell(result: Result) -> None:
+    counts = {
+        name: getattr(result, name) for name in ("rows", "deleted", "quarantined", "requests")
+    }
+    if result.error is None:
+        events.tell("entity pulled", **counts)
+    else:
+        request_id = getattr(result.error, "request_id", "") or None
+        told = {"message": str(result.error), "request_id": request_id}
+        events.tell("entity failed", level="error", **counts, **told)
 
 
 def reread(session: Session, company: Company, entity: Entity, first: date, last: date) -> Result:
