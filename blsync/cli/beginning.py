@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from blsync import settings, user_tables
@@ -65,7 +66,7 @@ def begin(folder: Path, company_id: str) -> list[tuple[Path, bool]]:
         raise ConfigError(f"{folder} is no folder. Name another one.")
     tables = f"{DATA}/{USER_TABLES}"
     names = {"data": DATA, "tables": tables, "company_id": company_id}
-    enter = f"export {settings.ENV_FILE}={folder.absolute() / '.env'}"
+    enter = f"export {settings.ENV_FILE}={shlex.quote(str(folder.absolute() / '.env'))}"
     texts = {
         ".env": _ENV.format(**names, base_url=settings.PRODUCTION),
         "workspace.yaml": _WORKSPACE,

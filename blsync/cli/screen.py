@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import unicodedata
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -87,6 +88,7 @@ class _Voice:
     is_quiet: bool = False
     is_verbose: bool = False
     command: str = ""
+    run: str = ""
 
 
 _voice = _Voice()
@@ -98,7 +100,7 @@ def speak(form: LogFormat, *, is_quiet: bool, is_verbose: bool, command: str) ->
     `is_quiet` leaves warnings and errors alone, `is_verbose` adds each request.
     """
     _voice.form, _voice.is_quiet, _voice.is_verbose = form, is_quiet, is_verbose
-    _voice.command = command
+    _voice.command, _voice.run = command, str(uuid.uuid4())
     events.listen(_heard)
 
 
@@ -136,7 +138,9 @@ def _write_log(event: str, facts: Mapping[str, Any]) -> None:
         "level": facts["level"],
         "command": _voice.command,
         "event": event,
-        **{name: facts.get(name) for name in ("company", "entity", "run", "request_id")},
+        **{name: facts.get(name) for name in ("company", "entity", "request_id")},
+        # A command that Dagster records no run of has an id of its own.
+        "run": facts.get("run") or _voice.run,
         **({} if message is None else {"message": redact(message)}),
     }
     line |= {name: value for name, value in facts.items() if name not in line}
