@@ -179,7 +179,9 @@ def sandbox() -> Iterator[httpx.Client]:
     """One server for the file."""
     with running(OPTIONS) as handle:
         headers = {"Authorization": f"Bearer {handle.api_key}", "X-Company-Id": handle.company_id}
-        with httpx.Client(base_url=handle.url, headers=headers, trust_env=False) as http:
+        with httpx.Client(
+            base_url=handle.url, headers=headers, trust_env=False, timeout=60
+        ) as http:
             yield http
 
 

@@ -174,7 +174,9 @@ def server(options: Options = OPTIONS) -> Iterator[httpx.Client]:
     """Run a sandbox; the client asks it as anybody may."""
     with running(options) as handle:
         headers = {"Authorization": f"Bearer {handle.api_key}", "X-Company-Id": handle.company_id}
-        with httpx.Client(base_url=handle.url, headers=headers, trust_env=False) as http:
+        with httpx.Client(
+            base_url=handle.url, headers=headers, trust_env=False, timeout=60
+        ) as http:
             yield http
 
 
