@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli import Done, call, environment  # noqa: F401
+from test_cli import Done, blsync, call, environment  # noqa: F401
 
 from blsync import __version__
 from blsync.cli.screen import print_table
@@ -156,12 +156,12 @@ def test_quiet_leaves_errors_and_warnings_alone_behind_the_command_as_before_it(
     assert done.stderr.splitlines()[-1].startswith("Error: ")
 
 
-def test_an_entity_that_failed_is_told_once(call, sandbox, tmp_path):  # noqa: F811
-    env = environment(tmp_path, sandbox.base_url, BIGLEDGER_API_KEY="blg_test_sk_sandbox")
+def test_an_entity_that_failed_is_told_once(sandbox, tmp_path):
+    env = environment(tmp_path, sandbox.base_url)
     blocked = tmp_path / "landing" / "items"
     blocked.parent.mkdir(parents=True)
     blocked.write_text("in the way")
-    done = call("sync", "items", "--no-build", env=env)
+    done = blsync("sync", "items", "--no-build", env=env)
     assert done.returncode != 0
     (error,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     assert str(blocked) in error
