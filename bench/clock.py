@@ -106,7 +106,7 @@ def blsync(sandbox: Handle, data: Path, *arguments: str, clock: str = "") -> Don
     environment = {
         **{name: text for name, text in os.environ.items() if not name.startswith("BLSYNC_")},
         "BLSYNC_DATA": str(data),
-        "BLSYNC_ENV_FILE": str(data / "no.env"),
+        "BLSYNC_ENV_FILE": os.devnull,
         "BLSYNC_START": str(first),
         "BIGLEDGER_BASE_URL": sandbox.base_url,
         "BIGLEDGER_API_KEY": sandbox.api_key,

@@ -368,7 +368,7 @@ def slowest(seconds: dict[str, float], count: int = 6) -> str:
 def measure(size: int, folder: Path) -> None:
     data, target = folder / "data", folder / "dbt"
     target.mkdir(parents=True)
-    os.environ |= {"BLSYNC_DATA": str(data), "BLSYNC_ENV_FILE": str(folder / "no.env")}
+    os.environ |= {"BLSYNC_DATA": str(data), "BLSYNC_ENV_FILE": os.devnull}
     os.environ["BIGLEDGER_COMPANY_ID"] = COMPANY
     given = settings.load()
     with closing(open_ledger(given)) as ledger:  # one that knows of no load would be taken for lost

@@ -117,7 +117,7 @@ def set_up(server: Server, folder: Path) -> settings.Settings:
         "BIGLEDGER_API_KEY": KEY,
         "BIGLEDGER_COMPANY_ID": COMPANY,
         "BLSYNC_DATA": str(folder / "data"),
-        "BLSYNC_ENV_FILE": str(folder / "none.env"),
+        "BLSYNC_ENV_FILE": os.devnull,
         "BLSYNC_QUOTA_PER_HOUR": "100000000",
         "BLSYNC_QUOTA_PER_SECOND": "1000000",
     }

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from blsync import marts, push, settings, user_tables
+from blsync import __version__, marts, push, settings, user_tables
 from blsync.api import dialect
 from blsync.api.client import Client
 from blsync.api.envelope import UNUSABLE
@@ -88,7 +88,7 @@ def examine() -> Report:
     except ConfigError as error:
         report.failed("settings", error)
         return report
-    report.checks.append(Check("settings", True, f"data in {current.data}"))
+    report.checks.append(Check("settings", True, _places(current)))
     _files(report, current)
     _versions(report)
     try:
@@ -121,6 +121,15 @@ def examine() -> Report:
     return report
 
 
+def _places(current: Settings) -> str:
+    """Tell where settings come from and where data goes."""
+    file = settings.env_file()
+    source = f"settings from {file}" if file.is_file() else "settings from the environment alone"
+    _, version = binding.version_of(current.data)
+    written = f", last written by blsync {version}" if version else ""
+    return f"data in {current.data}{written}; {source}; your tables in {current.seeds}"
+
+
 def _push_evidence(report: Report, ledger: Ledger, companies: list[Company]) -> None:
     """Tell what was seen of the look-ups by which pushes are settled; a warning stops no sync."""
     for company in companies:
@@ -148,6 +157,7 @@ def _ledger(report: Report, current: Settings) -> Ledger | None:
 
 def _versions(report: Report) -> None:
     found = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    found = f"blsync {__version__}, {found}"
     report.checks.append(Check("versions", True, f"Python {platform.python_version()}, {found}"))
 
 

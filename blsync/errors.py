@@ -12,6 +12,7 @@ BlsyncError                 exit 1
 │   └── DeletesHeldBack     exit 3  so much of an entity seems deleted that nothing of it landed
 ├── SafetyLimit             exit 4  a cap refused to let a change through
 ├── StorageError            exit 1  the data folder cannot be read or written
+│   ├── NewerFolder         exit 1  a newer blsync has written the data folder
 │   ├── LedgerDamaged       exit 1  the ledger is damaged, or lost what it knew: `blsync repair`
 │   └── BackupDamaged       exit 1  the backup of a plan cannot be understood: `blsync repair`
 ├── TooManyRejected         exit 1  so many records cannot be typed that none of them landed
@@ -83,6 +84,10 @@ class SafetyLimit(BlsyncError):
 
 class StorageError(BlsyncError):
     """The data folder cannot be read or written."""
+
+
+class NewerFolder(StorageError):
+    """A newer version of the program wrote the data folder, in a form that is unknown here."""
 
 
 class LedgerDamaged(StorageError):

@@ -1,11 +1,14 @@
 """The only reader of the environment; docs/reference/interface.md has the settings' table.
 
-Values come from environment variables, then from `.env` at the repository root (or the file that
-BLSYNC_ENV_FILE names). Secrets are `SecretStr`: printing a setting never prints one.
+Values come from environment variables, then from `.env` (or the file that BLSYNC_ENV_FILE names):
+at the root of a checkout of the repository, elsewhere in the working folder. A relative path is
+taken from the folder of the file that names it, in a variable from the working folder. Secrets are
+`SecretStr`: printing a setting never prints one.
 """
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import io
 import ipaddress
@@ -34,11 +37,11 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from blsync import redaction
+from blsync import places, redaction
 from blsync.errors import ConfigError
 from blsync.files import permissions
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = places.ROOT
 PRODUCTION = "https://api.bigledger.com/v1"
 TOKEN_URL = "https://auth.bigledger.com/oauth/token"  # noqa: S105 (an address)
 ENV_FILE = "BLSYNC_ENV_FILE"
@@ -50,6 +53,10 @@ _SQLITE_FILE = re.compile(r"(sqlite(?:\+\w+)?:///(?:file:)?)([^?]+)(.*)", re.DOT
 """SQLAlchemy URL of a SQLite file: what goes before, the path, what comes after."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _OAUTH_NAMES = ("BIGLEDGER_CLIENT_ID", "BIGLEDGER_CLIENT_SECRET", "BIGLEDGER_REFRESH_TOKEN")
+
+
+def _default_seeds(known: Mapping[str, Any]) -> Path:
+    return places.default_user_tables(known.get("data") or places.default_data())
 
 
 class OAuth(BaseModel, frozen=True):
@@ -137,13 +144,15 @@ class Settings(BaseSettings):
     instead of `api_key_env`: `client_id_env`, `client_secret_env`, `refresh_token_env`, optional
     `token_url`.
     """
-    data: Annotated[Path, Field(alias="BLSYNC_DATA")] = ROOT / "warehouse" / "data"
-    """Everything that the program writes. The folder's name may hold anything but `[`, `*`, `#`,
-    `?`, backslashes and control characters, which other programs would read as something else.
+    data: Path = Field(alias="BLSYNC_DATA", default_factory=places.default_data)
+    """Everything that the program writes; outside a checkout by default the folder that the
+    platform has for a user's data, such as `~/.local/share/blsync`. The folder's name may hold
+    anything but `[`, `*`, `#`, `?`, backslashes and control characters, which other programs would
+    read as something else.
     """
     ledger_url_given: Annotated[SecretStr | None, Field(alias="BLSYNC_LEDGER_URL")] = None
     """SQLAlchemy URL of the ledger: SQLite (`sqlite:///PATH`; a relative path is taken from the
-    folder in which the command is started), or `postgresql://…`. Where it is not set it is
+    folder of the file that names it), or `postgresql://…`. Where it is not set it is
     `ledger.db` in BLSYNC_DATA. A ledger serves one BLSYNC_DATA alone.
     """
     start: Annotated[date, Field(alias="BLSYNC_START")] = date(2026, 1, 1)
@@ -176,12 +185,13 @@ class Settings(BaseSettings):
     """An entity of which 20 records or more are held fails when a larger share of them seems
     deleted; `--allow` lets them through once.
     """
-    seeds: Annotated[Path, Field(alias="BLSYNC_SEEDS")] = ROOT / "warehouse" / "seeds"
-    """The folder of the user's own tables: `account_roles.csv` (company_id, account_number,
-    account_role), `period_close.csv` (company_id, period, closed_at in UTC), `fiscal_year.csv`
-    (company_id, start_month; 1 where a company is absent), and optional `accepted_exceptions.csv`
-    (company_id, record_id, rule, reason, accepted_by), `tax_cycles.csv` (company_id, start,
-    cycle_months, basis) and `tax_codes.csv` (company_id, tax_code, tax_type, tariff_code).
+    seeds: Path = Field(alias="BLSYNC_SEEDS", default_factory=_default_seeds)
+    """The folder of the user's own tables, outside a checkout by default `user` in BLSYNC_DATA:
+    `account_roles.csv` (company_id, account_number, account_role), `period_close.csv` (company_id,
+    period, closed_at in UTC), `fiscal_year.csv` (company_id, start_month; 1 where a company is
+    absent), and optional `accepted_exceptions.csv` (company_id, record_id, rule, reason,
+    accepted_by), `tax_cycles.csv` (company_id, start, cycle_months, basis) and `tax_codes.csv`
+    (company_id, tax_code, tax_type, tariff_code).
     """
     push_settle_seconds: Annotated[float, Field(alias="BLSYNC_PUSH_SETTLE_SECONDS", ge=0)] = 900
     """How long a write that was not answered is left alone before look-ups decide; the two
@@ -444,7 +454,11 @@ def described() -> list[Described]:
     Paths are relative to the repository's root; a default of "–" is none.
     """
     found = [
-        Described(field.alias or name, _written(name, field.default), " ".join(text.split()))
+        Described(
+            field.alias or name,
+            _written(name, field.get_default(call_default_factory=True, validated_data={})),
+            " ".join(text.split()),
+        )
         for name, field in Settings.model_fields.items()
         for text in [field.description or ""]
     ]
@@ -463,25 +477,114 @@ def _written(name: str, default: Any) -> str:
 
 
 def load() -> Settings:
-    """Read the environment and `.env`. Raises ConfigError, naming each setting that is wrong."""
+    """Read the environment and `.env`. Raises ConfigError, naming each setting that is wrong.
+
+    A name that looks like a setting and is none is told on stderr, once.
+    """
     path = env_file()
     _check_env_file(path)
+    in_file = _values_of(path)
     try:
-        settings = Settings(_env_file=path, _env_file_encoding=_ENCODING)
+        settings = Settings(
+            _env_file=path, _env_file_encoding=_ENCODING, **_paths_of_file(in_file, path)
+        )
     except ValidationError as error:
         raise ConfigError(_explain(error)) from None
     if settings.publish_to_given:
         permissions.check_published_folder(settings.publish_to)
+    if _is_named("BLSYNC_SEEDS", in_file) and not settings.seeds.is_dir():
+        raise ConfigError(
+            f"BLSYNC_SEEDS: there is no folder {settings.seeds}. Make it, name the one with your "
+            "tables, or take the setting out."
+        )
+    _tell_unknown_names(settings, in_file, path)
     return settings
 
 
 def env_file() -> Path:
-    """Return the file that holds settings beside the environment; it need not exist."""
-    return Path(os.environ.get(ENV_FILE) or ROOT / ".env")
+    """Return the file that holds settings beside the environment; where BLSYNC_ENV_FILE names none
+    it need not exist.
+    """
+    named = os.environ.get(ENV_FILE)
+    return Path(named).expanduser() if named else places.default_env_file()
 
 
 def _is_env_file_named() -> bool:
     return bool(os.environ.get(ENV_FILE))
+
+
+def _values_of(path: Path) -> dict[str, str]:
+    """Return what a file of settings says, less what is empty."""
+    values = dotenv_values(path, encoding=_ENCODING) if path.exists() else {}
+    return {name: value for name, value in values.items() if value}
+
+
+def _is_named(name: str, in_file: Mapping[str, str]) -> bool:
+    return bool(os.environ.get(name) or in_file.get(name))
+
+
+_PATHS = (
+    *("BLSYNC_COMPANIES", "BLSYNC_DATA", "BLSYNC_SEEDS"),
+    *("BLSYNC_PUSH_POLICIES", "BLSYNC_PUBLISH_TO"),
+)
+_LEDGER_URL = "BLSYNC_LEDGER_URL"
+
+
+def _paths_of_file(in_file: Mapping[str, str], path: Path) -> dict[str, Any]:
+    """Return the paths that a file of settings names and the environment does not, taken from the
+    folder of that file.
+    """
+    folder = path.absolute().parent
+    named = {name: value for name, value in in_file.items() if not os.environ.get(name)}
+    found: dict[str, Any] = {
+        name: folder / value
+        for name in _PATHS
+        if (value := named.get(name)) and not value.startswith("~")
+    }
+    url = _SQLITE_FILE.fullmatch(named.get(_LEDGER_URL, ""))
+    if url and url[2] != ":memory:":
+        found[_LEDGER_URL] = f"{url[1]}{folder / url[2]}{url[3]}"
+    return found
+
+
+_PREFIXES = ("BLSYNC_", "BIGLEDGER_")
+_FOR_DBT = ("BLSYNC_BUILD_MEMORY",)
+"""Variables that this program sets for dbt; who runs dbt by hand sets them too."""
+
+
+def _tell_unknown_names(settings: Settings, in_file: Mapping[str, str], path: Path) -> None:
+    """Say which names look like settings and are none: a slip of the pen would else be passed
+    over, and the default hold.
+    """
+    known = {str(field.alias) for field in Settings.model_fields.values()}
+    allowed = {*known, ENV_FILE, *_FOR_DBT, *_names_in(settings.companies_file)}
+    told = dict.fromkeys(in_file, f"in {path}")
+    told |= dict.fromkeys(os.environ, "in the environment")
+    if ENV_FILE in in_file:
+        permissions.warn_once(f"{ENV_FILE} counts in the environment alone, not in {path}.")
+    for name, place in sorted(told.items()):
+        if name.startswith(_PREFIXES) and name not in allowed:
+            near = difflib.get_close_matches(name, sorted(known | {ENV_FILE}), 1)
+            meant = f" Did you mean {near[0]}?" if near else ""
+            permissions.warn_once(f"{name} {place} is no setting and counts for nothing.{meant}")
+
+
+def _names_in(companies_file: Path | None) -> set[str]:
+    """Return the variables that a file of companies names; none where it cannot be read, which
+    whoever asks for the companies is told.
+    """
+    if companies_file is None:
+        return set()
+    try:
+        tables = tomllib.loads(companies_file.read_text(encoding=_ENCODING))["companies"]
+        return {
+            value
+            for table in tables.values()
+            for name, value in table.items()
+            if name.endswith("_env") and isinstance(value, str)
+        }
+    except (OSError, ValueError, KeyError, AttributeError, RecursionError):
+        return set()
 
 
 def paths_in_environment(settings: Settings) -> dict[str, str]:
@@ -490,10 +593,10 @@ def paths_in_environment(settings: Settings) -> dict[str, str]:
     The ledger's URL is among them where it is a file's: a server's may hold a password.
     """
     paths = {
-        "BLSYNC_ENV_FILE": env_file(),
+        "BLSYNC_ENV_FILE": env_file() if env_file().exists() else Path(os.devnull),
         "BLSYNC_COMPANIES": settings.companies_file,
         "BLSYNC_DATA": settings.data,
-        "BLSYNC_SEEDS": settings.seeds,
+        "BLSYNC_SEEDS": settings.seeds if settings.seeds.is_dir() else None,
         "BLSYNC_PUSH_POLICIES": settings.push_policies,
         "BLSYNC_PUBLISH_TO": settings.publish_to_given,
     }
@@ -536,9 +639,17 @@ def require_credentials(company: Company) -> None:
     if missing:
         raise ConfigError(
             f"{' and '.join(missing)} not set for company {company.name!r}. Put a line like "
-            f"{missing[-1]}=… into .env at the repository root (see .env.example), or try "
-            "`blsync demo`, which needs no key."
+            f"{missing[-1]}=… into {_file_for_settings()}, or try `blsync demo`, which needs no "
+            "key."
         )
+
+
+def _file_for_settings() -> str:
+    """Return which file a person is to write a setting into."""
+    path = env_file()
+    if path.is_file():
+        return str(path)
+    return f"{'.env' if _is_env_file_named() else path} (`blsync init` makes one)"
 
 
 def _register(*secrets: SecretStr | None) -> None:
@@ -563,7 +674,12 @@ def _check_env_file(path: Path) -> None:
     try:
         text = path.read_text(encoding=_ENCODING)
     except FileNotFoundError:
-        return
+        if not _is_env_file_named():
+            return
+        raise ConfigError(
+            f"{ENV_FILE} names {path.absolute()}, and there is no such file. Name the one that has "
+            f"your settings, or take the variable out ({os.devnull} stands for no file)."
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}. Save it as UTF-8 text.") from None
     for binding in parse_stream(io.StringIO(text)):
@@ -647,6 +763,11 @@ def _checked_path(path: Path, odd: str = _ELSEWHERE) -> Path:
             "parts of this program read as a part of a name; give the folder another one"
         )
     return absolute
+
+
+def check_company_id(company_id: str) -> None:
+    """Raise ConfigError where a text cannot be a company's id."""
+    _checked_name(company_id, "BIGLEDGER_COMPANY_ID")
 
 
 def _checked_name(name: str, where: str) -> str:

@@ -27,6 +27,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -124,6 +125,20 @@ class PeriodClose:
     month: date
     closed_at: datetime | None
     told: str
+
+
+def make_missing(seeds: Path) -> list[Path]:
+    """Make the tables that are missing, with their header alone; returns their files.
+
+    What is there stays as it is. Raises OSError.
+    """
+    seeds.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made = []
+    for name, columns in COLUMNS.items():
+        with suppress(FileExistsError), (seeds / name).open("x", encoding="utf-8") as file:
+            file.write(f"{','.join(columns)}\n")
+            made.append(seeds / name)
+    return made
 
 
 def check(seeds: Path) -> None:

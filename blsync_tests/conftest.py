@@ -251,7 +251,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monke
         if name.startswith(("BIGLEDGER_", "BLSYNC_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("BLSYNC_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("BLSYNC_ENV_FILE", str(tmp_path / "no.env"))
+    monkeypatch.setenv("BLSYNC_ENV_FILE", os.devnull)
     return monkeypatch
 
 

@@ -51,7 +51,7 @@ def environment(data: Path, base_url: str, **more: str) -> dict[str, str]:
     kept.pop("DAGSTER_HOME", None)
     return {
         **kept,
-        "BLSYNC_ENV_FILE": str(data / "no.env"),
+        "BLSYNC_ENV_FILE": os.devnull,
         "BIGLEDGER_BASE_URL": base_url,
         "BIGLEDGER_API_KEY": "blg_test_sk_sandbox",
         "BIGLEDGER_COMPANY_ID": "company_sandbox",
@@ -494,7 +494,7 @@ def test_wrong_arguments_are_one_clear_line_with_what_to_change(call, tmp_path, 
 def test_a_data_folder_that_cannot_be_written_is_one_clear_line(sandbox, tmp_path):
     blocker = tmp_path / "file"
     blocker.write_text("not a folder")
-    env = environment(blocker / "data", sandbox.base_url, BLSYNC_ENV_FILE=str(tmp_path / "none"))
+    env = environment(blocker / "data", sandbox.base_url, BLSYNC_ENV_FILE=os.devnull)
     done = blsync("sync", "--no-build", env=env)
     assert done.returncode == 1
     assert "BLSYNC_DATA" in said_once(done)

@@ -27,7 +27,7 @@ def definitions(tmp_path_factory):
         for name in list(os.environ):
             if name.startswith(("BIGLEDGER_", "BLSYNC_")):
                 patch.delenv(name)
-        patch.setenv("BLSYNC_ENV_FILE", str(data / "no.env"))
+        patch.setenv("BLSYNC_ENV_FILE", os.devnull)
         patch.setenv("BLSYNC_DATA", str(data))
         patch.setenv("BLSYNC_START", str(datetime.now(UTC).date() - timedelta(days=6)))
         with warnings.catch_warnings():
@@ -86,7 +86,7 @@ def test_a_run_allows_what_its_own_companies_hold_back(tmp_path, ends, companies
         "dg.materialize([one], tags=tags)\n"
     )
     env = {k: v for k, v in os.environ.items() if not k.startswith(("BIGLEDGER_", "BLSYNC_"))}
-    env |= {"BLSYNC_DATA": str(tmp_path / "data"), "BLSYNC_ENV_FILE": str(tmp_path / "none")}
+    env |= {"BLSYNC_DATA": str(tmp_path / "data"), "BLSYNC_ENV_FILE": os.devnull}
     env |= {"BLSYNC_COMPANIES": str(tmp_path / "companies.toml")}
     done = subprocess.run(
         [PYTHON, "-c", script, *ends], env=env, capture_output=True, text=True, timeout=120
@@ -157,7 +157,7 @@ def test_jobs_have_the_names_that_users_script_against(definitions):
 def test_a_run_without_credentials_fails_with_what_doctor_says(tmp_path):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("BIGLEDGER_", "BLSYNC_"))}
     env |= {
-        "BLSYNC_ENV_FILE": str(tmp_path / "no.env"),
+        "BLSYNC_ENV_FILE": os.devnull,
         "BLSYNC_DATA": str(tmp_path),
         "DAGSTER_HOME": "",
     }
@@ -211,7 +211,7 @@ def test_a_run_over_several_companies_pulls_each_of_them(tmp_path):
         )
         env = {k: v for k, v in os.environ.items() if not k.startswith(("BIGLEDGER_", "BLSYNC_"))}
         env |= {
-            "BLSYNC_ENV_FILE": str(tmp_path / "no.env"),
+            "BLSYNC_ENV_FILE": os.devnull,
             "BLSYNC_COMPANIES": str(file),
             "BLSYNC_DATA": str(tmp_path / "data"),
             "BLSYNC_START": str(datetime.now(UTC).date() - timedelta(days=1)),
@@ -241,7 +241,7 @@ def test_the_nightly_job_pulls_from_where_the_last_one_ended_whatever_days_it_is
     with running(Options(invoices=10, customers=4, items=4, months=2, limits=False)) as sandbox:
         env = {k: v for k, v in os.environ.items() if not k.startswith(("BIGLEDGER_", "BLSYNC_"))}
         env |= {
-            "BLSYNC_ENV_FILE": str(tmp_path / "no.env"),
+            "BLSYNC_ENV_FILE": os.devnull,
             "BIGLEDGER_BASE_URL": sandbox.base_url,
             "BIGLEDGER_API_KEY": sandbox.api_key,
             "BIGLEDGER_COMPANY_ID": sandbox.company_id,

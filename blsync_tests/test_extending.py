@@ -82,7 +82,7 @@ def files_under(folder: Path) -> list[Path]:
 
 def environment_of(folder: Path) -> dict[str, str]:
     kept = {n: v for n, v in os.environ.items() if not n.startswith(("BIGLEDGER_", "BLSYNC_"))}
-    more = {"PYTHONPATH": str(folder), "BLSYNC_ENV_FILE": str(folder / "no.env")}
+    more = {"PYTHONPATH": str(folder), "BLSYNC_ENV_FILE": os.devnull}
     return kept | more | {"BLSYNC_DATA": str(folder / "data"), "BLSYNC_DRIFT_HOURS": "0"}
 
 

@@ -284,7 +284,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BLSYNC_DATA", str(folder / "push"))
         patch.setenv("BLSYNC_SEEDS", str(seeds))
-        patch.setenv("BLSYNC_ENV_FILE", str(folder / "no.env"))
+        patch.setenv("BLSYNC_ENV_FILE", os.devnull)
         patch.setenv("BIGLEDGER_COMPANY_ID", "alpha")
         pushed(data)
     models = ["cash_flow_summary", "restatements", "trial_balance", "exceptions", "push_log"]

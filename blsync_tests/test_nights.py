@@ -185,7 +185,7 @@ class Nights(RuleBasedStateMachine):
     def configured(self, drift_hours: str | None = None) -> Settings:
         values = {
             "BLSYNC_DATA": str(self.data / "data"),
-            "BLSYNC_ENV_FILE": str(self.data / "no.env"),
+            "BLSYNC_ENV_FILE": os.devnull,
             "BIGLEDGER_BASE_URL": self.sandbox.base_url,
             "BIGLEDGER_API_KEY": self.sandbox.api_key,
             "BIGLEDGER_COMPANY_ID": self.sandbox.company_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -684,7 +685,7 @@ def test_in_a_worksheet_of_rejects_such_texts_are_texts(tmp_path: Path) -> None:
 @pytest.fixture
 def marts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> settings.Settings:
     monkeypatch.setenv("BLSYNC_DATA", str(tmp_path))
-    monkeypatch.setenv("BLSYNC_ENV_FILE", str(tmp_path / "none.env"))
+    monkeypatch.setenv("BLSYNC_ENV_FILE", os.devnull)
     with duckdb.connect(str(tmp_path / "blsync.duckdb")) as db:
         db.execute("create schema proposals")
         db.execute(

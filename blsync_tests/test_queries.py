@@ -49,7 +49,7 @@ def env(tmp_path: Path) -> dict[str, str]:
                    "timestamp '0001-01-01' - interval 8 hours as at "
                    "from range(200000)")  # fmt: skip
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("BIGLEDGER_", "BLSYNC_"))}
-    return {**kept, "BLSYNC_ENV_FILE": str(data / "no.env"), "BLSYNC_DATA": str(data)}
+    return {**kept, "BLSYNC_ENV_FILE": os.devnull, "BLSYNC_DATA": str(data)}
 
 
 def query(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:

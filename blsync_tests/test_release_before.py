@@ -55,7 +55,7 @@ def environment(folder: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> d
             monkeypatch.delenv(name)
     options = Options()
     given = {
-        "BLSYNC_ENV_FILE": str(folder / "no.env"),
+        "BLSYNC_ENV_FILE": os.devnull,
         "BLSYNC_DATA": str(folder / "data"),
         "BLSYNC_START": "2026-11-27",
         "BLSYNC_PUSH_SETTLE_SECONDS": "15",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -154,7 +155,7 @@ def current(published, tmp_path_factory) -> Iterator[settings.Settings]:
 
 
 def configured(patch: pytest.MonkeyPatch, data: Path) -> settings.Settings:
-    patch.setenv("BLSYNC_ENV_FILE", str(data / "no.env"))
+    patch.setenv("BLSYNC_ENV_FILE", os.devnull)
     patch.setenv("BLSYNC_DATA", str(data))
     patch.setenv("BLSYNC_TIMEZONE", "Asia/Kuala_Lumpur")
     return settings.load()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from blsync import settings
+from blsync import places, settings
 from blsync.errors import ConfigError
+from blsync.files import permissions
 
 KEY = "blg_live_sk_very_secret"
 OAUTH = {
@@ -398,3 +400,111 @@ def test_a_ledgers_file_is_that_of_the_folder_in_which_the_command_was_started(
     environment.setenv("BLSYNC_LEDGER_URL", told)
     assert (loaded.ledger_url, settings.load().ledger_url) == (wanted, wanted)
     assert ("p@h" in str(settings.paths_in_environment(loaded))) is False
+
+
+def test_a_file_of_settings_that_is_named_and_missing_is_an_error(environment, tmp_path):
+    environment.setenv("BLSYNC_ENV_FILE", str(tmp_path / "none.env"))
+    message = message_of()
+    assert str(tmp_path / "none.env") in message
+    assert "BLSYNC_ENV_FILE" in message
+
+
+def test_a_folder_of_tables_that_is_named_and_missing_is_an_error(environment, tmp_path):
+    environment.setenv("BLSYNC_SEEDS", str(tmp_path / "none"))
+    assert str(tmp_path / "none") in message_of()
+
+
+def test_a_relative_path_is_taken_from_the_folder_of_the_file_that_names_it(
+    environment, tmp_path, monkeypatch
+):
+    folder, elsewhere = tmp_path / "books", tmp_path / "elsewhere"
+    for path in (folder / "tables", elsewhere):
+        path.mkdir(parents=True)
+    environment.setenv("BLSYNC_ENV_FILE", str(folder / ".env"))
+    environment.delenv("BLSYNC_DATA")
+    (folder / ".env").write_text(
+        "BLSYNC_DATA=data\nBLSYNC_SEEDS=tables\nBLSYNC_COMPANIES=companies.toml\n"
+        "BLSYNC_PUSH_POLICIES=policies.toml\nBLSYNC_PUBLISH_TO=marts\n"
+        "BLSYNC_LEDGER_URL=sqlite:///ledger/l.db\n"
+    )
+    monkeypatch.chdir(elsewhere)
+    loaded = settings.load()
+    assert loaded.data == folder / "data"
+    assert loaded.seeds == folder / "tables"
+    assert loaded.companies_file == folder / "companies.toml"
+    assert loaded.push_policies == folder / "policies.toml"
+    assert loaded.publish_to == folder / "marts"
+    assert loaded.ledger_url == f"sqlite:///{folder / 'ledger' / 'l.db'}"
+    environment.setenv("BLSYNC_DATA", "data")
+    assert settings.load().data == elsewhere / "data"
+
+
+def test_a_path_in_the_file_may_begin_in_the_users_home(environment, env_file, tmp_path):
+    environment.setenv("HOME", str(tmp_path / "home"))
+    environment.delenv("BLSYNC_DATA")
+    env_file.write_text("BLSYNC_DATA=~/books\n")
+    assert settings.load().data == tmp_path / "home" / "books"
+
+
+@pytest.fixture
+def warned(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """What settings warn of, as if nothing had been warned of before."""
+    monkeypatch.setattr(permissions, "_warned", set())
+
+    def lines() -> list[str]:
+        settings.load()
+        return capsys.readouterr().err.splitlines()
+
+    return lines
+
+
+def test_a_name_that_is_no_setting_is_told_with_its_place_and_the_nearest_name(
+    environment, env_file, warned
+):
+    env_file.write_text("BLSYNC_TIMEZOEN=Asia/Tokyo\n")
+    env_file.chmod(0o600)
+    environment.setenv("BIGLEDGER_COMPANYID", "acme")
+    first, second = warned()
+    assert "BIGLEDGER_COMPANYID in the environment" in first
+    assert "BIGLEDGER_COMPANY_ID?" in first
+    assert f"BLSYNC_TIMEZOEN in {env_file}" in second
+    assert "BLSYNC_TIMEZONE?" in second
+    assert warned() == []
+
+
+def test_a_variable_that_the_file_of_companies_names_is_no_unknown_name(
+    environment, companies_file, warned
+):
+    table = 'company_id = "c"\napi_key_env = "BIGLEDGER_API_KEY_NORTH"\n'
+    companies_file.write_text(f"[companies.north]\n{table}")
+    companies_file.chmod(0o600)
+    for name in ("BIGLEDGER_API_KEY_NORTH", "BIGLEDGER_API_KEY_SOUTH"):
+        environment.setenv(name, KEY)
+    (line,) = warned()
+    assert "BIGLEDGER_API_KEY_SOUTH" in line
+
+
+def test_without_a_checkout_data_and_tables_are_in_the_platforms_folder_and_env_is_where_one_works(
+    environment, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(places, "IS_CHECKOUT", False)
+    for name in ("BLSYNC_DATA", "BLSYNC_ENV_FILE"):
+        environment.delenv(name)
+    environment.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("BLSYNC_TIMEZONE=Asia/Tokyo\n")
+    loaded = settings.load()
+    assert loaded.timezone == "Asia/Tokyo"
+    if sys.platform == "linux":
+        assert loaded.data == tmp_path / "share" / "blsync"
+    assert loaded.data.name == "blsync"
+    assert loaded.seeds == loaded.data / "user"
+
+
+def test_a_setting_that_counts_in_the_environment_alone_is_told_where_a_file_has_it(
+    env_file, warned
+):
+    env_file.write_text("BLSYNC_ENV_FILE=other.env\n")
+    env_file.chmod(0o600)
+    (line,) = warned()
+    assert "BLSYNC_ENV_FILE" in line

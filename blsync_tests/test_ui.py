@@ -588,7 +588,7 @@ def test_a_port_that_is_taken_and_a_name_that_is_none_are_plain_errors(tmp_path:
     env = {
         **os.environ,
         "BLSYNC_DATA": str(tmp_path / "data"),
-        "BLSYNC_ENV_FILE": str(tmp_path / "n"),
+        "BLSYNC_ENV_FILE": os.devnull,
     }
     command = [sys.executable, "-m", "blsync.cli", "ui", "--port"]
     with socket.create_server(("127.0.0.1", 0)) as taken:

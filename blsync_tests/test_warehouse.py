@@ -626,7 +626,7 @@ def published(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """The books above, published as `blsync build` does it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BLSYNC_DATA", str(build.data))
-        patch.setenv("BLSYNC_ENV_FILE", str(build.data / "no.env"))
+        patch.setenv("BLSYNC_ENV_FILE", os.devnull)
         loaded = settings.load()
         (build.data / "build.whole").touch()
         marts.publish(loaded)

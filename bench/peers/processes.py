@@ -100,7 +100,7 @@ class Pull:
             "BIGLEDGER_API_KEY": KEY,
             "BIGLEDGER_COMPANY_ID": COMPANY,
             "BLSYNC_DATA": str(folder),
-            "BLSYNC_ENV_FILE": str(folder / "none.env"),
+            "BLSYNC_ENV_FILE": os.devnull,
             "RUNTIME__DLTHUB_TELEMETRY": "false",
             "DATA_WRITER__DISABLE_COMPRESSION": "true",
         }

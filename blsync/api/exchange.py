@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import logging
+import time
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from blsync import __version__
+from blsync import __version__, events
 from blsync.redaction import redact
 
 # httpx logs addresses, and a look-up by email has personal data in its query.
@@ -108,12 +109,23 @@ async def exchange(
     A body that is larger than MOST_BYTES once it is inflated, or in an encoding that was not asked
     for, is read no further: the answer's status and headers count without it. Raises NoResponse.
     """
+    begun = time.monotonic()
     try:
         async with (
             asyncio.timeout(deadline),
             http.stream(method, url, content=content, headers=headers) as response,
         ):
             status, told = response.status_code, response.headers
+            # Without the query: a look-up by email has personal data in it.
+            events.tell(
+                "request",
+                level="debug",
+                method=method,
+                path=urlsplit(url).path,
+                status=status,
+                request_id=told.get("x-request-id") or headers.get("X-Request-ID"),
+                ms=round((time.monotonic() - begun) * 1000),
+            )
             try:
                 return Response(status, told, await _body(response))
             except _Flawed as flaw:

@@ -8,18 +8,32 @@ from __future__ import annotations
 import os
 import sys
 import webbrowser
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from zoneinfo import ZoneInfo
 
 import typer
+from typer.core import TyperGroup
 
 from blsync import __version__, doctor, estimate, marts, redaction, settings, status
 from blsync.cli.company import app as company_app
 from blsync.cli.progress import showing
 from blsync.cli.push import app as push_app
-from blsync.cli.screen import Json, err, print_json, print_table, say, stdout, tell
+from blsync.cli.screen import (
+    Json,
+    LogFormat,
+    complain,
+    err,
+    print_json,
+    print_table,
+    say,
+    speak,
+    stdout,
+    tell,
+)
 from blsync.entities import select
 from blsync.errors import BlsyncError, ConfigError, PartlyFailed
 from blsync.files import permissions
@@ -31,12 +45,33 @@ from blsync.session import open_session
 if TYPE_CHECKING:
     from blsync.maintenance import Repair
 
+
+class _Everywhere(TyperGroup):
+    """Takes the options of `blsync` itself behind a command's name too: `blsync sync --quiet`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put what is the program's own in front of the command."""
+        own: list[str] = []
+        others: list[str] = []
+        rest = iter(args)
+        for word in rest:
+            if word == "--":
+                others += [word, *rest]
+            elif word == "--log-format":
+                own += [word, *islice(rest, 1)]
+            elif word in ("--quiet", "--verbose") or word.startswith("--log-format="):
+                own.append(word)
+            else:
+                others.append(word)
+        return super().parse_args(ctx, own + others)
+
+
 app = typer.Typer(
     name="blsync",
     help="BigLedger's books every night: pulled, tied out to the cent, changes pushed back once."
     "\n\nExamples: `blsync demo` (needs no key), `blsync doctor`, `blsync sync`",
+    cls=_Everywhere,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,  # they would print local variables, keys among them
     rich_markup_mode="markdown",
 )
@@ -64,14 +99,14 @@ def main() -> NoReturn:
     try:
         app()
     except BlsyncError as error:
-        say(f"Error: {error}")
+        complain(error)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # `blsync query … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
         told = unexpected(error, _data_folder())
-        say(f"Error: {told}")
+        complain(told)
         sys.exit(told.exit_code)
     sys.exit(0)
 
@@ -87,8 +122,28 @@ def _data_folder() -> Path | None:
 def version(
     context: typer.Context,
     is_asked: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    is_quiet: Annotated[
+        bool, typer.Option("--quiet", help="Tell warnings and errors alone on stderr.")
+    ] = False,
+    is_verbose: Annotated[
+        bool, typer.Option("--verbose", help="Tell each request on stderr, with its id.")
+    ] = False,
+    log_format: Annotated[
+        LogFormat,
+        typer.Option(
+            help="What stderr has: text for people, or one JSON document a line for each event."
+        ),
+    ] = LogFormat.text,
 ) -> None:
-    """Print the version where asked."""
+    """Print the version where asked, and decide how stderr is written to.
+
+    The last three may stand behind the command's name, too.
+    """
+    command = context.invoked_subcommand or ""
+    speak(log_format, is_quiet=is_quiet, is_verbose=is_verbose, command=command)
+    if not is_asked and not command:
+        sys.stdout.write(context.get_help() + "\n")
+        raise typer.Exit(2)
     if is_asked:
         sys.stdout.write(f"blsync {__version__}\n")
         raise typer.Exit
@@ -177,6 +232,12 @@ def sandbox(
     hour_window: Annotated[
         Literal["sliding", "fixed"], typer.Option(help="How the hour of the limit passes.")
     ] = "sliding",
+    company_id: Annotated[
+        str, typer.Option(help="The id of the company whose books it has.")
+    ] = "company_sandbox",
+    api_key: Annotated[
+        str, typer.Option(help="The key it takes; begins with blg_test_sk_.")
+    ] = "blg_test_sk_sandbox",
 ) -> None:
     """Serve a local BigLedger with generated books; Swagger UI is at /docs.
 
@@ -213,17 +274,39 @@ def sandbox(
             readings=",".join(reading or []),
             limits=limits,
             hour_window=hour_window,
+            company_id=company_id,
+            api_key=api_key,
         )
         redaction.disclose(options.api_key)
-        say(
+        ready = (
             f"Sandbox at http://127.0.0.1:{port}/v1 (Swagger UI: http://127.0.0.1:{port}/docs), "
             f"company {options.company_id}, key {options.api_key}. Ctrl-C stops it."
         )
-        serve(options, port=port)
+        serve(options, port=port, when_ready=lambda: say(ready))
     except ValueError as error:
         raise ConfigError(f"{error}.") from None
     except OSError as error:
         raise ConfigError(f"{error.strerror or error}; choose another with --port.") from None
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where; the working folder.")] = Path(),
+    company_id: Annotated[
+        str, typer.Option(help="The company's id at BigLedger, if it is known.")
+    ] = "",
+) -> None:
+    """Write what one company needs to begin: .env, user tables, workspace.yaml, a README.
+
+    What is there already is left as it is.
+
+    Examples: `blsync init books`, `blsync init books --company-id acme`
+    """
+    from blsync.cli import beginning
+
+    for path, is_written in beginning.begin(folder, company_id):
+        tell(f"{'written' if is_written else 'kept as it is'}: {path}")
+    tell(f"Next: put the key into {folder / '.env'}, then do as {folder / 'README.md'} says.")
 
 
 @app.command("doctor")
@@ -322,18 +405,15 @@ def sync(
     if as_json:
         print_json(document)
     else:
+        # What failed is told in full by the error that the command ends with.
         rows = [
             (
-                name,
-                e["rows"],
-                e["deleted"],
-                e["quarantined"],
-                e["requests"],
-                e["error"] or ("unavailable" if e["unavailable"] else None),
+                *(name, e["rows"], e["deleted"], e["quarantined"], e["requests"]),
+                "failed" if e["error"] else "unavailable" if e["unavailable"] else None,
             )
             for name, e in document["entities"].items()
         ]
-        headers = ("entity", "rows", "deleted", "quarantined", "requests", "error")
+        headers = ("entity", "rows", "deleted", "quarantined", "requests", "")
         print_table(None, headers, rows)
         _print_findings(document["entities"])
         tell(f"{document['requests']} requests, throttled {document['throttled_s']} s.")
@@ -483,14 +563,16 @@ def status_command(as_json: Json = False) -> None:
 
     Example: `blsync status --json`
     """
-    report = status.report(settings.load())
+    current = settings.load()
+    report = status.report(current)
     if as_json:
         print_json(report)
         return
     for name, company in report["companies"].items():
         if company["entities"]:
-            title = f"{name}: {company['quota_left']} requests left this hour (times in UTC)"
-            print_table(title, *_status_table(company["entities"]))
+            left = company["quota_left"]
+            title = f"{name}: {left} requests left this hour (times in {current.timezone})"
+            print_table(title, *_status_table(company["entities"], current.zone))
             _print_findings(company["entities"])
         else:
             tell(f"{name}: what is covered is not known without the ledger.")
@@ -500,7 +582,9 @@ def status_command(as_json: Json = False) -> None:
         _print_reconciliation(company["reconciliation"])
         if company["accepted_exceptions"]:
             tell(f"Accepted exceptions in the marts: {company['accepted_exceptions']}")
-    tell(f"Published: {report['published_at'] or 'nothing yet'}")
+    at = report["published_at"]
+    published = f"{_to_minute(at, current.zone)} ({current.timezone})" if at else "nothing yet"
+    tell(f"Published: {published}")
     if report["problem"]:
         tell(report["problem"])
     if line := told(report["strays"]):
@@ -523,7 +607,7 @@ def _print_reconciliation(compared: dict[str, Any] | None) -> None:
 _COUNTS = ("fail", "not_comparable", "pass")
 
 
-def _status_table(entities: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
+def _status_table(entities: dict[str, Any], zone: ZoneInfo) -> tuple[list[str], list[list[Any]]]:
     """Return headers and rows; columns that would say nothing are left out."""
     always = ("covered_until", "rows", "last_load")
     order = (
@@ -537,13 +621,16 @@ def _status_table(entities: dict[str, Any]) -> tuple[list[str], list[list[Any]]]
         "unavailable",
     )
     columns = [n for n in order if n in always or any(e[n] for e in entities.values())]
-    rows = [[entity, *(_cell(name, e[name]) for name in columns)] for entity, e in entities.items()]
+    rows = [
+        [entity, *(_cell(name, e[name], zone) for name in columns)]
+        for entity, e in entities.items()
+    ]
     return ["entity", *(name.replace("_", " ") for name in columns)], rows
 
 
-def _cell(name: str, value: Any) -> Any:
+def _cell(name: str, value: Any, zone: ZoneInfo) -> Any:
     if name in ("covered_until", "last_load"):
-        return _to_minute(value)
+        return _to_minute(value, zone)
     if name == "unavailable":
         return "unavailable" if value else None
     if name == "open_load" and value:
@@ -570,8 +657,10 @@ def _print_findings(entities: dict[str, Any]) -> None:
             tell(f"{name}: amounts of more than 2 decimals, which the marts round: {fields}")
 
 
-def _to_minute(instant: str | None) -> str:
-    return instant[:16].replace("T", " ") if instant else "never"
+def _to_minute(instant: str | None, zone: ZoneInfo) -> str:
+    return (
+        f"{datetime.fromisoformat(instant).astimezone(zone):%Y-%m-%d %H:%M}" if instant else "never"
+    )
 
 
 class Format(StrEnum):

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ from blsync.errors import BlsyncError, ConfigError
 from blsync.files.atomic import storage_errors
 from blsync.orchestration import nightly
 from blsync.orchestration.nightly import SyncReport
+from blsync.places import IS_CHECKOUT, ROOT
 from blsync.session import Progress, binding, open_session
-from blsync.settings import ROOT, Settings
+from blsync.settings import Settings
 from blsync.ui import is_free, lifeline, open_ui
 from blsync.ui.lifeline import Child
 
@@ -96,12 +98,14 @@ class DemoReport:
 
     def next_steps(self) -> str:
         """Return the three things to try next."""
+        blsync = ".venv/bin/blsync" if IS_CHECKOUT else "blsync"
+        ui = "make ui-demo     " if IS_CHECKOUT else "blsync ui --demo "
         steps = [
             "",
             "Try next:",
-            f'  BLSYNC_DATA={_short(self.data)} .venv/bin/blsync query "{DEBTORS}"',
-            "  make ui-demo            then click a backfill of raw/invoices",
-            "  install -m 600 .env.example .env   put your key in, then: .venv/bin/blsync doctor",
+            f'  BLSYNC_DATA={_short(self.data)} {blsync} query "{DEBTORS}"',
+            f"  {ui}       then click a backfill of raw/invoices",
+            f"  {blsync} init books   put your key into books/.env, then as its README says",
         ]
         if self.is_kept:
             steps.append(f"The sandbox stays at {self.base_url}.")
@@ -201,7 +205,7 @@ def _enter(data: Path, base_url: str, current: Settings) -> None:
             del os.environ[name]
     today = datetime.now(current.zone).date()
     os.environ |= {
-        "BLSYNC_ENV_FILE": str(data / "no.env"),
+        "BLSYNC_ENV_FILE": os.devnull,
         "BIGLEDGER_BASE_URL": base_url,
         "BIGLEDGER_API_KEY": KEY,
         "BIGLEDGER_COMPANY_ID": COMPANY,
@@ -277,9 +281,10 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _cents(value: Any) -> str:
-    return "not compared" if value is None else f"{value:.2f}"
+def _cents(value: Any) -> Decimal | str:
+    return "not compared" if value is None else Decimal(f"{value:.2f}")
 
 
 def _short(path: Path) -> str:
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+    is_inside = IS_CHECKOUT and path.is_relative_to(ROOT)
+    return str(path.relative_to(ROOT)) if is_inside else str(path)

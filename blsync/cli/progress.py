@@ -18,7 +18,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
+from blsync import events
 from blsync.api.rate_limit import RateLimiter
+from blsync.cli.screen import is_terse
 from blsync.estimate import seconds_for
 from blsync.session import Progress
 
@@ -139,7 +141,7 @@ def _local(now: float, seconds: float, limiter: RateLimiter) -> str:
 @contextmanager
 def showing(console: Console, say: Callable[[str], None]) -> Iterator[Progress]:
     """Yield a callback for the pull's progress: bars on a terminal, plain lines otherwise."""
-    if console.is_terminal:
+    if console.is_terminal and not is_terse():
         with _bars(console) as show:
             yield show
     else:
@@ -166,7 +168,9 @@ def lines(say: Callable[[str], None], clock: Callable[[], float] = time.time) ->
         said_at.setdefault(TOGETHER, clock())
         is_whole = total is not None and done >= total
         if is_time(entity) or is_whole:
-            say(f"{entity}: {done} of {_or_unknown(total)} records")
+            text = f"{entity}: {done} of {_or_unknown(total)} records"
+            if not (is_terse() and events.tell("progress", message=text, done=done, total=total)):
+                say(text)
         if is_time(TOGETHER):
             of = f"{meter.done} of {_or_unknown(meter.total)} records"
             say(f"{TOGETHER}: {of}, {meter.summary()}")

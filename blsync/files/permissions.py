@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from blsync import events
 from blsync.errors import ConfigError
 from blsync.files.aside import MARK
 
@@ -16,7 +17,7 @@ WRITABLE = 0o022
 """Permission bits of the group and the world; those that let them write."""
 _OURS = (
     *("landing", "quarantine", "spool", "inputs", "dbt", "docs", "dagster", "demo", "errors"),
-    *("push", "plans", "lake.lock", "build.files"),
+    *("push", "plans", "lake.lock", "build.files", "user", "cache"),
     *("ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db.lock", "report.html"),
     *("blsync.duckdb", "blsync.previous.duckdb", "build.duckdb", "build.duckdb.wal"),
     *("build.duckdb.tmp", "build.lock", "build.full", "build.whole", "build.models"),
@@ -73,7 +74,8 @@ def warn_once(text: str) -> None:
     """Say on stderr what a person should mend, once in a process."""
     if text not in _warned:
         _warned.add(text)
-        sys.stderr.write(f"Warning: {text}\n")
+        if not events.tell("warning", level="warning", message=text):
+            sys.stderr.write(f"Warning: {text}\n")
 
 
 def close(path: Path, left: list[str] | None = None) -> None:

@@ -6,7 +6,6 @@ what is published is a copy under another name, renamed onto `blsync.duckdb` onc
 
 from blsync.marts.build import (
     MOST_MEMORY,
-    PROJECT,
     Table,
     ask_for_full_build,
     building,
@@ -36,6 +35,7 @@ from blsync.marts.published import (
     published_file,
     tie_out,
 )
+from blsync.places import PROJECT
 
 __all__ = [
     "LOADS",

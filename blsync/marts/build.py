@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -25,10 +26,10 @@ from blsync.marts import failures
 from blsync.marts.database import is_locked, open_elsewhere, reason_of
 from blsync.marts.figures import COMPANIES
 from blsync.marts.files import lake_files, write_files_of_build
+from blsync.places import PROJECT
 from blsync.session.binding import open_ledger
-from blsync.settings import ROOT, Settings, environment_for_a_child
+from blsync.settings import Settings, environment_for_a_child
 
-PROJECT = ROOT / "warehouse"
 STORAGE_VERSION = "v1.0.0"
 """Of the build, and so of the published copy: DuckDB 1.0 and later open it."""
 MOST_MEMORY = 3 * 2**30
@@ -45,6 +46,7 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
         "BLSYNC_BUILD_MEMORY": f"{_build_memory() // 2**20}MiB",
         "DBT_ENTITIES": " ".join(entities_of_project()),
         "DBT_LOG_LEVEL_FILE": "none",  # Dagster keeps the log of each run
+        "DBT_LOG_PATH": str(settings.data / "dbt"),  # dbt makes the folder all the same
     }
 
 
@@ -66,8 +68,14 @@ def _build_memory() -> int:
 
 def dbt_executable() -> str:
     """Return the dbt that belongs to this Python; the one on PATH may be another's."""
-    beside = Path(sys.executable).with_name("dbt")
-    return str(beside) if beside.exists() else "dbt"
+    places = [Path(sys.executable).parent, *map(Path, _script_folders())]
+    return next((str(p / "dbt") for p in places if (p / "dbt").is_file()), "dbt")
+
+
+def _script_folders() -> list[str]:
+    """Return where installers put this Python's commands: for everybody, and for this user."""
+    of_user = sysconfig.get_preferred_scheme("user")
+    return [sysconfig.get_path("scripts"), sysconfig.get_path("scripts", of_user)]
 
 
 @contextmanager

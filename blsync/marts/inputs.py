@@ -29,6 +29,7 @@ from blsync.personal_data import (
     shortened_address,
     shortened_addresses,
 )
+from blsync.places import USER_TABLES
 from blsync.session import Session
 from blsync.settings import Company, Settings
 
@@ -88,7 +89,11 @@ def write_inputs(
     Companies that are not given keep what is known of them. Raises StorageError, and ConfigError
     where one of the user's tables is missing.
     """
-    user_tables.check(session.settings.seeds)
+    seeds = session.settings.seeds
+    if seeds == session.settings.data / USER_TABLES:  # ours to make, as all in that folder
+        with storage_errors(seeds):
+            user_tables.make_missing(seeds)
+    user_tables.check(seeds)
     # Another process may be reading what this one adds to.
     with build_lock(session.settings, session.say):
         return _write_inputs(session, companies)

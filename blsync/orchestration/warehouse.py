@@ -1,8 +1,11 @@
 """The warehouse as assets: inputs, dbt's models and laws, what is published, the report."""
 
+import hashlib
+import json
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +29,7 @@ from blsync.errors import (
     DeletesHeldBack,
     WrongClock,
 )
+from blsync.files.atomic import storage_errors
 from blsync.files.unexpected import apart
 from blsync.marts.figures import CompanyFacts, stored_facts
 from blsync.orchestration.location import (
@@ -37,6 +41,7 @@ from blsync.orchestration.location import (
     allowed_companies,
     failing_clearly,
 )
+from blsync.places import IS_CHECKOUT
 from blsync.reconcile import differences
 from blsync.session import Session, open_session
 from blsync.settings import Company
@@ -164,19 +169,37 @@ def dbt_resource() -> Dbt:
 
 
 def _manifest() -> Path:
-    """Return dbt's manifest, parsed anew only where it is missing or older than the project."""
+    """Return dbt's manifest, parsed anew only where it is missing or older than the project.
+
+    A checkout has it where dbt puts it. An installed project may be read-only, and its files as old
+    as some package cache: the manifest is in the data folder, under a name of what it was made of.
+    """
     project = marts.PROJECT
-    manifest = project / "target" / "manifest.json"
     sources = [project / "dbt_project.yml", project / "profiles.yml"]
     sources += [p for d in ("models", "macros", "tests") for p in (project / d).rglob("*")]
-    newest = max(path.stat().st_mtime for path in sources if path.is_file())
-    if not manifest.exists() or manifest.stat().st_mtime < newest:
-        manifest.parent.mkdir(exist_ok=True)
+    sources = sorted(path for path in sources if path.is_file())
+    if IS_CHECKOUT:
+        manifest = project / "target" / "manifest.json"
+        is_current = manifest.exists() and manifest.stat().st_mtime >= max(
+            path.stat().st_mtime for path in sources
+        )
+    else:
+        # With the project's folder: the manifest names its files.
+        told = b"".join([str(project).encode(), *map(Path.read_bytes, sources)])
+        name = f"manifest.{hashlib.sha256(told).hexdigest()[:16]}.json"
+        manifest = SETTINGS.data / "cache" / name
+        is_current = manifest.exists()
+    if not is_current:
+        with storage_errors(manifest):
+            manifest.parent.mkdir(parents=True, exist_ok=True)
         # Another process may be reading: it gets the whole file, this one's or the one before.
         with tempfile.TemporaryDirectory(dir=manifest.parent) as folder:
             dbt_resource().cli(["--quiet", "parse"], target_path=Path(folder)).wait()
             shutil.copy2(Path(folder) / "manifest.json", f"{manifest}.{os.getpid()}")
         Path(f"{manifest}.{os.getpid()}").replace(manifest)
+        for earlier in manifest.parent.glob("manifest.*.json"):
+            if earlier != manifest:
+                earlier.unlink(missing_ok=True)
     return manifest
 
 
@@ -211,14 +234,24 @@ def _build(
     events: list[Any] = []
     try:
         with marts.building(SETTINGS, say) as artifacts:
+            say("Building the marts and checking their laws …")
             run: DbtCliInvocation = dbt.cli(["build"], context=context, target_path=artifacts)
             try:
                 events.extend(run.stream())
             except DagsterDbtCliRuntimeError:
                 raise marts.failure_of(SETTINGS, artifacts) from None
+            say(_built(artifacts))
     except BuildError as error:
         return events, error
     return events, None
+
+
+def _built(artifacts: Path) -> str:
+    """Tell how many tables a build made and how many laws they passed."""
+    results = json.loads((artifacts / "run_results.json").read_bytes())["results"]
+    kinds = Counter(result["unique_id"].partition(".")[0] for result in results)
+    laws = kinds["test"] + kinds["unit_test"]
+    return f"Built {kinds['model']:,} tables and views; all {laws:,} checks passed."
 
 
 def _table_metadata(tables: Mapping[str, marts.Table], key: dg.AssetKey) -> Mapping[str, Any]:
@@ -255,7 +288,10 @@ def published(
         allowed = {
             SETTINGS.company(name).company_id for name in allowed_companies(context, config, watch)
         }
-        rows = marts.publish(SETTINGS, watch.say or context.log.info, allowed=allowed)
+        say = watch.say or context.log.info
+        say("Comparing the build with what is published, then publishing it …")
+        rows = marts.publish(SETTINGS, say, allowed=allowed)
+        say(f"Published {len(rows):,} tables with {sum(rows.values()):,} rows.")
         off = marts.tie_out(SETTINGS)
         compared = differences.summary(SETTINGS)
     yield dg.MaterializeResult(

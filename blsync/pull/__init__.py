@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
 
+from blsync import events
 from blsync.clock import LARGEST_SKEW
 from blsync.entity import Entity
 from blsync.errors import (
@@ -127,17 +128,21 @@ async def _pull_all(
         if known:
             result.unavailable = known.reason
             return result
-        try:
-            async with pulling.work_on(entity, result) as work:
-                await _cover(work, window, again)
-            availability.forget(session, company, entity)
-        except Unauthorized:
-            raise
-        except Exception as error:  # whatever it is, the other entities have nothing to do with it
-            if isinstance(error, ApiError) and availability.is_unavailable(entity, error):
-                result.unavailable = availability.note(session, company, entity, error).reason
-            else:
-                result.error = apart(error, f"The pull of {entity.name}", session.settings.data)
+        with events.about(company=company.name, entity=entity.name):
+            try:
+                async with pulling.work_on(entity, result) as work:
+                    await _cover(work, window, again)
+                availability.forget(session, company, entity)
+            except Unauthorized:
+                raise
+            except Exception as error:  # the other entities have nothing to do with it
+                if isinstance(error, ApiError) and availability.is_unavailable(entity, error):
+                    noted = availability.note(session, company, entity, error)
+                    result.unavailable = noted.reason
+                else:
+                    folder = session.settings.data
+                    result.error = apart(error, f"The pull of {entity.name}", folder)
+            _tell(result)
         return result
 
     try:
@@ -151,6 +156,20 @@ async def _pull_all(
         if isinstance(result.error, WrongClock):
             raise result.error
     return results
+
+
+def _tell(result: Result) -> None:
+    counts = {
+        name: getattr(result, name) for name in ("rows", "deleted", "quarantined", "requests")
+    }
+    if result.unavailable:
+        events.tell("entity unavailable", message=result.unavailable)
+    elif result.error is None:
+        events.tell("entity pulled", **counts)
+    else:
+        request_id = getattr(result.error, "request_id", "") or None
+        told = {"message": str(result.error), "request_id": request_id}
+        events.tell("entity failed", level="error", **counts, **told)
 
 
 def reread(session: Session, company: Company, entity: Entity, first: date, last: date) -> Result:

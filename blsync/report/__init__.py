@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ from blsync.files.atomic import atomic_write, storage_errors
 from blsync.files.permissions import make_published_folder
 from blsync.lake.store import Lake
 from blsync.marts.figures import COMPANIES
+from blsync.places import IS_CHECKOUT
 from blsync.report import figures
 from blsync.settings import Settings, environment_for_a_child
 
@@ -60,6 +62,8 @@ def write(settings: Settings, output: Path | None = None) -> Report:
     Raises BuildError before the first publish, ConfigError where the output's folder does not
     exist, StorageError where the file cannot be written.
     """
+    if not IS_CHECKOUT:  # its fonts' cache would be in the user's home, or nowhere
+        os.environ.setdefault("MPLCONFIGDIR", str(settings.data / "cache" / "matplotlib"))
     from blsync.report import plots  # matplotlib takes longer to import than most commands run
 
     path = output or report_file(settings)

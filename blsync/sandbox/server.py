@@ -7,7 +7,7 @@ import errno
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import uvicorn
@@ -52,7 +52,20 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _server(options: Options) -> uvicorn.Server:
+class _Announcing(uvicorn.Server):
+    """Calls `when_ready` once it listens and answers."""
+
+    def __init__(self, config: uvicorn.Config, when_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._when_ready = when_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and not self.should_exit:
+            self._when_ready()
+
+
+def _server(options: Options, when_ready: Callable[[], None] = lambda: None) -> uvicorn.Server:
     config = uvicorn.Config(
         create_app(options),
         log_level="error",
@@ -61,17 +74,22 @@ def _server(options: Options) -> uvicorn.Server:
         date_header=False,  # the gateway tells the time, or does not
         timeout_graceful_shutdown=1,
     )
-    return uvicorn.Server(config)
+    return _Announcing(config, when_ready)
 
 
-def serve(options: Options, host: str = "127.0.0.1", port: int = DEFAULT_PORT) -> None:
-    """Serve until interrupted. Prints nothing.
+def serve(
+    options: Options,
+    host: str = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+    when_ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until interrupted. Prints nothing; `when_ready` is called once it listens.
 
     Raises OSError when the port is taken, before the books are made, and ValueError for
     faults it does not know.
     """
     with contextlib.closing(_listen(host, port)) as listener:
-        _server(options).run(sockets=[listener])
+        _server(options, when_ready).run(sockets=[listener])
 
 
 @contextlib.contextmanager

@@ -24,7 +24,8 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from blsync.errors import BlsyncError, ConfigError, LedgerDamaged, StorageError
+from blsync import __version__
+from blsync.errors import BlsyncError, ConfigError, LedgerDamaged, NewerFolder, StorageError
 from blsync.files.atomic import atomic_write, storage_errors
 from blsync.files.locks import blocking_file_lock
 from blsync.lake.landed import company_folders, company_of, landed_files
@@ -34,6 +35,10 @@ from blsync.ledger.lakes import Binding, Origin
 from blsync.session.loss import back_up_plans, refuse_lost
 from blsync.settings import Settings
 
+FORMAT = 1
+"""Of the data folder: what a version writes that an earlier one would misread has the next number.
+Files of an earlier number are brought up to date when the folder is opened; those before 1 name no
+number, and are as they are in 1."""
 DROPPING = "dropping.json"
 """While it says `removing`, half of a company may be gone, and no other command runs."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -61,6 +66,8 @@ def inspect(settings: Settings) -> tuple[Ledger | None, BlsyncError | None]:
     """
     try:
         return open_ledger(settings), None
+    except NewerFolder as error:
+        return None, error
     except LedgerDamaged as error:  # opened all the same it would say that nothing is covered
         return None, error
     except (ConfigError, StorageError) as error:
@@ -77,6 +84,7 @@ def take_over(settings: Settings) -> None:
     Tables that it lost are made again. Raises ConfigError where the settings do not fit the folder,
     or a company is half removed from it.
     """
+    _refuse_newer(settings.data)
     _refuse_half_dropped(settings.data)
     ledger = Ledger(settings.ledger_url, is_mended=True)
     try:
@@ -145,14 +153,45 @@ def read(data: Path) -> Binding | None:
         ) from None
 
 
+def version_of(data: Path) -> tuple[int, str | None]:
+    """Return the number of the folder's form, and the version of blsync that wrote it last; 0 and
+    None where the folder does not say so.
+    """
+    with suppress(OSError, ValueError, TypeError, AttributeError):
+        told = json.loads(_file(data).read_bytes())
+        return int(told.get("format", 0)), told.get("written_by")
+    return 0, None
+
+
+def _refuse_newer(data: Path) -> None:
+    number, version = version_of(data)
+    if number > FORMAT:
+        raise NewerFolder(
+            f"{data} was written by blsync {version}, in form {number}; this is blsync "
+            f"{__version__}, which knows forms up to {FORMAT}. Install that version or a newer one "
+            "(pip install --upgrade blsync), or set BLSYNC_DATA to another folder. Nothing was "
+            "changed."
+        )
+
+
+def _note_version(settings: Settings) -> None:
+    """Have the folder say that this version wrote it."""
+    if version_of(settings.data) != (FORMAT, __version__):
+        with _alone(settings):
+            if folder := read(settings.data):
+                _write(settings.data, folder)
+
+
 def _opened(settings: Settings, *, is_checked: bool, is_mended: bool = False) -> Ledger:
     Lake(settings.data)
+    _refuse_newer(settings.data)
     if is_checked:
         _refuse_half_dropped(settings.data)
     plans = settings.data / "plans"
     ledger = Ledger(settings.ledger_url, plans=plans, is_mended=is_mended)
     try:
         ledger.lake_id = _bound(settings, ledger, is_checked=is_checked).lake_id
+        _note_version(settings)
         if is_checked and not is_mended:
             refuse_lost(ledger, settings.data, _wanted(settings).keys())
             back_up_plans(ledger)
@@ -375,6 +414,8 @@ def _file(data: Path) -> Path:
 
 def _write(data: Path, binding: Binding) -> None:
     told = {
+        "format": FORMAT,
+        "written_by": __version__,
         "lake_id": binding.lake_id,
         "companies": {id_: vars(origin) for id_, origin in sorted(binding.companies.items())},
     }

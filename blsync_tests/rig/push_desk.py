@@ -7,6 +7,7 @@ one server and each counts its own records alone.
 from __future__ import annotations
 
 import json
+import os
 import re
 import uuid
 from collections import defaultdict
@@ -167,7 +168,7 @@ def set_up(monkeypatch: pytest.MonkeyPatch, folder: Path, base_url: str) -> None
         "BIGLEDGER_BASE_URL": base_url,
         "BIGLEDGER_API_KEY": OPTIONS.api_key,
         "BIGLEDGER_COMPANY_ID": OPTIONS.company_id,
-        "BLSYNC_ENV_FILE": str(folder / "none.env"),
+        "BLSYNC_ENV_FILE": os.devnull,
         "BLSYNC_DATA": str(folder / "data"),
         "BLSYNC_SEEDS": str(folder / "seeds"),
         "BLSYNC_QUOTA_PER_HOUR": "1000000",

@@ -39,7 +39,7 @@ def serving_ui(folder: Path, environment: dict[str, str] | None = None) -> Itera
     """Run `blsync ui` on a free port until it answers; it and all that it started is gone then."""
     data, log = folder / "data", folder / "ui.log"
     own = {k: v for k, v in os.environ.items() if not k.startswith(("BIGLEDGER_", "BLSYNC_"))}
-    own |= {"BLSYNC_ENV_FILE": str(folder / "no.env"), "DAGSTER_HOME": ""}
+    own |= {"BLSYNC_ENV_FILE": os.devnull, "DAGSTER_HOME": ""}
     own |= {"BLSYNC_DATA": str(data), **(environment or {})}
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -1,0 +1,47 @@
+"""What happens in a run, for whoever keeps a log: one event at a time, and what it is about.
+
+Rooms that work on a company or an entity say so with `about`; an event that is told meanwhile has
+those names. Nothing is kept or written here: `cli` decides who hears. An event holds names, counts
+and request ids, no record's contents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import Any
+
+Listener = Callable[[str, Mapping[str, Any]], bool]
+"""Hears an event's name and facts; returns whether it was told to anybody."""
+
+_ABOUT: ContextVar[Mapping[str, str]] = ContextVar("about", default=MappingProxyType({}))
+_listeners: list[Listener] = []
+"""The one that there is, or none."""
+
+
+def listen(listener: Listener | None) -> None:
+    """Have one listener, or none, hear all events of this process from now on."""
+    _listeners[:] = [listener] if listener else []
+
+
+@contextmanager
+def about(**names: str) -> Iterator[None]:
+    """Have events of this block, and of threads and tasks begun in it, say what they are about:
+    `company`, `entity`, `run`.
+    """
+    token = _ABOUT.set({**_ABOUT.get(), **names})
+    try:
+        yield
+    finally:
+        _ABOUT.reset(token)
+
+
+def tell(event: str, **facts: Any) -> bool:
+    """Tell an event; returns whether anybody took it, so that else it can be said otherwise.
+
+    `level` among the facts is info, debug, warning or error; info where there is none.
+    """
+    told = {"level": "info", **_ABOUT.get(), **facts}
+    return any(listener(event, told) for listener in _listeners)
