@@ -20,7 +20,7 @@ from blsync.api.client import Client
 from blsync.api.envelope import UNUSABLE
 from blsync.api.exchange import said
 from blsync.clock import LARGEST_SKEW
-from blsync.entities import ENTITIES
+from blsync.entities import ENTITIES, pulled, unnamed
 from blsync.errors import (
     ApiError,
     BlsyncError,
@@ -83,6 +83,11 @@ def examine() -> Report:
     except ConfigError as error:
         report.failed("settings", error)
         return report
+    try:
+        pulled(current.entities)
+    except ConfigError as error:
+        report.failed("settings", error)
+        return report
     report.checks.append(Check("settings", True, f"data in {current.data}"))
     _files(report, current)
     _versions(report)
@@ -99,6 +104,7 @@ def examine() -> Report:
     for company in companies:
         try:
             report.checks.append(_dialect(ledger, company))
+            report.checks.append(_modules(ledger, company, current))
             asyncio.run(_company(report, current, ledger, company))
         except WrongClock as error:
             report.failed(f"{company.name}: clock", error)
@@ -208,9 +214,30 @@ def _dialect(ledger: Ledger, company: Company) -> Check:
         f"{name}: {dialect.told(fact)}"
         for name in ENTITIES
         for fact in dialects.facts_of(ledger, company.company_id, name, now)
+        if fact.parameter != dialects.LIST
     ]
     told = "; ".join(learnt) or "the server takes all as it is documented first"
     return Check(f"{company.name}: dialect", True, told)
+
+
+def _modules(ledger: Ledger, company: Company, current: Settings) -> Check:
+    """Tell which optional entities are not pulled: the company has none, or they are left out."""
+    now, chosen = datetime.now(UTC), pulled(current.entities)
+    told = [
+        f"{entity.name}: unavailable when it was asked for at {fact.learnt_at:%Y-%m-%d %H:%M} UTC, "
+        f"the next time is a day later. {fact.reason}"
+        for entity in chosen
+        if (fact := dialects.unavailable(ledger, company.company_id, entity.name, now))
+    ]
+    left_out = [name for name, entity in ENTITIES.items() if entity not in chosen]
+    if left_out:
+        told.append(f"BLSYNC_ENTITIES leaves out {', '.join(left_out)}")
+    if needed := unnamed(current.entities):
+        told.append(
+            f"BLSYNC_ENTITIES does not name {', '.join(needed)}, which are pulled all the same: "
+            "the marts need them"
+        )
+    return Check(f"{company.name}: modules", True, "; ".join(told) or "all are pulled")
 
 
 def _csv_line(cells: tuple[str | None, ...]) -> str:
@@ -287,7 +314,7 @@ def _name(about: dict[str, Any]) -> str:
 
 
 def _permissions(report: Report, name: str, granted: Any) -> None:
-    needed = {entity.scope for entity in ENTITIES.values()} | {"read:reports"}
+    needed = {e.scope for e in ENTITIES.values() if not e.is_optional} | {"read:reports"}
     if not isinstance(granted, list):
         report.checks.append(Check(f"{name}permissions", True, "the server does not list them"))
         return

@@ -71,6 +71,18 @@ class Feed:
     needs_lower_bound: bool = False
     """Without a lower bound it would bring only what another feed brings too."""
 
+    def is_surely_meant(self, record: msgspec.Raw) -> bool:
+        """Tell whether a record shows, in the filters' own words, that they are for it."""
+        try:
+            fields = msgspec.json.decode(record, type=dict[str, msgspec.Raw])
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return False
+        shown = {name: bytes(raw).strip() for name, raw in fields.items()}
+        return any(
+            filters and all(shown.get(name) == value.encode() for name, value in filters.items())
+            for filters in self.spellings
+        )
+
 
 @dataclass(frozen=True)
 class Entity:
@@ -86,6 +98,20 @@ class Entity:
     feeds: tuple[Feed, ...] = (Feed("updatedAt", "updatedAt"),)
     date_field: str | None = None
     """The business date, which ranges of dates are about; None: it has none."""
+    pages_by_offset: bool = False
+    """Whether the reference pages its list by `offset`, not by a cursor."""
+    unlisted: tuple[str, ...] = ()
+    """Fields that the reference has for some records alone, or not at all: that a list has none of
+    them says nothing."""
+    withheld: tuple[str, ...] = ()
+    """Fields, at any depth, that hold secrets: they are taken out of an answer before anything of
+    it is kept."""
+    digested: tuple[str, ...] = ()
+    """Fields, by their paths, that may hold whole documents and pictures: their text is kept as its
+    digest, links as they are."""
+    is_optional: bool = False
+    """Whether a company may do without it: a module that it has not bought, or that the key may not
+    see. The marts need the others."""
     reversal_field: str | None = None
     """Names the record that this one reverses; that record is fetched again, because its status
     changes without moving any timestamp."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from blsync.entities import select
+from blsync.entities import select_pulled
 from blsync.entity import Entity
 from blsync.errors import BlsyncError, PartlyFailed, joined
 from blsync.ledger.requests import Limits
@@ -105,7 +105,7 @@ def plan(
 
     Raises ConfigError before anything is asked; what fails later is in the plan.
     """
-    wanted = select(list(entities))
+    wanted = select_pulled(list(entities), settings.entities)
     chosen = [settings.company(name) for name in companies] or settings.companies()
     for company in chosen:
         require_credentials(company)

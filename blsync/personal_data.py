@@ -17,8 +17,17 @@ _BEFORE_DOMAIN = re.compile(r"([^\s@'\"<>()`:,;])[^\s@'\"<>()`:,;]*@(?=[\w-]+\.)
 """A mail address up to its domain."""
 QUOTED = re.compile(r"""(?<!\w)(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""")
 """Any value that a message quotes."""
-QUOTED_COLUMN = re.compile(rf"(?:(?<=\bcolumn )|(?<=\band as )){QUOTED.pattern}")
+QUOTED_COLUMN = re.compile(rf"(?:(?<=\bcolumn )|(?<=\band as )|(?<=--map )){QUOTED.pattern}")
 """A value that a message quotes as the name of a column."""
+
+_ADDRESSES = ("address", "billingAddress", "shippingAddress")
+PERSONAL_FIELDS = {
+    "customers": frozenset(
+        ("id", "email", "name", "phone", "website", "taxNumber", "customFields", *_ADDRESSES)
+    ),
+    "invoices": frozenset({"customer", "notes"}),
+}
+"""Fields of what is pushed whose values are a person's, by endpoint; no message names them."""
 
 
 def without_addresses(text: str) -> str:

@@ -10,6 +10,7 @@ import hashlib
 import io
 import ipaddress
 import os
+import pwd
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -159,6 +160,10 @@ class Settings(BaseSettings):
     """Length of the "hour", for tests; no wait for the quota is longer."""
     quota_reserve: Annotated[float, Field(alias="BLSYNC_QUOTA_RESERVE", ge=0, lt=1)] = 0.1
     """Share of the hour that is left to other programs on the key."""
+    entities: Annotated[str | None, Field(alias="BLSYNC_ENTITIES")] = None
+    """Which optional entities are pulled, as a comma list; all of them where it is empty. Those
+    that the marts need are pulled whether or not they are named.
+    """
     detail_fetch: Annotated[str | None, Field(alias="BLSYNC_DETAIL_FETCH")] = None
     """Entities, as a comma list or `all`, of which each changed record is fetched by its id where
     the list leaves out fields that `GET /{id}` has: one request a record.
@@ -175,7 +180,8 @@ class Settings(BaseSettings):
     """The folder of the user's own tables: `account_roles.csv` (company_id, account_number,
     account_role), `period_close.csv` (company_id, period, closed_at in UTC), `fiscal_year.csv`
     (company_id, start_month; 1 where a company is absent), and optional `accepted_exceptions.csv`
-    (company_id, record_id, rule, reason, accepted_by).
+    (company_id, record_id, rule, reason, accepted_by), `tax_cycles.csv` (company_id, start,
+    cycle_months, basis) and `tax_codes.csv` (company_id, tax_code, tax_type, tariff_code).
     """
     push_settle_seconds: Annotated[float, Field(alias="BLSYNC_PUSH_SETTLE_SECONDS", ge=0)] = 900
     """How long a write that was not answered is left alone before look-ups decide; the two
@@ -191,11 +197,21 @@ class Settings(BaseSettings):
     """A plan that creates more is not applied."""
     push_max_updates: Annotated[int | None, Field(alias="BLSYNC_PUSH_MAX_UPDATES", ge=0)] = 10_000
     """A plan that updates more is not applied."""
+    push_max_deletes: Annotated[int | None, Field(alias="BLSYNC_PUSH_MAX_DELETES", ge=0)] = 1_000
+    """A plan that deletes more is not applied."""
     push_max_money: Annotated[
         Decimal | None, Field(alias="BLSYNC_PUSH_MAX_MONEY", ge=0, allow_inf_nan=False)
     ] = None
     """A plan that moves more, in the company's currency, is not applied: payments, journal
     debits, adjustments at unit cost, invoices before tax.
+    """
+    actor_given: Annotated[str | None, Field(alias="BLSYNC_ACTOR")] = None
+    """Who plans, approves and applies, as plans and `finance.push_log` have it; where it is not
+    set, the login name.
+    """
+    push_approval: Annotated[str, Field(alias="BLSYNC_PUSH_APPROVAL")] = "none"
+    """Which plans a second person has to approve before they are sent: `none`, `always`, or an
+    amount in the company's currency, above which (or where it is not known) a plan needs it.
     """
     push_reference_token: Annotated[bool, Field(alias="BLSYNC_PUSH_REFERENCE_TOKEN")] = True
     """Whether references of what is created get the token by which look-ups know what is ours."""
@@ -241,6 +257,28 @@ class Settings(BaseSettings):
     @classmethod
     def _printable(cls, value: SecretStr | None) -> SecretStr | None:
         return _checked_key(value)
+
+    @field_validator("actor_given")
+    @classmethod
+    def _is_name(cls, value: str | None) -> str | None:
+        name = " ".join((value or "").split())
+        if len(name) > LONGEST_ACTOR or not name.isprintable():
+            raise ValueError(
+                f"must be a name of at most {LONGEST_ACTOR} characters on one line, like a login "
+                "name"
+            )
+        return name or None
+
+    @field_validator("push_approval")
+    @classmethod
+    def _is_approval(cls, value: str) -> str:
+        word = value.strip().lower()
+        if word not in APPROVALS and _amount(word) is None:
+            raise ValueError(
+                f"{value!r:.40} must be none, always, or an amount in the company's currency, "
+                "written like 5000.00"
+            )
+        return word
 
     @field_validator("timezone")
     @classmethod
@@ -302,6 +340,21 @@ class Settings(BaseSettings):
         """Tell whether changed records of an entity are fetched by their ids too."""
         names = {name.strip() for name in (self.detail_fetch or "").split(",")}
         return entity in names or "all" in names
+
+    @property
+    def actor(self) -> str:
+        """Who acts: as the settings say, or the login name of the process's user."""
+        if self.actor_given:
+            return self.actor_given
+        try:
+            return pwd.getpwuid(os.getuid()).pw_name[:LONGEST_ACTOR]
+        except KeyError:  # a container's user that has no name
+            return f"uid {os.getuid()}"
+
+    @property
+    def approval_above(self) -> Decimal | None:
+        """The amount above which a plan needs approval, where there is one."""
+        return _amount(self.push_approval)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -369,6 +422,17 @@ class Settings(BaseSettings):
         if name not in known:
             raise ConfigError(f"Unknown company {name!r}. Known: {', '.join(known)}.")
         return known[name]
+
+
+APPROVALS = ("none", "always")
+"""Words of BLSYNC_PUSH_APPROVAL; anything else is an amount."""
+LONGEST_ACTOR = 100
+"""Characters of a name of who acts."""
+_PLAIN_AMOUNT = re.compile(r"[0-9]{1,15}(\.[0-9]{1,2})?")
+
+
+def _amount(text: str) -> Decimal | None:
+    return Decimal(text) if _PLAIN_AMOUNT.fullmatch(text) else None
 
 
 class Described(NamedTuple):

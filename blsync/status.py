@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from blsync import marts, push
-from blsync.entities import ENTITIES
+from blsync.entities import ENTITIES, pulled
 from blsync.errors import StorageError
 from blsync.lake.store import Lake
 from blsync.ledger import Ledger, dialects, loads
@@ -27,6 +27,10 @@ def report(settings: Settings) -> dict[str, Any]:
 
     `accepted_exceptions` are those of the published marts that accepted_exceptions.csv names;
     `reconciliation` is what `differences.summary` says, None where nothing is published.
+
+    Entities that BLSYNC_ENTITIES leaves out are listed where some of their records are held.
+
+    An entity is `unavailable` where the company's server, or its key, last had no such list.
 
     An entity's `dialect` is what the server does not take as documented first: {parameter,
     spelling, reason, request_id, learnt_at}.
@@ -82,9 +86,11 @@ def _told_by_ledger(
 
 def _company(settings: Settings, ledger: Ledger, company: Company) -> dict[str, Any]:
     done = [row for row in loads.history(ledger) if row["company_id"] == company.company_id]
+    chosen = {entity.name for entity in pulled(settings.entities)}
     entities = {
         name: _entity(ledger, company, name, [row for row in done if row["entity"] == name])
         for name in ENTITIES
+        if name in chosen or any(row["entity"] == name for row in done)
     }
     left = Session(settings, ledger, Lake(settings.data)).rate_limiter(company).left()
     seen = {
@@ -99,7 +105,10 @@ def _entity(
 ) -> dict[str, Any]:
     covered = loads.uncovered_from(ledger, company.company_id, name, None, datetime.now(UTC))
     drift = loads.drift_of(ledger, company.company_id, name)
+    now = datetime.now(UTC)
+    is_unavailable = dialects.unavailable(ledger, company.company_id, name, now) is not None
     return {
+        "unavailable": is_unavailable,
         "covered_until": covered.isoformat() if covered else None,
         "rows": sum(row["rows"] for row in done),
         "deleted": sum(row["deleted"] for row in done),

@@ -13,6 +13,9 @@ what to write; a sync looks through all of them before the marts are built.
 - `account_roles.csv`: the role of an account where the derived one is wrong or missing.
 - `fiscal_year.csv`: the month in which a company's fiscal year starts; January where absent.
 - `period_close.csv`: when a month was closed, UTC unless the time names its offset.
+- `tax_cycles.csv`: from which day on a company's taxable periods are how many months long, and
+  whether service tax falls due with the `payment` or with the `invoice`.
+- `tax_codes.csv`: which tax a tax code is, `sales` or `service`, and its tariff code.
 - `accepted_exceptions.csv`: a record and the rule that it breaks, why that may be and who says so.
   It lets the build pass a law about single records; the marts go on to list the exception, as
   accepted. It holds until it is taken out, whatever the amount.
@@ -42,11 +45,15 @@ _ONE_DAY = timedelta(days=1)
 ACCOUNT_ROLES = "account_roles.csv"
 PERIOD_CLOSE = "period_close.csv"
 FISCAL_YEAR = "fiscal_year.csv"
+TAX_CYCLES = "tax_cycles.csv"
+TAX_CODES = "tax_codes.csv"
 ACCEPTED = "accepted_exceptions.csv"
 COLUMNS = {
     ACCOUNT_ROLES: ("company_id", "account_number", "account_role"),
     PERIOD_CLOSE: ("company_id", "period", "closed_at"),
     FISCAL_YEAR: ("company_id", "start_month"),
+    TAX_CYCLES: ("company_id", "start", "cycle_months", "basis"),
+    TAX_CODES: ("company_id", "tax_code", "tax_type", "tariff_code"),
     ACCEPTED: ("company_id", "record_id", "rule", "reason", "accepted_by"),
 }
 """Table → its columns, in the order in which they stand in the file."""
@@ -56,17 +63,21 @@ _TYPES = {
     "period": pa.date32(),
     "closed_at": pa.timestamp("us", "UTC"),
     "start_month": pa.int32(),
+    "start": pa.date32(),
+    "cycle_months": pa.int32(),
 }
 SCHEMAS = {
     table: pa.schema([(name, _TYPES.get(name, pa.string())) for name in columns])
     for table, columns in COLUMNS.items()
 }
 """Table → the types of its columns, as the marts read them."""
-_KEYS = ("company_id", "account_number", "record_id")
+_KEYS = ("company_id", "account_number", "record_id", "tax_code", "tariff_code")
 _DAY_FIRST = re.compile(r"([0-9]{1,2})([./-])([0-9]{1,2})\2([0-9]{4})")
 _YEAR_FIRST = re.compile(r"([0-9]{4})[/.]([0-9]{1,2})[/.]([0-9]{1,2})")
 _MONTH = re.compile(r"([0-9]{4})[-/.]([0-9]{1,2})|([0-9]{1,2})[-/.]([0-9]{4})")
 _CLOCK = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p")
+TAX_BASES = ("payment", "invoice")
+TAX_TYPES = ("sales", "service")
 LAWS = {
     "every_journal_balances_and_equals_its_header": "unbalanced_entry",
     "no_journal_line_without_an_account": "unknown_account",
@@ -74,16 +85,30 @@ LAWS = {
 """Law that stops a build → the rule by which it is accepted."""
 RULES = (
     *LAWS.values(),
+    "billed_more_than_received",
+    "broken_bill_totals",
     "broken_invoice_totals",
+    "broken_till_totals",
+    "delivered_not_invoiced",
+    "duplicate_einvoice_uuid",
     "duplicate_number",
     "duplicate_reference",
+    "duplicate_supplier_invoice",
     "entry_in_closed_period",
     "entry_in_future",
     "guessed_role",
     "implausible_date",
+    "invoiced_more_than_ordered",
+    "late_till_transaction",
+    "near_duplicate_bill",
     "number_gap",
+    "order_status_differs",
     "quarantined_record",
+    "quote_without_order",
+    "received_more_than_ordered",
     "stale_draft",
+    "till_variance",
+    "transfer_quantities",
     "void_without_reversal",
 )
 """Every rule of finance.exceptions."""
@@ -125,6 +150,8 @@ def rows_of_tables(seeds: Path) -> dict[str, list[dict[str, Any]]]:
         ACCOUNT_ROLES: [row for _, row in _rows(seeds / ACCOUNT_ROLES)],
         PERIOD_CLOSE: closes,
         FISCAL_YEAR: list(_fiscal_years(seeds / FISCAL_YEAR)),
+        TAX_CYCLES: list(_tax_cycles(seeds / TAX_CYCLES)),
+        TAX_CODES: list(_tax_codes(seeds / TAX_CODES)),
         ACCEPTED: [{**row} for row in accepted_exceptions(seeds)],
     }
 
@@ -135,6 +162,26 @@ def _fiscal_years(path: Path) -> Iterator[dict[str, Any]]:
         if not (re.fullmatch("[0-9]{1,2}", month) and 1 <= int(month) <= 12):
             raise _wrong(path, number, "start_month", row, "a number from 1 to 12")
         yield {**row, "start_month": int(month)}
+
+
+def _tax_cycles(path: Path) -> Iterator[dict[str, Any]]:
+    for number, row in _rows(path):
+        start = _read(path, number, "start", row, _month, "a month's first day like 2026-01-01")
+        months = row["cycle_months"]
+        if not (re.fullmatch("[0-9]{1,2}", months) and 1 <= int(months) <= 12):
+            raise _wrong(path, number, "cycle_months", row, "a number from 1 to 12")
+        basis = row["basis"].lower()
+        if basis not in TAX_BASES:
+            raise _wrong(path, number, "basis", row, " or ".join(TAX_BASES))
+        yield {**row, "start": start, "cycle_months": int(months), "basis": basis}
+
+
+def _tax_codes(path: Path) -> Iterator[dict[str, Any]]:
+    for number, row in _rows(path):
+        kind = row["tax_type"].lower()
+        if kind not in TAX_TYPES:
+            raise _wrong(path, number, "tax_type", row, " or ".join(TAX_TYPES))
+        yield {**row, "tax_type": kind, "tariff_code": row["tariff_code"] or None}
 
 
 def period_closes(seeds: Path) -> list[PeriodClose]:

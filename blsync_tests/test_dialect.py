@@ -1,19 +1,19 @@
-"""A server may be any that the vendor's pages describe: each reading, alone and with others.
+"""What a server takes is learnt, costs nothing more once it is, and is told.
 
 The books are small; a list of invoices has three pages, one of journal entries more.
+`test_readings_matrix.py` plays every reading, alone and in pairs.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 from rig import push_desk
-from rig.commands import ask_reports
+from rig.commands import ask_reports, reread
 from test_nights import truth, versions
 from test_pull import api, control, landed, run
 
@@ -27,15 +27,6 @@ from blsync.sandbox import Handle, Options, running
 from blsync.settings import Settings
 
 BOOKS = {"invoices": 220, "customers": 120, "items": 12, "months": 3, "limits": False}
-ORDERS = ("no-sort", "sort-and-order", "sort-ignored")
-FILTERS = ("no-operators", "no-filters", "filters-ignored")
-PAGES = ("offset", "no-pagination", "whole-lists")
-LISTS = (*ORDERS, *FILTERS, *PAGES)
-PAIRS = [
-    (first, second)
-    for one, other in itertools.combinations((ORDERS, FILTERS, PAGES), 2)
-    for first, second in itertools.product(one, other)
-]
 
 
 @pytest.fixture(scope="module")
@@ -66,22 +57,6 @@ def assert_second_sync_lands_nothing(given: Settings) -> None:
     assert {name: result.rows for name, result in results.items()} == dict.fromkeys(ENTITIES, 0)
 
 
-@pytest.mark.parametrize("readings", [(name,) for name in LISTS] + PAIRS, ids=",".join)
-def test_whatever_a_list_takes_all_lands_once_and_what_changes_lands_next(
-    configure, sandbox, readings
-):
-    control(sandbox, "readings", readings=",".join(readings))
-    given = configure(sandbox)
-    run(given)
-    assert_held(given, sandbox)
-    assert_second_sync_lands_nothing(given)
-    control(sandbox, "touch", entity="customers", share=0.05)
-    control(sandbox, "night", seed=7, invoices=3)
-    run(given)
-    assert_held(given, sandbox)
-    assert_second_sync_lands_nothing(given)
-
-
 @pytest.mark.parametrize(
     "names", ["no-sort", "no-operators", "no-sort,no-filters", "sort-and-order"]
 )
@@ -93,10 +68,8 @@ def test_a_refusal_that_names_no_parameter_is_found_out_part_by_part(configure, 
     assert_second_sync_lands_nothing(given)
 
 
-QUIET = {
-    "accounts": 2, "customers": 1, "invoices": 1, "items": 1, "journal_entries": 2, "stock": 1,
-    "stock_adjustments": 2,
-}  # fmt: skip
+QUIET = dict.fromkeys(ENTITIES, 1)
+QUIET |= {"accounts": 2, "journal_entries": 2, "stock_adjustments": 2}
 """Requests of a night on which nothing changed, one a feed."""
 
 
@@ -109,13 +82,13 @@ def test_against_a_server_that_behaves_as_the_reference_says_nothing_costs_more(
     with running(options) as sandbox:
         given = configure(sandbox)
         first = requests(run(given))
-        assert sum(first.values()) <= 40, first
+        assert sum(first.values()) <= 66, first
         assert requests(run(given)) == QUIET
         for name in ("customers", "invoices", "items"):
             control(sandbox, "touch", entity=name, share=0.01)
         control(sandbox, "night", seed=5, invoices=10)
         night = requests(run(given))
-        assert sum(night.values()) <= 11, night
+        assert sum(night.values()) <= 20, night
 
 
 @pytest.mark.parametrize("readings", ["no-sort", "sort-and-order", "no-pagination,no-sort"])
@@ -129,8 +102,9 @@ def test_what_was_learnt_is_not_asked_for_again(configure, readings):
 
 @pytest.mark.parametrize(
     "readings",
-    ["no-operators", "filters-ignored", "no-filters", "no-operators,no-sort,offset"],
-)
+    ["no-operators", "filters-ignored", "no-filters", "no-operators,no-sort,offset", "no-total",
+     "no-limit,no-sort", "no-pagination", "whole-lists,no-filters"],
+)  # fmt: skip
 def test_what_is_deleted_at_a_server_is_found_in_whatever_way_a_record_can_be_asked_for(
     configure, readings
 ):
@@ -145,6 +119,73 @@ def test_what_is_deleted_at_a_server_is_found_in_whatever_way_a_record_can_be_as
         assert {name: results[name].deleted for name in gone} == dict.fromkeys(gone, 2)
         assert_held(given, sandbox)
         assert_second_sync_lands_nothing(given)
+
+
+def test_inactive_accounts_that_a_list_shows_no_longer_are_asked_for_again_and_none_is_lost(
+    configure,
+):
+    with running(Options(**BOOKS, readings="all-accounts")) as sandbox:
+        given = configure(sandbox)
+        assert run(given, "accounts")["accounts"].drift == 0
+        assert run(given, "accounts")["accounts"].requests == 1
+        control(sandbox, "readings", readings="")
+        control(sandbox, "touch", entity="accounts", share=1)
+        result = run(given, "accounts")["accounts"]
+        assert (result.deleted, result.drift) == (0, 0)
+        wanted = truth(sandbox.url, "accounts")
+        found = versions(given, "accounts")
+        assert {key: rows[-1]["_payload"] for key, rows in found.items()} == wanted
+        assert run(given, "accounts")["accounts"].rows == 0
+
+
+@pytest.mark.parametrize("readings", ["no-total", "whole-lists"])
+def test_a_list_without_a_total_is_read_whole_once_in_the_hours_of_drift_and_that_is_told(
+    configure, readings
+):
+    with running(Options(**BOOKS, readings=readings)) as sandbox:
+        given = configure(sandbox)
+        said: list[str] = []
+        first = run(given, "customers", say=said.append)["customers"]
+        assert first.drift is None
+        (told,) = [text for text in said if "tells no total of this list" in text]
+        assert "once in BLSYNC_DRIFT_HOURS" in told
+        assert "tells no total" in next(
+            check.message for check in doctor.examine().checks if check.name.endswith(": dialect")
+        )
+        control(sandbox, "delete", entity="customers", count=1)
+        assert run(given, "customers")["customers"].deleted == 0
+        (planned,) = plan(configure(sandbox, BLSYNC_DRIFT_HOURS="0")).companies.values()
+        found = run(configure(sandbox, BLSYNC_DRIFT_HOURS="0"), "customers")["customers"]
+        assert found.deleted == 1
+        assert planned.entities["customers"].requests in (None, found.requests)
+        assert (
+            run(configure(sandbox, BLSYNC_DRIFT_HOURS="24"), "customers")["customers"].deleted == 0
+        )
+
+
+@pytest.mark.parametrize(
+    ("readings", "is_asked"),
+    [("date-from", True), ("own-dates", True), ("date-from,unnamed,refuse-422", True),
+     ("no-dates", False), ("dates-ignored", False), ("own-dates,no-limit,offset", True)],
+)  # fmt: skip
+def test_a_range_of_business_dates_is_read_in_whatever_way_it_is_spelt_or_not_at_all(
+    configure, readings, is_asked
+):
+    with running(Options(**BOOKS, readings=readings)) as sandbox:
+        given = configure(sandbox)
+        run(given, "invoices", "journal_entries")
+        company, today = given.companies()[0], datetime.now(given.zone).date()
+        for name in ("invoices", "journal_entries"):
+            held = landed(given, name)
+            field = str(ENTITIES[name].date_field)
+            gone = [row["id"] for row in held if (today - row[field]).days < 40][:2]
+            control(sandbox, "delete", entity=name, ids=gone)
+            said: list[str] = []
+            days = (today - timedelta(days=40), today)
+            found = reread(given, company, ENTITIES[name], *days, say=said.append)
+            assert (found.rows, found.deleted) == (0, len(gone) if is_asked else 0)
+            assert any("cannot be asked here" in text for text in said) != is_asked
+            assert reread(given, company, ENTITIES[name], *days).rows == 0
 
 
 def test_without_a_way_to_ask_for_a_record_nothing_is_marked_deleted(configure):

@@ -23,10 +23,13 @@ from sqlalchemy import select, text, update
 
 from blsync.errors import ConfigError, LedgerDamaged, StorageError
 from blsync.ledger import Ledger, loads, plans, requests
+from blsync.ledger.approvals import Saying
 from blsync.ledger.loads import Cost, Load, LoadResult, SpooledPage, Walk
-from blsync.ledger.plans import Operation, Plan
+from blsync.ledger.plans import Operation, Plan, RowOutcome
 from blsync.ledger.requests import Limits, ServerQuota, Wait
+from blsync.ledger.states import Verdict
 from blsync.ledger.tables import VERSION, meta, quota_requests
+from blsync.ledger.tables import plans as plans_table
 
 NOON = datetime(2026, 11, 9, 12, 0, 0, 123456, tzinfo=UTC)
 LIMITS = Limits(1000, 10, 3600.0, 0.0)
@@ -187,6 +190,28 @@ def test_a_row_of_a_plan_is_claimed_once_and_settled(ledger, url, opened):
     assert {attempt.request_id for attempt in plans.attempts_of(ledger, "abc")} == {"req_1"}
 
 
+def test_of_a_plan_that_was_rejected_no_row_is_claimed_and_it_stays_so(ledger):
+    plans.put(ledger, plan(), [operation(1), operation(2)])
+    rows = plans.operations_of(ledger, "abc")
+    assert len(plans.claim(ledger, "abc", rows[:1], "batch", NOON, "alice")) == 1
+    said = Saying(Verdict.REJECTED, "bob", NOON, "wrong")
+    assert plans.say(ledger, "abc", said).verdicts == (said,)
+    assert plans.say(ledger, "abc", said) is None
+    assert plans.claim(ledger, "abc", rows[1:], "other", NOON) == []
+    plans.settle(ledger, "abc", [RowOutcome(n, "applied", "applied", "c") for n in (1, 2)], NOON)
+    plans.finish(ledger, "abc", NOON)
+    assert plans.find(ledger, "abc")[0].state == "rejected"
+
+
+def test_who_said_what_of_a_plan_is_damage_where_it_cannot_be_read(ledger):
+    plans.put(ledger, plan(), [])
+    for told in ("{", "[1]", '[{"verdict": "perhaps"}]', "5"):
+        with ledger.begin() as db:
+            db.execute(update(plans_table).values(verdicts=told))
+        with pytest.raises(LedgerDamaged, match="plan abc cannot be read"):
+            plans.find(ledger, "abc")
+
+
 def test_rows_are_never_claimed_by_two_at_once(url, opened):
     ledgers = [opened(url) for _ in range(4)]
     rows = [operation(number) for number in range(1, 41)]
@@ -275,6 +300,10 @@ def test_an_earlier_ledger_gets_what_it_lacks_and_keeps_what_it_has(url, opened)
             "alter table loads drop column throttled_ms",
             "alter table operations drop column is_verified",
             "alter table plans drop column confirmation_code",
+            "alter table plans drop column notes",
+            "alter table plans drop column verdicts",
+            "alter table operations drop column before",
+            "alter table attempts drop column actor",
             "drop index attempts_by_batch",
             "drop table pages",
             "drop table meta",
@@ -286,6 +315,7 @@ def test_an_earlier_ledger_gets_what_it_lacks_and_keeps_what_it_has(url, opened)
     plans.put(after, plan(), [operation(1)])
     assert not plans.operations_of(after, "abc")[0].is_verified
     assert plans.find(after, "abc")[0].confirmation_code is None
+    assert plans.find(after, "abc")[0].actor is None
     with after.begin() as db:
         assert db.execute(select(meta.c.version)).scalars().all() == [VERSION]
 

@@ -25,7 +25,9 @@ from test_warehouse import WAREHOUSE, Row, account, invoice, journal, tombstone,
 
 from blsync import marts, settings
 from blsync.ledger import Ledger, plans
+from blsync.ledger.approvals import Saying
 from blsync.ledger.plans import Operation, Plan, RowOutcome
+from blsync.ledger.states import Verdict
 
 Query = Callable[[str], list[Any]]
 FIRST = datetime(2026, 1, 31, 18, tzinfo=UTC)
@@ -237,15 +239,17 @@ def pushed(data: Path) -> None:
     """Plans in a real ledger, and the input that a build reads of them."""
     given = settings.load()
     plan = Plan(
-        "p1", "one", "alpha", "https://x/v1", "customers", "planned", "a.csv", "upsert", FIRST
-    )
+        "p1", "one", "alpha", "https://x/v1", "customers", "planned", "a.csv", "upsert", FIRST,
+        verdicts=(Saying(Verdict.PLANNED, "alice", FIRST), Saying(Verdict.APPROVED, "bob", THIRD)),
+    )  # fmt: skip
     doubted = {"code": "DUPLICATE_EMAIL", "field": "email", "message": "siti@example.my is taken"}
     refused = {"code": "REQUIRED_FIELD", "field": "name", "message": "name is empty"}
     rows = [
         Operation(1, "ahmad.ali+x@example.my", "create", "pending"),
-        Operation(2, "siti@example.my", "update", "pending", remote_id="c9"),
+        Operation(2, "siti@example.my", "update", "pending", remote_id="c9",
+                  changes='{"creditLimit":[10.00,25.50],"email":["s@example.my","t@example.my"]}'),
         Operation(3, "CUST-3", "create", "not_sent", error=refused),
-    ]
+    ]  # fmt: skip
     given.data.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(given.ledger_url)
     plans.put(ledger, plan, rows)
@@ -254,7 +258,7 @@ def pushed(data: Path) -> None:
     plans.settle(
         ledger, "p1", [lost, RowOutcome(2, "rejected", "rejected", error=doubted)], THIRD, "q1"
     )
-    plans.claim(ledger, "p1", rows[:1], "b2", THIRD)
+    plans.claim(ledger, "p1", rows[:1], "b2", THIRD, "carol")
     plans.settle(ledger, "p1", [done], LAST, "q2")
     ledger.close()
     commands.write_inputs(given, [])
@@ -557,6 +561,19 @@ def test_the_push_log_has_every_attempt_and_no_mail_address(query: Query) -> Non
          "DUPLICATE_EMAIL", "email: s***@example.my is taken"),
         (3, 0, "customers", "create", "CUST-3", "not_sent", None, None, None, "REQUIRED_FIELD",
          "name: name is empty"),
+    ]  # fmt: skip
+
+
+def test_the_push_log_has_who_acted_and_what_was_before_and_after(query: Query) -> None:
+    assert query(
+        "select row, attempt_no, planned_by, actor, approved_by, before, after from push_log"
+        " order by 1, 2"
+    ) == [
+        (1, 1, "alice", None, None, None, None),
+        (1, 2, "alice", "carol", "bob", None, None),
+        (2, 1, "alice", None, None, '{"creditLimit":10.00,"email":"***"}',
+         '{"creditLimit":25.50,"email":"***"}'),
+        (3, 0, "alice", "alice", "bob", None, None),
     ]  # fmt: skip
 
 

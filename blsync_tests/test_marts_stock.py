@@ -257,6 +257,7 @@ class Debtor(NamedTuple):
     read_at: datetime = FETCHED
     changed_at: datetime = LONG_AGO
     more: Row = {}  # noqa: RUF012 (never changed)
+    balance_before: Decimal | None = None
 
 
 DEBTORS = {
@@ -267,7 +268,17 @@ DEBTORS = {
     "wrong": Debtor(Decimal("10.01"), ["10"], "fail"),
     "read before": Debtor(Decimal(5), ["10"], "not_comparable", LONG_AGO, FETCHED - MINUTES),
     "read after": Debtor(Decimal(5), ["10"], "not_comparable",
-                         more={"updatedAt": FETCHED - MINUTES}),
+                         more={"updatedAt": FETCHED - MINUTES}, balance_before=Decimal(10)),
+    "later, in between": Debtor(Decimal(5), ["10"], "not_comparable",
+                                more={"updatedAt": FETCHED - MINUTES},
+                                balance_before=Decimal(12)),
+    "later, and never so": Debtor(Decimal(5), ["10"], "fail",
+                                  more={"updatedAt": FETCHED - MINUTES},
+                                  balance_before=Decimal(8)),
+    "came after": Debtor(Decimal(5), [], "not_comparable",
+                         more={"updatedAt": FETCHED - MINUTES, "createdAt": FETCHED - MINUTES}),
+    "seen after, and too low": Debtor(Decimal(5), ["10"], "fail",
+                                      more={"updatedAt": FETCHED - MINUTES}),
     "too low, and read before": Debtor(Decimal(-1), ["10"], "fail", LONG_AGO, FETCHED - MINUTES),
     "of tomorrow": Debtor(Decimal(5), ["10"], "fail", more={"updatedAt": FETCHED + DAY}),
     "read late": Debtor(Decimal(0), [], "pass", FETCHED + MINUTES),
@@ -281,6 +292,10 @@ def customers() -> list[Row]:
         landed("reported", debtor.read_at, id=name, currentBalance=debtor.balance,
                **({"updatedAt": LONG_AGO} | debtor.more))
         for name, debtor in DEBTORS.items()
+    ] + [
+        landed("reported", LONG_AGO, id=name, currentBalance=debtor.balance_before,
+               updatedAt=LONG_AGO)
+        for name, debtor in DEBTORS.items() if debtor.balance_before is not None
     ]  # fmt: skip
 
 

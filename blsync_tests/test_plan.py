@@ -29,7 +29,7 @@ from blsync.pull import Window
 from blsync.sandbox import Handle, Options, running
 from blsync.settings import ROOT, Settings
 
-BOOKS = Options(invoices=700, customers=230, items=40, months=12, limits=False)
+BOOKS = Options(invoices=700, customers=230, items=40, months=12, limits=False, modules=False)
 
 
 @pytest.fixture(scope="module")

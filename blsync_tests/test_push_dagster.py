@@ -61,7 +61,13 @@ class Desk:
     def defs(self) -> dg.Definitions:
         return push_definitions(self.settings, [VIEW_KEY], ["team:finance-data"])
 
-    def materialise(self, step: str, endpoint: str = "customers", **config: Any) -> Run:
+    def materialise(
+        self,
+        step: str,
+        endpoint: str = "customers",
+        tags: dict[str, str] | None = None,
+        **config: Any,
+    ) -> Run:
         key = key_of(endpoint, step)
         result = dg.materialize(
             [asset for asset in self.defs.assets or [] if isinstance(asset, dg.AssetsDefinition)],
@@ -69,6 +75,7 @@ class Desk:
             run_config={"ops": {key.to_python_identifier(): {"config": config}}},
             instance=self.instance,
             raise_on_error=False,
+            tags=tags,
         )
         return Run(result, self.instance)
 
@@ -355,6 +362,23 @@ def test_a_plan_is_sent_from_dagster_with_its_own_code_alone(desk: Desk) -> None
     assert sent.metadata["outcomes"]["applied"] == 1
 
 
+def test_a_plan_that_needs_approval_is_not_sent_from_dagster_without_it(desk: Desk) -> None:
+    desk.patch.setenv("BLSYNC_PUSH_APPROVAL", "always")
+    desk.patch.setenv("BLSYNC_ACTOR", "alice")
+    plan_id = desk.plan_id(new(1, "approval"))
+    message, exit_code = desk.send(plan_id).failure
+    assert f"`blsync push approve {plan_id}`" in message
+    assert (exit_code, desk.writes()) == (4, 0)
+    commands.approve(desk.settings, plan_id, actor="bob")
+    assert desk.send(plan_id).metadata["outcomes"]["applied"] == 1
+
+
+def test_the_user_whom_dagster_knows_has_planned(desk: Desk) -> None:
+    run = desk.materialise("plan", tags={"user": "dana"}, file=desk.file(new(1, "user")))
+    plan = commands.show(desk.settings, str(run.metadata["plan_id"])).plan
+    assert plan.actor == "dana"
+
+
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_the_beginning_of_a_plans_id_names_no_plan_in_dagster(desk: Desk, dry_run: bool) -> None:
     plan_id = desk.plan_id(new(1, "whole"))
@@ -423,12 +447,17 @@ QUILL = "Quillfeather"
         ("a.csv", f"email,name\na,b,{QUILL},c\n", "has 4 cells"),
         ("a.json", f'{{"{QUILL}": 1}}', "a list of objects"),
         ("a.json", f'["{QUILL}"]', "is not an object"),
-        ("a.json", f'[{{"email": "a", "{QUILL}": "{QUILL}"}}]', "is unknown"),
+        ("a.json", f'[{{"{QUILL}": "{QUILL}"}}]', "is unknown"),
+        ("a.csv", f"email,nmae\na,{QUILL}\n", "did you mean 'name'"),
+        ("a.csv", f"Emel,E-mail Address\n{QUILL},b\n", "two columns that are 'email'"),
         ("a.json", f'[{{"{QUILL}": {QUILL}}}]', "not well-formed JSON"),
         ("a.jsonl", f'{{"{QUILL}": 1}}\n{QUILL}\n', "line 2 is not well-formed"),
         ("a.parquet", QUILL * 100, "not a Parquet file"),
         ("a.xlsx", QUILL * 100, "is not a workbook"),
-        ("invoices.csv", f"items.{QUILL},items.0.{QUILL}\n1,2\n", "in two ways"),
+        (
+            *("invoices.csv", f"reference,items.itemId,items.0.itemId\n{QUILL},1,2\n"),
+            "in two ways",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_used_tells_dagster_nothing_of_its_content(
@@ -451,7 +480,7 @@ def test_the_names_of_a_workbooks_other_sheets_are_not_told_to_dagster(desk: Des
     book.save(desk.folder / "a.xlsx")
     run = desk.materialise("plan", file=str(desk.folder / "a.xlsx"))
     assert run.metadata["counts"]["create"] == 1
-    assert "only the first worksheet" in run.log
+    assert "only the worksheet" in run.log
     assert QUILL not in run.log
 
 

@@ -550,11 +550,11 @@ def test_customers_are_created_changed_and_put_out_of_use(desk: Desk) -> None:
 
 
 def test_a_row_says_all_that_is_wrong_with_it_at_once(desk: Desk) -> None:
-    bad = {"reference": "r" * 81, "items": [{"quantity": 0, "unitPrice": "1,5"}]}
+    bad = {"reference": "r" * 81, "items": [{"quantity": 0, "unitPrice": "1,234"}]}
     report = desk.plan([bad], "invoices")
     message = rows_of(report)[1].error
     assert message
-    for part in ("reference", "items[0].quantity", "items[0].unitPrice '1,5'"):
+    for part in ("reference", "items[0].quantity", "items[0].unitPrice '1,234'"):
         assert part in str(message["message"])
 
 

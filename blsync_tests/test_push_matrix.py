@@ -295,7 +295,7 @@ def _looked_up(kind: Kind) -> dict[str, int]:
     return {"applied": ROWS} if kind.is_safe_to_resend else {"held": ROWS}
 
 
-_DYING = """
+DYING = """
 import os, signal, sys
 from blsync import cli
 from blsync.api import client
@@ -339,7 +339,7 @@ def test_an_apply_that_is_killed_goes_on_where_it_was(desk: Desk, place: str, ki
     is_slow = place == "while the server is at it"
     desk.faults("only=writes,latency=20s" if is_slow else "")
     dying = subprocess.Popen(
-        [sys.executable if is_slow else PYTHON, "-c", _DYING, place, rows.plan_id],
+        [sys.executable if is_slow else PYTHON, "-c", DYING, place, rows.plan_id],
         stderr=subprocess.DEVNULL,
     )
     while is_slow and len(rows.done()) < ROWS and dying.poll() is None:

@@ -110,7 +110,7 @@ def test_a_cell_may_hold_the_lines_as_json(tmp_path: Path) -> None:
 
 def test_a_cell_that_begins_like_a_list_and_is_none_is_a_problem_of_its_row(tmp_path: Path) -> None:
     [bad, good] = sheet(tmp_path, "reference,items\nA,[{itemId: x}]\nB,[]\n").rows
-    assert "row 1: items begins with [ and is not well-formed JSON" in bad.problems[0]
+    assert "row 2: items begins with [ and is not well-formed JSON" in bad.problems[0]
     assert "items" not in bad.cells
     assert good.cells["items"] == []
     assert good.problems == ()
@@ -119,7 +119,7 @@ def test_a_cell_that_begins_like_a_list_and_is_none_is_a_problem_of_its_row(tmp_
 def test_rows_of_a_document_that_contradict_each_other_are_a_problem(tmp_path: Path) -> None:
     [row] = sheet(tmp_path, LINE_ROWS.replace("2026-03-01,item_2", "2026-03-09,item_2")).rows[:1]
     assert row.problems == (
-        "row 2 and row 1 of the same document say different things in invoiceDate; make them the "
+        "row 3 and row 2 of the same document say different things in invoiceDate; make them the "
         "same",
     )
 
@@ -134,7 +134,7 @@ def test_documents_of_one_reference_with_others_between_are_not_put_together(
 ) -> None:
     rows = sheet(tmp_path, "reference,items.itemId\nA,x\nB,x\nA,y\n").rows
     assert [len(row.cells["items"]) for row in rows] == [1, 1, 1]
-    assert "row 3 has the reference of row 1" in rows[2].problems[0]
+    assert "row 4 has the reference of row 2" in rows[2].problems[0]
 
 
 def test_without_a_reference_rows_that_say_the_same_are_one_document(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_lines_in_two_ways_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", ["#REF!", "#N/A", "#DIV/0!"])
 def test_the_error_of_a_formula_is_a_problem_and_never_a_value(tmp_path: Path, error: str) -> None:
     [in_csv, fine] = sheet(tmp_path, f"reference,notes\nA,{error}\nB,#1\n").rows
-    assert f"row 1: notes holds {error}" in in_csv.problems[0]
+    assert f"row 2: notes holds {error}" in in_csv.problems[0]
     assert dict(in_csv.cells) == {"reference": "A"}
     assert fine.cells["notes"] == "#1"
     path = workbook(tmp_path, ["reference", "notes"], ["A", error])
@@ -198,7 +198,7 @@ def test_a_missing_value_is_no_cell_and_the_word_clear_is_one(tmp_path: Path) ->
         ("f.csv", b" \n", "empty"),
         ("f.csv", b"a,a\n1,2\n", "more than once"),
         ("f.csv", b"a,,b\n1,2,3\n", "column 2 of the header has no name"),
-        ("f.csv", b"a,b\n1,2,3\n", "row 1 has 3 cells"),
+        ("f.csv", b"a,b\n1,2,3\n", "row 2 has 3 cells"),
         ("f.csv", b"a\tb\n1\t2\t3\n", "a tab into double quotes"),
         ("f.csv", b"a\n\xff\n", "not UTF-8 (line 2"),
         ("f.csv", b"a,b\n", "no rows below its header"),
@@ -297,7 +297,7 @@ def test_the_first_worksheet_that_is_not_hidden_is_read_and_others_are_told(tmp_
     book.save(tmp_path / "f.xlsx")
     found = read(tmp_path / "f.xlsx")
     assert cells(found) == [{"reference": "A"}]
-    assert found.notes == ("f.xlsx: only the first worksheet, 'Changes', is read; not 'Notes'.",)
+    assert found.notes == ("f.xlsx: only the worksheet 'Changes' is read; not 'Notes'.",)
     assert read(workbook(tmp_path, ["reference"], ["A"])).notes == ()
 
 
@@ -614,7 +614,7 @@ def test_two_documents_of_one_reference_stay_two_in_the_rejects(tmp_path: Path) 
     again = read(target, lines="items", key="reference").rows
     assert [row.cells["items"] for row in again] == [[{"itemId": "x"}], [{"itemId": "y"}]]
     assert "the same _row" in again[1].problems[0]
-    target.write_text(target.read_text("utf-8").replace(",3,", ",1,"), "utf-8")
+    target.write_text(target.read_text("utf-8").replace(",4,", ",2,"), "utf-8")
     [one] = read(target, lines="items", key="reference").rows
     assert (len(one.cells["items"]), one.problems) == (2, ())
 
@@ -644,7 +644,7 @@ def test_rejects_keep_the_delimiter_and_may_not_replace_the_file(tmp_path: Path)
     planned = sheet(tmp_path, "reference;notes\nA;x,y\n")
     write_rejects(tmp_path / "mend.csv", planned, rejected(1))
     text = (tmp_path / "mend.csv").read_text("utf-8-sig")
-    assert text.splitlines() == ["reference;notes;_row;_reason", "A;x,y;1;mend it"]
+    assert text.splitlines() == ["reference;notes;_row;_reason", "A;x,y;2;mend it"]
     with pytest.raises(ConfigError, match="another name"):
         check_target(planned.path, planned.path)
     with pytest.raises(ConfigError, match="csv or xlsx"):

@@ -14,7 +14,9 @@ from blsync.sandbox import Handle, Options, running
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Handle]:
-    with running(Options(invoices=60, customers=15, items=12, months=3, limits=False)) as handle:
+    with running(
+        Options(invoices=60, customers=15, items=12, months=3, transfers=9, limits=False)
+    ) as handle:
         yield handle
 
 
@@ -75,7 +77,83 @@ def test_what_is_read_is_as_the_contract_says(sandbox, contract):
             schema = operations["get"]["responses"]["200"]["content"]["application/json"]["schema"]
             assert violations(answer, schema, contract, path) == []
             read += 1
-    assert read >= 15
+    assert read >= 30
+
+
+LINE = "id itemId description quantity unitPrice lineTotal taxCode taxRate taxAmount"
+SOLD = f"{LINE} discountPercent discountAmount"
+DOCUMENTED = {
+    "suppliers": (
+        "id supplierNumber name displayName email phone website taxNumber registrationNumber "
+        "address paymentTerms creditLimit currentBalance currency status tags createdAt updatedAt",
+        "",
+    ),
+    "purchase-orders": (
+        "id poNumber supplierId supplier orderDate requiredDate status currency exchangeRate "
+        "subtotal taxTotal discountTotal total items deliveryAddress terms notes createdBy "
+        "approvedBy approvedAt sentAt createdAt updatedAt",
+        f"{LINE} itemCode receivedQuantity expectedDate",
+    ),
+    "bills": (
+        "id billNumber supplierInvoiceNumber supplierId supplier purchaseOrderId billDate dueDate "
+        "status currency subtotal taxTotal total paidAmount balanceDue items attachments "
+        "paymentTerms notes createdAt updatedAt",
+        f"{LINE} accountCode",
+    ),
+    "sales-orders": (
+        "id orderNumber customerId customer orderDate requiredDate promisedDate status priority "
+        "currency exchangeRate reference notes terms billingAddress shippingAddress items subtotal "
+        "totalDiscount totalTax shippingCost total fulfillment attachments createdBy createdAt "
+        "updatedAt",
+        f"{SOLD} itemCode notes",
+    ),
+    "quotes": (
+        "id quoteNumber customerId customer quoteDate validUntil status currency reference title "
+        "description terms items subtotal totalDiscount totalTax total acceptedAt acceptedBy "
+        "convertedToOrderAt salesOrderId attachments createdAt updatedAt",
+        SOLD,
+    ),
+    "einvoice": (
+        "id invoiceId format status submissionType uuid submissionId validationHash qrCode "
+        "digitalSignature government validation document compliance timeline createdAt updatedAt",
+        "",
+    ),
+    "inventory/transfers": (
+        "id transferNumber date status fromLocationId fromLocation toLocationId toLocation "
+        "reference notes items shipping totalValue approvals createdBy createdAt updatedAt",
+        "id itemId itemCode itemName quantityRequested quantityShipped quantityReceived unitCost "
+        "totalCost notes",
+    ),
+    "pos/transactions": (
+        "id transactionNumber type status businessDate occurredAt sessionId locationId registerId "
+        "cashierId customerId originalTransactionId invoiceId currency items subtotal "
+        "totalDiscount totalTax rounding total payments createdAt updatedAt",
+        f"{LINE} itemCode discountAmount",
+    ),
+    "pos/sessions": (
+        "id sessionNumber locationId registerId cashierId businessDate openedAt closedAt status "
+        "openingFloat cashIn cashOut expectedCash countedCash variance tenders createdAt updatedAt",
+        "",
+    ),
+}
+"""Path → what the reference says that a record has, and its lines."""
+
+
+@pytest.mark.parametrize("path", list(DOCUMENTED))
+def test_a_record_of_a_module_has_what_the_reference_says(sandbox: Handle, path: str) -> None:
+    fields, of_lines = DOCUMENTED[path]
+    with api(sandbox) as client:
+        records = client.get(f"/{path}").raise_for_status().json()["data"]
+        assert records
+        for record in records:
+            assert record.keys() >= set(fields.split())
+            for line in record["items"] if of_lines else ():
+                assert line.keys() >= set(of_lines.split())
+    if path == "quotes":
+        assert not any("itemCode" in line for record in records for line in record["items"])
+        assert not any("exchangeRate" in record for record in records)
+    if path == "bills":
+        assert not any("exchangeRate" in record for record in records)
 
 
 def test_a_refusal_is_as_the_contract_says(sandbox, contract):

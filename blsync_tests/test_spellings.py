@@ -16,6 +16,7 @@ from blsync.files import spreadsheet
 from blsync.push.compare import to_text
 from blsync.push.endpoints import endpoint_named
 from blsync.push.plan.validate import ParsedRow, validate
+from blsync.push.source.form import Form
 from blsync.push.source.read import read
 from blsync.text.spellings import SPELLINGS, Kind, Spelling, Verdict
 
@@ -88,7 +89,7 @@ def parsed(folder: Path, ending: str, endpoint: str, row: Row) -> ParsedRow:
     kind = endpoint_named(endpoint)
     path = folder / f"f{ending}"
     WRITERS[ending](path, row)
-    [only] = validate(kind, read(path, lines=kind.lines, key=kind.natural_key))
+    [only] = validate(kind, read(path, lines=kind.lines, key=kind.natural_key, form=Form(kind)))
     return only
 
 

@@ -112,7 +112,7 @@ def test_a_worksheet_without_hidden_parts_has_no_note(tmp_path: Path) -> None:
     assert read(workbook(tmp_path, size)).notes == ()
 
 
-def test_the_plan_tells_what_is_hidden_in_its_text_and_in_json(
+def test_the_plan_tells_what_is_hidden_in_its_text_and_in_json_then_and_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with server() as http, opened(http, tmp_path, monkeypatch):
@@ -121,8 +121,12 @@ def test_the_plan_tells_what_is_hidden_in_its_text_and_in_json(
         document = json.loads(capsys.readouterr().out)
         assert [operation["row"] for operation in document["operations"]] == [1, 3, 5]
         assert "2 hidden rows" in document["notes"][0]
-        app(["push", "plan", "customers", path], standalone_mode=False)
-        assert "2 hidden rows" in capsys.readouterr().out
+        shown = ["push", "show", document["plan_id"]]
+        app([*shown, "--json"], standalone_mode=False)
+        assert json.loads(capsys.readouterr().out)["notes"] == document["notes"]
+        for command in (["push", "plan", "customers", path], shown):
+            app(command, standalone_mode=False)
+            assert "2 hidden rows" in capsys.readouterr().out
         app(["push", "plan", "customers", path, "--hidden", "--json"], standalone_mode=False)
         assert len(json.loads(capsys.readouterr().out)["operations"]) == 5
 
@@ -196,7 +200,7 @@ def test_a_format_that_shows_another_number_than_the_cell_holds_is_asked_about(
     tmp_path: Path, number: float, number_format: str, told: str
 ) -> None:
     [row] = formatted(tmp_path, number, number_format).rows
-    assert f"row 1: notes {told}" in row.problems[0]
+    assert f"row 2: notes {told}" in row.problems[0]
 
 
 @pytest.mark.parametrize("number", [0, 0.0, 1, 61, 1462])

@@ -41,6 +41,7 @@ from blsync.api.envelope import (
 from blsync.api.exchange import DEADLINE, NoResponse, Response, exchange, opened
 from blsync.api.oauth import TokenSource
 from blsync.api.pages import (
+    BY_OFFSET,
     LONGEST_PAGE,
     Page,
     PageStyle,
@@ -48,6 +49,7 @@ from blsync.api.pages import (
     WalkProgress,
     body_of,
     id_of,
+    mark_of,
     may_be_whole_page,
     offset_in,
     page_of,
@@ -201,20 +203,57 @@ class Client:
         A server that refuses `limit`, or whose page is too large or breaks off, is asked for
         smaller pages, now and from then on. One that does not say how its list goes on is asked for
         what lies behind the first page, by offset and then by the last id, and `styles` says from
-        then on what it took. Raises CursorRefused where the server no longer takes the cursor, or
-        has no way on, and ServerFault where it breaks its own paging: a cursor given twice,
-        `hasMore` without one, or a list that does not end (`WalkProgress`).
+        then on what it took. Pages by offset overlap by a record. Raises CursorRefused where the
+        server no longer takes the cursor, or has no way on, and ServerFault where it breaks its own
+        paging: a cursor given twice, `hasMore` without one, or a list that does not end
+        (`WalkProgress`).
         """
         walked = WalkProgress(path, {cursor} - {None})
         page: Page | None = None
+        # Of a walk that an earlier run began it is not known what that read.
+        seen = Fingerprints() if cursor is None else None
         while True:
-            page = await self._page(path, params, cursor, page)
+            offset = offset_in(cursor)
+            if page and offset and seen is not None and self._is_by_offset(path):
+                page = await self._overlapping(path, params, offset, seen, walked)
+            else:
+                page = await self._page(path, params, cursor, page)
+            if seen is not None and page.records:
+                seen.add([mark_of(record) for record in page.records])
             walked.check_cursor(page)
             yield page
             cursor = page.next_cursor
             if cursor is None:
                 return
             walked.check_end(page, int(params.get("limit", 0)))
+
+    def _is_by_offset(self, path: str) -> bool:
+        style = self.styles.get(path)
+        return style is not None and style.paging in BY_OFFSET
+
+    async def _overlapping(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        offset: int,
+        seen: Fingerprints,
+        walked: WalkProgress,
+    ) -> Page:
+        """Read the page behind so many records, beginning with the last of these.
+
+        Where another record is in its place, some before it have vanished or moved, and as many
+        that nobody has read now lie before the offset: the walk goes back until it meets what it
+        has `seen`, a page's length at a time.
+        """
+        start = offset - 1
+        while True:
+            page = await self._asked(path, params, {"offset": str(start)}, start)
+            first = [mark_of(record) for record in page.records[:1]]
+            if start == 0 or (first and not any(seen.are_new(first))):
+                return page
+            walked.begin_anew()
+            length = page.limit or len(page.records) or int(params.get("limit", 0))
+            start = max(0, start - max(1, length))
 
     async def _page(
         self, path: str, params: Mapping[str, str], cursor: str | None, before: Page | None
@@ -284,8 +323,11 @@ class Client:
                 return found
             del self.styles[path]
         limit = min(int(params.get("limit", 0)), self.page_limits.get(path, LONGEST_PAGE))
+        if not limit:  # how long a page may be is the server's to know
+            limit = len(records) if may_be_whole_page(len(records)) else len(records) + 1
+            params = {**params, "limit": "0"}
         is_whole = len(records) > limit
-        if len(records) == limit > 1:
+        if len(records) == limit > 1 and params.get("limit") != "0":
             is_whole = len((await self._asked(path, {**params, "limit": "1"}, {}, 0)).records) > 1
         if is_whole or len(records) < limit:
             paging = Paging.WHOLE if is_whole else Paging.ONE_PAGE

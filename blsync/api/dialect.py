@@ -10,7 +10,11 @@ each part of it has its spellings, the reference's own first:
 | `window updatedAt` | `updatedAt[gte]=…&updatedAt[lt]=…`; none: the whole list comes |
 | `among id` | `id[in]=a,b`; `id=a` one by one; `GET /{id}` one by one; none |
 | `fromDate,toDate` and other filters | as the query gives them; none |
+| `apart active` | asked for besides; not, where the list has them with the others |
+| `total` | believed; none is told: the list is read whole now and then |
+| `limit` | the documented largest page; smaller ones; none |
 | `pages` | cursor, or one of `Paging` |
+| `list` | as documented; not available: the server or the key has no such list |
 | `fields` | not asked for: what the list leaves out of a record, and what `GET /{id}` has of it |
 
 A spelling that is refused (400, 422) is followed by the next one at once; where the refusal does
@@ -25,7 +29,7 @@ import json
 import re
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from unicodedata import normalize
 from urllib.parse import quote
@@ -33,7 +37,8 @@ from urllib.parse import quote
 import msgspec
 
 from blsync.api.client import Client
-from blsync.api.pages import Page, PageStyle, body_of
+from blsync.api.pages import BY_OFFSET, Page, PageStyle, body_of
+from blsync.entity import Feed
 from blsync.errors import ApiError, CursorRefused
 from blsync.lake.typing import Payload, raw_fields
 from blsync.ledger import Ledger, dialects
@@ -41,6 +46,8 @@ from blsync.ledger.dialects import Fact
 
 NONE = "none"
 PAGES = "pages"
+LIMIT = "limit"
+TOTAL = "total"
 FIELDS = "fields"
 COLON, ORDER = "sort=f:asc", "sort=f&order=asc"
 OPERATORS, BARE, DETAIL = "f[op]=v", "f=v", "GET /{id}"
@@ -119,6 +126,11 @@ def filter_part(filters: Sequence[Mapping[str, str]]) -> str:
     return ",".join(filters[0])
 
 
+def apart_part(filters: Sequence[Mapping[str, str]]) -> str:
+    """Name what is known of records that a filter brings: whether they are listed apart."""
+    return f"apart {filter_part(filters)}"
+
+
 def iso(at: datetime) -> str:
     """Write an instant as the API's filters take it."""
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -137,10 +149,13 @@ class Dialect:
     path: str
     say: Callable[[str], None]
     now: Callable[[], datetime]
+    keep: Callable[[msgspec.Raw], msgspec.Raw] | None = None
+    """Makes of a record what is kept of it; None: all."""
     known: dict[str, Fact] = field(default_factory=dict)
     tells_total: bool = True
     """Whether pages may say how many records there are: those without `pagination` do not."""
     _told_style: PageStyle | None = None
+    _told_limit: int | None = None
     _has_answered: bool = False
     _is_trying_smaller: bool = False
 
@@ -151,6 +166,10 @@ class Dialect:
         if style and self.path not in self.client.styles:
             self.client.styles[self.path] = style
         self._told_style = style
+        if LIMIT in self.known and self.path not in self.client.page_limits:
+            told = self.known[LIMIT].spelling
+            self.client.page_limits[self.path] = int(told) if told.isdecimal() else 0
+        self._told_limit = self.client.page_limits.get(self.path)
 
     @property
     def _ledger(self) -> Ledger:
@@ -171,6 +190,39 @@ class Dialect:
     def has_filters(self, filters: Sequence[Mapping[str, str]]) -> bool:
         """Tell whether the list takes one of the spellings of a filter."""
         return self._spelling(filter_part(filters)) != NONE
+
+    def apart(self, feeds: Sequence[Feed]) -> list[Feed]:
+        """Return the feeds that the server has to be asked for, each by itself."""
+        return [feed for feed in feeds if apart_part(feed.spellings) not in self.known]
+
+    def note_included(self, feed: Feed, request_id: str) -> None:
+        """Learn that the list without a feed's filters has what they bring, too."""
+        part = apart_part(feed.spellings)
+        if part not in self.known:
+            self._learn(part, NONE, "some of them came without being asked for", request_id)
+
+    def forget_included(self) -> bool:
+        """Forget that a list has what filters are to bring; tell whether that was believed."""
+        parts = [part for part in self.known if part.startswith(apart_part(({},)))]
+        for part in parts:
+            self._forget(part)
+        return bool(parts)
+
+    def _forget(self, part: str) -> None:
+        del self.known[part]
+        dialects.forget(self._ledger, self._company_id, self.entity, part)
+
+    def note_total(self, request_id: str | None) -> None:
+        """Learn whether the list tells how many records it has; None: it does not."""
+        if request_id is None and TOTAL not in self.known:
+            self._learn(TOTAL, NONE, "its pages have none", "")
+        elif request_id is not None and TOTAL in self.known:
+            self._forget(TOTAL)
+
+    def pages_by_offset(self, documented: bool) -> bool:
+        """Tell whether the list pages by offset, as is `documented` where nothing else was seen."""
+        style = self.client.styles.get(self.path)
+        return style.paging in BY_OFFSET if style else documented
 
     def learnt_at(self, part: str) -> datetime | None:
         """Return when the spelling of a part was learnt, UTC; None: it is the reference's own."""
@@ -199,10 +251,10 @@ class Dialect:
                         if refused:
                             self._learn_all(wording, parts, refused)
                             refused = None
-                        self._learn_style()
+                        self._learn_pages()
                         self.tells_total = not page.is_untold
                         self._has_answered, self._is_trying_smaller = True, False
-                        yield page
+                        yield self._kept(page)
                 return
             except ApiError as error:
                 is_of_place = cursor is not None or isinstance(error, CursorRefused)
@@ -218,14 +270,15 @@ class Dialect:
             wording = following
 
     def _has_smaller(self, query: Query) -> bool:
-        """Ask for the smallest of the documented pages from now on, where that is yet to be tried:
-        a refusal that names no parameter may be about `limit`.
+        """Ask for the smallest of the documented pages from now on, then for none, where that is
+        yet to be tried: a refusal that names no parameter may be about `limit`.
         """
-        is_tried = self._has_answered or self.path in self.client.page_limits
-        if query.limit <= SMALLEST_LIMIT or is_tried:
+        known = self.client.page_limits.get(self.path)
+        is_tried = known is not None and not (self._is_trying_smaller and known)
+        if self._has_answered or query.limit <= SMALLEST_LIMIT or is_tried:
             return False
+        self.client.page_limits[self.path] = 0 if self._is_trying_smaller else SMALLEST_LIMIT
         self._is_trying_smaller = True
-        self.client.page_limits[self.path] = SMALLEST_LIMIT
         return True
 
     def _give_up(self, query: Query, parts: Mapping[str, list[str]], refused: ApiError) -> None:
@@ -292,7 +345,12 @@ class Dialect:
         dialects.put(self._ledger, self._company_id, self.entity, fact)
         self.say(f"{self.entity}: {told(fact)}")
 
-    def _learn_style(self) -> None:
+    def _learn_pages(self) -> None:
+        limit = self.client.page_limits.get(self.path)
+        if limit is not None and limit != self._told_limit:
+            self._told_limit = limit
+            reason = "a larger one is refused" if limit else "it is refused"
+            self._learn(LIMIT, str(limit) if limit else NONE, reason, "")
         style = self.client.styles.get(self.path)
         if style is not None and style != self._told_style:
             is_new = self._told_style is None or self._told_style.paging != style.paging
@@ -367,8 +425,8 @@ class Dialect:
             self.client.pages(self.path, {"limit": str(limit), **wanted[at]})
         ) as pages:
             async for page in pages:
-                self._learn_style()
-                yield page
+                self._learn_pages()
+                yield self._kept(page)
 
     async def _details(
         self, part: str, values: Sequence[str], known_id: str
@@ -392,7 +450,17 @@ class Dialect:
                 return None
             raise
         records = [answer.data]
-        return Page(body_of(records), records, None, None, None, answer.request_id, answer.at)
+        page = Page(body_of(records), records, None, None, None, answer.request_id, answer.at)
+        return self._kept(page)
+
+    def _kept(self, page: Page) -> Page:
+        """Return a page with what is kept of its records."""
+        if self.keep is None:
+            return page
+        records = [self.keep(record) for record in page.records]
+        if records == page.records:
+            return page
+        return replace(page, body=body_of(records), records=records)
 
 
 _Others = Generator[dict[str, str] | None, ApiError, None]
@@ -496,8 +564,21 @@ def told(fact: Fact) -> str:
             f"BigLedger's list leaves out {', '.join(found['absent'])} ({fact.reason}); "
             f"GET /{{id}} has {has}."
         )
+    if fact.parameter == TOTAL:
+        return (
+            "BigLedger tells no total of this list: what is deleted there is found by reading it "
+            "whole, once in BLSYNC_DRIFT_HOURS."
+        )
+    if fact.parameter == LIMIT:
+        if fact.spelling == NONE:
+            return "BigLedger takes no limit: pages are as long as it gives them."
+        return f"BigLedger gives at most {fact.spelling} records a page."
+    if fact.parameter == dialects.LIST:
+        return f"BigLedger has no such list here, or not for this key. {fact.reason}"
     if fact.parameter == PAGES:
         return f"BigLedger pages this list by {fact.spelling}."
+    if kind == "apart":
+        return f"BigLedger's list has, unasked, what the filter {name} is for. {fact.reason}"
     what = {"sort": f"an order by {name}", "window": f"bounds on {name}"}.get(
         kind, f"records by their {name}" if kind == "among" else f"the filter {fact.parameter}"
     )

@@ -46,6 +46,13 @@ OFFSET = "offset "
 """Begins a place that counts the records before it, where others are the server's own cursors."""
 
 
+_UNKNOWN = re.compile(
+    r"\b(unknown|unrecogni[sz]ed|unsupported|unexpected)\b|\bnot (known|supported|allowed)\b",
+    re.IGNORECASE,
+)
+"""In the refusal of a parameter: the server does not know it, whatever its value."""
+
+
 class _ListEnvelope(msgspec.Struct, rename={"damaged": "blsync: damaged"}):
     data: list[msgspec.Raw]
     damaged: list[bytes] = []
@@ -73,6 +80,10 @@ class Paging(StrEnum):
     """It tells nothing and is always whole, whatever `limit` says."""
     ONE_PAGE = "one page"
     """It tells nothing, and what does not fit into one page cannot be asked for."""
+
+
+BY_OFFSET = (Paging.NEXT_OFFSET, Paging.OFFSET)
+"""Ways in which a record that vanishes, or moves, shifts all that lie behind it."""
 
 
 @dataclass(frozen=True)
@@ -144,18 +155,21 @@ def body_of(records: Sequence[msgspec.Raw]) -> bytes:
 
 def smaller_limit(error: ApiError, asked: int) -> int | None:
     """Return the page size to try next where the server refused `limit`, or gave a page that is
-    too large or breaks off; None: it did neither.
+    too large or breaks off; None: it did neither. 0 is to ask for none: of a server that does not
+    know the word, or takes no number.
     """
     usual = max((n for n in SMALLER_LIMITS if n < asked), default=None)
     if isinstance(error, TooLarge | Torn):
         return usual
-    if error.status not in (400, 422):
+    if error.status not in (400, 422) or not asked:
         return None
     texts = [str(error), *(str(value) for d in error.details for value in d.values())]
     if not any(re.search(r"\blimit\b", text, re.IGNORECASE) for text in texts):
         return None
+    if any(_UNKNOWN.search(text) for text in texts):
+        return 0
     named = [int(n) for text in texts for n in re.findall(r"(?<![\w.-])\d{1,4}(?![\w-])", text)]
-    return max((n for n in named if 1 < n < asked), default=usual)
+    return max((n for n in named if 1 < n < asked), default=usual or 0)
 
 
 def page_of(
@@ -305,6 +319,10 @@ class WalkProgress:
     stale: int = 0
     _seen: Fingerprints = field(default_factory=Fingerprints)
 
+    def begin_anew(self) -> None:
+        """Let places come again: the walk has gone back."""
+        self.cursors.clear()
+
     def check_cursor(self, page: Page) -> None:
         """Raise ServerFault where a page's cursor was there before."""
         if page.next_cursor is not None and page.next_cursor in self.cursors:
@@ -316,7 +334,7 @@ class WalkProgress:
         # Without a total only what is another record counts, not another version of one.
         marks: list[Payload] = [*page.records]
         if page.total is None:
-            marks = [_mark(record) for record in page.records]
+            marks = [mark_of(record) for record in page.records]
         new = sum(self._seen.add(marks)) if marks else 0
         self.records += len(page.records)
         self.new += new
@@ -346,6 +364,7 @@ def _may_be_cap(total: int) -> bool:
     return total >= SMALLEST_CAP and (total % SMALLEST_CAP in (0, SMALLEST_CAP - 1))
 
 
-def _mark(record: Payload) -> Payload:
+def mark_of(record: Payload) -> Payload:
+    """Return what tells a record from others in whatever version: its id, else all of it."""
     key = id_of(record)
     return record if key is None else key.encode()

@@ -129,6 +129,34 @@ def sandbox(
     items: Annotated[int, typer.Option(help="Items in the books.")] = 150,
     invoices: Annotated[int, typer.Option(help="Sales invoices in the books.")] = 5000,
     months: Annotated[int, typer.Option(help="Months of business dates.")] = 24,
+    modules: Annotated[
+        bool,
+        typer.Option(
+            "--modules/--no-modules",
+            help="Purchasing, sales orders, quotes, e-invoices, tills and stock transfers.",
+        ),
+    ] = True,
+    suppliers: Annotated[
+        int | None, typer.Option(help="Suppliers; else one for 10 customers.")
+    ] = None,
+    bills: Annotated[int | None, typer.Option(help="Bills; else one for 10 invoices.")] = None,
+    sales_orders: Annotated[
+        int | None, typer.Option(help="Sales orders; else one for 6 invoices.")
+    ] = None,
+    quotes: Annotated[int | None, typer.Option(help="Quotes; else one for 12 invoices.")] = None,
+    transfers: Annotated[
+        int | None, typer.Option(help="Stock transfers; else one for 100 invoices.")
+    ] = None,
+    pos_transactions: Annotated[
+        int | None, typer.Option(help="Sales at the tills; else one for 5 invoices.")
+    ] = None,
+    transit_account: Annotated[
+        bool,
+        typer.Option(
+            "--transit-account/--no-transit-account",
+            help="An account for goods on their way between locations.",
+        ),
+    ] = True,
     database: Annotated[
         Path | None, typer.Option(help="Keep the books in this SQLite file.")
     ] = None,
@@ -172,6 +200,14 @@ def sandbox(
             items=items,
             invoices=invoices,
             months=months,
+            modules=modules,
+            suppliers=suppliers,
+            bills=bills,
+            sales_orders=sales_orders,
+            quotes=quotes,
+            transfers=transfers,
+            pos_transactions=pos_transactions,
+            transit_account=transit_account,
             database=database,
             faults=faults,
             readings=",".join(reading or []),
@@ -230,7 +266,11 @@ def plan_command(
 
 def _print_costs(document: dict[str, Any]) -> None:
     rows = [
-        (name, _or_unknown(e["records"]), _or_unknown(e["requests"]))
+        (
+            name,
+            "unavailable" if e.get("unavailable") else _or_unknown(e["records"]),
+            _or_unknown(e["requests"]),
+        )
         for name, e in document["entities"].items()
     ]
     rows.append(("BigLedger's reports", "", document["reports"]))
@@ -283,7 +323,14 @@ def sync(
         print_json(document)
     else:
         rows = [
-            (name, e["rows"], e["deleted"], e["quarantined"], e["requests"], e["error"])
+            (
+                name,
+                e["rows"],
+                e["deleted"],
+                e["quarantined"],
+                e["requests"],
+                e["error"] or ("unavailable" if e["unavailable"] else None),
+            )
             for name, e in document["entities"].items()
         ]
         headers = ("entity", "rows", "deleted", "quarantined", "requests", "error")
@@ -479,7 +526,16 @@ _COUNTS = ("fail", "not_comparable", "pass")
 def _status_table(entities: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
     """Return headers and rows; columns that would say nothing are left out."""
     always = ("covered_until", "rows", "last_load")
-    order = ("covered_until", "rows", "deleted", "quarantined", "last_load", "drift", "open_load")
+    order = (
+        "covered_until",
+        "rows",
+        "deleted",
+        "quarantined",
+        "last_load",
+        "drift",
+        "open_load",
+        "unavailable",
+    )
     columns = [n for n in order if n in always or any(e[n] for e in entities.values())]
     rows = [[entity, *(_cell(name, e[name]) for name in columns)] for entity, e in entities.items()]
     return ["entity", *(name.replace("_", " ") for name in columns)], rows
@@ -488,6 +544,8 @@ def _status_table(entities: dict[str, Any]) -> tuple[list[str], list[list[Any]]]
 def _cell(name: str, value: Any) -> Any:
     if name in ("covered_until", "last_load"):
         return _to_minute(value)
+    if name == "unavailable":
+        return "unavailable" if value else None
     if name == "open_load" and value:
         total = value["total"]
         return f"{value['records']} of {'?' if total is None else total} read"

@@ -67,6 +67,7 @@ class Invoice(Record):
     exchange_rate: Rate | None = None
     reference: str | None = None
     purchase_order: str | None = None
+    sales_order_id: str | None = None
     notes: str | None = None
     terms: str | None = None
     items: list[Line] | None = None
@@ -94,4 +95,5 @@ ENTITY = Entity(
     description="Sales invoices with lines, payment state and e-invoice state.",
     date_field="invoiceDate",
     scope="read:invoices",
+    unlisted=("salesOrderId",),
 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import islice
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,14 @@ from openpyxl.xml.functions import iterparse
 from blsync.errors import ConfigError, InputFileError
 from blsync.files.intake import Intake, check_size, too_large
 from blsync.files.number_formats import displayed, plain
-from blsync.files.workbook_parts import HiddenParts, Source, hidden_parts, transitional
+from blsync.files.workbook_parts import (
+    HiddenParts,
+    Merged,
+    Source,
+    hidden_parts,
+    merged_cells,
+    transitional,
+)
 
 MOST_ROWS = 1_048_576
 """Rows that a worksheet has room for, the header among them."""
@@ -80,8 +88,9 @@ class Worksheet:
     """A worksheet: rows that hold something, each with its number in the sheet, from 1.
 
     `others` are the names of further worksheets that hold something, `hidden` which of the rows and
-    columns nobody sees. `doubts` are the cells, by row and column from 0, that show another number
-    than they hold, or nothing: what is said of each follows its name.
+    columns nobody sees, `merged` the cells that are one, as first and last row (from 1) and column
+    (from 0): the first has the value. `doubts` are the cells, by row and column from 0, that show
+    another number than they hold, or nothing: what is said of each follows its name.
     """
 
     name: str
@@ -89,10 +98,29 @@ class Worksheet:
     others: list[str]
     hidden: HiddenParts
     doubts: dict[tuple[int, int], str]
+    merged: list[Merged]
 
 
-def read_worksheet(path: Path) -> Worksheet:
-    """Read the first worksheet that is not hidden.
+Rows = list[tuple[int, list[Any]]]
+
+
+@dataclass(frozen=True)
+class Start:
+    """The name of a worksheet that is not hidden, and its first rows that hold something."""
+
+    name: str
+    rows: Rows
+
+
+def _first(_: Sequence[Start]) -> int:
+    return 0
+
+
+def read_worksheet(
+    path: Path, choose: Callable[[Sequence[Start]], int] = _first, look_at: int = 0
+) -> Worksheet:
+    """Read one of the worksheets that are not hidden: the first, or the one that `choose` picks by
+    the first `look_at` rows of each.
 
     Values are what the sheet shows: numbers with at most 15 significant digits (whole ones as int,
     others as Decimal), or text such as 6% or 0100 where their format shows that
@@ -111,7 +139,7 @@ def read_worksheet(path: Path) -> Worksheet:
     try:
         _check_parts(path)
         with warnings.catch_warnings(action="ignore"):  # about what only looks suffer from
-            return _read(path, transitional(path))
+            return _read(path, transitional(path), choose, look_at)
     except (InputFileError, OSError):
         raise
     except Exception as error:  # a damaged file fails in any of the parser's places
@@ -127,34 +155,51 @@ def _why_compound(name: str, content: bytes) -> str:
     return f"{name} is a workbook of the old kind (.xls); save it as .xlsx."
 
 
-def _read(path: Path, source: Source) -> Worksheet:
+def _read(
+    path: Path, source: Source, choose: Callable[[Sequence[Start]], int], look_at: int
+) -> Worksheet:
     book = load_workbook(source, read_only=True, data_only=True, keep_links=False)
     try:
         shown = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
         if not shown:
             raise InputFileError(f"{path.name} has no worksheet that is not hidden.")
-        sheet, *others = shown
         for each in shown:
             each.reset_dimensions()  # what a file says of its size is not always so
+        starts = [Start(each.title, _start(path, each, look_at)) for each in shown]
+        sheet = shown[choose(starts)]
+        others = [each for each in shown if each is not sheet]
         _check_formulas(path, source, sheet)
         hidden = hidden_parts(source, sheet._worksheet_path)
+        merged = merged_cells(source, sheet._worksheet_path)
         doubts: dict[tuple[int, int], str] = {}
         intake, rows = Intake(path), []
-        for number, cells in _rows(path, sheet):
-            values = [
-                None if cell.value is None else _value(path, cell, (number, column), doubts)
-                for column, cell in enumerate(cells)
-            ]
-            while values and values[-1] in (None, ""):
-                values.pop()
-            if values:
-                text = sum(len(value) for value in values if isinstance(value, str))
-                intake.take(rows=1, cells=len(values), text=text)
-                rows.append((number, values))
-        others = [each.title for each in others if _holds_any(path, each)]
-        return Worksheet(sheet.title, rows, others, hidden, doubts)
+        for number, values in _filled_rows(path, sheet, doubts):
+            text = sum(len(value) for value in values if isinstance(value, str))
+            intake.take(rows=1, cells=len(values), text=text)
+            rows.append((number, values))
+        names = [each.title for each in others if _holds_any(path, each)]
+        return Worksheet(sheet.title, rows, names, hidden, doubts, merged)
     finally:
         book.close()
+
+
+def _filled_rows(
+    path: Path, sheet: Any, doubts: dict[tuple[int, int], str]
+) -> Iterator[tuple[int, list[Any]]]:
+    """Yield the rows that hold something, each with its number, up to its last value."""
+    for number, cells in _rows(path, sheet):
+        values = [
+            None if cell.value is None else _value(path, cell, (number, column), doubts)
+            for column, cell in enumerate(cells)
+        ]
+        while values and values[-1] in (None, ""):
+            values.pop()
+        if values:
+            yield number, values
+
+
+def _start(path: Path, sheet: Any, look_at: int) -> Rows:
+    return list(islice(_filled_rows(path, sheet, {}), look_at)) if look_at else []
 
 
 def _check_parts(path: Path) -> None:

@@ -25,6 +25,7 @@ _TRANSITIONAL = {
 reads. The names below them are the same."""
 _TAG = f"{{{SHEET_MAIN_NS}}}"
 _HINTS = re.compile(rb"""hidden\s*=|\s(?:ht|width)\s*=\s*["']0""")
+_MERGES = re.compile(rb"<(?:\w+:)?mergeCell ")
 _PIECE = 2**20
 _YES = ("1", "true", "on")
 
@@ -40,6 +41,42 @@ class HiddenParts:
     def has_column(self, column: int) -> bool:
         """Tell whether a column is hidden."""
         return any(first <= column <= last for first, last in self.columns)
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Cells that are one: their first and last row (from 1) and column (from 0)."""
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+
+
+_RANGE = re.compile(r"\$?([A-Z]{1,3})\$?(\d{1,7}):\$?([A-Z]{1,3})\$?(\d{1,7})")
+
+
+def merged_cells(source: Source, part: str) -> list[Merged]:
+    """Return the merged cells of a worksheet, in the file's order."""
+    with zipfile.ZipFile(source) as archive:
+        if not _mentions(archive, part, _MERGES):
+            return []
+        found = []
+        with archive.open(part) as content:
+            for _, element in iterparse(content):
+                if element.tag == f"{_TAG}row":
+                    element.clear()
+                elif element.tag == f"{_TAG}mergeCell":
+                    place = _RANGE.fullmatch(element.get("ref") or "")
+                    if place:
+                        columns = _column(place[1]), _column(place[3])
+                        found.append(Merged((int(place[2]), int(place[4])), columns))
+        return found
+
+
+def _column(letters: str) -> int:
+    number = 0
+    for letter in letters:
+        number = number * 26 + ord(letter) - ord("A") + 1
+    return number - 1
 
 
 def transitional(path: Path) -> Source:
@@ -75,7 +112,7 @@ def _translated(content: bytes) -> bytes:
 def hidden_parts(source: Source, part: str) -> HiddenParts:
     """Return what is hidden of a worksheet, by a filter or by hand, or has no height or width."""
     with zipfile.ZipFile(source) as archive:
-        if not _mentions(archive, part):
+        if not _mentions(archive, part, _HINTS):
             return HiddenParts()
         rows: set[int] = set()
         columns: list[tuple[int, int]] = []
@@ -99,12 +136,12 @@ def _is_hidden(about: Mapping[str, str], size: str) -> bool:
     return about.get("hidden", "").lower() in _YES or float(about.get(size) or 1) == 0
 
 
-def _mentions(archive: zipfile.ZipFile, part: str) -> bool:
-    """Tell whether a part may say that something is hidden; few do, and parsing one takes long."""
+def _mentions(archive: zipfile.ZipFile, part: str, hints: re.Pattern[bytes]) -> bool:
+    """Tell whether a part may say something; few do, and parsing one takes long."""
     rest = b""
     with archive.open(part) as content:
         while piece := content.read(_PIECE):
-            if _HINTS.search(rest + piece):
+            if hints.search(rest + piece):
                 return True
             rest = piece[-64:]
     return False

@@ -16,7 +16,14 @@ from blsync.entities import ENTITIES
 from blsync.errors import StorageError
 
 LAYERS = ("landing", "quarantine")
-TABLES_OF_USER = ("account_roles", "accepted_exceptions", "fiscal_year", "period_close")
+TABLES_OF_USER = (
+    "account_roles",
+    "accepted_exceptions",
+    "fiscal_year",
+    "period_close",
+    "tax_codes",
+    "tax_cycles",
+)
 """What was read of the user's own tables; they may name companies that never landed."""
 INPUTS = (*TABLES_OF_USER, "companies", "loads", "push_log", "report_figures")
 """What a build reads beside the landing; a file each."""

@@ -258,8 +258,11 @@ class Lake:
         } - set(deleted)
 
     def keys_dated(self, entity: Entity, company_id: str, first: date, last: date) -> pa.Array:
-        """Return the keys of the live records held of which a version has a `date` in between."""
-        dated = (pc.field("date") >= first) & (pc.field("date") <= last) & _UPSERTS
+        """Return the keys of the live records held of which a version has its business date in
+        between.
+        """
+        day = pc.field(str(entity.date_field))
+        dated = (day >= first) & (day <= last) & _UPSERTS
         parts = [pa.array([], pa.string())]
         for batch in self._batches(entity, company_id, list(entity.key), dated):
             parts.append(pc.binary_join_element_wise(*batch.columns, KEY_SEPARATOR))

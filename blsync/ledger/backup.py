@@ -32,7 +32,7 @@ MOST_CHANGES = 2**20
 """Bytes of changes from which on, if the plan itself is no larger, they are put into it."""
 AT_ONCE = 500
 """Rows that are asked for together: databases bound the parameters of a statement."""
-_CHANGEABLE = ("row", "state", "remote_id", "error", "looked_up_at", "is_verified")
+_CHANGEABLE = ("row", "state", "remote_id", "error", "looked_up_at", "is_verified", "version")
 """What changes of an operation; the rest is as it was planned."""
 _TIMES = {
     table: tuple(column.name for column in table.c if column.name.endswith("_at"))
@@ -99,7 +99,7 @@ class PlanBackup:
 
         Raises LedgerDamaged where the backup knows more than the ledger.
         """
-        if self.has(plan_id) and self.unknown(db, plan_id):
+        if self.has(plan_id) and (self.unknown(db, plan_id) or self.has_more_said(db, plan_id)):
             raise older(plan_id)
         self.overwrite(db, plan_id)
 
@@ -172,6 +172,13 @@ class PlanBackup:
         return [
             row for row in stored.attempts.values() if (row["row"], row["batch_id"]) not in known
         ]
+
+    def has_more_said(self, db: Connection, plan_id: str) -> bool:
+        """Tell whether the backup knows of an approval or a rejection that the ledger does not."""
+        query = select(plans.c.verdicts).where(plans.c.plan_id == plan_id)
+        return len(self.read(plan_id).plan.get("verdicts") or "") > len(
+            db.execute(query).scalar() or ""
+        )
 
     def restore(self, db: Connection, plan_id: str) -> None:
         """Enter a plan into the ledger, in the place of what it knows of the plan."""

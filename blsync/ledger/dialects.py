@@ -7,13 +7,20 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import delete, insert, select, update
 
-from blsync.clock import is_ahead
+from blsync.clock import has_passed, is_ahead
 from blsync.ledger import Ledger
 from blsync.ledger.tables import dialects
 
 GOOD_FOR = timedelta(days=30)
 """How long a fact is gone by: a server that was mended, or refused once by mistake, is asked again
 in the reference's own spelling after that."""
+
+LIST, UNAVAILABLE = "list", "unavailable"
+"""Parameter and spelling of the fact that a company's server, or its key, has no such list."""
+ASKED_AGAIN = timedelta(hours=24)
+"""How long a list that is not available is left alone."""
+EARLY = timedelta(minutes=5)
+"""A night comes a little early now and then, and must not wait for the next one."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,17 @@ def facts_of(ledger: Ledger, company_id: str, entity: str, now: datetime) -> lis
         for fact in facts
         if now - fact.learnt_at < GOOD_FOR and not is_ahead(fact.learnt_at, now)
     ]
+
+
+def unavailable(ledger: Ledger, company_id: str, entity: str, now: datetime) -> Fact | None:
+    """Return what was seen when an entity's list was not available; None where it was, at last."""
+    facts = facts_of(ledger, company_id, entity, now)
+    return next((fact for fact in facts if fact.parameter == LIST), None)
+
+
+def is_asked_again(fact: Fact, now: datetime) -> bool:
+    """Tell whether it is time to see whether a list that was not available is there by now."""
+    return has_passed(ASKED_AGAIN - EARLY, fact.learnt_at, now)
 
 
 def put(ledger: Ledger, company_id: str, entity: str, fact: Fact) -> None:

@@ -297,6 +297,7 @@ class ServerTraits:
 
     is_sorted: bool
     page_limit: int | None
+    """The largest page of its list, where that is smaller than documented; 0: it takes no limit."""
     null_fields: frozenset[str] | None
     """Fields that were null in some record; None where no load has landed records."""
 
@@ -326,7 +327,7 @@ def server_traits(
         for row in rows
         if row.is_sorted is not None and (sorted_since is None or row.started_at > sorted_since)
     ]
-    limits = [row.page_limit for row in rows if row.page_limit]
+    limits = [row.page_limit for row in rows if row.page_limit is not None]
     findings = [json.loads(row.findings or "{}") for row in rows if row.rows]
     nulls = [found["null_fields"] for found in findings if "null_fields" in found]
     return ServerTraits(

@@ -7,7 +7,7 @@ or a look-up tells what became of it: a process that dies in between leaves the 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,7 +16,9 @@ from typing import Any, cast
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from blsync.clock import LARGEST_SKEW
-from blsync.ledger import Ledger
+from blsync.errors import LedgerDamaged
+from blsync.ledger import Ledger, approvals
+from blsync.ledger.approvals import Saying
 from blsync.ledger.states import (
     SENDS,
     Action,
@@ -25,6 +27,7 @@ from blsync.ledger.states import (
     OnConflict,
     OperationState,
     PlanState,
+    Verdict,
 )
 from blsync.ledger.tables import attempts, operations, plans
 from blsync.redaction import redact_all
@@ -39,7 +42,10 @@ class Plan:
     """A stored plan; `base_url` is the BigLedger that it was compared with.
 
     `confirmation_code` is what a person who looked at the plan sends it from Dagster's UI with. It
-    is no part of how a plan is written in a log or a traceback.
+    is no part of how a plan is written in a log or a traceback. `notes` tell what of the file was
+    left out, read though it is hidden, or read as empty; `readings` is JSON: what of it was read
+    otherwise than it stands. `undoes` is the plan that this one takes back; `verdicts` is who
+    planned, approved or rejected it, the latest last.
     """
 
     plan_id: str
@@ -54,15 +60,29 @@ class Plan:
     applied_at: datetime | None = None
     on_conflict: OnConflict = OnConflict.ABORT
     confirmation_code: str | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = field(default=(), repr=False)
+    readings: str | None = field(default=None, repr=False)
+    undoes: str | None = None
+    verdicts: tuple[Saying, ...] = ()
+
+    @property
+    def actor(self) -> str | None:
+        """Who planned it, the latest where several did; None: a version that did not know."""
+        made = [one.actor for one in self.verdicts if one.verdict == Verdict.PLANNED]
+        return made[-1] if made else None
 
 
 @dataclass(frozen=True)
 class Operation:
     """One row of a plan; `body` and `changes` are JSON, so that money stays text until it is sent.
 
-    `row` 1 is the first one below the file's header. Of operations that share `in_flight` only one
-    at a time is sent and not answered. `cells` is what the file said, `warnings` what a
-    server of the stricter rules may refuse.
+    `row` 1 is the first one below the file's header, `sheet_row` the same row's number as a
+    spreadsheet shows it; `names` is JSON, field → the name of the record whose id it has. Of
+    operations that share `in_flight` only one at a time is sent and not answered. `cells` is what
+    the file said, `warnings` what a server of the stricter rules may refuse. `before` is what is
+    changed or deleted as it was in full, as JSON. `amount` is the document's total in the company's
+    currency, None where it is not known. `version` is the `updatedAt` of the record as it was read
+    back.
     """
 
     row: int
@@ -78,13 +98,24 @@ class Operation:
     in_flight: str | None = None
     cells: str | None = None
     warnings: tuple[str, ...] = ()
+    before: str | None = None
+    amount: str | None = None
+    version: str | None = None
+    sheet_row: int | None = None
+    names: str | None = None
+
+    @property
+    def place(self) -> int:
+        """The number by which people find the row in its sheet."""
+        return self.row if self.sheet_row is None else self.sheet_row
 
 
 @dataclass(frozen=True)
 class RowOutcome:
     """What became of one row; `attempt` is what its latest attempt turned out to be.
 
-    None for `remote_id` leaves the id that is known already.
+    None for `remote_id` leaves the id that is known already. `refused` is the code with which an
+    attempt was refused although the row is done: somebody else had done the same.
     """
 
     row: int
@@ -92,11 +123,14 @@ class RowOutcome:
     attempt: AttemptOutcome
     remote_id: str | None = None
     error: Problem | None = None
+    refused: str | None = None
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One time at which a row was sent; `request_id` is what to quote to the vendor."""
+    """One time at which a row was sent; `request_id` is what to quote to the vendor, `actor` who
+    had it sent.
+    """
 
     row: int
     batch_id: str
@@ -105,6 +139,7 @@ class Attempt:
     error_code: str | None
     sent_at: datetime
     answered_at: datetime | None
+    actor: str | None = None
 
 
 @dataclass(frozen=True)
@@ -161,13 +196,19 @@ def put(ledger: Ledger, plan: Plan, rows: Sequence[Operation]) -> None:
 
 def _put(ledger: Ledger, plan: Plan, rows: Sequence[Operation]) -> None:
     with ledger.begin(durable=True) as db:
-        known = db.execute(select(plans.c.state).where(plans.c.plan_id == plan.plan_id)).scalar()
-        if known is None:
-            db.execute(insert(plans).values(**vars(plan)))
+        found = db.execute(select(plans).where(plans.c.plan_id == plan.plan_id).with_for_update())
+        row = found.mappings().first()
+        known = row["state"] if row else None
+        if row is None:
+            db.execute(insert(plans).values(**_values(plan)))
             values = [{"plan_id": plan.plan_id, **_columns(row)} for row in rows]
             if values:
                 db.execute(insert(operations), values)
         elif known == PlanState.PLANNED:
+            said = _said_of(row)
+            # Whoever makes a plan anew has planned it, too, and cannot approve it any more.
+            known_planners = approvals.planners(said)
+            said += tuple(v for v in plan.verdicts if normal_form(v.actor) not in known_planners)
             db.execute(
                 update(plans)
                 .where(plans.c.plan_id == plan.plan_id)
@@ -175,6 +216,9 @@ def _put(ledger: Ledger, plan: Plan, rows: Sequence[Operation]) -> None:
                     created_at=plan.created_at,
                     source=plan.source,
                     on_conflict=plan.on_conflict,
+                    readings=plan.readings,
+                    notes=_texts(plan.notes),
+                    verdicts=approvals.to_text(said),
                     confirmation_code=func.coalesce(
                         plans.c.confirmation_code, plan.confirmation_code
                     ),
@@ -190,7 +234,7 @@ def find(ledger: Ledger, beginning: str) -> list[Plan]:
             .where(plans.c.plan_id.startswith(beginning, autoescape=True))
             .order_by(plans.c.created_at.desc())
         ).mappings()
-        return [Plan(**row) for row in rows]
+        return [_plan_of(row) for row in rows]
 
 
 def operations_of(
@@ -215,15 +259,42 @@ def tally(ledger: Ledger, plan_id: str) -> dict[OperationState, int]:
         return {row.state: row.rows for row in db.execute(query)}
 
 
+def say(ledger: Ledger, plan_id: str, saying: Saying) -> Plan | None:
+    """Write what a person said of a plan; a rejection ends it. Return the plan as it is then, None
+    where it is rejected already.
+    """
+    place = plans.c.plan_id == plan_id
+    with _changing(ledger, plan_id, ()) as db:
+        row = db.execute(select(plans).where(place).with_for_update()).mappings().one()
+        if row["state"] == PlanState.REJECTED:
+            return None
+        values: dict[str, Any] = {"verdicts": approvals.to_text((*_said_of(row), saying))}
+        if saying.verdict == Verdict.REJECTED:
+            values["state"] = PlanState.REJECTED
+        db.execute(update(plans).where(place).values(**values))
+        return _plan_of(db.execute(select(plans).where(place)).mappings().one())
+
+
 def claim(
-    ledger: Ledger, plan_id: str, rows: Sequence[Operation], batch_id: str, at: datetime
+    ledger: Ledger,
+    plan_id: str,
+    rows: Sequence[Operation],
+    batch_id: str,
+    at: datetime,
+    actor: str | None = None,
 ) -> list[Operation]:
     """Commit the intent to send these rows now, and return those that are ours to send.
 
-    A row that another process has claimed meanwhile is left out: none is ever sent by two.
+    A row that another process has claimed meanwhile is left out: none is ever sent by two. Of a
+    plan that was rejected none is.
     """
     numbers = [row.row for row in rows]
     with _changing(ledger, plan_id, numbers) as db:
+        place = plans.c.plan_id == plan_id
+        # Held from here on, so that nobody rejects the plan between this look and the intent.
+        state = db.execute(select(plans.c.state).where(place).with_for_update()).scalar()
+        if state == PlanState.REJECTED:
+            return []
         db.execute(
             update(plans)
             .where(plans.c.plan_id == plan_id, plans.c.state != PlanState.APPLYING)
@@ -244,6 +315,7 @@ def claim(
                 "batch_id": batch_id,
                 "outcome": AttemptOutcome.SENT,
                 "sent_at": at,
+                "actor": actor,
             }
             for number in sorted(ours)
         ]
@@ -274,7 +346,7 @@ def settle(
             "id_given": outcome.remote_id,
             "why": _json(outcome.error),
             "turned_out": outcome.attempt,
-            "code": (outcome.error or {}).get("code"),
+            "code": outcome.refused or (outcome.error or {}).get("code"),
         }
         for outcome in told
     ]
@@ -394,7 +466,9 @@ def history(ledger: Ledger) -> list[dict[str, Any]]:
     """Return each attempt at each operation of every plan, in order; `attempt_no` counts from 1.
 
     An operation that was never sent is one row with 0. The ledger keeps an operation's last error
-    alone, so `error` stands with its latest attempt.
+    alone, so `error` stands with its latest attempt. `actor` is who had it sent, or else who
+    planned it; `approved_by` who had approved the plan by then. `changes` are as the ledger has
+    them: field → [before, after] in JSON.
     """
     place = (attempts.c.plan_id == operations.c.plan_id) & (attempts.c.row == operations.c.row)
     one = (operations.c.plan_id, operations.c.row)
@@ -404,10 +478,11 @@ def history(ledger: Ledger) -> list[dict[str, Any]]:
             plans.c.company_id,
             plans.c.endpoint.label("entity"),
             plans.c.created_at.label("planned_at"),
+            plans.c.verdicts,
             *(operations.c[name] for name in ("plan_id", "row", "natural_key", "action", "state")),
-            *(operations.c[name] for name in ("remote_id", "error", "is_verified")),
+            *(operations.c[name] for name in ("remote_id", "error", "is_verified", "changes")),
             *(attempts.c[name] for name in ("batch_id", "request_id", "outcome", "error_code")),
-            *(attempts.c[name] for name in ("sent_at", "answered_at")),
+            *(attempts.c[name] for name in ("sent_at", "answered_at", "actor")),
             func.count(attempts.c.attempt_id).over(partition_by=one).label("attempts"),
             number.label("number"),
         )
@@ -423,6 +498,16 @@ def _logged(row: dict[str, Any]) -> dict[str, Any]:
     sent, number = row.pop("attempts"), row.pop("number")
     error = _error_of(row) if number >= sent else None
     row["attempt_no"] = number if sent else 0
+    said = approvals.from_text(row.pop("verdicts"))
+    made = [one.actor for one in said if one.verdict == Verdict.PLANNED]
+    given = [
+        one.actor
+        for one in said
+        if one.verdict == Verdict.APPROVED and (row["sent_at"] is None or one.at <= row["sent_at"])
+    ]
+    row["planned_by"] = made[-1] if made else None
+    row["actor"] = row["actor"] or (None if sent else row["planned_by"])
+    row["approved_by"] = ", ".join(dict.fromkeys(given)) or None
     row["error"] = None
     if error:
         row["error"] = ": ".join(filter(None, (error.get("field"), error.get("message")))) or None
@@ -550,6 +635,7 @@ def superseded_by(ledger: Ledger, plan: Plan, now: datetime) -> str | None:
             plans.c.endpoint == plan.endpoint,
             plans.c.created_at > plan.created_at,
             plans.c.created_at <= now + LARGEST_SKEW,
+            plans.c.state != PlanState.REJECTED,
             operations.c.action.in_(SENDS),
         )
         .order_by(plans.c.created_at.desc())
@@ -567,25 +653,45 @@ def holding(ledger: Ledger) -> list[Plan]:
     held_rows = select(operations.c.plan_id).where(operations.c.state == OperationState.HELD)
     query = select(plans).where(plans.c.plan_id.in_(held_rows)).order_by(plans.c.created_at)
     with ledger.begin() as db:
-        return [Plan(**row) for row in db.execute(query).mappings()]
+        return [_plan_of(row) for row in db.execute(query).mappings()]
 
 
-def verified(ledger: Ledger, plan_id: str, seen: Iterable[tuple[int, Problem | None]]) -> None:
-    """Write which applied rows were read back as they were wanted, and how the others differ."""
+def verified(
+    ledger: Ledger,
+    plan_id: str,
+    seen: Iterable[tuple[int, Problem | None]],
+    versions: Mapping[int, str] | None = None,
+) -> None:
+    """Write which applied rows were read back as they were wanted, and how the others differ;
+    `versions` are the `updatedAt` of their records, by row.
+    """
     place = (operations.c.plan_id == plan_id) & (operations.c.row == bindparam("at_row"))
     told = list(seen)
     values = [
-        {"at_row": row, "is_right": problem is None, "why": _json(problem)} for row, problem in told
+        {
+            "at_row": row,
+            "is_right": problem is None,
+            "why": _json(problem),
+            "as_of": (versions or {}).get(row),
+        }
+        for row, problem in told
     ]
     if not values:
         return
     change = update(operations).where(place)
     with _changing(ledger, plan_id, [row for row, _ in told]) as db:
-        db.execute(change.values(is_verified=bindparam("is_right"), error=bindparam("why")), values)
+        db.execute(
+            change.values(
+                is_verified=bindparam("is_right"),
+                error=bindparam("why"),
+                version=bindparam("as_of"),
+            ),
+            values,
+        )
 
 
 def finish(ledger: Ledger, plan_id: str, at: datetime) -> None:
-    """Mark a plan applied where none of its rows is pending or held."""
+    """Mark a plan applied where none of its rows is pending or held; a rejected one stays so."""
     left = select(operations.c.row).where(
         operations.c.plan_id == plan_id,
         operations.c.state.in_((OperationState.PENDING, OperationState.HELD)),
@@ -594,8 +700,45 @@ def finish(ledger: Ledger, plan_id: str, at: datetime) -> None:
         db.execute(
             update(plans)
             .where(plans.c.plan_id == plan_id, ~left.exists())
+            .where(plans.c.state != PlanState.REJECTED)
             .values(state=PlanState.APPLIED, applied_at=at)
         )
+
+
+def _plan_of(row: Any) -> Plan:
+    return Plan(**{**row, "notes": _texts_of(row["notes"]), "verdicts": _said_of(row)})
+
+
+def _said_of(row: Any) -> tuple[Saying, ...]:
+    try:
+        return approvals.from_text(row["verdicts"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise LedgerDamaged(
+            f"The ledger is damaged: who planned and approved plan {row['plan_id']} cannot be "
+            "read. Nothing is pushed with it. Restore the ledger from a backup, or run `blsync "
+            "repair`."
+        ) from None
+
+
+def _values(plan: Plan) -> dict[str, Any]:
+    verdicts = approvals.to_text(plan.verdicts)
+    return {**vars(plan), "notes": _texts(plan.notes), "verdicts": verdicts}
+
+
+def deleted_by(ledger: Ledger, company_id: str, endpoint: str) -> dict[str, str]:
+    """Return the natural keys, in normal form, of what a company's plans have deleted, each with
+    the latest plan that did.
+    """
+    query = (
+        select(operations.c.natural_key, operations.c.plan_id)
+        .join(plans, plans.c.plan_id == operations.c.plan_id)
+        .where(plans.c.company_id == company_id, plans.c.endpoint == endpoint)
+        .where(operations.c.action == Action.DELETE)
+        .where(operations.c.state == OperationState.APPLIED)
+        .order_by(plans.c.created_at)
+    )
+    with ledger.begin() as db:
+        return {normal_form(row.natural_key): row.plan_id for row in db.execute(query)}
 
 
 def _json(problem: Problem | None) -> str | None:
@@ -603,14 +746,22 @@ def _json(problem: Problem | None) -> str | None:
 
 
 def _columns(operation: Operation) -> dict[str, Any]:
-    warnings = json.dumps(operation.warnings, ensure_ascii=False) if operation.warnings else None
+    warnings = _texts(operation.warnings)
     return {**vars(operation), "error": _json(operation.error), "warnings": warnings}
+
+
+def _texts(told: Sequence[str]) -> str | None:
+    return json.dumps(told, ensure_ascii=False) if told else None
+
+
+def _texts_of(stored: str | None) -> tuple[str, ...]:
+    return tuple(json.loads(stored or "[]"))
 
 
 def operation_of(row: Any) -> Operation:
     """Return an operation as its row of the ledger tells it."""
     values = {name: row[name] for name in Operation.__annotations__}
-    warnings = tuple(json.loads(row["warnings"] or "[]"))
+    warnings = _texts_of(row["warnings"])
     return Operation(**{**values, "error": _error_of(row), "warnings": warnings})
 
 

@@ -24,19 +24,39 @@ class LoadState(StrEnum):
 
 
 class PlanState(StrEnum):
-    """How far a plan is: nobody began to send it, some rows may be left, or none is."""
+    """How far a plan is: nobody began to send it, some rows may be left, or none is. Of one that
+    was `rejected` nothing is sent any more.
+    """
 
     PLANNED = "planned"
     APPLYING = "applying"
     APPLIED = "applied"
+    REJECTED = "rejected"
+
+
+class Verdict(StrEnum):
+    """What a person did to a plan as a whole: made it, or said that it may or may not be sent."""
+
+    PLANNED = "planned"
+    APPROVED = "approved"
+    REJECTED = "rejected"
 
 
 class Mode(StrEnum):
-    """Which rows of a file may do something: those that are new, those that are not, or both."""
+    """Which rows of a file may do something: those that are new, those that are not, or both; or
+    what they do: with `delete` each names a record that is to go. `undo` is the mode of a plan that
+    takes another one back, and of no file.
+    """
 
     CREATE = "create"
     UPDATE = "update"
     UPSERT = "upsert"
+    DELETE = "delete"
+    UNDO = "undo"
+
+
+FILE_MODES = (Mode.CREATE, Mode.UPDATE, Mode.UPSERT, Mode.DELETE)
+"""Modes in which a file can be planned."""
 
 
 class OnConflict(StrEnum):
@@ -48,13 +68,14 @@ class OnConflict(StrEnum):
 
 
 class Action(StrEnum):
-    """What a plan has a row do. Create and update send something; the others tell why nothing is
-    sent: there is no difference, the record exists as wanted, others changed it since, the row is
-    wrong, or it waits for another plan.
+    """What a plan has a row do. Create, update and delete send something; the others tell why
+    nothing is sent: there is no difference, the record exists as wanted, others changed it since,
+    the row is wrong, or it waits for another plan or for a person.
     """
 
     CREATE = "create"
     UPDATE = "update"
+    DELETE = "delete"
     NOOP = "noop"
     ADOPT = "adopt"
     CONFLICT = "conflict"
@@ -62,7 +83,7 @@ class Action(StrEnum):
     BLOCKED = "blocked"
 
 
-SENDS = (Action.CREATE, Action.UPDATE)
+SENDS = (Action.CREATE, Action.UPDATE, Action.DELETE)
 """Actions that send something."""
 KEPT_BACK = (Action.REJECT, Action.CONFLICT, Action.BLOCKED)
 """Actions of rows that a plan keeps back, though something was wanted of them."""

@@ -89,7 +89,7 @@ class Choice(TypeDecorator[StrEnum]):
 
 metadata = MetaData()
 
-VERSION = 5
+VERSION = 6
 """The ledger's own version, kept in `meta`: raised with every release that changes the tables, so
 that an earlier program leaves the ledger alone. One without `meta` is of version 1."""
 
@@ -243,6 +243,10 @@ plans = Table(
     Column("created_at", Instant, nullable=False),
     Column("applied_at", Instant),
     Column("confirmation_code", String(16)),  # null: planned by a version that made none
+    Column("notes", Text),  # JSON: what of the file was left out, or not shown; null: nothing
+    Column("readings", Text),  # JSON: how the source was read otherwise than it stands; null: not
+    Column("undoes", String(64)),  # the plan that this one takes back
+    Column("verdicts", Text),  # JSON: who planned, approved or rejected it; see ledger/approvals.py
 )
 
 operations = Table(
@@ -262,6 +266,11 @@ operations = Table(
     Column("in_flight", String(300)),  # of those that share it only one is sent and not answered
     Column("cells", Text),  # JSON: what the file said, to plan the row anew
     Column("warnings", Text),  # JSON: what a stricter server may refuse; null: nothing
+    Column("before", Text),  # JSON: what is changed or deleted, as it was in full
+    Column("amount", Text),  # the document's total in the company's currency; null: not known
+    Column("version", Text),  # the record's updatedAt as it was read back
+    Column("names", Text),  # JSON: field → the name of the record whose id it has
+    Column("sheet_row", Integer),  # its number in the source as a spreadsheet shows it
     Index("operations_by_state", "state"),
     Index("operations_by_key", "natural_key"),
 )
@@ -278,6 +287,7 @@ attempts = Table(
     Column("error_code", Text),
     Column("sent_at", Instant, nullable=False),
     Column("answered_at", Instant),
+    Column("actor", String(128)),  # who had it sent; null: sent by a version that did not know
     Index("attempts_by_operation", "plan_id", "row"),
     Index("attempts_by_batch", "batch_id"),
 )

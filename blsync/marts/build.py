@@ -42,7 +42,6 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
     """
     return {
         "BLSYNC_DATA": str(settings.data),
-        "BLSYNC_SEEDS": str(settings.seeds),
         "BLSYNC_BUILD_MEMORY": f"{_build_memory() // 2**20}MiB",
         "DBT_ENTITIES": " ".join(entities_of_project()),
         "DBT_LOG_LEVEL_FILE": "none",  # Dagster keeps the log of each run

@@ -14,6 +14,8 @@ from blsync.ledger import loads
 from blsync.session import Session
 from blsync.settings import Company
 
+NOT_THERE = ("report", "unavailable")
+"""Key and measure of the one figure of a report that a server does not have."""
 VALUE = pa.decimal128(36, 4)
 """Type of a figure, money or a quantity: wider than a record's, because a report adds them up."""
 FIGURES = pa.schema(
@@ -30,6 +32,7 @@ FIGURES = pa.schema(
         ("made_at", pa.timestamp("us", "UTC")),
         ("failed_before", pa.bool_()),
         ("told_dates", pa.string()),
+        ("unavailable", pa.string()),
     ]
 )
 LIST_TOTALS = "list_totals"
@@ -72,7 +75,7 @@ def totals(session: Session, company_id: str) -> list[dict[str, Any]]:
             "fetched_at": drift.checked_at,
         }
         for entity, drift in found.items()
-        if drift and not drift.is_capped
+        if drift and not drift.is_capped and drift.request_id
     ]
 
 

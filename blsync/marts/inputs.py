@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from blsync import user_tables
@@ -21,7 +23,12 @@ from blsync.ledger.states import Action
 from blsync.marts.build import ask_for_full_build, build_lock
 from blsync.marts.figures import COMPANIES, FIGURES, LIST_TOTALS, CompanyFacts, marked, totals
 from blsync.marts.published import fetch_rows
-from blsync.personal_data import SHORTENED, shortened_address, shortened_addresses
+from blsync.personal_data import (
+    PERSONAL_FIELDS,
+    SHORTENED,
+    shortened_address,
+    shortened_addresses,
+)
 from blsync.session import Session
 from blsync.settings import Company, Settings
 
@@ -62,8 +69,15 @@ PUSH_LOG = pa.schema(
         ("planned_at", _INSTANT),
         ("sent_at", _INSTANT),
         ("answered_at", _INSTANT),
+        ("planned_by", pa.string()),
+        ("actor", pa.string()),
+        ("approved_by", pa.string()),
+        ("before", pa.string()),
+        ("after", pa.string()),
     ]
 )
+_CHANGES = msgspec.json.Decoder(dict[str, tuple[Any, Any]], float_hook=Decimal)
+_EXACT = msgspec.json.Encoder(decimal_format="number")
 
 
 def write_inputs(
@@ -132,7 +146,32 @@ def _without_addresses(row: dict[str, Any]) -> dict[str, Any]:
         key = shortened_address(key)
     elif row["entity"] == "customers" and row["action"] == Action.REJECT:
         key = SHORTENED
-    return row | {"natural_key": key or None, "error": error or None}
+    before, after = _sides_of(row)
+    return {name: value for name, value in row.items() if name != "changes"} | {
+        "natural_key": key or None,
+        "error": error or None,
+        "before": before,
+        "after": after,
+    }
+
+
+def _sides_of(row: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Return what an operation changes, before and after, each a JSON object of its fields. A
+    person's values are masked, numbers have just their own digits.
+    """
+    told = _CHANGES.decode(row["changes"] or "{}")
+    if not told:
+        return None, None
+    personal = PERSONAL_FIELDS.get(row["entity"], frozenset())
+
+    def shown(side: int) -> str:
+        values = {
+            name: SHORTENED if pair[side] and name.partition(".")[0] in personal else pair[side]
+            for name, pair in told.items()
+        }
+        return shortened_addresses(_EXACT.encode(values).decode())
+
+    return shown(0), shown(1)
 
 
 def compared_before(settings: Settings) -> list[dict[str, Any]]:

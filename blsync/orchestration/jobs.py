@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from blsync import maintenance
-from blsync.entities import ENTITIES
+from blsync.entities import ENTITIES, pulled
 from blsync.orchestration import steps
 from blsync.orchestration.location import (
     COMPANIES,
@@ -67,8 +67,8 @@ weekly_compaction = dg.ScheduleDefinition(
 def missing_days(instance: dg.DagsterInstance, company: str, today: str) -> tuple[str, str]:
     """Return the first day that a raw asset of the company lacks, and today, as partition keys."""
     first = today
-    for entity in ENTITIES:
-        done = instance.get_materialized_partitions(dg.AssetKey(["raw", entity]))
+    for entity in pulled(SETTINGS.entities):
+        done = instance.get_materialized_partitions(dg.AssetKey(["raw", entity.name]))
         for day in days.get_partition_keys():
             if day >= first:
                 break

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from blsync import marts
-from blsync.entities import select
+from blsync.entities import select_pulled, unnamed
 from blsync.errors import BlsyncError, ConfigError, SafetyLimit, joined
 from blsync.orchestration.parallel import INTERRUPTED
 from blsync.pull import FINDINGS, Result
@@ -83,6 +83,7 @@ def _added(sum_so_far: dict[str, Any] | None, result: Result) -> dict[str, Any]:
         "drift": sum(drifts) if drifts else None,
         **found,
         "error": error or None,
+        "unavailable": before.get("unavailable", False) or result.unavailable is not None,
     }
 
 
@@ -104,7 +105,12 @@ def sync(
     alone: deletes above BLSYNC_DELETE_SHARE, a collapsed reconciliation. Raises ConfigError before
     anything is asked; what fails later is in the report.
     """
-    names = [entity.name for entity in select(list(entities))]
+    names = [e.name for e in select_pulled(list(entities), settings.entities)]
+    if not entities and (needed := unnamed(settings.entities)):
+        say(
+            f"BLSYNC_ENTITIES does not name {', '.join(needed)}; the marts need them, so they are "
+            "pulled all the same."
+        )
     chosen = [settings.company(name) for name in companies] or settings.companies()
     for company in chosen:
         require_credentials(company)

@@ -5,6 +5,7 @@ with a copy of the settings must not begin to send by itself.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,14 @@ from blsync.push.apply.due import due
 from blsync.push.endpoints import ENDPOINTS
 from blsync.push.report import PlanReport
 from blsync.push.source.views import source_of
-from blsync.session import open_session
-from blsync.settings import Settings
+from blsync.session import Session, open_session
+from blsync.settings import LONGEST_ACTOR, Settings
 
 GROUP = "push"
 ACCEPTED, APPLIED = "all_rows_accepted", "all_rows_applied"
 """Checks of the two assets; they warn, because what is right is not kept back for the others."""
+USER_TAG = "user"
+"""The tag in which Dagster keeps who started a run, where it knows its users."""
 _NO_OUTPUT = dg.Out(dg.Nothing, is_required=False)
 _READ_FROM = dg.AssetKey(["published", "finance"])
 
@@ -38,7 +41,7 @@ class PlanConfig(dg.Config):
     file: str | None = Field(None, description="csv, xlsx, json, jsonl or parquet: its path.")
     view: str | None = Field(None, description="A view of the schema proposals.")
     company: str | None = Field(None, description="Its name, where several are set.")
-    mode: str = Field(Mode.UPSERT.value, description="create, update or upsert")
+    mode: str = Field(Mode.UPSERT.value, description="create, update, upsert or delete")
     on_conflict: str = Field(OnConflict.ABORT.value, description="abort, ours or theirs")
     hidden: bool = Field(False, description="Read rows and columns that a worksheet hides.")
 
@@ -107,7 +110,7 @@ def _plan_asset(
             file = Path(config.file) if config.file else None
             source = source_of(settings, company, endpoint, file, config.view)
             options = push.PlanOptions(config.mode, config.on_conflict, hidden=config.hidden)
-            with open_session(settings, say=_say(context.log.info)) as session:
+            with _session(settings, context) as session:
                 report = push.plan(session, company, endpoint, source, options)
             for note in report.notes:
                 context.log.info(overview.noted(note))
@@ -129,8 +132,8 @@ def _apply_asset(settings: Settings, endpoint: str, owners: Sequence[str]) -> dg
         owners=owners,
         kinds={"python"},
         description=f"What was sent to BigLedger of a plan of {endpoint}, and what became of it. "
-        "The run's config names the plan; without dry_run: false, the plan's confirmation code and "
-        "BLSYNC_PUSH_FROM_UI nothing is sent.",
+        "The run's config names the plan; without dry_run: false, the plan's confirmation code, "
+        "BLSYNC_PUSH_FROM_UI and the approval that BLSYNC_PUSH_APPROVAL asks for nothing is sent.",
         check_specs=[
             dg.AssetCheckSpec(
                 APPLIED, asset=key, description="No row that was sent is rejected, held or left."
@@ -141,7 +144,7 @@ def _apply_asset(settings: Settings, endpoint: str, owners: Sequence[str]) -> dg
         context: dg.AssetExecutionContext, config: ApplyConfig
     ) -> Iterator[dg.MaterializeResult[Any]]:
         with failing_clearly(settings.data, overview.told):
-            with open_session(settings, say=_say(context.log.info)) as session:
+            with _session(settings, context) as session:
                 plan = push.show_in_full(session, config.plan).plan
                 _check_endpoint(plan, endpoint)
                 if not config.dry_run:
@@ -162,7 +165,7 @@ def _policies_job(settings: Settings) -> dg.JobDefinition:
     )
     def push_by_policy(context: dg.OpExecutionContext) -> Iterator[Any]:
         with failing_clearly(settings.data, overview.told):
-            with open_session(settings, say=_say(context.log.info)) as session:
+            with _session(settings, context) as session:
                 reports, failed = policies.run_all(session)
             for report in reports:
                 yield from _plan_events(report)
@@ -188,7 +191,7 @@ def _settle_job(settings: Settings) -> dg.JobDefinition:
     )
     def settle_held(context: dg.OpExecutionContext) -> Iterator[Any]:
         with failing_clearly(settings.data, overview.told):
-            with open_session(settings, say=_say(context.log.info)) as session:
+            with _session(settings, context) as session:
                 reports = push.settle_all(session)
             for report in reports:
                 yield from _apply_events(report)
@@ -294,6 +297,14 @@ def _apply_events(report: PlanReport) -> Iterator[Any]:
     key = key_of(report.plan.endpoint, "apply")
     yield dg.AssetMaterialization(key, metadata=_sent(report) | {"dry_run": False})
     yield dg.AssetCheckEvaluation(asset_key=key, check_name=APPLIED, **_applied(report))
+
+
+def _session(
+    settings: Settings, context: dg.AssetExecutionContext | dg.OpExecutionContext
+) -> AbstractContextManager[Session]:
+    """Open a session whose actor is the run's user, where Dagster knows one."""
+    user = " ".join(context.run.tags.get(USER_TAG, "").split())[:LONGEST_ACTOR]
+    return open_session(settings, say=_say(context.log.info), actor=user or None)
 
 
 def _say(log: Callable[[str], None]) -> Callable[[str], None]:

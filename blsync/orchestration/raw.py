@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from blsync.entities import ENTITIES
+from blsync.entities import ENTITIES, pulled
 from blsync.entity import Entity
 from blsync.errors import (
     BlsyncError,
@@ -53,7 +53,7 @@ def _raw_spec(entity: Entity) -> dg.AssetSpec:
 
 @dg.multi_asset(
     name="raw",
-    specs=[_raw_spec(entity) for entity in ENTITIES.values()],
+    specs=[_raw_spec(entity) for entity in pulled(SETTINGS.entities)],
     partitions_def=partitions,
     can_subset=True,
     backfill_policy=dg.BackfillPolicy.single_run(),
@@ -72,10 +72,10 @@ def raw(
         say = watch.say or context.log.info
         watch.tell_strays(say)
         allowed = allowed_companies(context, config, watch)
-        pulled, failed = pull_companies(watch, selected, windows, again, say, allowed)
-        watch.results |= pulled
+        brought, failed = pull_companies(watch, selected, windows, again, say, allowed)
+        watch.results |= brought
         for entity in selected if not failed else []:
-            results = [of_company[entity.name] for of_company in pulled.values()]
+            results = [of_company[entity.name] for of_company in brought.values()]
             if not any(result.error for result in results):
                 yield dg.MaterializeResult(
                     asset_key=["raw", entity.name], metadata=_load_metadata(results)
@@ -86,7 +86,7 @@ def raw(
         raise_failures(
             {
                 f"{entity} of {name}": result
-                for name, of_company in pulled.items()
+                for name, of_company in brought.items()
                 for entity, result in of_company.items()
             }
         )
@@ -150,6 +150,7 @@ def _load_metadata(results: list[Result]) -> Mapping[str, Any]:
         f"{r.window[0] or 'beginning'} … {r.window[1] or 'covered already'}" for r in results
     ]
     drifts = [result.drift for result in results if result.drift is not None]
+    absent = sorted({result.unavailable for result in results if result.unavailable})
     found = {
         name: sorted({field for result in results for field in getattr(result, name)})
         for name in FINDINGS
@@ -162,5 +163,6 @@ def _load_metadata(results: list[Result]) -> Mapping[str, Any]:
         "throttled_s": round(max(result.throttled_ms for result in results) / 1000, 1),
         "window": "; ".join(windows),
         **({"drift": sum(drifts)} if drifts else {}),
+        **({"unavailable": "; ".join(absent)} if absent else {}),
         **{name: fields for name, fields in found.items() if fields},
     }

@@ -20,7 +20,7 @@ from dagster_dbt.compat import DBT_PYTHON_VERSION
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
 from blsync import marts, report, settings
-from blsync.entities import ENTITIES
+from blsync.entities import pulled
 from blsync.errors import (
     BuildError,
     DeletesHeldBack,
@@ -56,7 +56,7 @@ _INPUTS = {
             ["inputs", name],
             group_name="inputs",
             description=text,
-            deps=[["raw", entity] for entity in ENTITIES],
+            deps=[["raw", entity.name] for entity in pulled(SETTINGS.entities)],
             owners=OWNERS,
             kinds={"python", "parquet"},
         )

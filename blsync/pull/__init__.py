@@ -17,6 +17,7 @@ from functools import partial
 from blsync.clock import LARGEST_SKEW
 from blsync.entity import Entity
 from blsync.errors import (
+    ApiError,
     BlsyncError,
     DeletesHeldBack,
     PartlyFailed,
@@ -30,7 +31,7 @@ from blsync.files.unexpected import apart
 from blsync.ledger import loads
 from blsync.ledger.loads import Load, LoadResult
 from blsync.ledger.states import LoadKind
-from blsync.pull import details, drift, stamps
+from blsync.pull import availability, details, drift, stamps
 from blsync.pull.land import Deletions, land, outcome_of
 from blsync.pull.walk import feed_of, feeds_of, note_order, walk_feed
 from blsync.pull.work import FINDINGS, UP_TO_NOW, OpenWalks, PullContext, Result, Window, window_of
@@ -65,7 +66,8 @@ def pull(
 ) -> dict[str, Result]:
     """Pull the entities side by side; each lands on its own, and its error is in its result.
 
-    Pulls what `window` has that is not covered yet, or all of it where `again`. More deletes than
+    Pulls what `window` has that is not covered yet, or all of it where `again`. An optional entity
+    that was not available in the last 24 hours is asked for only where `again`. More deletes than
     BLSYNC_DELETE_SHARE land only where the session allows it (DeletesHeldBack in the results).
     Where the session does not wait, an hour that is used up ends it (QuotaSpent in the results).
     Raises ConfigError or Unauthorized where nothing can be read at all, WrongClock where this clock
@@ -120,13 +122,22 @@ async def _pull_all(
 
     async def one(entity: Entity) -> Result:
         result = Result()
+        company = pulling.company
+        known = None if again else availability.left_alone(session, company, entity)
+        if known:
+            result.unavailable = known.reason
+            return result
         try:
             async with pulling.work_on(entity, result) as work:
                 await _cover(work, window, again)
+            availability.forget(session, company, entity)
         except Unauthorized:
             raise
         except Exception as error:  # whatever it is, the other entities have nothing to do with it
-            result.error = apart(error, f"The pull of {entity.name}", session.settings.data)
+            if isinstance(error, ApiError) and availability.is_unavailable(entity, error):
+                result.unavailable = availability.note(session, company, entity, error).reason
+            else:
+                result.error = apart(error, f"The pull of {entity.name}", session.settings.data)
         return result
 
     try:
@@ -176,7 +187,8 @@ async def _cover(work: PullContext, window: Window, again: bool) -> None:
         with storage_errors(draft):
             draft.unlink(missing_ok=True)
     work.lake.ensure_schema(entity, company_id)
-    if limit := loads.server_traits(work.ledger, company_id, entity.name).page_limit:
+    limit = loads.server_traits(work.ledger, company_id, entity.name).page_limit
+    if limit is not None:
         work.client.page_limits[entity.path] = limit
     work.is_again = again
     is_up_to_now = not again and window.end is None
@@ -239,8 +251,10 @@ async def _finish(work: PullContext, load: Load, find: Find | None = None) -> No
         work.uncover()
         drift.forget_look(work)
         raise
-    except WrongClock:
-        if not loads.pages_of(work.ledger, load.load_id):  # nothing of it was read
+    except (WrongClock, ApiError) as error:
+        is_no_window = not isinstance(error, ApiError)
+        is_no_window |= availability.is_unavailable(work.entity, error)
+        if is_no_window and not loads.pages_of(work.ledger, load.load_id):  # nothing of it was read
             loads.forget(work.ledger, load.load_id)
         raise
     loads.commit(work.ledger, load, outcome, work.stamp())

@@ -93,7 +93,8 @@ class Absence:
     sample: str | None = None
 
     def __post_init__(self) -> None:
-        self.missing = set(self.entity.model.__struct_encode_fields__) - set(self.entity.key)
+        certain = {*self.entity.key, *self.entity.unlisted}
+        self.missing = set(self.entity.model.__struct_encode_fields__) - certain
 
     def look(self, records: Sequence[RawRecord], filled: set[str]) -> None:
         """Take in records; `filled` are the fields that have a value in some of them."""

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Raw
 
-from blsync.api.dialect import Query, value_in
+from blsync.api.dialect import TOTAL, Query, value_in
 from blsync.clock import has_passed
 from blsync.entity import Feed
 from blsync.errors import ApiError
@@ -58,11 +58,16 @@ async def compare(work: PullContext) -> Load | None:
     walked_at = before.walked_at if before else None
     if total is None and is_due(work.settings, before.checked_at if before else None, now):
         total = await _ask_total(work)
+        work.dialect.note_total(None if total is None else work.told_by)
     if total is None:
-        return None
+        return _look_without_total(work, before) if TOTAL in work.dialect.known else None
     held = work.lake.stored_count(work.entity, company_id)
+    # What was believed to be in the list may be what it lacks, and may have changed unseen.
+    is_misled = total < held and work.dialect.forget_included()
+    if is_misled:
+        total = await _ask_total(work) or total
     is_emptied = total == 0 < held and not work.has_looked_again
-    has_look = is_due(work.settings, walked_at, now)
+    has_look = is_misled or is_due(work.settings, walked_at, now)
     if is_emptied:
         work.has_looked_again = True
         await pause(work, held)
@@ -81,7 +86,7 @@ async def compare(work: PullContext) -> Load | None:
     work.result.drift = total - held
     found = Drift(now, total, held, walked_at, work.told_by, cap)
     loads.put_drift(work.ledger, company_id, name, found)
-    if total == held:
+    if total == held and not is_misled:
         return None
     if not has_look:
         work.say(
@@ -89,8 +94,29 @@ async def compare(work: PullContext) -> Load | None:
             f"due {work.settings.drift_hours:g} hours after the last one (BLSYNC_DRIFT_HOURS)."
         )
         return None
+    return _look(work)
+
+
+def _look(work: PullContext) -> Load:
+    """Return the load of a look at the ids that begins now."""
     at = work.stamp()
+    name = work.entity.name
+    company_id = work.company.company_id
     return Load(loads.new_id(at), company_id, name, at, at, at, LoadKind.DRIFT)
+
+
+def _look_without_total(work: PullContext, before: Drift | None) -> Load | None:
+    """Return the load to do where a list tells no total and its ids are due to be looked at.
+
+    A list of which all that is held has just come was looked at as well.
+    """
+    company_id, name, now = work.company.company_id, work.entity.name, work.clock()
+    held = work.lake.stored_count(work.entity, company_id)
+    if held <= work.result.rows:
+        loads.put_drift(work.ledger, company_id, name, Drift(now, held, held, now))
+        return None
+    is_now = is_due(work.settings, before.walked_at if before else None, now)
+    return _look(work) if is_now else None
 
 
 async def is_emptied(work: PullContext) -> bool:
@@ -162,7 +188,7 @@ async def find(work: PullContext, load: Load) -> Deletions:
     held = work.lake.stored_keys(work.entity, load.company_id)
     walks = loads.walks_of(work.ledger, load.load_id)
     differing = None
-    if not walks:
+    if not walks and TOTAL not in work.dialect.known:  # else there is nothing to compare
         differing = await _differing_ranges(work, load, held)
     if differing is None:
         await _read_all(work, load)
@@ -264,18 +290,20 @@ def settle(work: PullContext, outcome: LoadResult) -> None:
     before = loads.drift_of(work.ledger, company_id, name)
     now = work.clock()
     held = work.lake.stored_count(work.entity, company_id)
-    total = before.total if before else held
-    told_by = before.request_id if before else None
+    is_told = TOTAL not in work.dialect.known
+    total = before.total if before and is_told else held
+    told_by = before.request_id if before and is_told else None
     cap = before.cap if before and total <= (before.cap or 0) else None
     is_unexplained = 0 < total < held and not (outcome.rows or outcome.deleted or work.is_in_doubt)
     found = Drift(now, total, held, now, told_by, total if is_unexplained else cap)
     loads.put_drift(work.ledger, company_id, name, found)
-    work.result.drift = found.difference
+    work.result.drift = found.difference if is_told else None
     if is_unexplained:  # the list was read, and all that is held is on it
         _say_capped(work, total, held)
         return
+    listed = f"has {total} records" if is_told else "tells no total, and its list was read whole"
     work.say(
-        f"{name}: BigLedger has {total} records. {outcome.deleted} that were held are gone there "
+        f"{name}: BigLedger {listed}. {outcome.deleted} that were held are gone there "
         f"and are marked deleted; {outcome.rows} versions were missing here and have landed."
     )
 
@@ -292,7 +320,7 @@ def requests_to_narrow(total: int, held: int, page_limit: int) -> float:
 
 
 def _told(work: PullContext) -> int | None:
-    totals = [work.totals.get(feed.name) for feed in work.entity.feeds_for(None)]
+    totals = [work.totals.get(feed.name) for feed in work.feeds_for(None)]
     return None if None in totals else sum(total or 0 for total in totals)
 
 
@@ -300,7 +328,7 @@ async def _ask_total(work: PullContext) -> int | None:
     total = 0
     if not work.dialect.tells_total:
         return None
-    for feed in work.entity.feeds_for(None):
+    for feed in work.feeds_for(None):
         query = Query(work.entity.path, 1, filters=feed.spellings)
         async with aclosing(feed_pages(work, query)) as pages:
             async for page in pages:
@@ -314,7 +342,7 @@ async def _ask_total(work: PullContext) -> int | None:
 
 async def _read_all(work: PullContext, load: Load) -> None:
     everything = replace(load, window_start=None, window_end=None)
-    for feed in work.entity.feeds_for(None):
+    for feed in work.feeds_for(None):
         ids = Feed(f"{IDS} {feed.name}", work.entity.created_field, feed.spellings)
         await walk_feed(work, everything, ids)
 
@@ -343,7 +371,7 @@ async def _differing_ranges(
     total = known.total if known else 0
     budget = total / work.entity.page_limit
     steps = requests_to_narrow(total, held.num_rows, work.entity.page_limit)
-    is_one_list = len(work.entity.feeds_for(None)) == 1
+    is_one_list = len(work.feeds_for(None)) == 1
     if not is_one_list or held["at"].null_count or steps >= budget:
         return None
     held = held.sort_by("at")
@@ -391,7 +419,7 @@ async def _read_range(work: PullContext, load: Load, here: _Range) -> int:
     """Read a range into the spool; return the requests it took."""
     before = work.client.requests
     name = f"range {here.first}"
-    feed = Feed(name, work.entity.created_field, work.entity.feeds_for(None)[0].spellings)
+    feed = Feed(name, work.entity.created_field, work.feeds_for(None)[0].spellings)
     await walk_feed(work, replace(load, window_start=here.start, window_end=here.end), feed)
     return work.client.requests - before
 

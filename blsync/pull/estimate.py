@@ -18,15 +18,16 @@ from typing import Any
 import msgspec
 
 from blsync.api.client import Client
-from blsync.api.dialect import Dialect, Query
+from blsync.api.dialect import TOTAL, Dialect, Query
 from blsync.api.pages import Page
 from blsync.entity import Entity, Feed
-from blsync.errors import BlsyncError, QuotaSpent, Unauthorized, WrongClock
+from blsync.errors import ApiError, BlsyncError, QuotaSpent, Unauthorized, WrongClock
 from blsync.lake.typing import UNTYPED, Payload
+from blsync.lake.withholding import keeper
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import Load, Walk
 from blsync.ledger.states import LoadKind
-from blsync.pull import OVERLAP, Window, details, drift
+from blsync.pull import OVERLAP, Window, availability, details, drift
 from blsync.pull.drift import IDS
 from blsync.pull.walk import feed_of
 from blsync.pull.work import UP_TO_NOW
@@ -42,6 +43,8 @@ class Estimate:
     is_news: bool = False
     """Whether something would land."""
     error: BlsyncError | None = None
+    is_unavailable: bool = False
+    """Whether the company's server, or its key, has no such list."""
 
     def __add__(self, other: Estimate) -> Estimate:
         return Estimate(
@@ -49,12 +52,16 @@ class Estimate:
             sum_known([self.requests, other.requests]),
             self.is_news or other.is_news,
             self.error or other.error,
+            self.is_unavailable or other.is_unavailable,
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return {records, requests}, with the error where it could not be asked."""
+        """Return {records, requests}, with the error where it could not be asked, and `unavailable`
+        where the list is not there.
+        """
         error = {"error": str(self.error)} if self.error else {}
-        return {"records": self.records, "requests": self.requests, **error}
+        absence = {"unavailable": True} if self.is_unavailable else {}
+        return {"records": self.records, "requests": self.requests, **error, **absence}
 
 
 def sum_known(numbers: Sequence[int | None]) -> int | None:
@@ -75,7 +82,9 @@ class Estimator:
 
     def __post_init__(self) -> None:
         session, entity = self.session, self.entity
-        self.dialect = Dialect(self.client, entity.name, entity.path, session.say, session.clock)
+        self.dialect = Dialect(
+            self.client, entity.name, entity.path, session.say, session.clock, keeper(entity)
+        )
 
     @property
     def ledger(self) -> Ledger:
@@ -89,16 +98,23 @@ class Estimator:
 
     async def estimate(self) -> Estimate:
         """Return what the entity would cost, its error included where that stops it alone."""
+        session, company, entity = self.session, self.client.company, self.entity
+        if self.window == UP_TO_NOW and availability.left_alone(session, company, entity):
+            return Estimate(is_unavailable=True)
         try:
             return await self._estimate()
         except (Unauthorized, QuotaSpent, WrongClock):
             raise
         except BlsyncError as error:
+            if isinstance(error, ApiError) and availability.is_unavailable(entity, error):
+                availability.note(session, company, entity, error)
+                return Estimate(is_unavailable=True)
             return Estimate(error=error)
 
     async def _estimate(self) -> Estimate:
         details.check(self.session.settings)
-        if limit := loads.server_traits(self.ledger, self.company_id, self.entity.name).page_limit:
+        limit = loads.server_traits(self.ledger, self.company_id, self.entity.name).page_limit
+        if limit is not None:
             self.client.page_limits[self.entity.path] = limit
         is_up_to_now = self.window == UP_TO_NOW
         found = Estimate()
@@ -116,7 +132,7 @@ class Estimator:
         if is_up_to_now and reached and reached > loads.BEGINNING:
             start = reached - OVERLAP
         end = self.window.end if self._has_ended() else None
-        found += await self._window_of(self.entity.feeds_for(start), start, end)
+        found += await self._window_of(self.dialect.apart(self.entity.feeds_for(start)), start, end)
         return found + (self._look(found) if is_up_to_now else Estimate())
 
     def _has_ended(self) -> bool:
@@ -130,7 +146,7 @@ class Estimator:
             walks = [walk for walk in walks if walk.feed.startswith(IDS)]
             return self._left(walks) + (Estimate(0, 1) if walks else self._look(Estimate()))
         begun = {feed_of(walk) for walk in walks}
-        feeds = self.entity.feeds_for(load.window_start)
+        feeds = self.dialect.apart(self.entity.feeds_for(load.window_start))
         unread = [feed for feed in feeds if feed.name not in begun]
         if feeds[0] in unread:
             fresh = await self._window_of(unread, load.window_start, load.window_end)
@@ -156,7 +172,7 @@ class Estimator:
         """Tell whether no window follows: all feeds run up to now and end in the next run."""
         is_landed = self.session.lake.file_of(self.entity, self.company_id, load.load_id).exists()
         is_open = load.kind == LoadKind.CHANGE and load.window_end is None and not is_landed
-        feeds = {feed.name for feed in self.entity.feeds_for(load.window_start)}
+        feeds = {feed.name for feed in self.dialect.apart(self.entity.feeds_for(load.window_start))}
         return is_open and not any(walk.is_done for walk in walks if walk.feed in feeds)
 
     async def _window_of(
@@ -166,18 +182,17 @@ class Estimator:
         if self.has_asked:
             return Estimate(0, len(feeds))
         self.has_asked = True
-        had_limit = self.entity.path in self.client.page_limits
         page = await self._first_page(feeds[0], start, end)
-        refusals = 0 if had_limit or self.entity.path not in self.client.page_limits else len(feeds)
         if page.total is None:
             return Estimate(None, None, is_news=bool(page.records))
-        size = page.limit or self.client.page_limits.get(self.entity.path, self.entity.page_limit)
+        known = self.client.page_limits.get(self.entity.path)
+        size = page.limit or known or self.entity.page_limit
         is_sorted = loads.server_traits(self.ledger, self.company_id, self.entity.name).is_sorted
-        requests = refusals
+        requests = 0
         for number, feed in enumerate(feeds):
             # A feed of the same list has about as many; of another list nothing is known.
             count = page.total if number == 0 or feed.needs_lower_bound else 0
-            walk = max(1, math.ceil(count / size))
+            walk = self._pages_of(count, size)
             is_newest_first = is_sorted and start and not end and not feed.needs_lower_bound
             requests += (1 if count < size else 1 + walk) if is_newest_first else walk
         if start is None:
@@ -209,6 +224,12 @@ class Estimator:
         is_news = any(are_new) or (beyond > 0 and not is_again)
         return Estimate(count, requests, is_news)
 
+    def _pages_of(self, records: int, size: int) -> int:
+        """Return how many pages a walk reads; those by offset overlap by a record."""
+        if self.dialect.pages_by_offset(self.entity.pages_by_offset) and records > size > 1:
+            return 1 + math.ceil((records - size) / (size - 1))
+        return max(1, math.ceil(records / size))
+
     async def _first_page(self, feed: Feed, start: datetime | None, end: datetime | None) -> Page:
         name = feed.change_field
         query = Query(
@@ -232,11 +253,16 @@ class Estimator:
     def _look(self, found: Estimate) -> Estimate:
         """Return what a look at the ids costs, where the last comparison left one to do."""
         known = loads.drift_of(self.ledger, self.company_id, self.entity.name)
-        if known is None or not known.difference or found.requests is None:
+        if known is None or found.requests is None:
+            return Estimate()
+        is_untold = TOTAL in self.dialect.known
+        if not known.difference and not is_untold:
             return Estimate()
         if not drift.is_due(self.session.settings, known.walked_at, self.session.clock()):
             return Estimate()
         narrowed = drift.requests_to_narrow(known.total, known.held, self.entity.page_limit)
         pages = math.ceil(known.total / self.entity.page_limit)
-        lists = len(self.entity.feeds_for(None))
+        if is_untold:
+            return Estimate(0, max(1, pages) + 1)
+        lists = len(self.dialect.apart(self.entity.feeds_for(None)))
         return Estimate(0, lists + math.ceil(min(pages, narrowed)) + 1, is_news=True)

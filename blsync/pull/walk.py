@@ -1,5 +1,9 @@
 """Walks: a feed's window read page by page, in slices side by side where that fills the burst.
 
+A list that pages by offset is read in the order of creation, which no change moves, and never in
+slices; its pages overlap by a record, and where fewer records came than its total says it is read
+once more.
+
 A window up to now that begins somewhere is first asked from its newest record backwards: where
 little changed, one request tells all of it, and how many records the server has in all.
 
@@ -108,9 +112,7 @@ async def walk_feed(work: PullContext, load: Load, feed: Feed) -> None:
     slices = _left_open(work, load, feed, feed.name)
     if not slices.walks and await _read_newest(work, load, feed):
         return
-    is_counted = (
-        load.kind == LoadKind.CHANGE and load.window_start is not None and load.window_end is None
-    )
+    is_counted = _is_counted(work, load)
     if is_counted and slices.walks:
         slices.expect(slices.walks[feed.name])
         await asyncio.to_thread(_count_spooled, slices)
@@ -126,6 +128,12 @@ async def walk_feed(work: PullContext, load: Load, feed: Feed) -> None:
         name = f"{feed.name} again"
         again = _left_open(work, load, feed, name)
         await _read(again, sorted(again.walks) or [name])
+
+
+def _is_counted(work: PullContext, load: Load) -> bool:
+    """Tell whether what comes is compared with the total that the first page tells."""
+    is_up_to_now = load.kind == LoadKind.CHANGE and load.window_end is None
+    return is_up_to_now and (load.window_start is not None or work.pages_by_offset)
 
 
 def _left_open(work: PullContext, load: Load, feed: Feed, name: str) -> _Slices:
@@ -210,6 +218,10 @@ async def _walk(slices: _Slices, name: str) -> None:
                         break
         except CursorRefused as error:
             walk = slices.walks[name]
+            if work.pages_by_offset and not refusals:
+                refusals += 1
+                _put(slices, replace(walk, cursor=None))
+                continue
             if not walk.is_sorted:
                 _halve(slices, walk, error)
                 continue
@@ -234,8 +246,12 @@ def _is_done(walk: Walk | None) -> bool:
 def _take(slices: _Slices, name: str, page: Page) -> None:
     """Keep a page of a slice, and split the slice where there is room for another walk."""
     work, load = slices.work, slices.load
+    _note_included(work, slices.feed, page)
     times = change_times(slices.feed.change_field, page.records)
-    fresh = slices.met[name].fresh(page.records, times)
+    order = work.order_of(slices.feed)
+    is_by_change = order == slices.feed.change_field
+    ordered = times if is_by_change else change_times(order, page.records)
+    fresh = slices.met[name].fresh(page.records, ordered)
     walk = _advanced(slices.walks.get(name) or _begun(name, load, page), page, fresh)
     is_whole = not work.dialect.has_window(slices.feed.change_field)
     if is_whole or (walk.lower is None and walk.upper is None):
@@ -245,7 +261,7 @@ def _take(slices: _Slices, name: str, page: Page) -> None:
         work.told_by = page.request_id
     if walk.total is None:
         walk = replace(walk, total=page.total)
-    if load.window_start is not None and load.window_end is None:
+    if _is_counted(work, load):
         if slices.promised is None:
             slices.expect(walk)
         slices.count(page.records, times)
@@ -255,6 +271,15 @@ def _take(slices: _Slices, name: str, page: Page) -> None:
         work.ended.add(name)
     if _is_worth_splitting(slices, walk, len(page.records)):
         _split(slices, walk)
+
+
+def _note_included(work: PullContext, feed: Feed, page: Page) -> None:
+    """Learn from the list without filters that it has what another feed is to bring."""
+    if any(feed.spellings):
+        return
+    for other in work.feeds_for(None):
+        if any(other.spellings) and any(map(other.is_surely_meant, page.records)):
+            work.dialect.note_included(other, page.request_id)
 
 
 def _is_heeded(slices: _Slices, name: str, page: Page) -> bool:
@@ -316,7 +341,7 @@ def _advanced(walk: Walk, page: Page, times: Sequence[datetime | None]) -> Walk:
 def _is_worth_splitting(slices: _Slices, walk: Walk, page_records: int) -> bool:
     if walk.is_done or not walk.is_sorted or walk.position is None or walk.total is None:
         return False
-    if not slices.work.dialect.has_window(slices.feed.change_field):
+    if not slices.work.dialect.has_window(slices.feed.change_field) or slices.work.pages_by_offset:
         return False
     parts = [w for w in slices.walks.values() if loads.sliced_from(w.feed) == walk.feed]
     is_waiting = any(not part.pages for part in parts)  # how much it takes over is not told yet
@@ -419,17 +444,23 @@ async def _read_newest(work: PullContext, load: Load, feed: Feed) -> bool:
         page = await anext(pages, None)
     if page is None:
         return False
+    _note_included(work, feed, page)
     work.totals[feed.name] = page.total
     work.told_by = page.request_id
     times = change_times(feed.change_field, page.records)
-    if page.next_cursor is not None and not _reaches_back(times, load.window_start):
+    is_proof = not work.pages_by_offset and _reaches_back(times, load.window_start)
+    if page.next_cursor is not None and not is_proof:
         return False
     _keep_newest(work, load, feed, page, times)
     return True
 
 
 def is_read_newest_first(work: PullContext, feed: Feed) -> bool:
-    """Tell whether the server has always sorted as it is asked to now."""
+    """Tell whether the server has always sorted as it is asked to now, or lists all on one page."""
+    if work.pages_by_offset:
+        known = loads.drift_of(work.ledger, work.company.company_id, work.entity.name)
+        size = work.client.page_limits.get(work.entity.path, work.entity.page_limit)
+        return known is not None and known.total <= size
     since = work.dialect.learnt_at(sort_part(feed.change_field))
     company_id, name = work.company.company_id, work.entity.name
     traits = loads.server_traits(work.ledger, company_id, name, sorted_since=since)
@@ -438,7 +469,7 @@ def is_read_newest_first(work: PullContext, feed: Feed) -> bool:
 
 def feeds_of(work: PullContext, start: datetime | None) -> list[Feed]:
     """Return the feeds that a window is asked by: one whole list tells all that another does."""
-    feeds = work.entity.feeds_for(start)
+    feeds = work.feeds_for(start)
     is_whole = not work.dialect.has_window(feeds[0].change_field)
     if start is None or not is_whole or is_read_newest_first(work, feeds[0]):
         return feeds
@@ -451,7 +482,7 @@ def feeds_of(work: PullContext, start: datetime | None) -> list[Feed]:
 
 def note_order(work: PullContext, load: Load, feeds: Sequence[Feed]) -> None:
     """Learn from walks that came in another order that the order asked for is not heeded."""
-    fields = {feed.name: feed.change_field for feed in feeds}
+    fields = {feed.name: work.order_of(feed) for feed in feeds}
     for walk in loads.walks_of(work.ledger, load.load_id):
         name = fields.get(feed_of(walk))
         if name and not walk.is_sorted:
@@ -498,7 +529,7 @@ async def read_aside(
     walk = next((w for w in loads.walks_of(work.ledger, load.load_id) if w.feed == name), None)
     step = work.entity.page_limit
     for at in range(0, len(values), step):
-        for feed in work.entity.feeds_for(None):
+        for feed in work.entity.feeds_for(None):  # what is not found is taken for gone
             if not work.dialect.has_filters(feed.spellings):
                 continue
             asked = work.dialect.among(
@@ -520,9 +551,8 @@ def query_of(
 ) -> Query:
     """Return what is asked for a feed's window, oldest first."""
     name, entity = feed.change_field, work.entity
-    return Query(
-        entity.path, entity.page_limit, (name, False), (name, lower, upper), feed.spellings
-    )
+    order = (work.order_of(feed), False)
+    return Query(entity.path, entity.page_limit, order, (name, lower, upper), feed.spellings)
 
 
 @cache

@@ -10,11 +10,12 @@ from datetime import date, datetime, time, timedelta
 from blsync.api.client import Client
 from blsync.api.dialect import Dialect
 from blsync.api.pages import Page, id_of, records_of
-from blsync.entity import Entity
+from blsync.entity import Entity, Feed
 from blsync.errors import BlsyncError
 from blsync.files.atomic import storage_errors
 from blsync.lake.store import Lake
 from blsync.lake.typing import RawRecord
+from blsync.lake.withholding import keeper
 from blsync.ledger import Ledger, loads
 from blsync.ledger.loads import Cost, Load, SpooledPage, Walk
 from blsync.session import Session
@@ -68,6 +69,9 @@ class Result:
     noisy_numbers: list[str] = field(default_factory=list)
     finer_amounts: list[str] = field(default_factory=list)
     error: BlsyncError | None = None
+    unavailable: str | None = None
+    """What the server said of an optional list that it does not have, or that the key may not
+    see."""
 
 
 @dataclass
@@ -106,7 +110,7 @@ class PullContext:
     is_again: bool = False
     """Whether a range of days is read again, covered or not."""
     seen_id: str | None = None
-    """The id of a record that was listed in this run."""
+    """The id of the record that was listed last in this run: likelier than others it is there."""
     _walks: dict[str, Walk] = field(default_factory=dict)
     _counted: Cost = field(default=Cost(0, 0))
     _stamped_at: datetime | None = None
@@ -114,7 +118,12 @@ class PullContext:
     def __post_init__(self) -> None:
         entity = self.entity
         self.dialect = Dialect(
-            self.client, entity.name, entity.path, self.session.say, self.session.clock
+            self.client,
+            entity.name,
+            entity.path,
+            self.session.say,
+            self.session.clock,
+            keeper(entity),
         )
 
     @property
@@ -131,6 +140,10 @@ class PullContext:
     def settings(self) -> Settings:
         """The session's settings."""
         return self.session.settings
+
+    def feeds_for(self, start: datetime | None) -> list[Feed]:
+        """Return the feeds that the server has to be asked for in a window that begins so."""
+        return self.dialect.apart(self.entity.feeds_for(start))
 
     def say(self, text: str) -> None:
         """Tell whoever watches the session."""
@@ -158,6 +171,18 @@ class PullContext:
         return self._stamped_at
 
     @property
+    def pages_by_offset(self) -> bool:
+        """Whether the list pages by offset: what moves in it then moves others between pages."""
+        return self.dialect.pages_by_offset(self.entity.pages_by_offset)
+
+    def order_of(self, feed: Feed) -> str:
+        """Return the field by whose order a feed is read page by page.
+
+        It is the time of creation where the list pages by offset: that moves no record.
+        """
+        return self.entity.created_field if self.pages_by_offset else feed.change_field
+
+    @property
     def has_room(self) -> bool:
         """Whether one more walk would bring the key's requests nearer to its burst limit."""
         fills_it = math.ceil(self.client.limiter.limits.per_second * self.client.latency - 0.1)
@@ -174,8 +199,8 @@ class PullContext:
         spooled = SpooledPage(walk.feed, walk.pages, page.request_id, self.stamp())
         loads.record_page(self.ledger, load.load_id, walk, spooled, self.uncounted())
         self.kept.put_nowait(spooled)
-        if self.seen_id is None and page.records:
-            self.seen_id = id_of(page.records[0])
+        if page.records:
+            self.seen_id = id_of(page.records[-1]) or self.seen_id
         self._walks[walk.feed] = walk
         totals = loads.own_totals(self._walks.values()).values()
         read = sum(w.records for w in self._walks.values())

@@ -7,17 +7,22 @@ from typing import Any
 
 from blsync.ledger import Ledger, plans
 from blsync.ledger.evidence import Evidence
-from blsync.ledger.states import Mode, OnConflict
+from blsync.ledger.states import Mode, OnConflict, OperationState
+from blsync.push import approval
 from blsync.push.apply.evidence import of_server, told
 from blsync.push.apply.outbox import apply, settle_all
 from blsync.push.endpoints import ENDPOINTS, endpoint_named
 from blsync.push.plan.confirmation import check_confirmed
-from blsync.push.plan.planning import PlanOptions, plan, retry
+from blsync.push.plan.planning import PlanOptions, ReadingOptions, plan
 from blsync.push.plan.rejects import check_target, write_rejects
-from blsync.push.report import STATES, PlanReport, report_of, sheet_of
+from blsync.push.plan.retry import retry
+from blsync.push.plan.undo import undo
+from blsync.push.report import STATES, PlanReport, report_of, rows_if_said, sayings_of, sheet_of
+from blsync.push.template import write_template
 from blsync.push.work import plan_in_full, plan_named
 from blsync.session import Session
-from blsync.settings import Company
+from blsync.session.loss import refuse_older
+from blsync.settings import Company, Settings
 
 __all__ = [
     "ENDPOINTS",
@@ -25,17 +30,50 @@ __all__ = [
     "OnConflict",
     "PlanOptions",
     "PlanReport",
+    "ReadingOptions",
     "apply",
+    "approve",
+    "awaits_approval",
     "check_confirmed",
     "endpoint_named",
     "list_plans",
     "plan",
+    "reject",
     "retry",
     "seen_of_look_ups",
     "settle_all",
     "show",
     "show_in_full",
+    "undo",
+    "write_template",
 ]
+
+
+def approve(session: Session, plan_id: str, reason: str | None = None) -> PlanReport:
+    """Approve what a plan would send, as the session's actor; `plan_id` may be the beginning of
+    one. Raises ConfigError, StorageError, and SafetyLimit where the actor has planned it, or it was
+    rejected.
+    """
+    plan = plan_named(session.ledger, plan_id)
+    refuse_older(session.ledger, plan.plan_id)
+    approval.approve(session, plan_named(session.ledger, plan.plan_id), reason)
+    return report_of(session.ledger, plan.plan_id)
+
+
+def reject(session: Session, plan_id: str, reason: str | None = None) -> PlanReport:
+    """Reject a plan, as the session's actor: nothing of it is sent (any more). Raises ConfigError,
+    also where all of it was applied, and StorageError.
+    """
+    plan = plan_named(session.ledger, plan_id)
+    refuse_older(session.ledger, plan.plan_id)
+    approval.reject(session, plan_named(session.ledger, plan.plan_id), reason)
+    return report_of(session.ledger, plan.plan_id)
+
+
+def awaits_approval(settings: Settings, report: PlanReport) -> str:
+    """Tell why a plan with rows to send may not be sent now; empty: it may, or sends nothing."""
+    has_any = any(row.state == OperationState.PENDING for row in report.operations)
+    return approval.refusal(settings, report.plan, report.operations) if has_any else ""
 
 
 def show(session: Session, plan_id: str, *, rejects: Path | None = None) -> PlanReport:
@@ -76,6 +114,9 @@ def list_plans(session: Session) -> list[dict[str, Any]]:
             "source": plan.source,
             "created_at": plan.created_at,
             "applied_at": plan.applied_at,
+            "actor": plan.actor,
+            "undoes": plan.undoes,
+            "approvals": sayings_of(plan, rows_if_said(ledger, plan)),
             **{state.value: tally.get(state, 0) for state in STATES},
         }
         for plan in plans.find(ledger, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -16,7 +17,15 @@ from blsync.push.endpoint import Endpoint, Json
 Changes = dict[str, list[Any]]
 """Field, with dots for nesting → [now, wanted]."""
 
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+def _plain_text(value: object) -> str:
+    """Write a text of a kind of its own as the text that it is."""
+    if isinstance(value, str):
+        return str(value)
+    raise NotImplementedError(f"{type(value).__name__} has no JSON")
+
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=_plain_text)
 MOST_DECIMALS = 6
 """Decimals that a number of a record can have: those of a unit price."""
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
@@ -60,6 +69,16 @@ def changes(endpoint: Endpoint, now: Mapping[str, Any], wanted: Mapping[str, Any
         elif not _same(held, value, caseless=name in endpoint.listing.caseless):
             found[name] = [held, value]
     return found
+
+
+def version_of(record: Mapping[str, Any]) -> str | None:
+    """Return when a record last changed, UTC in ISO 8601, as far as it says; None: it does not."""
+    told = record.get("updatedAt")
+    try:
+        at = datetime.fromisoformat(str(told))
+    except ValueError:
+        return str(told) if told else None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
 
 
 def update_body(now: Mapping[str, Any], wanted: Mapping[str, Any], changed: Changes) -> Json:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -18,6 +18,17 @@ from blsync.ledger.states import Action
 from blsync.text.spellings import Kind
 
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TakesNumber:
+    """Marks a text for which a cell's whole number of this pattern stands, as a spreadsheet keeps
+    one: no digit of such a number can have been lost.
+    """
+
+    pattern: str
+
+
 TODAY = "today"
 """A default that stands for the business day on which the plan is made."""
 
@@ -53,6 +64,8 @@ class Listing:
     parts: tuple[str, ...] = ()
     rows: Callable[[Json], list[Json]] = itself
     is_sampled: bool = False
+    title: Callable[[Json], str] = lambda _: ""
+    """What a person calls a record, to stand beside its id; empty: nothing."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +103,26 @@ def _no_warnings(_: Json, __: Json, ___: date) -> Iterator[str]:
     return iter(())
 
 
+def in_the_future(name: str) -> Callable[[Json, Json, date], Iterator[str]]:
+    """Return what warns of a day in the field `name` that has not come yet."""
+
+    def told(body: Json, _: Json, today: date) -> Iterator[str]:
+        if str(body.get(name) or "") > today.isoformat():
+            yield f"{name} {body[name]} lies in the future; a stricter server refuses that"
+
+    return told
+
+
 def _nothing(_: Json) -> Decimal:
     return Decimal(0)
+
+
+def _unknown(_: Json) -> None:
+    return None
+
+
+def _not_posted(_: Json) -> bool:
+    return False
 
 
 @dataclass(frozen=True)
@@ -106,8 +137,10 @@ class Sought:
 
 
 def _own_record(endpoint: Endpoint, row: Operation, body: Json) -> Sought:
-    """Look for an update's record by its id, and for a create's by its natural key and parts."""
-    if row.remote_id and row.action == Action.UPDATE:
+    """Look for the record of an update or a delete by its id, and for a create's by its natural key
+    and parts.
+    """
+    if row.remote_id and row.action in (Action.UPDATE, Action.DELETE):
         return Sought("id", row.remote_id)
     key = endpoint.natural_key
     parts = tuple((part, str(body.get(part))) for part in endpoint.parts)
@@ -156,7 +189,7 @@ class Settlement:
     """Whether BigLedger itself refuses a second record of the same natural key."""
     is_safe_to_resend: Callable[[Json], bool] = _anything
     """Tells whether creating from a body once more, after look-ups found nothing, does no harm. An
-    update never does: it says what is to be, not what is to be added."""
+    update never does, and a delete neither: they say what is to be, not what is to be added."""
     likeness: Likeness | None = None
     """How a created record is looked for at a server that was not seen to keep its natural key."""
     overtaken: Problem | None = None
@@ -165,7 +198,7 @@ class Settlement:
 
     def may_resend(self, row: Operation, body: Json) -> bool:
         """Tell whether a row that look-ups did not find may be sent once more."""
-        return row.action == Action.UPDATE or self.is_safe_to_resend(body)
+        return row.action != Action.CREATE or self.is_safe_to_resend(body)
 
     def needs_proof(self, row: Operation) -> bool:
         """Tell whether finding nothing tells of a row only where look-ups were seen to work."""
@@ -173,7 +206,7 @@ class Settlement:
 
     def is_change(self, row: Operation) -> bool:
         """Tell whether a row changes a record that was there before it."""
-        return row.action == Action.UPDATE or not self.is_own_record
+        return row.action != Action.CREATE or not self.is_own_record
 
     def remote_id(self, record: Json) -> str | None:
         """Return the id that a record gives its row, None where it gives none."""
@@ -229,6 +262,20 @@ class Endpoint:
     """Takes out of a body what BigLedger works out anew and never shows as it was sent."""
     money: Callable[[Json], Decimal] = _nothing
     """Tells the money that a body moves, in the company's currency."""
+    amount: Callable[[Json], Decimal | None] = _unknown
+    """Tells a whole document's total before tax, in its own currency; None: it is not known."""
+    currency_of: str | None = None
+    """The field that names the record whose currency a document has; None: the company's own."""
+    can_delete: bool = False
+    """Whether the bulk endpoint deletes records; of documents only those that are not `locked`."""
+    kept: Callable[[Json], Problem | None] = _never
+    """Tells why a record cannot be deleted though it can be changed."""
+    is_posted: Callable[[Json], bool] = _not_posted
+    """Tells whether what a body creates or changes counts in the books from then on."""
+    reversal: Callable[[Json], Json] | None = None
+    """Makes of a posted record what takes it back in the books, less its date and reference."""
+    undone_by_hand: str | None = None
+    """What a person has to do at BigLedger to take back what was created; None: nothing."""
     warnings: Callable[[Json, Json, date], Iterator[str]] = _no_warnings
     """Tells what of a body a server of the stricter rules may refuse, given the body, the record as
     it will be, and the business day. The vendor's pages name several rules for one field."""
@@ -250,8 +297,24 @@ class Endpoint:
 
     @cached_property
     def kinds(self) -> dict[str, Kind]:
-        """Every column of a number or a day, as in `rules` → its kind."""
+        """Every column that is marked with a kind, as in `rules` → that kind."""
         return {name: kind for name, info in _leaf_fields(self.model) if (kind := _kind(info))}
+
+    @cached_property
+    def choices(self) -> dict[str, tuple[str, ...]]:
+        """Every column that takes one of a few words → these words."""
+        leaves = ((name, _choices(info)) for name, info in _leaf_fields(self.model))
+        return {name: words for name, words in leaves if words}
+
+    @cached_property
+    def whole_numbers(self) -> dict[str, str]:
+        """Every column of a text that takes whole numbers → the pattern of those."""
+        return {
+            name: mark.pattern
+            for name, info in _leaf_fields(self.model)
+            for mark in _marks(info)
+            if isinstance(mark, TakesNumber)
+        }
 
     @cached_property
     def open_ended(self) -> frozenset[str]:
@@ -294,9 +357,17 @@ def _description(info: FieldInfo) -> str:
 
 def _kind(info: FieldInfo) -> Kind | None:
     """Return the kind that a field is marked with, alone or where it may be None as well."""
-    marks = [*info.metadata]
-    marks += (mark for k in get_args(info.annotation) for mark in getattr(k, "__metadata__", ()))
-    return next((mark for mark in marks if isinstance(mark, Kind)), None)
+    return next((mark for mark in _marks(info) if isinstance(mark, Kind)), None)
+
+
+def _marks(info: FieldInfo) -> Iterator[Any]:
+    yield from info.metadata
+    for kind in get_args(info.annotation):
+        yield from getattr(kind, "__metadata__", ())
+
+
+def _choices(info: FieldInfo) -> tuple[str, ...]:
+    return get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
 
 
 def _inner_model(info: FieldInfo) -> type[BaseModel] | None:

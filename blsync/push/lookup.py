@@ -84,9 +84,10 @@ async def look_up(
     """
     if listing.is_sampled:
         for value in dict.fromkeys(values):
-            answer = await client.get(listing.path, {name: value, "limit": "1"})
-            for sample in answer.read() or []:
-                into.add(listing, sample)
+            sampled = client.pages(listing.path, {name: value, "limit": "1"})
+            async with aclosing(sampled) as pages:
+                if page := await anext(pages, None):
+                    _take(listing, page, into)
         return
     dialect = _dialect_of(client, listing.path)
     try:

@@ -119,7 +119,8 @@ def _is_open(settings: Settings, company_id: str) -> bool:
     rows = _ask(
         settings,
         "select distinct company_id from finance.reconciliation where status <> 'pass' "
-        "and check_name not in ('account_balance', 'customer_balance', 'list_totals')",
+        "and check_name not in ('account_balance', 'customer_balance', 'supplier_balance', "
+        "'list_totals') and entity_key <> 'report:unavailable'",
     )
     return (company_id,) in rows
 

@@ -1,8 +1,9 @@
 """What BigLedger's own reports say, as figures that the marts are compared with.
 
-The five reports (bigledger-api.md, section 5) are asked for today, those of the ledger for the last
-closed month end too, right after a pull, so that both sides speak of the same books. They are asked
-again only when something landed since, when the day has changed, or when they did not tie out.
+The reports (bigledger-api.md, section 5) are asked for today, those of the ledger for the last
+closed month end too, that of the tills for yesterday, right after a pull, so that both sides speak
+of the same books. They are asked again only when something landed since, when the day has changed,
+or when they did not tie out. A server need not have those on cash, payables and tills.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ from blsync.entities import ENTITIES
 from blsync.errors import ApiError, BlsyncError
 from blsync.lake.numbers import exact
 from blsync.ledger import loads
-from blsync.marts.figures import VALUE, CompanyFacts, stored_facts
+from blsync.marts.figures import NOT_THERE, VALUE, CompanyFacts, stored_facts
 from blsync.session import Session
 from blsync.settings import Company, Settings
 
 _VALUATION = ("/reports/stock-valuation", "/inventory/reports/valuation")
+_PAYABLES = ("/reports/aged-payables", "/reports/purchasing/aged-payables")
+_TILLS = ("/pos/reports/daily",)
 _Figure = tuple[str, str, Any]  # entity_key, measure, value
 
 
@@ -144,11 +147,14 @@ class _Question:
     as_of: date
     period_from: date | None
     read: Callable[[Any], Iterable[_Figure]]
+    day_name: str = "asOfDate"
+    is_optional: bool = False
+    """Whether a server, or a key, may well not have it."""
 
     def spellings(self) -> list[tuple[str, dict[str, str]]]:
         """The addresses and periods as the vendor's pages write them, the likeliest first."""
         if self.period_from is None:
-            return [(path, {"asOfDate": str(self.as_of)}) for path in self.paths]
+            return [(path, {self.day_name: str(self.as_of)}) for path in self.paths]
         return [
             (path, {first: str(self.period_from), last: str(self.as_of)})
             for path in self.paths
@@ -162,8 +168,14 @@ def _questions(today: date, month_end: date) -> Iterator[_Question]:
         yield _Question("trial_balance", ("/reports/trial-balance",), as_of, None, _trial_balance)
         yield _Question("balance_sheet", ("/reports/balance-sheet",), as_of, None, _balance_sheet)
         yield _Question("profit_loss", ("/reports/profit-loss",), as_of, first, _profit_loss)
+        yield _Question(
+            "cash_flow", ("/reports/cash-flow",), as_of, first, _cash_flow, is_optional=True
+        )
     yield _Question("aged_receivables", ("/reports/aged-receivables",), today, None, _receivables)
     yield _Question("stock_valuation", _VALUATION, today, None, _valuation)
+    yield _Question("aged_payables", _PAYABLES, today, None, _payables, is_optional=True)
+    for day in (today, today - timedelta(days=1)):
+        yield _Question("pos_daily", _TILLS, day, None, _pos_daily, "date", is_optional=True)
 
 
 async def _figures(
@@ -197,6 +209,8 @@ async def _figures(
         # A row of its own says that the report came, even where it lists nothing.
         return [{**asked, "entity_key": None, "measure": None, "value": Decimal(0)}, *figures]
     except ApiError as error:
+        if question.is_optional and error.status in (403, 404):
+            return [_not_there(question, error)]
         say(f"{question.report} as of {question.as_of} cannot be compared: {error}")
     except (BlsyncError, MemoryError):
         raise
@@ -206,6 +220,23 @@ async def _figures(
             f"shape than documented ({type(error).__name__}: {error})."
         )
     return []
+
+
+def _not_there(question: _Question, error: ApiError) -> dict[str, Any]:
+    """Return the row that says that a report is none of this server's, or not for this key."""
+    reason = "has no such report" if error.status == 404 else "keeps this report from the key"
+    key, measure = NOT_THERE
+    return {
+        "report": question.report,
+        "as_of_date": question.as_of,
+        "period_from": question.period_from,
+        "request_id": error.request_id,
+        "fetched_at": datetime.now(UTC),
+        "entity_key": key,
+        "measure": measure,
+        "value": Decimal(0),
+        "unavailable": f"BigLedger {reason} ({error.status}).",
+    }
 
 
 _MADE = ("generatedAt", "generated_at", "cachedAt", "cached_at", "asOf")
@@ -264,17 +295,40 @@ def _profit_loss(data: Any) -> Iterator[_Figure]:
     yield "net_profit", "amount", _total(_part(data, "netProfit"))
 
 
+_BUCKETS = {
+    "current": "current",
+    "days_31_60": "days31to60",
+    "days_61_90": "days61to90",
+    "over_90": "over90days",
+    "total": "totalOwing",
+}
+
+
 def _receivables(data: Any) -> Iterator[_Figure]:
-    names = {
-        "current": "current",
-        "days_31_60": "days31to60",
-        "days_61_90": "days61to90",
-        "over_90": "over90days",
-        "total": "totalOwing",
-    }
     for line in data["customers"]:
-        for measure, name in names.items():
+        for measure, name in _BUCKETS.items():
             yield line["customerId"], measure, line.get(name) or 0
+
+
+def _payables(data: Any) -> Iterator[_Figure]:
+    for line in data["suppliers"]:
+        for measure, name in _BUCKETS.items():
+            yield line["supplierId"], measure, line.get(name) or 0
+
+
+def _cash_flow(data: Any) -> Iterator[_Figure]:
+    """Which line an account belongs to is for each side to choose; cash itself is not."""
+    names = {"net_change": "netChange", "opening": "openingCash", "closing": "closingCash"}
+    for measure, name in names.items():
+        yield "cash", measure, _total(_part(data, name))
+
+
+def _pos_daily(data: Any) -> Iterator[_Figure]:
+    names = {"gross": "grossSales", "net": "netSales"}
+    for measure in ("gross", "discounts", "returns", "net", "tax", "rounding", "total"):
+        yield "all", measure, data.get(names.get(measure, measure)) or 0
+    for tender in data.get("payments") or []:
+        yield str(tender["method"]).lower(), "amount", tender["amount"]
 
 
 def _valuation(data: Any) -> Iterator[_Figure]:

@@ -119,6 +119,9 @@ def headlines(company: figures.Company, read: dict[str, Any]) -> dict[str, str]:
     if read["receivables"]:
         told["Receivables"] = written(read["receivables"]["total"]["total_outstanding"])
         told["Receivables overdue"] = written(read["receivables"]["total"]["total_overdue"])
+    if read["payables"]:
+        told["Payables"] = written(read["payables"]["total"]["total_outstanding"])
+        told["Payables overdue"] = written(read["payables"]["total"]["total_overdue"])
     if read["stock"]:
         told["Stock"] = written(read["stock"]["total"]["stock_value"])
     told = {name: f"{company.currency} {figure}" for name, figure in told.items()}

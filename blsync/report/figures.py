@@ -204,6 +204,98 @@ def _receivables(books: Books) -> dict[str, Any]:
     }
 
 
+def _payables(books: Books) -> dict[str, Any]:
+    creditors = books.rows(
+        """
+        select * from finance.ap_aging
+        where company_id = $company and as_of_date = (
+            select max(as_of_date) from finance.ap_aging
+            where company_id = $company and as_of_date <= $today
+        )
+        order by total_outstanding desc, supplier_name, supplier_id
+        """,
+        today=books.company.today,
+    )
+    weeks = books.rows(
+        """
+        select due_week, sum(amount_due) as amount_due, sum(discount_lost) as discount_lost,
+            sum(bill_count) as bills
+        from finance.payment_calendar
+        where company_id = $company and due_week + 6 >= $today
+        group by due_week order by due_week limit $most
+        """,
+        today=books.company.today,
+        most=MOST_NAMES,
+    )
+    columns = (*BUCKETS, "total_outstanding", "total_overdue")
+    (received,) = books.rows(
+        """
+        select coalesce(sum(grni_amount), 0) as amount from finance.grni
+        where company_id = $company and as_of_date = $today
+        """,
+        today=books.company.today,
+    )
+    return {
+        "as_of_date": creditors[0]["as_of_date"] if creditors else None,
+        **_leaders(creditors, columns),
+        "weeks": weeks,
+        "not_invoiced": received["amount"],
+    }
+
+
+def _backlog(books: Books) -> dict[str, Any]:
+    lines = books.rows(
+        """
+        select customer_id, any_value(customer_name) as customer_name,
+            count(distinct sales_order_id) as orders, sum(backlog_amount) as backlog_amount,
+            coalesce(sum(backlog_amount) filter (where days_late > 0), 0) as late_amount,
+            max(days_late) as days_late
+        from finance.order_backlog where company_id = $company and as_of_date = $today
+        group by customer_id order by backlog_amount desc nulls last, customer_name, customer_id
+        """,
+        today=books.company.today,
+    )
+    quotes = books.rows(
+        """
+        select state, count(*) as quotes, sum(amount) as amount
+        from finance.quote_pipeline where company_id = $company group by state order by state
+        """
+    )
+    return {**_leaders(lines, ("orders", "backlog_amount", "late_amount")), "quotes": quotes}
+
+
+def _compliance(books: Books) -> dict[str, Any]:
+    months = books.rows(
+        """
+        select * from finance.einvoice_compliance
+        where company_id = $company and period <= $today order by period desc limit $most
+        """,
+        today=books.company.today,
+        most=MONTHS,
+    )
+    counts = ("recognised", "accepted", "rejected", "pending", "missing", "large_unsubmitted")
+    return {"months": months, "total": total(months, counts)}
+
+
+def _tills(books: Books) -> dict[str, Any]:
+    tenders = books.rows(
+        """
+        select tender, sum(taken) as taken, sum(banked) as banked, sum(fee) as fee,
+            sum(in_clearing) as in_clearing, max(days_outstanding) as days_outstanding
+        from finance.pos_banking where company_id = $company group by tender order by tender
+        """
+    )
+    sessions = books.rows(
+        """
+        select * from finance.pos_sessions where company_id = $company and variance <> 0
+        order by business_date desc, session_number limit $most
+        """,
+        most=MOST_NAMES,
+    )
+    columns = ("taken", "banked", "fee", "in_clearing")
+    return {"tenders": tenders, "total": total(tenders, columns), "sessions": sessions}
+
+
 _REVENUE = ("net_revenue", "previous_year_net_revenue")
 
 
@@ -299,8 +391,11 @@ def _tie_out(books: Books) -> dict[str, Any]:
         group by check_name, as_of_date order by check_name, as_of_date
         """  # noqa: S608 (a text of ours)
     )
+    # A supplier's name, where the file is new enough to have suppliers.
+    suppliers = "union all select supplier_id, supplier_name from finance.suppliers"
+    suppliers += " where company_id = $company"
     failures = books.rows(
-        """
+        f"""
         with names as (
             select account_id as id, concat_ws(' ', account_number, account_name) as name
             from finance.accounts where company_id = $company
@@ -309,6 +404,7 @@ def _tie_out(books: Books) -> dict[str, Any]:
             union all
             select item_id, concat_ws(' ', item_code, item_name)
             from finance.items where company_id = $company
+            {suppliers if "suppliers" in books.tables else ""}
         )
         select found.*, names.name, split_part(entity_key, ':', 1) as key,
             split_part(entity_key, ':', 2) as figure
@@ -317,7 +413,7 @@ def _tie_out(books: Books) -> dict[str, Any]:
         where company_id = $company and status = 'fail'
         order by abs(difference) desc, check_name, as_of_date, entity_key
         limit $most
-        """,
+        """,  # noqa: S608 (a text of ours)
         most=MOST_FINDINGS,
     )
     sums = total(checks, ("compared", "passed", "failed", "not_comparable", "healed"))
@@ -357,6 +453,10 @@ SECTIONS: dict[str, tuple[tuple[str, ...], Callable[[Books], dict[str, Any]]]] =
     "balance_sheet": (("balance_sheet",), _balance_sheet),
     "cash": (("cash_flow_summary",), _cash),
     "receivables": (("ar_aging",), _receivables),
+    "payables": (("ap_aging", "payment_calendar", "grni"), _payables),
+    "backlog": (("order_backlog", "quote_pipeline"), _backlog),
+    "compliance": (("einvoice_compliance",), _compliance),
+    "tills": (("pos_banking", "pos_sessions"), _tills),
     "revenue": (("revenue_monthly", "periods", "customers", "items"), _revenue),
     "stock": (("stock_on_hand", "items"), _stock),
     "tie_out": (("reconciliation", "accounts", "customers", "items"), _tie_out),

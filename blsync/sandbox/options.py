@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 SCOPES = (
     "read:accounts",
@@ -20,12 +20,35 @@ SCOPES = (
 )
 
 
+class Size(NamedTuple):
+    """How many there are of a kind of record: one for each so many of another kind."""
+
+    of: str
+    each: int
+    least: int = 0
+
+
+SIZES = {
+    "suppliers": Size("customers", 10, 4),
+    "bills": Size("invoices", 10),
+    "sales_orders": Size("invoices", 6),
+    "quotes": Size("invoices", 12),
+    "transfers": Size("invoices", 100),
+    "pos_transactions": Size("invoices", 5),
+}
+"""What the optional modules hold where nothing is said."""
+
+
 @dataclass(frozen=True)
 class Options:
     """One local BigLedger: its books, its limits, its faults.
 
     ``seed`` and ``today`` decide the books; instants are relative to the moment of the start.
     ``today`` is a business date in Asia/Kuala_Lumpur; None is the current one.
+    ``modules`` adds purchasing, sales orders, quotes, e-invoices, tills and stock transfers, of
+    which there are as many as is said, about, or as suits the customers and invoices; without it
+    their addresses answer 404, and suppliers are owed and paid in lump sums. ``transit_account``
+    gives goods on their way between locations an account of their own.
     ``database`` names a SQLite file that survives the process and is taken up again when it
     already holds books; None keeps them in memory, about 15 kB an invoice.
     ``hour_window`` chooses between the two readings of the hourly limit (bigledger-api.md,
@@ -43,6 +66,14 @@ class Options:
     items: int = 150
     invoices: int = 5000
     months: int = 24
+    modules: bool = True
+    transit_account: bool = True
+    suppliers: int | None = None
+    bills: int | None = None
+    sales_orders: int | None = None
+    quotes: int | None = None
+    transfers: int | None = None
+    pos_transactions: int | None = None
     limits: bool = True
     per_hour: int = 1000
     per_second: int = 10
@@ -66,5 +97,16 @@ class Options:
         for name, least in (("customers", 1), ("items", 3), ("invoices", 0), ("months", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        for name in SIZES:
+            if getattr(self, name) is not None and getattr(self, name) < SIZES[name].least:
+                least = SIZES[name].least
+                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
         if not self.api_key.startswith("blg_test_sk_"):
             raise ValueError("a sandbox takes test keys only: they start with blg_test_sk_")
+
+    def size(self, name: str) -> int:
+        """Return how many records of an optional module's kind there are to be, about."""
+        said, usual = getattr(self, name), SIZES[name]
+        return int(
+            max(usual.least, getattr(self, usual.of) // usual.each) if said is None else said
+        )

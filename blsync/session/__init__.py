@@ -46,7 +46,8 @@ class Session:
     `waits` tells whether a used-up hour is waited for (else QuotaSpent). `allowed` are the names
     of the companies of which what a safety bound holds back is let through, this once. `clock`
     tells UTC, by it records and plans are dated. `limiter_clock` tells unix seconds, by it requests
-    are paced and compared with the server's time. `sleep` takes seconds.
+    are paced and compared with the server's time. `sleep` takes seconds. `actor` is who acts, as
+    it is written into plans, approvals and attempts.
     """
 
     settings: Settings
@@ -59,6 +60,7 @@ class Session:
     clock: Callable[[], datetime] = utc_now
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     limiter_clock: Callable[[], float] = time.time
+    actor: str = ""
 
     def rate_limiter(self, company: Company) -> RateLimiter:
         """Return the limiter of a company's key, with the limits of the settings.
@@ -103,10 +105,11 @@ def open_session(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     limiter_clock: Callable[[], float] = time.time,
     is_mended: bool = False,
+    actor: str | None = None,
 ) -> Iterator[Session]:
     """Open the house for one command, where it `is_mended` also with a ledger that was lost.
 
-    Raises what `open_ledger` does.
+    Where `actor` is not given, it is who the settings say. Raises what `open_ledger` does.
     """
     with closing(open_ledger(settings, is_mended=is_mended)) as ledger:
         yield Session(
@@ -120,4 +123,5 @@ def open_session(
             clock,
             sleep,
             limiter_clock,
+            actor or settings.actor,
         )

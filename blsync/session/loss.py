@@ -63,15 +63,16 @@ def refuse_older(ledger: Ledger, plan_id: str) -> None:
     """Raise LedgerDamaged where the ledger does not know what was sent of a plan.
 
     What a process that died was about to send, and had not told the ledger yet, is no reason: it is
-    taken for sent, and a look-up settles it. Raises BackupDamaged.
+    taken for sent, and a look-up settles it. What a person said of the plan, and the ledger does
+    not know, is taken from the backup: a plan that was rejected stays so. Raises BackupDamaged.
     """
     if ledger.backup is None or not ledger.backup.has(plan_id):
         return
     with ledger.begin(durable=True) as db:
         unknown = ledger.backup.unknown(db, plan_id)
-        if not unknown:
+        if not unknown and not ledger.backup.has_more_said(db, plan_id):
             return
-        if not ledger.backup.read(plan_id).is_last_intent(unknown):
+        if unknown and not ledger.backup.read(plan_id).is_last_intent(unknown):
             raise older(plan_id)
         ledger.backup.restore(db, plan_id)
 
@@ -127,18 +128,18 @@ def _is_behind(ledger: Ledger, backup: PlanBackup, plan_id: str, is_taken_over: 
     with ledger.begin() as db:
         unknown = backup.unknown(db, plan_id)
         if not (unknown and is_taken_over):
-            return bool(unknown)
+            return bool(unknown) or backup.has_more_said(db, plan_id)
         told = {(row["row"], row["batch_id"]) for row in backup.read(plan_id).attempts.values()}
         return tries_in(db, plan_id) <= told
 
 
 def _refuse_any_older(ledger: Ledger) -> None:
-    """Look at every plan that may have more to send: an applied one has not."""
+    """Look at every plan that may have more to send: one that is applied or rejected has not."""
     if ledger.backup is None:
         return
     backed_up = ledger.backup.ids()
     for plan_id, state in _plans_in(ledger).items():
-        if plan_id not in backed_up or state == PlanState.APPLIED:
+        if plan_id not in backed_up or state in (PlanState.APPLIED, PlanState.REJECTED):
             continue
         if state == PlanState.PLANNED and not ledger.backup.may_tell_of_sends(plan_id):
             continue

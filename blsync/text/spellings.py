@@ -2,8 +2,9 @@
 
 One table for every source: csv, xlsx, json, jsonl, parquet and views. A spelling that could mean
 two things is asked about: its row is rejected with both, and whoever wrote it says which. Nothing
-is guessed. `docs/reference/spreadsheets.md` is made of this table, and a test runs its examples
-over each kind of file.
+is guessed. What is told here of a cell alone, its column may prove (`blsync.text.readings`).
+`docs/reference/spreadsheets.md` is made of this table, and a test runs its examples over each kind
+of file.
 """
 
 from __future__ import annotations
@@ -75,6 +76,12 @@ def _unescaped(found: Match[str]) -> str:
     text = _ESCAPE.sub(lambda code: _ESCAPED[code[1].upper()], found[0])
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
+
+ASKED_COMMA = (
+    "has a comma, which may stand before decimals or between thousands; write a plain number "
+    "with a decimal point, like 1234.50"
+)
+ASKED_DAY = "may be two different days"
 
 SPELLINGS = (
     Spelling(
@@ -213,10 +220,9 @@ SPELLINGS = (
         _NUMBER_KINDS,
         re.compile(r"[+-]?[0-9.' ]*[0-9],[0-9][0-9.,]*"),
         Verdict.ASKED,
-        "has a comma, which may stand before decimals or between thousands; write a plain number "
-        "with a decimal point, like 1234.50",
+        ASKED_COMMA,
         None,
-        dict.fromkeys(("2,50", "1,234", "1.234,50", "1,234.50")),
+        dict.fromkeys(("1,234", "105,000")),
     ),
     Spelling(
         "a number that is dressed up",
@@ -226,9 +232,9 @@ SPELLINGS = (
             r"(?:\.[0-9]+)?"
         ),
         Verdict.REFUSED,
-        "is no plain number; write one without currency, blanks or brackets, like 1234.50",
+        "is no plain number; write one without another currency or signs, like 1234.50",
         None,
-        dict.fromkeys(("RM 5.00", "(5.00)", "5.00-", "1 234", "1_000")),
+        dict.fromkeys(("USD 5.00", "$5.00", "1_000")),
     ),
     Spelling(
         "a number in E-notation",
@@ -281,9 +287,9 @@ SPELLINGS = (
         (Kind.DAY,),
         re.compile(r"[0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{1,4}"),
         Verdict.ASKED,
-        "may be two different days",
+        ASKED_DAY,
         None,
-        dict.fromkeys(("03/04/2026", "31.3.2026", "3-4-26")),
+        dict.fromkeys(("03/04/2026", "3.4.2026", "3-4-26")),
     ),
     Spelling(
         "a number where a day belongs",
@@ -302,7 +308,7 @@ SPELLINGS = (
         Verdict.REFUSED,
         "is a time, which is another day elsewhere",
         None,
-        dict.fromkeys(("2026-03-31T08:30:00", "2026-03-31T00:00:00Z", "00:00:00")),
+        dict.fromkeys(("2026-03-31T08:30:00+08:00", "2026-03-31T00:00:00Z", "00:00:00")),
     ),
 )
 """The first that fits counts, of any kind before those of the field's own."""
@@ -322,11 +328,30 @@ class OddSpelling(ValueError):
     """A spelling that is not read; the text follows the field's name and value."""
 
 
+class Unclear(str):
+    """A cell's text that may mean two things; `told` follows the field's name and value."""
+
+    told: str
+
+    def __new__(cls, text: str, told: str) -> Unclear:
+        """Keep why a text is not read beside it."""
+        made = super().__new__(cls, text)
+        made.told = told
+        return made
+
+
+def spelling_of(kind: Kind, text: str) -> Spelling | None:
+    """Return the spelling of a field's kind that a text has, None where it is as it stands."""
+    return next((each for each in _BY_KIND[kind] if each.pattern.fullmatch(text)), None)
+
+
 def read_any(text: str) -> str | None:
     """Return what a cell's text says whatever its field is, None where it says nothing.
 
     Raises OddSpelling.
     """
+    if isinstance(text, Unclear):
+        return text
     text = stripped(text)
     return _read(Kind.ANY, text) if text else None
 
@@ -336,6 +361,8 @@ def read_as(kind: Kind, value: Any) -> Any:
 
     Raises OddSpelling.
     """
+    if isinstance(value, Unclear):
+        raise OddSpelling(value.told)
     if not isinstance(value, str | int | Decimal):
         return value
     read = _read(kind, _as_text(value))

@@ -12,6 +12,7 @@ from books.company import Book, Row, end_of, latest, month_of, ordered
 from books.definitions import ZERO, Figures, Key, local_day
 from books.figures import figures_of
 from books.ledger import counted
+from books.payables import broken_trade_rules
 from books.receivables import due_of, in_ringgit, recognised, total_of
 from books.reports import reports_of
 from books.restated import restated
@@ -39,6 +40,20 @@ KEYS = {
     "stock_on_hand": ("item_id", "location_id"),
     "stock_history": ("day", "item_id", "location_id"),
     "inventory_valuation": ("as_of_date", "item_id"),
+    "suppliers": ("supplier_id",),
+    "ap_open_items": ("as_of_date", "bill_id"),
+    "ap_aging": ("as_of_date", "supplier_id"),
+    "purchase_order_lines": ("purchase_order_id", "line_no"),
+    "grni": ("as_of_date", "purchase_order_id", "line_no"),
+    "order_lines": ("sales_order_id", "line_no"),
+    "order_backlog": ("as_of_date", "sales_order_id", "line_no"),
+    "quote_pipeline": ("quote_id",),
+    "einvoice_compliance": ("period",),
+    "sst_02": ("cycle", "line"),
+    "pos_daily_sales": ("day", "location_id", "tender"),
+    "pos_banking": ("day", "location_id", "tender"),
+    "transfers_in_transit": ("as_of_date", "item_id"),
+    "transfer_losses": ("transfer_id",),
 }
 """Table → its key within a company. All rows of these tables are compared."""
 
@@ -190,7 +205,12 @@ def known_then(books: list[Book], ask: Ask) -> Iterator[str]:
                            f" {expected[account]} expected, {got.get(account)} got")  # fmt: skip
 
 
-RULES = ("void_without_reversal", "entry_in_future", "broken_invoice_totals", "stale_draft")
+RULES = (
+    "void_without_reversal", "entry_in_future", "broken_invoice_totals", "stale_draft",
+    "broken_bill_totals", "near_duplicate_bill", "duplicate_supplier_invoice",
+    "received_more_than_ordered", "billed_more_than_received", "till_variance",
+    "transfer_quantities",
+)  # fmt: skip
 
 
 def exceptions(books: list[Book], ask: Ask) -> Iterator[str]:
@@ -222,6 +242,7 @@ def broken_rules(book: Book) -> Iterator[tuple[str, str]]:
             age = book.plan.today - local_day(book, row["createdAt"])
             if row["status"] == "draft" and age.days > 30:
                 yield "stale_draft", key
+    yield from broken_trade_rules(book)
 
 
 def reconciliation(books: list[Book], ask: Ask) -> Iterator[str]:

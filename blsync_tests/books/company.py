@@ -23,6 +23,8 @@ DAY = timedelta(days=1)
 CHART = {
     "1000": ("Public Mutual 3391", "asset", "current_asset", "cash"),
     "1010": ("Petty Cash", "asset", "current_asset", "cash"),
+    "1150": ("Takings", "asset", "current_asset", "pos_clearing"),
+    "1160": ("Takings by Card", "asset", "current_asset", "pos_clearing"),
     "1200": ("Trade Debtors", "asset", "current_asset", "accounts_receivable"),
     "1300": ("Goods", "asset", "current_asset", "inventory"),
     "1400": ("Prepaid Rent", "asset", "current_asset", "prepaid_expense"),
@@ -32,6 +34,8 @@ CHART = {
     "1990": ("Sundries", "asset", None, None),
     "2000": ("Trade Creditors", "liability", "current_liability", "accounts_payable"),
     "2100": ("SST Payable", "liability", "current_liability", "tax_payable"),
+    "2150": ("Goods Received Not Invoiced", "liability", "current_liability",
+             "goods_received_not_invoiced"),
     "2500": ("Mortgage", "liability", "long_term_liability", "loan"),
     "2900": ("Provision", "liability", "other_liability", None),
     "3000": ("Share Capital", "equity", "equity", "share_capital"),
@@ -45,10 +49,12 @@ CHART = {
     "6200": ("Bits and Bobs", "expense", None, None),
     "6900": ("Fines", "expense", "other_expense", "other_expense"),
     "9990": ("Never Used", "expense", "operating_expense", "operating_expense"),
-}
+}  # fmt: skip
 """Number → name, type, category, and the role that the name, the items or the user give."""
-ROLES_BY_USER = {"1000": "cash"}
-USED = tuple(number for number in CHART if number != "9990")
+ROLES_BY_USER = {"1000": "cash", "1150": "pos_clearing", "1160": "pos_clearing"}
+OF_DOCUMENTS = ("1150", "1160", "2150")
+"""Accounts on which nothing but documents and what goes with them is booked."""
+USED = tuple(number for number in CHART if number not in ("9990", *OF_DOCUMENTS))
 PROFIT = tuple(number for number in USED if CHART[number][1] in ("revenue", "expense"))
 CURRENCIES = {"MYR": None, "USD": Decimal("4.25512345"), "IDR": Decimal("0.00028"), "SGD": None}
 """Exchange rates; BigLedger gives none for the company's own, and here for Singapore's neither."""

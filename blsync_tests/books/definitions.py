@@ -20,6 +20,8 @@ SECTIONS = {
     "expense": "operating_expense",
 }
 CASH_FLOW = {
+    "1150": ("operating", "Change in other current assets"),
+    "1160": ("operating", "Change in other current assets"),
     "1200": ("operating", "Change in trade receivables"),
     "1300": ("operating", "Change in inventory"),
     "1400": ("operating", "Change in prepayments"),
@@ -29,6 +31,7 @@ CASH_FLOW = {
     "1990": ("operating", "Change in other current assets"),
     "2000": ("operating", "Change in trade payables"),
     "2100": ("operating", "Change in tax payable"),
+    "2150": ("operating", "Change in trade payables"),
     "2500": ("financing", "Loans"),
     "2900": ("operating", "Change in other liabilities"),
     "3000": ("financing", "Capital"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from books import ledger, receivables, stock
+from books import ledger, payables, receivables, stock
 from books.company import Book
 from books.definitions import Figures
 
@@ -19,6 +19,7 @@ def figures_of(book: Book) -> dict[str, Figures]:
     flows = ledger.cash_flow(accounts)
     open_items = receivables.ar_open_items(book)
     aging = receivables.ar_aging(book, open_items)
+    owed = payables.ap_open_items(book)
     return {
         "accounts": ledger.accounts_table(book),
         "periods": ledger.periods(book, accounts),
@@ -40,4 +41,18 @@ def figures_of(book: Book) -> dict[str, Figures]:
         "stock_on_hand": stock.stock_on_hand(book),
         "stock_history": stock.stock_history(book),
         "inventory_valuation": stock.inventory_valuation(book),
+        "suppliers": payables.suppliers(book, owed),
+        "ap_open_items": owed,
+        "ap_aging": payables.ap_aging(owed),
+        "purchase_order_lines": payables.purchase_order_lines(book),
+        "grni": payables.grni(book),
+        "order_lines": payables.order_lines(book),
+        "order_backlog": payables.order_backlog(book),
+        "quote_pipeline": payables.quote_pipeline(book),
+        "einvoice_compliance": payables.einvoice_compliance(book),
+        "sst_02": payables.sst_02(book, set(accounts.months)),
+        "pos_daily_sales": payables.pos_daily_sales(book),
+        "pos_banking": payables.pos_banking(book),
+        "transfers_in_transit": payables.transfers_in_transit(book),
+        "transfer_losses": payables.transfer_losses(book),
     }

@@ -30,6 +30,7 @@ from books.company import (
     month_of,
 )
 from books.desk import Desk
+from books.documents import write_documents
 from books.entries import write_closings, write_entry
 from books.invoices import write_invoice
 
@@ -52,6 +53,9 @@ def make(company: str, plan: Plan) -> Book:
         write_invoice(desk, f"inv_{number}")
     for number in range(plan.entries):
         write_entry(desk, f"je_{number}")
+    if plan.invoices:
+        apart = random.Random(f"{company} {plan.seed} documents")
+        write_documents(Desk(book, apart, desk.first_day))
     write_closings(desk)
     for period in {month_of(desk.day()) for _ in range(rng.randrange(5))}:
         if period < month_of(plan.today):

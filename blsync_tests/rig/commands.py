@@ -13,7 +13,7 @@ from blsync.maintenance import Compaction, Replay
 from blsync.marts.figures import CompanyFacts
 from blsync.pull import Result, Window
 from blsync.pull.work import UP_TO_NOW
-from blsync.push import PlanOptions, PlanReport, policies
+from blsync.push import PlanOptions, PlanReport, ReadingOptions, policies
 from blsync.push.apply import due as due_rows
 from blsync.reconcile import differences
 from blsync.session import Session, open_session
@@ -125,9 +125,10 @@ def plan(
     mode: str = "upsert",
     on_conflict: str = "abort",
     rejects: Any = None,
+    reading: ReadingOptions | None = None,
     **opened: Any,
 ) -> PlanReport:
-    options = PlanOptions(mode, on_conflict, rejects)
+    options = PlanOptions(mode, on_conflict, rejects, reading=reading or ReadingOptions())
     with open_session(settings, **opened) as session:
         return push.plan(session, company, endpoint, source, options)
 
@@ -144,6 +145,25 @@ def settle_all(settings: Settings, **opened: Any) -> list[PlanReport]:
 def retry(settings: Settings, plan_id: str, **opened: Any) -> PlanReport:
     with open_session(settings, **opened) as session:
         return push.retry(session, plan_id)
+
+
+def undo(settings: Settings, plan_id: str, **opened: Any) -> PlanReport:
+    with open_session(settings, **opened) as session:
+        return push.undo(session, plan_id)
+
+
+def approve(
+    settings: Settings, plan_id: str, reason: str | None = None, **opened: Any
+) -> PlanReport:
+    with open_session(settings, **opened) as session:
+        return push.approve(session, plan_id, reason)
+
+
+def reject(
+    settings: Settings, plan_id: str, reason: str | None = None, **opened: Any
+) -> PlanReport:
+    with open_session(settings, **opened) as session:
+        return push.reject(session, plan_id, reason)
 
 
 def show(settings: Settings, plan_id: str, **options: Any) -> PlanReport:

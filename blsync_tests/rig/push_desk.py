@@ -105,6 +105,15 @@ class Desk:
     def retry(self, plan_id: str) -> push.PlanReport:
         return commands.retry(self.settings, plan_id, clock=self.clock)
 
+    def undo(self, plan_id: str, **options: Any) -> push.PlanReport:
+        return commands.undo(self.settings, plan_id, clock=self.clock, **options)
+
+    def approve(self, plan_id: str, by: str, reason: str | None = None) -> push.PlanReport:
+        return commands.approve(self.settings, plan_id, reason, clock=self.clock, actor=by)
+
+    def reject(self, plan_id: str, by: str, reason: str | None = None) -> push.PlanReport:
+        return commands.reject(self.settings, plan_id, reason, clock=self.clock, actor=by)
+
     def records(self, path: str, **params: str) -> list[Row]:
         """Read a list, or a record, as it is at the server now."""
         answer = self.http.get(f"/v1{path}", params={"limit": "100", **params})

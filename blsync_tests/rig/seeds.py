@@ -9,7 +9,6 @@ from blsync.lake.store import Lake
 
 
 def hand_over(data: Path, seeds: Path) -> None:
-    """Write what is read of the tables that have to be there, as a build does."""
-    rows = user_tables.rows_of_tables(seeds)
-    for name in user_tables.NEEDED:
-        Lake(data).write_input(Path(name).stem, rows[name], user_tables.SCHEMAS[name])
+    """Write what is read of the user's tables, as a build does."""
+    for name, rows in user_tables.rows_of_tables(seeds).items():
+        Lake(data).write_input(Path(name).stem, rows, user_tables.SCHEMAS[name])

@@ -18,7 +18,9 @@ from typer.main import get_command
 
 from blsync import settings
 from blsync.cli.app import app
+from blsync.text.readings import rows_of_readings
 from blsync.text.spellings import rows_of_table
+from blsync.text.synonyms import rows_of_headers, rows_of_words
 
 FOLDER = Path(__file__).parent
 WAREHOUSE = settings.ROOT / "warehouse"
@@ -130,7 +132,9 @@ def marts(folder: str) -> str:
 
 def history(_: str) -> str:
     """Return the tables of schema `history`."""
-    models = _read(WAREHOUSE / "models" / "history" / "history.yml")["models"]
+    files = sorted((WAREHOUSE / "models" / "history").glob("*.yml"))
+    models = [model for path in files for model in _read(path).get("models", [])]
+    models.sort(key=lambda model: str(model["name"]))
     return "\n\n".join(
         _mart({**model, "name": model["name"].replace("hist_", "history.")}, []) for model in models
     )
@@ -175,6 +179,21 @@ def spellings(_: str) -> str:
     return table(headers, rows_of_table())
 
 
+def readings(_: str) -> str:
+    """Return what the cells of a column are read as."""
+    return table(("a column of", "for example", "is read as"), rows_of_readings())
+
+
+def headers(_: str) -> str:
+    """Return what else each column may be called."""
+    return table(("endpoint", "column", "may be called"), rows_of_headers())
+
+
+def words(_: str) -> str:
+    """Return what else each choice may be called."""
+    return table(("field", "choice", "may be called"), rows_of_words())
+
+
 def _read(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
@@ -196,6 +215,9 @@ RENDERERS = {
     "marts": marts,
     "history": history,
     "spellings": spellings,
+    "readings": readings,
+    "headers": headers,
+    "words": words,
     "staging-laws": laws_of_staging,
 }
 

@@ -38,6 +38,10 @@
     (company_id, coalesce(customer_id, '')) in (
         select (company_id, coalesce(customer_id, '')) from {{ ref('hist_invoices') }} where {{ affected('invoices') }}
     )
+    {%- else -%}
+    {%- set keys = (['company_id'] + key_of(what).keys() | list) | join(', ') -%}
+    {%- set history = ref('hist_' ~ what) -%}
+    {{ '(' ~ keys ~ ') in (select (' ~ keys ~ ') from ' ~ history ~ ' where ' ~ in_new_loads() ~ ')' if has_last_build() else 'true' }}
     {%- endif -%}
 {%- endmacro %}
 

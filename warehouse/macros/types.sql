@@ -62,6 +62,29 @@
     try({{ divided(cents[0] ~ ' * ' ~ cents[1], cents[2]) }} * 0.01)
 {%- endmacro %}
 
+{# amount × part ÷ whole for quantities, rounded to the cent; null where the whole is nothing, or the
+   product beyond what 38 digits hold. #}
+{% macro portion(amount, part, whole) -%}
+    {%- set cents = 'cast(100 * cast(' ~ amount ~ ' as decimal(38, 2)) as hugeint)' -%}
+    {%- set parts = 'cast(10000 * cast(' ~ part ~ ' as decimal(38, 4)) as hugeint)' -%}
+    {%- set wholes = 'cast(10000 * cast(' ~ whole ~ ' as decimal(38, 4)) as hugeint)' -%}
+    {{ sum_of_money('try(' ~ divided(cents ~ ' * ' ~ parts, wholes) ~ ' * 0.01)') }}
+{%- endmacro %}
+
+{# A quantity at a price of one unit, rounded to the cent. #}
+{% macro valued(quantity, unit_price) -%}
+    {{ sum_of_money('round(cast(' ~ quantity ~ ' as decimal(38, 4)) * ' ~ unit_price ~ ', 2)') }}
+{%- endmacro %}
+
+{# The company's currency for one of a document's that may be in another; null where nobody says it. #}
+{% macro rate_of(currency, own_currency, exchange_rate) -%}
+    case
+        when {{ currency }} <> {{ own_currency }}
+            then case when {{ exchange_rate }} > 0 then {{ exchange_rate }} end
+        else 1
+    end
+{%- endmacro %}
+
 {# One whole number by another, halves away from zero; null where that is nothing. DuckDB's own
    division makes binary fractions of decimals. #}
 {% macro divided(numerator, denominator) -%}

@@ -27,6 +27,7 @@ from blsync.files.unexpected import apart
 from blsync.ledger import plans
 from blsync.ledger.plans import Operation, Plan, RowOutcome
 from blsync.ledger.states import SENDS, Action, AttemptOutcome, OperationState, PlanState
+from blsync.push import approval
 from blsync.push.apply import evidence, settle
 from blsync.push.apply.evidence import Trial
 from blsync.push.apply.results import held, is_taken, outcomes_of, refusal
@@ -60,11 +61,13 @@ def apply(session: Session, plan_id: str, *, dry_run: bool = False) -> PlanRepor
 
     Raises ConfigError, Unauthorized, Forbidden, StorageError, ApiError, QuotaSpent, and
     SafetyLimit where the plan is too old, was made anew since, is larger than the settings allow,
-    or too many rows are rejected; in each case the ledger knows every row's state.
+    was rejected or lacks an approval that it needs, or too many rows are rejected; in each case the
+    ledger knows every row's state.
     """
     plan = plan_named(session.ledger, plan_id)
     if dry_run:
         _refuse_if_stale(session, plan)
+        approval.refuse(session.settings, plan, plans.operations_of(session.ledger, plan.plan_id))
         return _told(session, plan)
     return asyncio.run(_apply(_context(session, plan)))
 
@@ -109,6 +112,7 @@ async def _apply(work: ApplyContext) -> PlanReport:
     async with only_apply(work), work.client:
         refuse_older(work.ledger, plan_id)
         _refuse_if_stale(work.session, _now(work))
+        approval.refuse(work.settings, _now(work), _rows(work), work.client.company.base_url)
         if _left(work):
             await settle.settle_due(work)
             await _send_pending(work)
@@ -146,6 +150,10 @@ def _reported(work: ApplyContext) -> PlanReport:
         )
     is_done = applied == verified == sent and not twice
     return replace(report, exit_code=0 if is_done else 3)
+
+
+def _rows(work: ApplyContext) -> list[Operation]:
+    return plans.operations_of(work.ledger, work.plan.plan_id)
 
 
 def _now(work: ApplyContext) -> Plan:
@@ -187,7 +195,12 @@ def _refuse_if_stale(session: Session, plan: Plan) -> None:
 
 def _over_cap(session: Session, plan: Plan) -> str:
     given = session.settings
-    caps = Caps(given.push_max_creates, given.push_max_updates, given.push_max_money)
+    caps = Caps(
+        given.push_max_creates,
+        given.push_max_updates,
+        given.push_max_money,
+        given.push_max_deletes,
+    )
     report = report_of(session.ledger, plan.plan_id)
     return over_cap(report, caps, lambda what: f"BLSYNC_PUSH_MAX_{what.upper()}")
 
@@ -220,9 +233,19 @@ async def _send_pending(work: ApplyContext, only: Collection[int] | None = None)
     """Send the pending rows in batches, or `only` those of them.
 
     Stays pending: what may not be under way together with a held row, and, after several requests
-    without an answer or too many rejected rows, the rest.
+    without an answer or too many rejected rows, the rest. Raises SafetyLimit where the plan may not
+    be sent by now; with `only`, that is said.
     """
-    waiting = deque(row for row in _sendable(work) if only is None or row.row in only)
+    rows = _rows(work)
+    if any(row.state == OperationState.PENDING for row in rows):
+        # Of the very rows that are sent below: what changes after this look is not sent.
+        base_url = work.client.company.base_url
+        if why := approval.refusal(work.settings, _now(work), rows, base_url):
+            if only is None:
+                raise SafetyLimit(f"{why} Nothing more was sent.")
+            work.say(why)
+            return
+    waiting = deque(row for row in _sendable(work, rows) if only is None or row.row in only)
     unanswered, trial = 0, Trial()
     while waiting and not _is_over_limit(work):
         batch = _next_batch(work, waiting)
@@ -260,12 +283,14 @@ def _next_batch(work: ApplyContext, waiting: deque[Operation]) -> list[Operation
     return batch
 
 
-def _sendable(work: ApplyContext) -> list[Operation]:
+def _sendable(work: ApplyContext, planned: list[Operation]) -> list[Operation]:
     """Return the pending rows, less those whose record another plan holds unanswered."""
     plan = work.plan
     keys = plans.held_elsewhere(work.ledger, plan.company_id, plan.endpoint, but=plan.plan_id)
     rows, blocked = [], []
-    for row in plans.operations_of(work.ledger, plan.plan_id, OperationState.PENDING):
+    for row in planned:
+        if row.state != OperationState.PENDING:
+            continue
         if holder := keys.holder(row):
             message = f"plan {holder} sent a change of this record that is not answered yet"
             cure = f"run push apply {holder} until it is settled, then this plan again"
@@ -299,7 +324,8 @@ async def _send(work: ApplyContext, chunk: list[Operation]) -> bool:
     plan_id = work.plan.plan_id
     # The settle time of each row counts from here, so this clock must be right.
     await work.client.check_clock()
-    rows = plans.claim(work.ledger, plan_id, chunk, uuid.uuid4().hex, work.clock())
+    batch_id, actor = uuid.uuid4().hex, work.session.actor
+    rows = plans.claim(work.ledger, plan_id, chunk, batch_id, work.clock(), actor)
     if not rows:
         return True
     try:
@@ -368,7 +394,7 @@ async def _take_back(work: ApplyContext, rows: list[Operation], error: BlsyncErr
 def _body(rows: list[Operation]) -> msgspec.Raw:
     operations = [
         {"operation": row.action}
-        | ({"id": row.remote_id} if row.action == Action.UPDATE else {})
+        | ({} if row.action == Action.CREATE else {"id": row.remote_id})
         | {"data": msgspec.Raw(row.body.encode())}
         for row in rows
     ]

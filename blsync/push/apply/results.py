@@ -81,7 +81,8 @@ def _outcome(endpoint: Endpoint, row: Operation, results: list[Json]) -> RowOutc
         return RowOutcome(row.row, OperationState.HELD, AttemptOutcome.HELD, error=held(why))
     result = results[0]
     if result.get("success") is False:
-        return _rejected(endpoint, row, result.get("error"))
+        outcome = _rejected(endpoint, row, result.get("error"))
+        return _gone(row, outcome) or outcome
     record = result.get("data")
     remote_id = usable_id(record.get("id")) if isinstance(record, dict) else None
     is_ours = row.remote_id in (None, remote_id or row.remote_id)
@@ -98,6 +99,14 @@ def _outcome(endpoint: Endpoint, row: Operation, results: list[Json]) -> RowOutc
         AttemptOutcome.HELD,
         error=held("the answer does not name the record"),
     )
+
+
+def _gone(row: Operation, refused: RowOutcome) -> RowOutcome | None:
+    """Return that a delete is done where BigLedger says that it has no such record (any more)."""
+    code = str((refused.error or {}).get("code"))
+    if row.action != Action.DELETE or not code.endswith("NOT_FOUND"):
+        return None
+    return RowOutcome(row.row, OperationState.APPLIED, AttemptOutcome.ADOPTED, refused=code)
 
 
 def _rejected(endpoint: Endpoint, row: Operation, error: Any) -> RowOutcome:

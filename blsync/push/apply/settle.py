@@ -27,6 +27,7 @@ invoice would be looked up instead, which was planned to go from 100.00 paid to 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -42,8 +43,8 @@ from blsync.ledger.states import (
 )
 from blsync.push.apply import evidence
 from blsync.push.apply.evidence import LookAlikes
-from blsync.push.compare import changes, from_text
-from blsync.push.endpoint import Json, Sought
+from blsync.push.compare import changes, from_text, version_of
+from blsync.push.endpoint import Endpoint, Json, Sought
 from blsync.push.lookup import RecordIndex, look_up, look_up_id, read_in_full
 from blsync.push.plan.validate import problem
 from blsync.push.work import ApplyContext, is_due
@@ -157,12 +158,13 @@ async def settle_again(work: ApplyContext) -> set[int]:
 async def unchanged(work: ApplyContext, rows: list[Operation]) -> list[Operation]:
     """Compare rows once more before they are sent, and return those that are as they were planned.
 
-    A row is adopted where BigLedger has all that it wants already. It is rejected where others
-    changed its record since the plan was made, or created one with its key. A create needs no
+    A row is adopted where BigLedger has all that it wants already, and a delete where the record is
+    gone. It is rejected where others changed its record since the plan was made, or created one
+    with its key. A create needs no
     comparison where BigLedger itself refuses a second record of the same key.
     """
     settlement = work.endpoint.settlement
-    doubtful = [r for r in rows if r.action == Action.UPDATE or not settlement.has_unique_key]
+    doubtful = [r for r in rows if r.action != Action.CREATE or not settlement.has_unique_key]
     if not doubtful:
         return rows
     known = await _records(work, doubtful)
@@ -243,7 +245,9 @@ async def resolve_taken(
     for row, outcome in refused:
         records = known.find("id", named.get(row.row) or "")
         found = outcome_from_lookup(work, row, known) or _of_record(work, row, records)
-        settled.append(found or outcome)
+        # Somebody else has created it: what takes the plan back leaves it alone.
+        code = (outcome.error or {}).get("code")
+        settled.append(replace(found, refused=code) if found else outcome)
     plans.settle(work.ledger, work.plan.plan_id, settled, work.clock())
 
 
@@ -260,12 +264,18 @@ async def verify(work: ApplyContext) -> None:
         return
     # Several payments may be seen in one invoice: it shows what the plan expects after the last.
     last = {_sought(work, row): row for row in applied}
-    seen = []
+    seen: list[tuple[int, Problem | None]] = []
+    versions: dict[int, str] = {}
     for row in rows:
         found = _found(work, row, known) or known.find("id", row.remote_id or "")
+        if row.action == Action.DELETE:
+            seen.append((row.row, _still_there(work, row) if found else None))
+            continue
         why = _difference(work, last[_sought(work, row)], found) if found else _not_seen(work, row)
         seen.append((row.row, why))
-    plans.verified(work.ledger, work.plan.plan_id, seen)
+        if found and (version := version_of(found[0])):
+            versions[row.row] = version
+    plans.verified(work.ledger, work.plan.plan_id, seen, versions)
     if wrong := sum(why is not None for _, why in seen):
         work.say(f"{wrong} applied rows read back otherwise than they were sent: see push show.")
 
@@ -282,7 +292,7 @@ async def _read_back(work: ApplyContext, rows: Sequence[Operation]) -> RecordInd
     known = await _records(work, rows)
     settlement = work.endpoint.settlement
     created = [row for row in rows if settlement.needs_proof(row)]
-    unseen = [row for row in rows if not _found(work, row, known)]
+    unseen = [r for r in rows if r.action != Action.DELETE and not _found(work, r, known)]
     if any(row not in unseen for row in created):
         evidence.learn(work, EvidenceState.KEPT)
     ids = {row.row: _id_to_read(work, row) for row in unseen}
@@ -315,7 +325,40 @@ def outcome_from_lookup(
     work: ApplyContext, row: Operation, known: RecordIndex
 ) -> RowOutcome | None:
     """Return what BigLedger's records tell of a row, None where nothing shows that it was done."""
-    return _of_record(work, row, _found(work, row, known))
+    found = _found(work, row, known)
+    if row.action == Action.DELETE:
+        return _of_deletion(work, row, found)
+    return _of_record(work, row, found)
+
+
+def _of_deletion(work: ApplyContext, row: Operation, found: list[Json]) -> RowOutcome | None:
+    if not found:
+        return RowOutcome(row.row, OperationState.APPLIED, AttemptOutcome.ADOPTED)
+    if not has_changed(work.endpoint, from_text(row.before or "{}"), found[0]):
+        return None
+    message = (
+        f"the {work.endpoint.record} changed at BigLedger since the plan was made, so it was not "
+        "deleted; plan the row again to see it"
+    )
+    why = problem("CONFLICT", "updatedAt", message)
+    return RowOutcome(row.row, OperationState.REJECTED, AttemptOutcome.REJECTED, error=why)
+
+
+def has_changed(endpoint: Endpoint, before: Json, now: Json) -> bool:
+    """Tell whether a record is another than it was: what can be written of it, or its version."""
+    if version_of(before) != version_of(now):
+        return True
+    heads = {name.partition(".")[0] for name in endpoint.rules}
+    written = {name: value for name, value in before.items() if name in heads}
+    return bool(changes(endpoint, now, written))
+
+
+def _still_there(work: ApplyContext, row: Operation) -> Problem:
+    message = (
+        f"BigLedger answered that it deleted the {work.endpoint.record} {row.remote_id}, and still "
+        "shows it; look at BigLedger"
+    )
+    return problem(NOT_AS_SENT, None, message)
 
 
 def _of_record(work: ApplyContext, row: Operation, found: list[Json]) -> RowOutcome | None:
@@ -393,13 +436,21 @@ async def _records(work: ApplyContext, rows: Iterable[Operation]) -> RecordIndex
     known = RecordIndex()
     for name, values in wanted.items():
         await look_up(work.client, work.endpoint.settling, name, values, known)
+    # That a record is gone is told by its own address, too: a list may leave records out.
+    unseen = [r for r in told if r.action == Action.DELETE and not _found(work, r, known)]
+    for row in unseen[:MOST_BY_ID]:
+        await look_up_id(work.client, work.endpoint.settling, str(row.remote_id), known)
     await read_in_full(work.client, work.endpoint.settling, known, _compared(work, told))
     return known
 
 
 def _compared(work: ApplyContext, rows: Iterable[Operation]) -> set[str]:
     """Return the fields by which it is told what became of rows."""
-    return {name for row in rows for name in _evidence(work, row)}
+    found: set[str] = set()
+    for row in rows:
+        is_delete = row.action == Action.DELETE
+        found |= from_text(row.before or "{}").keys() if is_delete else _evidence(work, row).keys()
+    return found
 
 
 def _undecided(work: ApplyContext) -> Problem:

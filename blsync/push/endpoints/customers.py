@@ -17,7 +17,9 @@ from pydantic import (
     StrictStr,
 )
 
-from blsync.push.endpoint import Endpoint, Json, Likeness, Row, Settlement
+from blsync.ledger.plans import Problem
+from blsync.personal_data import PERSONAL_FIELDS
+from blsync.push.endpoint import Endpoint, Json, Likeness, Row, Settlement, TakesNumber
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import (
     Amount,
@@ -49,6 +51,8 @@ Part = Annotated[
 ]
 PostalCode = Annotated[
     str | None,
+    Kind.KEY,
+    TakesNumber("[0-9]{5}"),
     BeforeValidator(key_text),
     Field(
         max_length=200,
@@ -58,6 +62,7 @@ PostalCode = Annotated[
 ]
 TaxNumber = Annotated[
     str,
+    Kind.KEY,
     BeforeValidator(key_text),
     Field(
         max_length=500,
@@ -95,6 +100,8 @@ class CustomerRow(Row):
     ] = "active"
     phone: Annotated[
         str,
+        Kind.KEY,
+        TakesNumber("60[0-9]{8,10}"),
         BeforeValidator(key_text),
         Field(
             max_length=40,
@@ -134,6 +141,26 @@ def _warnings(body: Json, _: Json, __: date) -> Iterator[str]:
         yield f"name is longer than {STRICT_NAME} characters; a stricter server refuses that"
 
 
+def _no_money(_: Json) -> Decimal:
+    return Decimal(0)
+
+
+def _kept(customer: Json) -> Problem | None:
+    """Tell that a customer has transactions, as far as the customer shows it."""
+    names = ("totalSales", "currentBalance", "lastSaleDate")
+    if not any(_is_something(customer.get(name)) for name in names):
+        return None
+    message = (
+        "the customer has transactions, and BigLedger deletes only those that have none; set "
+        "status to inactive instead"
+    )
+    return {"code": "BUSINESS_RULE_VIOLATION", "field": None, "message": message}
+
+
+def _is_something(value: Any) -> bool:
+    return value not in (None, "", 0, "0", "0.00")
+
+
 STRICT_NAME = 100
 """Characters of a name by the vendor's rules for batches; elsewhere they are 200."""
 _ADDRESSES = ("address", "billingAddress", "shippingAddress")
@@ -152,9 +179,10 @@ CUSTOMERS = Endpoint(
         **dict.fromkeys(("phone", "website", "taxNumber", "customFields", *_ADDRESSES)),
         "tags": [],
     },
-    personal=frozenset(
-        ("id", "email", "name", "phone", "website", "taxNumber", "customFields", *_ADDRESSES)
-    ),
+    personal=PERSONAL_FIELDS["customers"],
     settlement=Settlement(has_unique_key=True, likeness=Likeness(("name",))),
+    amount=_no_money,
+    can_delete=True,
+    kept=_kept,
     warnings=_warnings,
 )

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from blsync.push.endpoint import TakesNumber
 from blsync.text.natural_keys import cleaned
 from blsync.text.spellings import ERROR_TYPE, Kind, NumberStyle, OddSpelling, read_as
 
@@ -117,22 +118,26 @@ def _email(value: str) -> str:
 
 Email = Annotated[
     str,
+    Kind.EMAIL,
     BeforeValidator(_address),
     Field(max_length=254, description="one email address like name@company.my"),
     AfterValidator(_email),
 ]
 Id = Annotated[
     str,
+    Kind.KEY,
     BeforeValidator(key_text),
     Field(min_length=1, max_length=128, description="an id as BigLedger gave it"),
 ]
 Code = Annotated[
     str,
+    Kind.KEY,
     BeforeValidator(_code),
     Field(min_length=1, max_length=60, description="a code or number as BigLedger has it"),
 ]
 Text = Annotated[
     str,
+    TakesNumber("[0-9]{1,15}"),
     BeforeValidator(no_number),
     Field(
         max_length=500,
@@ -142,6 +147,7 @@ Text = Annotated[
 ]
 ReferenceText = Annotated[
     str,
+    Kind.KEY,
     BeforeValidator(_reference),
     Field(
         min_length=1,

@@ -7,7 +7,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from blsync.push.endpoint import TODAY, Endpoint, Json, Likeness, Reference, Row, Settlement
+from blsync.push.endpoint import (
+    TODAY,
+    Endpoint,
+    Json,
+    Likeness,
+    Reference,
+    Row,
+    Settlement,
+    in_the_future,
+)
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import CENT, Code, Day, Id, Quantity, ReferenceText, UnitCost
 
@@ -49,6 +58,25 @@ def _value(body: Json) -> Decimal:
     return (Decimal(body["quantity"]) * Decimal(body.get("unitCost") or 0)).quantize(CENT)
 
 
+def _amount(body: Json) -> Decimal | None:
+    """Return the value of an adjustment; what leaves at the average cost has none that is known."""
+    return _value(body) if body.get("unitCost") is not None else None
+
+
+def _always(_: Json) -> bool:
+    return True
+
+
+def _reversal(adjustment: Json) -> Json:
+    """Return the adjustment the other way; what left comes back at the cost at which it went."""
+    is_increase = adjustment.get("adjustmentType") == "increase"
+    names = ("itemId", "locationId", "quantity", "reason", *(() if is_increase else ("unitCost",)))
+    return {
+        **{name: adjustment[name] for name in names if adjustment.get(name) is not None},
+        "adjustmentType": "decrease" if is_increase else "increase",
+    }
+
+
 INVENTORY_ADJUSTMENTS = Endpoint(
     name="inventory-adjustments",
     record="stock adjustment",
@@ -78,4 +106,8 @@ INVENTORY_ADJUSTMENTS = Endpoint(
     ),
     comparable=_comparable,
     money=_value,
+    amount=_amount,
+    is_posted=_always,
+    reversal=_reversal,
+    warnings=in_the_future("date"),
 )

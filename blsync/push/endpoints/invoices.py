@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from blsync.ledger.plans import Problem
+from blsync.personal_data import PERSONAL_FIELDS
 from blsync.push.endpoint import Endpoint, Json, Likeness, Reference, Row, Settlement
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import (
@@ -123,6 +124,13 @@ def _total(body: Json) -> Decimal:
     return total.quantize(CENT)
 
 
+def _amount(invoice: Json) -> Decimal | None:
+    """Return an invoice's net total where each line says its price."""
+    lines = invoice.get("items") or []
+    is_known = lines and all(line.get("unitPrice") is not None for line in lines)
+    return _total(invoice) if is_known else None
+
+
 def _warnings(body: Json, whole: Json, today: date) -> Iterator[str]:
     day = str(whole.get("invoiceDate") or today)
     due = whole.get("dueDate")
@@ -159,7 +167,7 @@ INVOICES = Endpoint(
     defaults={"status": "draft"},
     read_only=frozenset(_WORKED_OUT),
     cleared=dict.fromkeys(("purchaseOrder", "notes", "terms")),
-    personal=frozenset({"customer", "notes"}),
+    personal=PERSONAL_FIELDS["invoices"],
     references=(
         Reference(
             "customerId", listings.CUSTOMERS, {"customerId": "id", "customer.email": "email"}
@@ -181,5 +189,8 @@ INVOICES = Endpoint(
     ),
     locked=_locked,
     money=_total,
+    amount=_amount,
+    currency_of="customerId",
+    can_delete=True,
     warnings=_warnings,
 )

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from blsync.ledger.plans import Problem
-from blsync.push.endpoint import Endpoint, Json, Likeness, Reference, Row, Settlement
+from blsync.push.endpoint import Endpoint, Json, Likeness, Reference, Row, Settlement, in_the_future
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import Amount, Code, Day, Id, ReferenceText, Text
 
@@ -68,12 +68,34 @@ def _locked(entry: Json) -> Problem | None:
     return {"code": "BUSINESS_RULE_VIOLATION", "field": "status", "message": message}
 
 
+def _reversal(entry: Json) -> Json:
+    """Return the entry with each line on the other side."""
+    names = ("accountId", "description")
+    return {
+        "description": f"Reversal of {entry.get('journalNumber') or entry.get('reference')}",
+        "status": "posted",
+        "lines": [
+            {name: line[name] for name in names if line.get(name)}
+            | ({"credit": line["debit"]} if line.get("debit") else {"debit": line["credit"]})
+            for line in entry["lines"]
+        ],
+    }
+
+
 def _is_draft(body: Json) -> bool:
     return body.get("status") != "posted"
 
 
+def _is_posted(body: Json) -> bool:
+    return not _is_draft(body)
+
+
 def _debits(body: Json) -> Decimal:
     return sum((line.get("debit") or Decimal(0) for line in body.get("lines") or []), Decimal(0))
+
+
+def _amount(entry: Json) -> Decimal | None:
+    return _debits(entry) if entry.get("lines") else None
 
 
 JOURNAL_ENTRIES = Endpoint(
@@ -104,4 +126,9 @@ JOURNAL_ENTRIES = Endpoint(
     ),
     locked=_locked,
     money=_debits,
+    amount=_amount,
+    can_delete=True,
+    is_posted=_is_posted,
+    reversal=_reversal,
+    warnings=in_the_future("date"),
 )

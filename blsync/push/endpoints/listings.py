@@ -35,6 +35,26 @@ def _paid(entry: Json) -> list[Json]:
     return [{name: entry.get(source) for name, source in names.items()}]
 
 
+def _name(record: Json) -> str:
+    return str(record.get("name") or "")
+
+
+def _item(item: Json) -> str:
+    return " ".join(filter(None, (str(item.get("itemCode") or ""), _name(item))))
+
+
+def _account(account: Json) -> str:
+    number = account.get("accountNumber") or account.get("number")
+    return " ".join(filter(None, (str(number or ""), _name(account))))
+
+
+def _invoice(invoice: Json) -> str:
+    nested = invoice.get("customer")
+    customer = _name(nested) if isinstance(nested, dict) else ""
+    name = customer or str(invoice.get("customerName") or "")
+    return " of ".join(filter(None, (str(invoice.get("invoiceNumber") or ""), name)))
+
+
 def _place(stock: Json) -> list[Json]:
     return [{"id": stock.get("locationId"), "locationId": stock.get("locationId")}]
 
@@ -44,10 +64,11 @@ CUSTOMERS = Listing(
     "/customers",
     ("id", "customerNumber", "email"),
     caseless=frozenset({"email"}),
+    title=_name,
 )
-INVOICES = Listing("invoice", "/invoices", ("id", "invoiceNumber", "reference"))
-ITEMS = Listing("item", "/items", ("id", "itemCode"), page_limit=200)
-ACCOUNTS = Listing("active account", "/accounts", ("id", "accountNumber"))
+INVOICES = Listing("invoice", "/invoices", ("id", "invoiceNumber", "reference"), title=_invoice)
+ITEMS = Listing("item", "/items", ("id", "itemCode"), page_limit=200, title=_item)
+ACCOUNTS = Listing("active account", "/accounts", ("id", "accountNumber"), title=_account)
 JOURNAL_ENTRIES = Listing("journal entry", "/journal-entries", ("id", "journalNumber", "reference"))
 ADJUSTMENTS = Listing(
     "stock adjustment",

@@ -9,12 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from blsync.ledger.plans import Operation
-from blsync.push.endpoint import TODAY, Endpoint, Json, Reference, Row, Settlement, Sought
+from blsync.push.endpoint import (
+    TODAY,
+    Endpoint,
+    Json,
+    Reference,
+    Row,
+    Settlement,
+    Sought,
+    in_the_future,
+)
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import AmountAboveZero, Code, Day, Id, ReferenceText, no_number
 
@@ -27,9 +36,13 @@ class PaymentRow(Row):
     amount: AmountAboveZero | None = None
     payment_date: Day | None = None
     payment_method: Annotated[
-        str,
+        Literal[
+            "bank_transfer", "duitnow", "fpx", "cheque", "cash", "credit_card", "e_wallet", "other"
+        ],
         BeforeValidator(no_number),
-        Field(min_length=1, max_length=40, description="a method like bank_transfer or cheque"),
+        Field(
+            description="bank_transfer, duitnow, fpx, cheque, cash, credit_card, e_wallet or other"
+        ),
     ] = "bank_transfer"
     reference: ReferenceText = ""
     account_id: Id = ""
@@ -96,4 +109,8 @@ PAYMENTS = Endpoint(
         },
     ),
     money=_amount,
+    amount=_amount,
+    currency_of="invoiceId",
+    undone_by_hand="a payment cannot be taken back over the API; reverse or refund it in BigLedger",
+    warnings=in_the_future("paymentDate"),
 )

@@ -56,6 +56,10 @@ class Decision:
     """What plans have created before, where the server was not seen to show its natural key."""
     sent: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Natural keys, in normal form, and the references with which the ledger knows them sent."""
+    deleted: Collection[str] = ()
+    """Natural keys, in normal form, of what plans have deleted."""
+    home: str | None = None
+    """The company's currency, where it was asked for."""
     _paid: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     """What earlier rows of the plan pay of an invoice."""
 
@@ -101,9 +105,12 @@ class Decision:
         return normal_form(str(now["reference"])) in map(normal_form, own)
 
     def _operation(self, row: ParsedRow) -> Operation:
-        problems = row.problems or self._period_problem(row)
+        is_delete = self.mode == Mode.DELETE
+        problems = row.problems or (() if is_delete else self._period_problem(row))
         if problems:
             return _rejected(row, problems)
+        if is_delete:
+            return self._unless_held(row, self._delete(row))
         if row.blocked:
             return _operation(self.endpoint, row, Action.BLOCKED, error=row.blocked)
         if self.endpoint.target:
@@ -111,7 +118,58 @@ class Decision:
         now, trouble = self._target(row)
         if trouble:
             return _rejected(row, (trouble,))
+        if now and (name := self.endpoint.listing.title(now)):
+            row = replace(row, names={**row.names, "id": name})
         return self._unless_held(row, self._create(row) if now is None else self._update(row, now))
+
+    def _delete(self, row: ParsedRow) -> Operation:
+        """Delete the record that a row names, unless a plan of ours has done so before."""
+        now, trouble = self._target(row)
+        record, key = self.endpoint.record, self.endpoint.natural_key
+        if now is None and normal_form(row.key) in self.deleted:
+            return _operation(self.endpoint, row, Action.NOOP)
+        if trouble:
+            return _rejected(row, (trouble,))
+        if now is None:
+            name = next(iter(row.named), key)
+            message = f"no {record} at BigLedger has this {name}; nothing is deleted for it"
+            return _rejected(row, (problem("NOT_FOUND", name, message),))
+        if why := undeletable(self.endpoint, now):
+            return replace(_rejected(row, (why,)), remote_id=_id(now))
+        if self.on_conflict != OnConflict.OURS and _has_moved(now, row.based_on):
+            return self._moved(row, now, {})
+        operation = _operation(
+            self.endpoint,
+            row,
+            Action.DELETE,
+            remote_id=_id(now),
+            changed=shown_of(self.endpoint, now),
+            before=now,
+        )
+        return self._with_amount(row, operation, now)
+
+    def _moved(self, row: ParsedRow, now: Json, changed: Changes) -> Operation:
+        """Decide on a row whose record has changed since the version that the row was based on."""
+        if self.on_conflict == OnConflict.THEIRS:
+            return _operation(self.endpoint, row, Action.NOOP, remote_id=_id(now))
+        message = (
+            f"the {self.endpoint.record} changed at BigLedger after {row.based_on}; compare, then "
+            "plan with --on-conflict ours or theirs"
+        )
+        return _operation(
+            self.endpoint,
+            row,
+            Action.CONFLICT,
+            remote_id=_id(now),
+            changed=changed,
+            error=problem("CONFLICT", "updatedAt", message),
+        )
+
+    def _with_amount(self, row: ParsedRow, operation: Operation, whole: Json) -> Operation:
+        """Say the document's total, where it is known in the company's currency."""
+        name = self.endpoint.currency_of
+        told = whole.get("currency") or (row.found.get(name, {}).get("currency") if name else None)
+        return with_amount(self.endpoint, operation, whole, told, self.home)
 
     def _unless_held(self, row: ParsedRow, operation: Operation) -> Operation:
         """Block a row while an earlier change of its record is held: sent, and not answered."""
@@ -180,7 +238,7 @@ class Decision:
         created = _operation(
             self.endpoint, row, Action.CREATE, body=body, changed=changes(self.endpoint, {}, body)
         )
-        return self._with_warnings(created, body, body)
+        return self._with_amount(row, self._with_warnings(created, body, body), body)
 
     def _body(self, row: ParsedRow) -> Json:
         given = {n: self.today if v == TODAY else v for n, v in self.endpoint.defaults.items()}
@@ -217,7 +275,7 @@ class Decision:
         )
 
     def _update(self, row: ParsedRow, now: Json) -> Operation:
-        record, remote_id = self.endpoint.record, _id(now)
+        remote_id = _id(now)
         wanted = self.endpoint.comparable(row.data)
         if self.endpoint.defaults.get("status") == wanted.get("status"):
             # The file asks for a draft when the record is created. One that a person has posted
@@ -234,26 +292,19 @@ class Decision:
         if why := self.endpoint.locked(now):
             return replace(_rejected(row, (why,)), remote_id=remote_id)
         if self.on_conflict != OnConflict.OURS and _has_moved(now, row.based_on):
-            if self.on_conflict == OnConflict.THEIRS:
-                return _operation(self.endpoint, row, Action.NOOP, remote_id=remote_id)
-            message = (
-                f"the {record} changed at BigLedger after {row.based_on}; compare, then plan with "
-                "--on-conflict ours or theirs"
-            )
-            why_not = problem("CONFLICT", "updatedAt", message)
-            return _operation(
-                self.endpoint,
-                row,
-                Action.CONFLICT,
-                remote_id=remote_id,
-                changed=changed,
-                error=why_not,
-            )
+            return self._moved(row, now, changed)
         body = update_body(now, self._with_filled(row, now), changed)
         updated = _operation(
-            self.endpoint, row, Action.UPDATE, remote_id=remote_id, body=body, changed=changed
+            self.endpoint,
+            row,
+            Action.UPDATE,
+            remote_id=remote_id,
+            body=body,
+            changed=changed,
+            before={name: now.get(name) for name in body},
         )
-        return self._with_warnings(updated, body, {**now, **body})
+        whole = {**now, **body}
+        return self._with_amount(row, self._with_warnings(updated, body, whole), whole)
 
     def _with_warnings(self, operation: Operation, body: Json, whole: Json) -> Operation:
         told = self.endpoint.warnings(from_text(to_text(body)), whole, self.today)
@@ -288,7 +339,10 @@ class Decision:
         self._paid[invoice["id"]] += amount
         before = paid + earlier
         changed = {"amountPaid": [before, before + amount]}
-        return _operation(self.endpoint, row, Action.CREATE, body=self._body(row), changed=changed)
+        body = self._body(row)
+        paying = _operation(self.endpoint, row, Action.CREATE, body=body, changed=changed)
+        paying = self._with_warnings(paying, body, {**invoice, **body})
+        return self._with_amount(row, paying, body)
 
     def _is_paid(self, row: ParsedRow, paid: Decimal) -> bool:
         """Tell whether this very payment is in the journal already."""
@@ -298,6 +352,39 @@ class Decision:
             entries = [*entries, from_text(before.body)]
         is_there = any(not changes(self.endpoint, entry, wanted) for entry in entries)
         return is_there and paid >= row.data["amount"]
+
+
+def undeletable(endpoint: Endpoint, record: Json) -> Problem | None:
+    """Tell why a record cannot be deleted."""
+    locked = endpoint.locked(record)
+    if locked:
+        status = record.get("status") or "no draft"
+        message = (
+            f"the {endpoint.record} is {status} and only a draft can be deleted; correct it in "
+            "BigLedger"
+        )
+        return {**locked, "message": message}
+    return endpoint.kept(record)
+
+
+def shown_of(endpoint: Endpoint, record: Json) -> Changes:
+    """Return what a plan shows of a record that it deletes: what made it, and its state."""
+    names = dict.fromkeys((endpoint.natural_key, *endpoint.required, "status"))
+    return {name: [record[name], None] for name in names if record.get(name) not in (None, "", [])}
+
+
+def with_amount(
+    endpoint: Endpoint, operation: Operation, whole: Json, currency: Any, home: str | None
+) -> Operation:
+    """Return an operation with the total of its document, `whole`, where that is known: in the
+    company's currency `home`, of a document that is in `currency`.
+    """
+    is_known = endpoint.currency_of is None or (home is not None and currency == home)
+    try:
+        amount = endpoint.amount(whole) if is_known else None
+    except (ArithmeticError, KeyError, TypeError, AttributeError):
+        amount = None  # a record that is not made as documented
+    return replace(operation, amount=None if amount is None else str(amount))
 
 
 def key_without_token(row: ParsedRow) -> str:
@@ -332,6 +419,7 @@ def _operation(
     body: Json | None = None,
     changed: Changes | None = None,
     error: Problem | None = None,
+    before: Json | None = None,
 ) -> Operation:
     group = "/".join(str((body or {}).get(name)) for name in endpoint.in_flight)
     return Operation(
@@ -345,6 +433,9 @@ def _operation(
         error=error,
         in_flight=group if body and group else None,
         cells=to_text(_storable(row.cells)),
+        before=None if before is None else to_text(before),
+        sheet_row=row.place,
+        names=to_text(dict(row.names)) if row.names else None,
     )
 
 
@@ -362,6 +453,8 @@ def _rejected(row: ParsedRow, problems: tuple[Problem, ...]) -> Operation:
         state=OperationState.NOT_SENT,
         error={**problems[0], "message": told},
         cells=to_text(_storable(row.cells)),
+        sheet_row=row.place,
+        names=to_text(dict(row.names)) if row.names else None,
     )
 
 
@@ -383,10 +476,10 @@ def _has_moved(now: Json, based_on: datetime | None) -> bool:
 
 def _no_twins(endpoint: Endpoint, operations: list[Operation]) -> list[Operation]:
     """Reject rows that name one record in different ways, one by id and another by email."""
-    by_record: dict[str, list[int]] = defaultdict(list)
+    by_record: dict[str, dict[int, int]] = defaultdict(dict)
     for operation in operations:
         if operation.remote_id and operation.action not in (Action.REJECT, Action.ADOPT):
-            by_record[operation.remote_id].append(operation.row)
+            by_record[operation.remote_id][operation.row] = operation.place
     told = {
         number: why
         for rows in by_record.values()

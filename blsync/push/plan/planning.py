@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -13,29 +13,32 @@ from typing import Any
 from blsync.api.client import Client
 from blsync.errors import ConfigError, InputFileError
 from blsync.ledger import Ledger, evidence, plans
+from blsync.ledger.approvals import Saying
 from blsync.ledger.plans import Operation, Plan
 from blsync.ledger.states import (
-    KEPT_BACK,
+    FILE_MODES,
     SENDS,
     EvidenceState,
     Mode,
     OnConflict,
-    OperationState,
     PlanState,
+    Verdict,
 )
-from blsync.push.apply.settle import is_for_a_person
 from blsync.push.compare import from_text, to_text
-from blsync.push.endpoints import endpoint_named
+from blsync.push.endpoint import Endpoint
+from blsync.push.endpoints import ENDPOINTS, endpoint_named
+from blsync.push.known import Known
 from blsync.push.lookup import RecordIndex, look_up, read_in_full
 from blsync.push.plan.confirmation import new_code
 from blsync.push.plan.decide import Decision, key_without_token
-from blsync.push.plan.references import resolve
+from blsync.push.plan.references import Near, resolve
 from blsync.push.plan.rejects import check_target, write_rejects
-from blsync.push.plan.validate import ParsedRow, problem, unique, validate
-from blsync.push.report import PlanReport, report_of, sheet_of
+from blsync.push.plan.validate import ParsedRow, unique, validate
+from blsync.push.report import PlanReport, report_of
+from blsync.push.source.form import DateOrder, Decimals, Form, maps_of
+from blsync.push.source.memory import remember, remembered
 from blsync.push.source.read import read
 from blsync.push.source.sheet import Sheet
-from blsync.push.work import company_of, plan_named
 from blsync.session import Session
 from blsync.settings import Company, require_credentials
 from blsync.text.natural_keys import normal_form
@@ -44,19 +47,37 @@ from blsync.user_tables import closed_months
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """How a file is planned, in the words of `Mode` and `OnConflict`.
+    """How a file is planned, in the words of `FILE_MODES` and `OnConflict`.
 
     `mode` create rejects rows whose record exists with other values, update those whose record does
-    not. `on_conflict` says whose version holds where a record changed since the row's basis; abort
-    leaves the row out. With `hidden`, rows and columns of a worksheet are planned that are hidden
-    there. `rejects` is a file to write the rejected rows to, to be mended and planned
-    again.
+    not; with delete each row names, by its key alone, a record that is to go. `on_conflict` says
+    whose version holds where a record changed since the row's basis; abort leaves the row out. With
+    `hidden`, rows and columns of a worksheet are planned that are hidden there. `rejects` is a file
+    to write the rejected rows to, to be mended and planned again. `reading` says what the file's
+    columns and cells mean.
     """
 
     mode: str = Mode.UPSERT
     on_conflict: str = OnConflict.ABORT
     rejects: Path | None = None
     hidden: bool = False
+    reading: ReadingOptions = field(default_factory=lambda: ReadingOptions())
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """What was said of a file's columns and cells.
+
+    `maps` are headers and the columns that they are ('Cust Email=email'), `sheet` is the worksheet
+    to read, `dates` the order of days (dmy, mdy or ymd), `decimals` what stands before decimals
+    (point or comma). With `strict`, a column that is not known refuses the file.
+    """
+
+    maps: tuple[str, ...] = ()
+    sheet: str | None = None
+    dates: str | None = None
+    decimals: str | None = None
+    strict: bool = False
 
 
 AS_USUAL = PlanOptions()
@@ -77,7 +98,7 @@ def plan(
     Raises ConfigError, InputFileError, ApiError, StorageError, or QuotaSpent where the session does
     not wait.
     """
-    rows, sheet = _read(endpoint, source, options)
+    rows, sheet = _read(session.settings.data, endpoint, source, options)
     require_credentials(company)
     kind, now = endpoint_named(endpoint), session.clock()
     decision = Decision(
@@ -90,30 +111,68 @@ def plan(
         now.astimezone(session.settings.zone).date(),
         closed_months(session.settings.seeds, company.company_id, now),
         session.settings.push_reference_token,
+        deleted=plans.deleted_by(session.ledger, company.company_id, kind.name),
     )
     client = session.client(company)
-    operations = asyncio.run(_decided(client, session.ledger, decision, rows))
-    stored = _store(session.ledger, company, decision, sheet.path.name, operations, now)
+    near = Known(session.settings, company.company_id).near
+    operations = asyncio.run(_decided(session, client, decision, rows, near))
+    draft = draft_of(session, company, kind, sheet.path.name, sheet.notes)
+    readings = to_text([vars(each) for each in sheet.readings]) if sheet.readings else None
+    draft = replace(draft, mode=decision.mode, on_conflict=decision.on_conflict, readings=readings)
+    stored = store(session.ledger, draft, operations)
     if options.rejects:
         write_rejects(options.rejects, sheet, operations)
-    return replace(report_of(session.ledger, stored), notes=sheet.notes)
+    if options.reading.maps and isinstance(source, Path):
+        said = maps_of(kind, options.reading.maps)
+        remember(session.settings.data, kind, _headers(sheet), said)
+    report = report_of(session.ledger, stored)
+    # One that is under way keeps the notes of the file that it was planned from first.
+    return replace(report, plan=replace(report.plan, notes=sheet.notes))
+
+
+def _headers(sheet: Sheet) -> list[str]:
+    return [sheet.headers.get(name, name) for name in sheet.columns]
+
+
+def _form(data: Path, kind: Endpoint, options: ReadingOptions) -> Form:
+    """Return how a file is read. Raises ConfigError."""
+    if options.dates is not None:
+        _check_choice("--dates", options.dates, DateOrder)
+    if options.decimals is not None:
+        _check_choice("--decimals", options.decimals, Decimals)
+    return Form(
+        kind,
+        maps_of(kind, options.maps),
+        remembered(data, kind),
+        options.sheet,
+        DateOrder(options.dates) if options.dates else None,
+        Decimals(options.decimals) if options.decimals else None,
+        options.strict,
+    )
 
 
 def _read(
-    endpoint: str, source: Path | Sheet, options: PlanOptions
+    data: Path, endpoint: str, source: Path | Sheet, options: PlanOptions
 ) -> tuple[list[ParsedRow], Sheet]:
     """Read and validate the rows, having refused what cannot be planned at all."""
     kind = endpoint_named(endpoint)
-    _check_choice("--mode", options.mode, Mode)
+    _check_choice("--mode", options.mode, FILE_MODES)
     _check_choice("--on-conflict", options.on_conflict, OnConflict)
     if options.mode == Mode.UPDATE and not kind.can_update:
         raise ConfigError(
             f"--mode update: a {kind.record} cannot be changed once it is there; use --mode create."
         )
+    if options.mode == Mode.DELETE and not kind.can_delete:
+        deletable = ", ".join(one.name for one in ENDPOINTS.values() if one.can_delete)
+        raise ConfigError(
+            f"--mode delete: a {kind.record} cannot be deleted over the API, only records of "
+            f"{deletable}; `blsync push undo PLAN` plans what takes a plan back."
+        )
     if options.rejects:
         check_target(options.rejects, source if isinstance(source, Path) else source.path)
+    form = _form(data, kind, options.reading)
     sheet = (
-        read(source, lines=kind.lines, key=kind.natural_key, hidden=options.hidden)
+        read(source, lines=kind.lines, key=kind.natural_key, hidden=options.hidden, form=form)
         if isinstance(source, Path)
         else source
     )
@@ -123,48 +182,31 @@ def _read(
         raise InputFileError(" ".join((str(error), *sheet.notes))) from None
 
 
-def retry(session: Session, plan_id: str) -> PlanReport:
-    """Plan the rejected rows of a plan anew, and those that are held for a person to decide.
-
-    A held row is given up in the old plan first: whoever asks for this has looked at BigLedger, and
-    the new plan adopts what it finds there. Rows whose settle time is not over stay held. Raises
-    what `plan` raises, and ConfigError where there is nothing to retry.
-    """
-    ledger = session.ledger
-    old = plan_named(ledger, plan_id)
-    rows = plans.operations_of(ledger, old.plan_id)
-    again = [row for row in rows if _is_for_retry(row)]
-    if not again:
-        left = sum(row.state == OperationState.HELD for row in rows)
-        still = f"; {left} rows are being settled, run push settle first" if left else ""
-        raise ConfigError(f"Plan {old.plan_id} has no rejected rows to retry{still}.")
-    message = "given up after look-ups that found nothing, and planned anew by push retry"
-    given_up = [row.row for row in again if row.state == OperationState.HELD]
-    plans.give_up(ledger, old.plan_id, given_up, problem("GIVEN_UP", None, message))
-    if given_up:
-        plans.finish(ledger, old.plan_id, session.clock())
-    company = company_of(session.settings, old)
-    options = PlanOptions(old.mode, old.on_conflict)
-    return plan(session, company, old.endpoint, sheet_of(old, again), options)
-
-
-def _is_for_retry(row: Operation) -> bool:
-    if row.state == OperationState.HELD:
-        return is_for_a_person(row)
-    return row.state == OperationState.REJECTED or row.action in KEPT_BACK
-
-
-def _check_choice(option: str, value: str, choices: type[StrEnum]) -> None:
+def _check_choice(option: str, value: str, choices: Iterable[StrEnum]) -> None:
     if value not in tuple(choices):
         raise ConfigError(f"{option} {value!r} is none of {', '.join(choices)}.")
 
 
+async def home_currency(session: Session, client: Client, endpoint: Endpoint) -> str | None:
+    """Return the company's currency, where documents may be in another and an amount decides
+    whether they need approval; None: it was not asked for. Raises ApiError.
+    """
+    if endpoint.currency_of is None or session.settings.approval_above is None:
+        return None
+    answer = await client.get("/company")
+    told: Any = answer.read()
+    currency = told.get("currency") if isinstance(told, dict) else None
+    return str(currency) if currency else None
+
+
 async def _decided(
-    client: Client, ledger: Ledger, decision: Decision, rows: list[ParsedRow]
+    session: Session, client: Client, decision: Decision, rows: list[ParsedRow], near: Near
 ) -> list[Operation]:
-    endpoint = decision.endpoint
+    endpoint, ledger = decision.endpoint, session.ledger
     async with client:
-        rows = await resolve(client, ledger, endpoint, rows)
+        if decision.mode != Mode.DELETE:
+            rows = await resolve(client, ledger, endpoint, rows, near)
+        decision = replace(decision, home=await home_currency(session, client, endpoint))
         decision = replace(decision, sent=_sent(ledger, decision, rows))
         rows = unique(endpoint, [decision.without_token(row) for row in rows])
         for name in endpoint.identifiers:
@@ -176,6 +218,8 @@ async def _decided(
             ]
             await look_up(client, endpoint.listing, name, values, decision.known)
         names = {name for row in rows for name in row.data if not row.problems}
+        if decision.mode == Mode.DELETE:  # what is deleted is kept whole, to be made anew
+            names |= {name.partition(".")[0] for name in (*endpoint.required, *endpoint.rules)}
         await read_in_full(client, endpoint.listing, decision.known, names)
         await _remember(client, ledger, decision, rows)
     return decision.operations(rows)
@@ -215,43 +259,48 @@ def _sent(ledger: Ledger, decision: Decision, rows: list[ParsedRow]) -> dict[str
     return plans.references_sent(ledger, decision.company_id, decision.endpoint.name, keys)
 
 
-def _store(
-    ledger: Ledger,
-    company: Company,
-    decision: Decision,
-    source: str,
-    operations: list[Operation],
-    at: datetime,
-) -> str:
-    """Store the plan under the hash of what it does, and return its id.
-
-    Where a plan of the same content was applied to its end already, another one is stored beside
-    it, with another id. Otherwise its rejected rows could never be sent again.
-    """
-    content: list[Any] = [decision.endpoint.name, company.company_id, company.base_url]
-    content += [decision.mode, decision.on_conflict]
-    content += [
-        [o.row, o.natural_key, o.action, o.remote_id, o.body, o.changes, o.error]
-        for o in operations
-    ]
-    does_send = any(o.action in SENDS for o in operations)
-    for number in range(1_000_000):
-        plan_id = hashlib.sha256(to_text([*content, number]).encode()).hexdigest()[:12]
-        known = plans.find(ledger, plan_id)
-        if not (known and known[0].state == PlanState.APPLIED and does_send):
-            break
-    stored = Plan(
-        plan_id=plan_id,
+def draft_of(
+    session: Session, company: Company, endpoint: Endpoint, source: str, notes: tuple[str, ...]
+) -> Plan:
+    """Return a plan that the session's actor makes now, without rows and without an id."""
+    now = session.clock()
+    return Plan(
+        plan_id="",
         company=company.name,
         company_id=company.company_id,
         base_url=company.base_url,
-        endpoint=decision.endpoint.name,
+        endpoint=endpoint.name,
         state=PlanState.PLANNED,
         source=source,
-        mode=decision.mode,
-        created_at=at,
-        on_conflict=decision.on_conflict,
+        mode=Mode.UPSERT,
+        created_at=now,
+        notes=notes,
         confirmation_code=new_code(),
+        verdicts=(Saying(Verdict.PLANNED, session.actor, now),),
     )
-    plans.put(ledger, stored, operations)
+
+
+def store(ledger: Ledger, draft: Plan, operations: list[Operation]) -> str:
+    """Store a plan under the hash of what it does, and return its id.
+
+    Where a plan of the same content was applied to its end already, or rejected, another one is
+    stored beside it, with another id. Otherwise its rows could never be sent again.
+    """
+    content: list[Any] = [draft.endpoint, draft.company_id, draft.base_url]
+    content += [draft.mode, draft.on_conflict, *([draft.undoes] if draft.undoes else [])]
+    content += [
+        [o.row, o.natural_key, o.action, o.remote_id, o.body, o.changes, o.error]
+        + ([o.before] if o.before else [])
+        for o in operations
+    ]
+    if endpoint_named(draft.endpoint).currency_of and any(o.amount for o in operations):
+        content.append([o.amount for o in operations])
+    does_send = any(o.action in SENDS for o in operations)
+    ended = (PlanState.APPLIED, PlanState.REJECTED) if does_send else (PlanState.REJECTED,)
+    for number in range(1_000_000):
+        plan_id = hashlib.sha256(to_text([*content, number]).encode()).hexdigest()[:12]
+        known = plans.find(ledger, plan_id)
+        if not (known and known[0].state in ended):
+            break
+    plans.put(ledger, replace(draft, plan_id=plan_id), operations)
     return plan_id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +11,15 @@ from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import Problem
 from blsync.push.endpoint import Endpoint, Json, Reference
 from blsync.push.lookup import RecordIndex, look_up, read_in_full
-from blsync.push.plan.validate import ParsedRow, problem
+from blsync.push.plan.validate import ParsedRow, line_told, problem
 from blsync.text.natural_keys import normal_form
+
+Near = Callable[[str, str], list[str]]
+
+
+def _none_near(_: str, __: str) -> list[str]:
+    return []
+
 
 Parents = Mapping[str, tuple[str, bool]]
 """Natural key, in normal form, of what plans did not create yet → the plan, and whether it was
@@ -20,16 +27,21 @@ rejected there."""
 
 
 async def resolve(
-    client: Client, ledger: Ledger, endpoint: Endpoint, rows: list[ParsedRow]
+    client: Client,
+    ledger: Ledger,
+    endpoint: Endpoint,
+    rows: list[ParsedRow],
+    near: Near = _none_near,
 ) -> list[ParsedRow]:
     """Put ids in the place of other names, and tell which rows refer to what is not there.
 
+    `near` returns, for a column and a value that nobody has, the known ones that are most like it.
     A row whose customer is still to be created by another plan is blocked. Raises ApiError.
     """
     for reference in endpoint.references:
         known = await _known(client, reference, endpoint, rows)
         parents = _parents(ledger, client.company.company_id, reference)
-        rows = [_resolved(row, endpoint, reference, known, parents) for row in rows]
+        rows = [_resolved(row, endpoint, reference, (known, parents), near) for row in rows]
     return [_with_parts(endpoint, row) for row in rows]
 
 
@@ -54,12 +66,14 @@ def _resolved(
     row: ParsedRow,
     endpoint: Endpoint,
     reference: Reference,
-    known: RecordIndex,
-    parents: Parents,
+    there: tuple[RecordIndex, Parents],
+    near: Near,
 ) -> ParsedRow:
+    known, parents = there
     problems: list[Problem] = []
     blocked: Problem | None = row.blocked
     found: dict[str, Json] = {}
+    names: dict[str, str] = {}
     filled = list(row.filled or [{}] * len(row.data.get(endpoint.lines or "") or []))
     data = _copy(row.data, endpoint.lines)
     for index, holder in enumerate(_holders(endpoint, reference, replace(row, data=data))):
@@ -74,16 +88,22 @@ def _resolved(
                 _drop(holder, other)
             holder[reference.field] = records[0]["id"]
             found[reference.field] = records[0]
+            if name := reference.listing.title(records[0]):
+                names[place + reference.field] = name
             if reference.in_lines and reference.filled:
                 filled[index] = reference.filled(records[0], row.found)
         elif parent := _parent(reference, place + column, given.values(), parents):
             blocked = parent
         else:
-            problems.append(_trouble(endpoint, reference, place, given, records))
+            told = place + column
+            if reference.in_lines:
+                told = line_told(told, index, row.lines_at)
+            problems.append(_trouble(endpoint, reference, (place, told), given, (records, near)))
     return replace(
         row,
         data=data,
         found={**row.found, **found},
+        names={**row.names, **names},
         filled=tuple(filled),
         problems=(*row.problems, *problems),
         blocked=blocked,
@@ -101,19 +121,24 @@ def _matching(reference: Reference, known: RecordIndex, given: Mapping[str, str]
 def _trouble(
     endpoint: Endpoint,
     reference: Reference,
-    place: str,
+    places: tuple[str, str],
     given: Mapping[str, str],
-    records: list[Json],
+    found: tuple[list[Json], Near],
 ) -> Problem:
+    records, near = found
     column, value = next(iter(given.items()))
+    place, first = places
     is_personal = column.partition(".")[0] in endpoint.personal
-    told = " and ".join(place + name for name in given)
+    told = " and ".join((first, *(place + name for name in [*given][1:])))
     told += "" if is_personal else f" {value[:40]!r}"
     rule = f"must name one {reference.listing.record} that BigLedger has"
     if records:
         message = f"{told} {rule}; {len(records)} have it, so name one by its id"
         return problem("CONFLICT", place + column, message)
     cure = "mend it, or create that record first"
+    # Of persons no other one is told: who reads the message may not be whose sheet it is.
+    if not is_personal and (names := near(column, value)):
+        cure = f"the nearest known are {', '.join(map(repr, names))}; {cure}"
     return problem("NOT_FOUND", place + column, f"{told} {rule}; none has it: {cure}")
 
 

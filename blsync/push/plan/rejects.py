@@ -32,11 +32,12 @@ def check_target(path: Path, planned: Path) -> None:
 def write_rejects(path: Path, sheet: Sheet, operations: Iterable[Operation]) -> None:
     """Write the rejected rows under the file's own columns, with `_row` and `_reason`.
 
-    A document is written with all its rows; the reason stands in the first. A plan ignores columns
-    whose name begins with an underscore, apart from `_row`, which keeps documents apart, so the
-    file can be mended and planned as it is; in csv, what a spreadsheet would take for a formula has
-    an apostrophe before it, which reading takes off. Raises StorageError, and ConfigError where an
-    xlsx file has no room for a cell's text.
+    Cells are written as they were read, `_row` is the row's number in the file as a spreadsheet
+    shows it. A document is written with all its rows; the reason stands in the first. A plan
+    ignores columns whose name begins with an underscore, apart from `_row`, which keeps documents
+    apart, so the file can be mended and planned as it is; in csv, what a spreadsheet would take for
+    a formula has an apostrophe before it, which reading takes off. Raises StorageError, and
+    ConfigError where an xlsx file has no room for a cell's text.
     """
     reasons = {
         o.row: (o.error or {}).get("message")
@@ -44,14 +45,15 @@ def write_rejects(path: Path, sheet: Sheet, operations: Iterable[Operation]) -> 
         if o.action == Action.REJECT or o.state == OperationState.REJECTED
     }
     columns = [name for name in sheet.columns if name not in NOTES]
+    header = [sheet.headers.get(name, name) for name in columns]
     rows = _rows(sheet, columns, reasons)
     with storage_errors(path), atomic_write(path) as draft:
         if path.suffix.lower() == ".xlsx":
-            write_table(draft, "rejects", [*columns, *NOTES], rows)
+            write_table(draft, "rejects", [*header, *NOTES], rows)
             return
         with draft.open("w", encoding="utf-8-sig", newline="") as file:  # the BOM is for Excel
             writer = csv.writer(file, delimiter=sheet.delimiter)
-            writer.writerow([*columns, *NOTES])
+            writer.writerow([*header, *NOTES])
             writer.writerows(["" if v is None else guarded(_text(v)) for v in row] for row in rows)
 
 
@@ -61,7 +63,7 @@ def _rows(sheet: Sheet, columns: list[str], reasons: dict[int, Any]) -> Iterator
             continue
         reason = reasons[row.number]
         for source in row.source or (row.cells,):
-            yield [*(_cell(source.get(name)) for name in columns), row.number, reason]
+            yield [*(_cell(source.get(name)) for name in columns), row.place, reason]
             reason = None
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +15,7 @@ from pydantic_core import ErrorDetails
 from blsync.errors import InputFileError
 from blsync.ledger.plans import Problem
 from blsync.push.endpoint import Endpoint, Json
+from blsync.push.source.form import BASIS, INDEX
 from blsync.push.source.read import CLEAR, Sheet, SheetRow
 from blsync.text.natural_keys import cleaned, normal_form
 from blsync.text.spellings import (
@@ -27,14 +27,9 @@ from blsync.text.spellings import (
     read_as,
 )
 
-BASIS = ("base_updated_at", "updatedAt")
-"""Columns that say which version of the record the row was based on: its `updatedAt`, in ISO 8601
-(UTC where it names no zone)."""
-
 _WHOLE = {"line": "", "dates": "dueDate", "balance": "lines"}
 """Errors of our models that concern several fields at once, and whose text says all that is wrong →
 the field that they are listed under; empty: the line in which they are."""
-_INDEX = re.compile(r"\[\d+\]|\.\d+(?=\.)")
 _CODES = {
     "email": "INVALID_EMAIL_FORMAT",
     "literal_error": "INVALID_CHOICE",
@@ -61,7 +56,8 @@ class ParsedRow:
     typed, None where one is to be cleared; `based_on` the version the row was based on; `found` the
     records that it refers to, by field; `filled` what each line says where the file does not;
     `problems` why it is rejected; `blocked` why it has to wait for another plan; `cells` what the
-    file said.
+    file said; `place` the row's number in its sheet, `lines_at` those of its lines; `names` what
+    the records are called whose ids it has, by field.
     """
 
     row: int
@@ -74,6 +70,9 @@ class ParsedRow:
     problems: tuple[Problem, ...] = ()
     blocked: Problem | None = None
     cells: Mapping[str, Any] = field(default_factory=dict)
+    place: int = 0
+    lines_at: tuple[int, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def values(self, name: str) -> str:
         """Return a field as text, to tell rows apart by."""
@@ -91,13 +90,14 @@ def validate(endpoint: Endpoint, sheet: Sheet) -> list[ParsedRow]:
     Raises InputFileError where a column is unknown or none names the records.
     """
     _check_columns(endpoint, sheet)
-    style = number_style(_numbers(endpoint, sheet), sheet.delimiter)
+    style = sheet.style or number_style(_numbers(endpoint, sheet), sheet.delimiter)
     return [_checked(endpoint, row, style) for row in sheet.rows]
 
 
 def _numbers(endpoint: Endpoint, sheet: Sheet) -> Iterator[object]:
     """Yield what the file has in its columns of numbers."""
-    columns = {name for name, kind in endpoint.kinds.items() if kind != Kind.DAY}
+    kinds = (Kind.NUMBER, Kind.PERCENT)
+    columns = {name for name, kind in endpoint.kinds.items() if kind in kinds}
     for row in sheet.rows:
         for name, value in row.cells.items():
             if name in columns:
@@ -112,7 +112,7 @@ def _check_columns(endpoint: Endpoint, sheet: Sheet) -> None:
     odd = [
         name
         for name in sheet.columns
-        if not (name.startswith("_") or name in own or endpoint.is_writable(_INDEX.sub("", name)))
+        if not (name.startswith("_") or name in own or endpoint.is_writable(INDEX.sub("", name)))
     ]
     known = [*(n for n in endpoint.identifiers if n not in endpoint.rules), *endpoint.rules]
     if odd:
@@ -150,7 +150,7 @@ def _checked(endpoint: Endpoint, row: SheetRow, style: NumberStyle) -> ParsedRow
         model = endpoint.model.model_validate(_nested(kept), context=style)
         data = model.model_dump(by_alias=True, exclude_unset=True)
     except ValidationError as error:
-        told = [_worded(endpoint, e, given) for e in error.errors(include_url=False)]
+        told = [_worded(endpoint, e, given, row) for e in error.errors(include_url=False)]
         problems += {p["message"]: p for p in told}.values()  # a union tells one mistake often
     named, told = _named_by(endpoint, row, data)
     problems += told
@@ -165,7 +165,15 @@ def _checked(endpoint: Endpoint, row: SheetRow, style: NumberStyle) -> ParsedRow
         problems.append(problem("REQUIRED_FIELD", endpoint.natural_key, need))
     key = named.get(endpoint.natural_key) or next(iter(named.values()), "")
     return ParsedRow(
-        row.number, key, named, data, based_on, problems=tuple(problems), cells=row.cells
+        row.number,
+        key,
+        named,
+        data,
+        based_on,
+        problems=tuple(problems),
+        cells=row.cells,
+        place=row.place,
+        lines_at=row.lines_at,
     )
 
 
@@ -214,7 +222,23 @@ def _clear_problem(endpoint: Endpoint, name: str) -> Problem | None:
     return problem("INVALID_FORMAT", name, message)
 
 
-def _worded(endpoint: Endpoint, error: ErrorDetails, given: Mapping[str, Any]) -> Problem:
+def line_told(name: str, index: int, lines_at: Sequence[int]) -> str:
+    """Say which row of the sheet a line is, behind the name of its column."""
+    return f"{name} (row {lines_at[index]})" if index < len(lines_at) else name
+
+
+def _worded(
+    endpoint: Endpoint, error: ErrorDetails, given: Mapping[str, Any], row: SheetRow
+) -> Problem:
+    found = _problem(endpoint, error, given)
+    place, name = error["loc"], found["field"]
+    if name and len(place) > 1 and isinstance(place[1], int) and place[0] == endpoint.lines:
+        named = line_told(name, place[1], row.lines_at)
+        return {**found, "message": str(found["message"]).replace(name, named, 1)}
+    return found
+
+
+def _problem(endpoint: Endpoint, error: ErrorDetails, given: Mapping[str, Any]) -> Problem:
     name, plain = _named(error["loc"], given)
     code = _CODES.get(error["type"], "INVALID_FORMAT")
     if error["type"] in _WHOLE:
@@ -263,26 +287,32 @@ def _basis(row: SheetRow) -> tuple[datetime | None, Problem | None]:
 
 
 def unique(endpoint: Endpoint, rows: list[ParsedRow]) -> list[ParsedRow]:
-    """Reject all rows that name the same record, because nobody can tell which one is meant."""
+    """Reject all rows that name the same record, because nobody can tell which one is meant.
+
+    A row of which a part of its key could not be read is the same as no other: what is wrong with
+    that part is told already.
+    """
     twins: dict[int, list[Problem]] = defaultdict(list)
     for name in endpoint.identifiers:
         parts = endpoint.parts if name == endpoint.natural_key else ()
-        holders: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        holders: dict[tuple[str, ...], list[ParsedRow]] = defaultdict(list)
         for row in rows:
-            if name in row.named:
-                one = (normal_form(row.named[name]), *map(row.values, parts))
-                holders[one].append(row.row)
-        for numbers in holders.values():
-            for number, told in twin_problems(", ".join((name, *parts)), numbers):
+            values = tuple(map(row.values, parts))
+            if name in row.named and (all(values) or not row.problems):
+                holders[normal_form(row.named[name]), *values].append(row)
+        for same in holders.values():
+            together = {row.row: row.place for row in same}
+            for number, told in twin_problems(", ".join((name, *parts)), together):
                 twins[number].append(told)
     return [replace(row, problems=(*row.problems, *twins[row.row])) for row in rows]
 
 
-def twin_problems(name: str, numbers: Iterable[int]) -> Iterator[tuple[int, Problem]]:
-    """Yield for each of several rows with the same `name` which the others are."""
-    together = list(numbers)
+def twin_problems(name: str, together: Mapping[int, int]) -> Iterator[tuple[int, Problem]]:
+    """Yield for each of several rows with the same `name` which the others are: `together` are
+    rows, each with its number in the sheet.
+    """
     for number in together:
-        others = [str(n) for n in together if n != number]
+        others = [str(place) for n, place in together.items() if n != number]
         if others:
             rows = f"row {others[0]}" if len(others) == 1 else f"rows {', '.join(others)}"
             message = f"{name}: the same as in {rows} of the file; keep one of them"

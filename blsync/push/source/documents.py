@@ -26,6 +26,7 @@ class _Row:
     """One row of the file: the document's own cells, notes (`_…`), and lines."""
 
     number: int
+    place: int
     source: Cells
     cells: Cells
     notes: Cells
@@ -46,7 +47,7 @@ def gather(
     """
     parts = _line_columns(name, table.columns, lines)
     has_line_rows = any(index is None for index, _ in parts.values())
-    rows = (_taken_apart(row, parts, lines, table.problems, missing) for row in table.rows)
+    rows = (_taken_apart(row, parts, lines, table, missing) for row in table.rows)
     if table.is_flat and has_line_rows and lines:
         return list(_documents(rows, lines, key))
     return [_record([row], lines) for row in rows]
@@ -78,24 +79,25 @@ def _taken_apart(
     row: tuple[int, Cells],
     parts: Mapping[str, tuple[int | None, list[str]]],
     lines: str | None,
-    problems: Mapping[int, list[str]],
+    table: Table,
     missing: Counter[str],
 ) -> _Row:
     number, source = row
-    taken = _Row(number, source, {}, {}, None, [*problems.get(number, ())])
+    place = number + table.top
+    taken = _Row(number, place, source, {}, {}, None, [*table.problems.get(number, ())])
     found: dict[int, Cells] = {}
     for name, given in source.items():
         if name.startswith("_"):
             taken.notes[name] = given
             continue
-        value = _spelled(given, f"row {number}: {name}", taken.problems, missing)
+        value = _spelled(given, f"row {place}: {name}", taken.problems, missing)
         if value is None:
             continue
         if name in parts:
             index, path = parts[name]
             _put(found.setdefault(index or 0, {}), path, value)
         elif name == lines:
-            taken.lines = _from_json(value, number, lines, taken.problems)
+            taken.lines = _from_json(value, place, lines, taken.problems)
         else:
             taken.cells[name] = value
     if found:
@@ -111,14 +113,14 @@ def _put(line: Cells, path: list[str], value: Any) -> None:
     line[last] = value
 
 
-def _from_json(value: Any, number: int, lines: str, problems: list[str]) -> Any:
+def _from_json(value: Any, place: int, lines: str, problems: list[str]) -> Any:
     if not (isinstance(value, str) and value.startswith("[")):
         return value
     try:
         return tidy(from_text(value))
     except msgspec.MsgspecError as error:
         problems.append(
-            f"row {number}: {lines} begins with [ and is not well-formed JSON ({error}); write a "
+            f"row {place}: {lines} begins with [ and is not well-formed JSON ({error}); write a "
             "list of objects, or a column for each field of a line"
         )
         return None
@@ -175,10 +177,10 @@ def _documents(rows: Iterator[_Row], lines: str, key: str) -> Iterator[SheetRow]
             yield _record(open_, lines)
         open_ = [row]
         if key in row.cells:
-            first = firsts.setdefault(normal_form(str(row.cells[key])), row.number)
-            if first != row.number:
+            first = firsts.setdefault(normal_form(str(row.cells[key])), row.place)
+            if first != row.place:
                 row.problems.append(
-                    f"row {row.number} has the {key} of row {first} and is no part of it; put the "
+                    f"row {row.place} has the {key} of row {first} and is no part of it; put the "
                     "rows of one document one below the other, with the same _row where the file "
                     f"has that column, or give each document a {key} of its own"
                 )
@@ -224,20 +226,29 @@ def _record(rows: list[_Row], lines: str | None) -> SheetRow:
     given_in: dict[str, int] = {}
     problems: list[str] = []
     found: list[Any] = []
+    lines_at: list[int] = []
     for row in rows:
         problems += row.problems
         for name, value in row.cells.items():
             if name not in cells:
-                cells[name], given_in[name] = value, row.number
+                cells[name], given_in[name] = value, row.place
             elif str(cells[name]) != str(value):
                 problems.append(
-                    f"row {row.number} and row {given_in[name]} of the same document say different "
+                    f"row {row.place} and row {given_in[name]} of the same document say different "
                     f"things in {name}; make them the same"
                 )
         if isinstance(row.lines, list):
             found += row.lines
+            lines_at += [row.place] * len(row.lines)
     value = first.lines if len(rows) == 1 else found or None
     if lines and value is not None:
         cells[lines] = value
     source = tuple(row.source for row in rows)
-    return SheetRow(first.number, {**first.notes, **cells}, source, tuple(problems))
+    return SheetRow(
+        first.number,
+        {**first.notes, **cells},
+        source,
+        tuple(problems),
+        tuple(lines_at) if len(rows) > 1 else (),
+        first.place,
+    )

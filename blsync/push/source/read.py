@@ -10,8 +10,8 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from math import isfinite
@@ -21,26 +21,52 @@ from typing import Any
 import msgspec
 
 from blsync.errors import InputFileError
-from blsync.files.intake import MOST_CELLS, MOST_COLUMNS, Intake, check_size, too_large
-from blsync.files.spreadsheet import DIGITS, Worksheet, read_worksheet, unguarded
+from blsync.files.intake import MOST_CELLS, Intake, check_size, too_large
+from blsync.files.spreadsheet import DIGITS, Start, Worksheet, read_worksheet, unguarded
 from blsync.push.compare import from_text
 from blsync.push.source.documents import gather, tidy
+from blsync.push.source.form import Form
+from blsync.push.source.grid import (
+    MOST_ABOVE,
+    MOST_NAMED,
+    Grid,
+    Row,
+    fit,
+    header_row,
+    headings,
+    table_of,
+)
 from blsync.push.source.parquet import read_parquet
 from blsync.push.source.sheet import CLEAR, Cells, Sheet, SheetRow, Table
-from blsync.text.natural_keys import cleaned
+from blsync.push.source.values import read_values
 from blsync.text.spellings import told_separator
+from blsync.text.synonyms import letters
 
 __all__ = ["CLEAR", "Sheet", "SheetRow", "plain", "read", "sheet_of"]
 
-MOST_NAMED = 20
-"""Hidden rows that a note names one by one."""
 NUL = "\u2400"
 """Stands for a NUL character where one is shown."""
 _DELIMITERS = {",": "','", ";": "';'", "\t": "a tab"}
 
 
-def read(path: Path, *, lines: str | None = None, key: str = "", hidden: bool = False) -> Sheet:
+@dataclass(frozen=True)
+class _How:
+    hidden: bool
+    form: Form | None
+
+
+def read(
+    path: Path,
+    *,
+    lines: str | None = None,
+    key: str = "",
+    hidden: bool = False,
+    form: Form | None = None,
+) -> Sheet:
     """Read a file of changes; of a worksheet what it shows, or all of it where `hidden`.
+
+    With a `form` the sheet's columns become those of its endpoint, and its cells are read as the
+    columns of the endpoint and the rest of each column tell (`blsync.push.source.values`).
 
     `lines` is the field that holds a document's lines, None where there are none; `key` the column
     of the natural key, by which rows of a csv or xlsx file are lines of one document
@@ -57,7 +83,7 @@ def read(path: Path, *, lines: str | None = None, key: str = "", hidden: bool = 
             f"{known}."
         )
     try:
-        table = reader(path, hidden)
+        table = reader(path, _How(hidden, form))
     except FileNotFoundError:
         raise InputFileError(f"{path} does not exist; check the file's name.") from None
     except RecursionError:
@@ -67,7 +93,10 @@ def read(path: Path, *, lines: str | None = None, key: str = "", hidden: bool = 
     except OSError as error:
         raise InputFileError(f"{path} cannot be read: {error.strerror or error}.") from None
     if not table.rows:
-        raise InputFileError(f"{path.name} has no rows below its header; there is nothing to plan.")
+        told = f"{path.name} has no rows below its header; there is nothing to plan."
+        raise InputFileError(" ".join((told, *table.notes)))
+    if form:
+        table = read_values(table, form)
     return sheet_of(path, table, lines=lines, key=key)
 
 
@@ -80,7 +109,16 @@ def sheet_of(path: Path, table: Table, *, lines: str | None, key: str) -> Sheet:
         words = ", ".join(sorted(missing))
         told = f"{path.name}: {missing.total()} cells hold {words}, and are read as empty."
         notes = (*notes, told)
-    return Sheet(path, table.columns, rows, table.delimiter, notes)
+    return Sheet(
+        path,
+        table.columns,
+        rows,
+        table.delimiter,
+        notes,
+        table.readings,
+        table.headers,
+        table.style,
+    )
 
 
 def _without_nul(row: SheetRow) -> SheetRow:
@@ -88,7 +126,7 @@ def _without_nul(row: SheetRow) -> SheetRow:
     odd = [name for name, value in row.cells.items() if _has_nul(value) or "\0" in name]
     if not odd:
         return row
-    told = f"row {row.number}: {odd[0]!r} holds a NUL character; delete it and plan the row again"
+    told = f"row {row.place}: {odd[0]!r} holds a NUL character; delete it and plan the row again"
     cells = {name.replace("\0", NUL): _shown(value) for name, value in row.cells.items()}
     return replace(row, cells=cells, problems=(*row.problems, told))
 
@@ -136,30 +174,27 @@ def _empty(path: Path) -> InputFileError:
     return InputFileError(f"{path.name} is empty; the first line must name the fields.")
 
 
-def _read_csv(path: Path, _: bool) -> Table:
+def _read_csv(path: Path, how: _How) -> Table:
     text, delimiter = _told_delimiter(_text(path))
-    records = _records(path, text, delimiter)
-    header = next((cells for cells in records if any(map(str.strip, cells))), [])
-    if not header:
+    rows: list[Row] = []
+    intake = Intake(path)
+    for number, record in enumerate(_records(path, text, delimiter), start=1):
+        cells = [unguarded(cell.strip()) for cell in record] if rows else record
+        if any(map(str.strip, cells)):
+            intake.take(rows=int(bool(rows)), cells=len(cells) if rows else 0)
+            rows.append((number, cells))
+    if not rows:
         raise _empty(path)
-    header = _header(path, header)
-    intake, rows = Intake(path), []
-    for number, cells in enumerate(records, start=1):
-        cells = [unguarded(cell.strip()) for cell in cells]
-        if not any(cells):
-            continue
-        extra = cells[len(header) :]
-        if any(extra):
+    at = header_row(rows, how.form) if how.form else 0
+    top = len(rows[at][1])
+    for number, cells in rows[at + 1 :]:
+        if any(cells[top:]):
             raise InputFileError(
                 f"{path.name} row {number} has {len(cells)} cells where the header has "
-                f"{len(header)}; put cells that hold {_DELIMITERS.get(delimiter, repr(delimiter))} "
+                f"{top}; put cells that hold {_DELIMITERS.get(delimiter, repr(delimiter))} "
                 "into double quotes."
             )
-        given = zip(header, cells, strict=False)  # a line may leave out empty cells at its end
-        row = {name: cell for name, cell in given if cell}
-        intake.take(rows=1, cells=len(row))
-        rows.append((number, row))
-    return Table(header, rows, delimiter, is_flat=True)
+    return table_of(path, Grid(rows, delimiter), how.form)
 
 
 _TOO_LONG = "field limit"
@@ -194,74 +229,80 @@ def _told_delimiter(text: str) -> tuple[str, str]:
 
 
 def _delimiter(text: str) -> str:
-    first = text.lstrip().partition("\n")[0]
-    outside = "".join(first.split('"')[::2])
-    return max(_DELIMITERS, key=outside.count)
+    """Return what stands between cells: the first line that has any of them tells, as a title
+    above the table may have none.
+    """
+    for line in text.splitlines():
+        outside = "".join(line.split('"')[::2])
+        if any(map(outside.count, _DELIMITERS)):
+            return max(_DELIMITERS, key=outside.count)
+    return ","
 
 
-def _header(path: Path, cells: list[str]) -> list[str]:
-    header = [cleaned(cell) for cell in cells]
-    while header and not header[-1]:
-        header.pop()  # spreadsheets write columns that hold nothing
-    if "" in header:
-        raise InputFileError(
-            f"{path.name}: column {header.index('') + 1} of the header has no name."
-        )
-    if len(header) > MOST_COLUMNS:
-        raise too_large(path, f"more than {MOST_COLUMNS:,} columns")
-    twice = sorted(name for name, count in Counter(header).items() if count > 1)
-    if twice:
-        raise InputFileError(
-            f"{path.name} has the column {twice[0]!r} more than once; keep one of them."
-        )
-    return header
-
-
-def _read_xlsx(path: Path, hidden: bool) -> Table:
-    sheet = read_worksheet(path)
+def _read_xlsx(path: Path, how: _How) -> Table:
+    sheet = read_worksheet(path, _chooser(path, how.form), MOST_ABOVE if how.form else 0)
     if not sheet.rows:
         raise _empty(path)
-    (top, names), *below = sheet.rows
     width = max(len(values) for _, values in sheet.rows)
-    shown = [n for n in range(width) if hidden or not sheet.hidden.has_column(n)]
-    header = _header(path, ["" if n >= len(names) else _name(names[n]) for n in shown])
-    rows, problems = [], {}
-    for number, every in below:
-        if number in sheet.hidden.rows and not hidden:
-            continue
-        values = [every[n] if n < len(every) else None for n in shown]
-        if any(value not in (None, "") for value in values[len(header) :]):
-            raise InputFileError(
-                f"{path.name}: row {number} of the sheet has a cell right of the last column that "
-                "the header names; name the column, or empty the cell."
-            )
-        given = zip(header, values, strict=False)
-        cells = {name: value for name, value in given if value not in (None, "")}
-        if not cells:
-            continue
-        rows.append((number - top, cells))
-        found = zip(header, shown, strict=False)
-        doubts = [(name, sheet.doubts.get((number, n))) for name, n in found if name[:1] != "_"]
-        problems[number - top] = [
-            f"row {number - top}: {name} {doubt}" for name, doubt in doubts if doubt
-        ]
-    notes = _hidden_notes(path, sheet, hidden=hidden)
-    if not rows and notes:
-        raise InputFileError(f"{notes[0]} There is nothing else to plan.")
-    if sheet.others:
-        others = ", ".join(map(repr, sheet.others))
-        told = f"{path.name}: only the first worksheet, {sheet.name!r}, is read; not {others}."
+    shown = [n for n in range(width) if how.hidden or not sheet.hidden.has_column(n)]
+    at = header_row(sheet.rows, how.form) if how.form else 0
+    notes = _hidden_notes(path, sheet, at, hidden=how.hidden)
+    # A worksheet whose name begins with _ is for the reader, as such a column is.
+    if beside := [name for name in sheet.others if not name.startswith("_")]:
+        others = ", ".join(map(repr, beside))
+        told = f"{path.name}: only the worksheet {sheet.name!r} is read; not {others}."
         notes.append(told)
-    return Table(header, rows, notes=tuple(notes), is_flat=True, problems=problems)
+    table = table_of(
+        path,
+        Grid(
+            sheet.rows,
+            shown=shown,
+            left_out=frozenset() if how.hidden else sheet.hidden.rows,
+            doubts=sheet.doubts,
+            merged=sheet.merged,
+            notes=tuple(notes),
+        ),
+        how.form,
+    )
+    if not table.rows and notes and not sheet.others:
+        raise InputFileError(f"{notes[0]} There is nothing else to plan.")
+    return table
+
+
+def _chooser(path: Path, form: Form | None) -> Callable[[Sequence[Start]], int]:
+    """Return what picks the worksheet: the one that is named, or the first whose header fits."""
+
+    def choose(starts: Sequence[Start]) -> int:
+        if form is None:
+            return 0
+        names = [start.name for start in starts]
+        if form.sheet is not None:
+            wanted = [n for n, name in enumerate(names) if letters(name) == letters(form.sheet)]
+            if not wanted:
+                told = ", ".join(map(repr, names))
+                raise InputFileError(
+                    f"{path.name} has no worksheet {form.sheet!r} that is not hidden; it has "
+                    f"{told}."
+                )
+            return next((n for n in wanted if names[n] == form.sheet), wanted[0])
+        fits = [
+            max((fit(form, row) for _, row in start.rows if start.name[:1] != "_"), default=0)
+            for start in starts
+        ]
+        return next((n for n, good in enumerate(fits) if good), 0)
+
+    return choose
 
 
 def _name(cell: Any) -> str:
     return "" if cell is None else str(cell)
 
 
-def _hidden_notes(path: Path, sheet: Worksheet, *, hidden: bool) -> list[str]:
-    """Tell which rows and columns of a worksheet nobody sees, and what becomes of them."""
-    (_, names), *below = sheet.rows
+def _hidden_notes(path: Path, sheet: Worksheet, at: int, *, hidden: bool) -> list[str]:
+    """Tell which rows and columns of a worksheet nobody sees, and what becomes of them. `at` is
+    which of its rows is the header.
+    """
+    (_, names), *below = sheet.rows[at:]
     rows = [number for number, _ in below if number in sheet.hidden.rows]
     last = max(len(values) for _, values in sheet.rows)
     hidden_columns = [n for n in range(last) if sheet.hidden.has_column(n)]
@@ -285,17 +326,17 @@ def _hidden_notes(path: Path, sheet: Worksheet, *, hidden: bool) -> list[str]:
     return [f"{path.name}: left out: {both}; unhide them, or plan with --hidden."]
 
 
-def _read_json(path: Path, _: bool) -> Table:
+def _read_json(path: Path, how: _How) -> Table:
     try:
         records = from_text(_json_text(path))
     except msgspec.MsgspecError as error:
         raise InputFileError(f"{path.name} is not well-formed JSON: {error}.") from None
     if not isinstance(records, list):
         raise InputFileError(f"{path.name} must hold a list of objects, one for each record.")
-    return _table(path, enumerate(records, start=1))
+    return _meant(path, _table(path, enumerate(records, start=1)), how.form)
 
 
-def _read_jsonl(path: Path, _: bool) -> Table:
+def _read_jsonl(path: Path, how: _How) -> Table:
     records = []
     for number, line in enumerate(_json_text(path).split("\n"), start=1):
         if not line.strip():
@@ -306,7 +347,7 @@ def _read_jsonl(path: Path, _: bool) -> Table:
             raise InputFileError(
                 f"{path.name} line {number} is not well-formed JSON: {error}."
             ) from None
-    return _table(path, iter(records))
+    return _meant(path, _table(path, iter(records)), how.form)
 
 
 def _table(path: Path, records: Iterator[tuple[int, Any]]) -> Table:
@@ -324,9 +365,31 @@ def _columns(rows: list[tuple[int, Cells]]) -> list[str]:
     return list(dict.fromkeys(name for _, cells in rows for name in cells))
 
 
-def _read_parquet(path: Path, _: bool) -> Table:
+def _read_parquet(path: Path, how: _How) -> Table:
     columns, records = read_parquet(path)
-    return plain(columns, records)
+    return _meant(path, plain(columns, records), how.form)
+
+
+def _meant(path: Path, table: Table, form: Form | None) -> Table:
+    """Give the columns of a table that has names alone the endpoint's own."""
+    if form is None:
+        return table
+    headers = form.headers(table.columns)
+    out = form.check(path.name, headers)
+    given = zip(table.columns, headers, strict=True)
+    names = {own: header.column or f"_{header.name}" for own, header in given}
+    notes = list(table.notes)
+    if out:
+        told = "; ".join(map(form.told, out))
+        notes.append(f"{path.name}: left out, nothing of it is sent: {told}.")
+    return replace(
+        table,
+        columns=list(dict.fromkeys(names.values())),
+        rows=[(n, {names[own]: v for own, v in row.items()}) for n, row in table.rows],
+        headers={name: own for own, name in names.items() if name != own},
+        notes=tuple(notes),
+        readings=tuple(headings(headers)),
+    )
 
 
 def plain(columns: list[str], records: list[Cells]) -> Table:
@@ -369,7 +432,7 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield prefix + name, value
 
 
-_READERS: dict[str, Callable[[Path, bool], Table]] = {
+_READERS: dict[str, Callable[[Path, _How], Table]] = {
     ".csv": _read_csv,
     ".xlsx": _read_xlsx,
     ".json": _read_json,

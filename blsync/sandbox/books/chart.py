@@ -37,11 +37,16 @@ CHART = (
     Account("1020", "CIMB Collection Account", "current_asset", "1000"),
     Account("1030", "Petty Cash", "current_asset", "1000"),
     Account("1040", "RHB Current Account (closed)", "current_asset", "1000", is_active=False),
+    Account("1050", "Takings Clearing", "current_asset"),
+    Account("1051", "Takings Clearing - Notes and Coins", "current_asset", "1050"),
+    Account("1052", "Takings Clearing - Cards", "current_asset", "1050"),
+    Account("1053", "Takings Clearing - QR Payments", "current_asset", "1050"),
     Account("1100", "Receivables", "current_asset"),
     Account("1110", "Accounts Receivable", "current_asset", "1100"),
     Account("1120", "Staff Advances", "current_asset", "1100"),
     Account("1200", "Stock in Trade", "current_asset"),
     Account("1210", "Inventory", "current_asset", "1200"),
+    Account("1220", "Goods in Transit", "current_asset", "1200"),
     Account("1300", "Prepayments and Deposits", "other_asset"),
     Account("1310", "Prepaid Insurance", "other_asset", "1300"),
     Account("1320", "Rental Deposits", "other_asset", "1300"),
@@ -52,6 +57,7 @@ CHART = (
     Account("1525", "Accumulated Depreciation - Motor Vehicles", "fixed_asset", "1500"),
     Account("2000", "Payables", "current_liability"),
     Account("2010", "Accounts Payable", "current_liability", "2000"),
+    Account("2015", "Goods Received Not Invoiced", "current_liability", "2000"),
     Account("2020", "Accrued Expenses", "current_liability", "2000"),
     Account("2030", "SST Payable", "current_liability", "2000"),
     Account("2040", "EPF and SOCSO Payable", "current_liability", "2000"),
@@ -69,6 +75,7 @@ CHART = (
     Account("5000", "Cost of Sales", "cost_of_goods_sold"),
     Account("5010", "Cost of Goods Sold", "cost_of_goods_sold", "5000"),
     Account("5020", "Stock Adjustments", "cost_of_goods_sold", "5000"),
+    Account("5030", "Purchase Price Variance", "cost_of_goods_sold", "5000"),
     Account("6000", "Operating Expenses", "operating_expense"),
     Account("6010", "Salaries and Wages", "operating_expense", "6000"),
     Account("6020", "EPF and SOCSO", "operating_expense", "6000"),
@@ -78,7 +85,8 @@ CHART = (
     Account("6060", "Marketing", "operating_expense", "6000"),
     Account("6070", "Telephone and Internet", "operating_expense", "6000"),
     Account("6080", "Insurance", "operating_expense", "6000"),
-    Account("6990", "Suspense (unused)", "operating_expense", "6000", False),
+    Account("6980", "Suspense (unused)", "operating_expense", "6000", False),
+    Account("6990", "Rounding of Takings", "operating_expense", "6000"),
     Account("7010", "Bank Charges", "other_expense"),
     Account("7020", "Loan Interest", "other_expense"),
 )
@@ -87,8 +95,12 @@ ROLES = {
     "bank": "1010",
     "collection": "1020",
     "closed_bank": "1040",
+    "takings_cash": "1051",
+    "takings_card": "1052",
+    "takings_e_wallet": "1053",
     "receivable": "1110",
     "inventory": "1210",
+    "in_transit": "1220",
     "prepaid_insurance": "1310",
     "deposits": "1320",
     "equipment": "1510",
@@ -96,6 +108,7 @@ ROLES = {
     "vehicles": "1520",
     "vehicles_depreciation": "1525",
     "payable": "2010",
+    "grni": "2015",
     "accrued": "2020",
     "sst": "2030",
     "epf_payable": "2040",
@@ -107,6 +120,7 @@ ROLES = {
     "interest_income": "4910",
     "cogs": "5010",
     "stock_adjustments": "5020",
+    "price_variance": "5030",
     "salaries": "6010",
     "epf": "6020",
     "rent": "6030",
@@ -115,12 +129,22 @@ ROLES = {
     "marketing": "6060",
     "telephone": "6070",
     "insurance": "6080",
+    "rounding": "6990",
     "bank_charges": "7010",
     "loan_interest": "7020",
 }
 """What an account is for → its number."""
 
-SYSTEM_ROLES = ("receivable", "inventory", "payable", "sst", "cogs", "stock_adjustments")
+SYSTEM_ROLES = (
+    *("receivable", "inventory", "in_transit", "payable", "grni", "sst", "cogs"),
+    *("stock_adjustments", "price_variance", "takings_cash", "takings_card", "takings_e_wallet"),
+)
+
+CASH = ("1010", "1020", "1030", "1040")
+"""What the cash-flow report counts as cash; takings that no bank has seen yet are not."""
+
+MAIN_LOCATION = "loc_shah_alam"
+"""Where goods that are ordered and not yet received are expected."""
 
 LOCATIONS = {
     "loc_shah_alam": "Shah Alam Warehouse",

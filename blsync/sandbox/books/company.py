@@ -27,6 +27,8 @@ from blsync.sandbox.books.values import (
     write_instant,
 )
 
+UNIQUE = (("customers", "email"), ("suppliers", "email"), ("items", "itemCode"))
+"""Fields that no two records of a kind may share."""
 Line = tuple[str, Decimal, str]
 """Account id, amount (debit-positive), description."""
 
@@ -34,26 +36,43 @@ Line = tuple[str, Decimal, str]
 class Books:
     """The books of one company in one store.
 
-    ``day`` fixes today's business date; None follows the clock in Asia/Kuala_Lumpur.
+    ``day`` fixes today's business date; None follows the clock in Asia/Kuala_Lumpur. ``modules``
+    tells whether the company has the optional ones, ``keeps_transit_account`` whether goods on
+    their way between locations have an account of their own.
     """
 
     def __init__(self, store: Store, day: date | None = None) -> None:
         self.store = store
         self.day = day
         self.counters: Counter[str] = Counter(store.recall("counters") or {})
+        self.modules: bool = store.recall("modules") is True
+        self.keeps_transit_account: bool = store.recall("transit_account") is True
         self._instant_us = store.recall("instant_us") or 0
         self._spelled: dict[bool, str] = {}
         self.by_number: dict[str, str] = {
             account["accountNumber"]: account["id"] for account in store.all("accounts")
         }
         self.taken: dict[tuple[str, str], dict[str, str]] = {}
-        for entity, field in (("customers", "email"), ("items", "itemCode")):
+        for entity, field in UNIQUE:
             self.taken[entity, field] = {
                 str(record[field]).casefold(): record["id"]
                 for record in store.all(entity)
                 if record.get(field)
             }
         self.taken["accounts", "accountNumber"] = self.by_number
+        self.taken["bills", "supplierInvoiceNumber"] = {
+            f"{supplier_id} {number}".casefold(): bill_id
+            for bill_id, supplier_id, number in store.query(
+                "select id, supplierId, supplierInvoiceNumber from bills"
+                " where supplierInvoiceNumber is not null"
+            )
+        }
+
+    def choose(self, *, modules: bool, transit_account: bool) -> None:
+        """Decide once and for all what the company has."""
+        self.modules, self.keeps_transit_account = modules, transit_account
+        self.store.remember("modules", modules)
+        self.store.remember("transit_account", transit_account)
 
     @property
     def today(self) -> date:
@@ -66,6 +85,10 @@ class Books:
         self._instant_us = max(moment, self._instant_us + 1)
         self._spelled.clear()
         return self._instant_us
+
+    def pass_time(self, microseconds: int) -> None:
+        """Let so much time pass within what happens at one go."""
+        self.tick(self._instant_us + microseconds)
 
     def stamp(self, record_id: str) -> str:
         """Write the current instant, in the spelling this record keeps for good."""

@@ -37,15 +37,28 @@ class Entity:
     fields: dict[str, str]
     columns: tuple[str, ...]
     search: tuple[str, ...]
+    looked_up: tuple[str, ...] = ()
+    """Columns that the books look for while the history is written: their index comes first."""
+    joined: dict[str, str] = field(default_factory=dict)
+    """Fields to filter by that other records have: field → SQL."""
     prefix: str = ""
     """What its ids begin with; empty where a record has no id and no address of its own."""
     number_field: str = ""
     number_prefix: str = ""
     date_field: str | None = None
     max_limit: int = 100
+    default_limit: int = 50
+    is_by_offset: bool = False
+    """Whether its list pages by `offset` and `nextOffset`, where all others go by cursor."""
     code: str = "NOT_FOUND"
     aliases: dict[str, tuple[str, str]] = field(default_factory=dict)
     flags: dict[str, str] = field(default_factory=dict)
+    days_of_instant: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Parameters that bound an instant by business days: parameter → (field, gte or lte)."""
+    secret_fields: tuple[str, ...] = ()
+    """What a record alone shows and its list never does."""
+    module: str = ""
+    """The optional module that it belongs to; empty for what every company has."""
     harmless_field: str | None = None
     """A text that nothing depends on, of a kind that has updatedAt: tests may have it changed."""
     deletable: str = "1"

@@ -10,7 +10,9 @@ from typing import Any
 
 from blsync.sandbox.books.chart import TAX_RATES
 from blsync.sandbox.books.company import Books
+from blsync.sandbox.books.einvoices import withdraw
 from blsync.sandbox.books.errors import broken_rule
+from blsync.sandbox.books.fulfillment import take_back
 from blsync.sandbox.books.stock import check_stock, return_stock, sell_stock
 from blsync.sandbox.books.values import ZERO, Record, money, quantity, to_cents
 
@@ -75,6 +77,7 @@ def draft_invoice(
         "currency": "MYR",
         "exchangeRate": Decimal("1.0"),
         "reference": more.get("reference"),
+        "salesOrderId": None,
         "purchaseOrder": more.get("purchaseOrder"),
         "notes": more.get("notes"),
         "terms": more.get("terms"),
@@ -258,5 +261,7 @@ def cancel_invoice(books: Books, invoice: Record, day: str) -> None:
         _owe(books, invoice, -invoice["amountDue"], day, reversal)
         customer = books.find("customers", invoice["customerId"])
         customer["totalSales"] -= invoice["total"]
+        take_back(books, invoice)
+        withdraw(books, invoice)
     invoice["status"], invoice["overdueBy"] = "cancelled", 0
     books.touch("invoices", invoice["id"], invoice)

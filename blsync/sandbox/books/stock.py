@@ -120,6 +120,17 @@ def _tell_item(books: Books, item: Record, row: Record) -> None:
     books.touch("items", item["id"], item)
 
 
+def tell_expected(books: Books, item_id: str, location_id: str, change: Decimal | int) -> None:
+    """Change how much of an item is on order, at the location where it is expected."""
+    item = books.find("items", item_id)
+    if not item["inventory"]["tracked"]:
+        return
+    key = stock_key(item_id, location_id)
+    row = books.store.get("stock", key) or _new_row(books, item_id, location_id)
+    row["onOrderStock"] = quantity(row["onOrderStock"] + change)
+    books.touch("stock", key, row)
+
+
 def sell_stock(books: Books, item: Record, sold: Decimal | int, **document: Any) -> Decimal:
     """Take sold goods from the fullest rows and return their cost.
 

@@ -24,9 +24,12 @@ create table if not exists stock_moves (
     quantity integer, value_cents integer);
 create table if not exists receivable_moves (
     invoice_id text, customer_id text, date text, entry_id text, cents integer);
+create table if not exists payable_moves (
+    bill_id text, supplier_id text, date text, entry_id text, cents integer);
 create table if not exists meta (name text primary key, value text);
 create index if not exists stock_moves_by_document on stock_moves (document_id);
 create index if not exists receivable_moves_by_invoice on receivable_moves (invoice_id);
+create index if not exists payable_moves_by_bill on payable_moves (bill_id);
 """
 MOVEMENT_INDEXES = """
 create index if not exists journal_lines_by_date on journal_lines
@@ -37,7 +40,10 @@ create index if not exists stock_moves_by_item on stock_moves (item_id);
 KEPT = 5000
 """So many records of the other kinds are kept after a flush: what was written changes soon."""
 COLUMN_TYPES = {"instant": "integer not null", "number": "real not null"}
-NULLABLE = ("email", "reference", "reversesId")
+NULLABLE = (
+    *("email", "reference", "reversesId", "purchaseOrderId", "uuid", "supplierInvoiceNumber"),
+    *("sessionId", "salesOrderId"),
+)
 """Columns that may be empty; the others sort by themselves."""
 DOCUMENT = "cast(doc as blob)"
 """A record's JSON as the bytes it is stored in, without a detour through text."""
@@ -63,6 +69,7 @@ class Store:
         self.connection.executescript(MOVEMENTS)
         for entity in ENTITIES.values():
             self.connection.execute(_create_table(entity))
+            self._index(entity, entity.looked_up)
         self.versions: Counter[str] = Counter()
         self._records: dict[str, dict[str, Record]] = {name: {} for name in ENTITIES}
         self._complete: set[str] = set()
@@ -72,18 +79,22 @@ class Store:
             "journal_lines": [],
             "stock_moves": [],
             "receivable_moves": [],
+            "payable_moves": [],
         }
 
     def index(self) -> None:
         """Create the indexes: after the history is in, that is twice as fast."""
         self.connection.executescript(MOVEMENT_INDEXES)
         for entity in ENTITIES.values():
-            for field in entity.columns:
-                name = f"{entity.name}_by_{field}"
-                self.connection.execute(
-                    f"create index if not exists {name} on {entity.name} ({column_name(field)}, id)"
-                )
+            self._index(entity, entity.columns)
         self.connection.execute("analyze")
+
+    def _index(self, entity: Entity, columns: tuple[str, ...]) -> None:
+        for field in columns:
+            name = f"{entity.name}_by_{field}"
+            self.connection.execute(
+                f"create index if not exists {name} on {entity.name} ({column_name(field)}, id)"
+            )
 
     def clear(self) -> None:
         """Empty the tables, of a history that was broken off, say."""

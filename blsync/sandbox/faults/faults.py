@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ NOTES = (
     "only=writes,drop-after=1,times=2 strikes just the next two writes.",
 )
 FORBIDDABLE = (*ENTITIES, "reports")
+OPTIONAL = tuple(entity.name for entity in ENTITIES.values() if entity.module)
 RETRY_AFTER = ("date", "zero", "none")
 KINDS = ("writes", "reads")
 DAMAGES = ("surrogate", "control", "nan", "escape", "torn")
@@ -71,6 +72,13 @@ def _entities(text: str) -> frozenset[str]:
     chosen = _names(text)
     if unknown := chosen.difference(FORBIDDABLE):
         raise ValueError(f"no entity {', '.join(sorted(unknown))}; there are {FORBIDDABLE}")
+    return chosen
+
+
+def _modules(text: str) -> frozenset[str]:
+    chosen = _names(text)
+    if unknown := chosen.difference(OPTIONAL):
+        raise ValueError(f"{', '.join(sorted(unknown))} is not optional; these are: {OPTIONAL}")
     return chosen
 
 
@@ -204,6 +212,13 @@ GROUPS: dict[str, dict[str, Fault]] = {
             "forget=A+B",
             "these fields of what is written are not kept, as in forget=reference",
         ),
+        "strict": Fault(
+            _flag,
+            False,
+            "strict",
+            "invoices need each line's description and unitPrice, a dueDate after invoiceDate, and "
+            "a day that has come; names have at most 100 characters",
+        ),
         "duplicates": Fault(
             _one_of(*DUPLICATES),
             "",
@@ -234,6 +249,13 @@ GROUPS: dict[str, dict[str, Fault]] = {
             frozenset(),
             "forbid=A+B",
             "403 for the routes of these entities, as in forbid=journal_entries",
+        ),
+        "absent": Fault(
+            _modules,
+            frozenset(),
+            "absent=A+B",
+            "404 for the routes of these optional entities, as if the company had not bought "
+            "the module: absent=bills+suppliers",
         ),
         "revoke-after": Fault(
             _count,
@@ -314,6 +336,13 @@ GROUPS: dict[str, dict[str, Fault]] = {
             "churn=0.1",
             "after that share of list answers one of the listed records changes",
         ),
+        "vanish": Fault(
+            _share,
+            0.0,
+            "vanish=0.1",
+            "after that share of list answers one of the listed records that nothing depends on is "
+            "gone for good: what comes behind it moves up, from page to page",
+        ),
         "late-commit": Fault(
             _seconds,
             0.0,
@@ -350,7 +379,8 @@ GROUPS: dict[str, dict[str, Fault]] = {
             _names,
             frozenset(),
             "slim=A+B",
-            "lists leave these fields out, as in slim=creditLimit+items; a record alone has them",
+            "lists leave these fields out, as in slim=creditLimit+invoices.items; a record alone "
+            "has them",
         ),
         "damage": Fault(
             _one_of(*DAMAGES),
@@ -401,42 +431,54 @@ def fault_table() -> str:
     return "\n".join(lines)
 
 
+def values_of(text: str) -> dict[str, Any]:
+    """Return the values of the faults that a list names. Raises ValueError where it cannot."""
+    values = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, value = part.partition("=")
+        if name not in FAULTS:
+            raise ValueError(f"no fault {name!r}; there are {', '.join(FAULTS)}")
+        try:
+            values[name] = FAULTS[name].read(value)
+        except ValueError as error:
+            raise ValueError(f"fault {part!r}: {error}") from error
+    return values
+
+
 class Faults:
     """The faults in force. Raises ValueError for a list it cannot read.
 
-    ``random`` is where shares are drawn from; ``struck`` counts requests for `times`.
+    ``random`` is where shares are drawn from; ``struck`` counts requests for `times`. ``played``
+    are values of faults that readings bring about, and count where a fault is off.
     """
 
-    def __init__(self, text: str = "", seed: int = 1) -> None:
+    def __init__(
+        self, text: str = "", seed: int = 1, played: Mapping[str, Any] | None = None
+    ) -> None:
         self.random = random.Random(f"faults {seed}")
+        self.played = {} if played is None else played
         self.set(text)
 
     def set(self, text: str) -> None:
         """Put another list in force; what it does not name is off."""
-        values = {name: fault.off for name, fault in FAULTS.items()}
-        for part in filter(None, (part.strip() for part in text.split(","))):
-            name, _, value = part.partition("=")
-            if name not in FAULTS:
-                raise ValueError(f"no fault {name!r}; there are {', '.join(FAULTS)}")
-            try:
-                values[name] = FAULTS[name].read(value)
-            except ValueError as error:
-                raise ValueError(f"fault {part!r}: {error}") from error
+        values = values_of(text)
         self.text, self._values, self._asked, self.struck = text, values, 0, 0
 
     def __getitem__(self, name: str) -> Any:
         """Return a fault's value."""
-        return self._values[name]
+        if name in self._values:
+            return self._values[name]
+        return self.played.get(name, FAULTS[name].off)
 
     def strikes(self, name: str) -> bool:
         """Draw whether a fault strikes this time; without a share it always does."""
-        value, has_share = self._values[name], FAULTS[name].read is _share
+        value, has_share = self[name], FAULTS[name].read is _share
         return bool(value) and (not has_share or self.random.random() < value)
 
     def is_revoked(self) -> bool:
         """Count a request, and tell whether the key has been revoked by now."""
         self._asked += 1
-        after = self._values["revoke-after"]
+        after = self["revoke-after"]
         return after is not None and self._asked > after
 
 
@@ -444,13 +486,13 @@ class Strikes:
     """The faults as they strike one request, within `only` and `times`."""
 
     def __init__(self, faults: Faults, method: str) -> None:
-        self._faults = faults
+        self.faults = faults
         self._kind = "reads" if method in ("GET", "HEAD") else "writes"
         self._has_struck = False
 
     def by(self, name: str) -> bool:
         """Draw whether a fault strikes, and count the request if it is the first to do so."""
-        faults = self._faults
+        faults = self.faults
         is_spent = faults["times"] is not None and faults.struck >= faults["times"]
         if faults["only"] not in ("", self._kind) or (is_spent and not self._has_struck):
             return False

@@ -54,9 +54,12 @@ def odd_customers(count: int, good: Record) -> list[tuple[str, Record]]:
     return result
 
 
-def slim(documents: list[bytes], faults: Faults) -> list[bytes]:
-    """Leave out of a list's records what only a record by itself shows."""
-    left_out = faults["slim"]
+def slim(
+    entity: str, documents: list[bytes], faults: Faults, secret: tuple[str, ...]
+) -> list[bytes]:
+    """Leave out of a list's records what only a record by itself shows; of all, what is secret."""
+    named = (name.rpartition(".") for name in faults["slim"])
+    left_out = {name for of_entity, _, name in named if of_entity in ("", entity)}.union(secret)
     if not left_out:
         return documents
     records = [loads(document) for document in documents]

@@ -38,7 +38,8 @@ class Months:
     def open(self, day: date) -> None:
         """Found the company: capital to pay the first stock and more, a loan, vans, deposits."""
         size = money(self.revenue)
-        capital = money(4 * size - self._balance("payable"))
+        owed = self._balance("payable") + self._balance("grni")
+        capital = money(4 * size - owed)
         self._post(day, "OPEN-001", "Share capital paid in", bank=capital, capital=-capital)
         self._post(day, "OPEN-002", "Maybank term loan drawn", bank=2 * size, loan=-2 * size)
         fund = money(size / 2)
@@ -108,7 +109,7 @@ class Months:
 
     def _suppliers(self, day: date) -> None:
         owed = money(-self._balance("payable") * Decimal("0.85"))
-        if owed > 0:
+        if owed > 0 and not self.books.modules:  # else each bill is paid by itself
             note = "Supplier payment run"
             self._post(day, f"SPAY-{day:%Y%m}", note, payable=owed, bank=-owed)
         moved = money(self._balance("collection") * Decimal("0.9"))

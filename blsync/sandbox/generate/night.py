@@ -16,6 +16,7 @@ from blsync.sandbox.books.entities import ENTITIES
 from blsync.sandbox.books.errors import ApiError
 from blsync.sandbox.books.sales import cancel_invoice, mark_overdue
 from blsync.sandbox.books.values import money
+from blsync.sandbox.generate.module_night import ModuleNight
 from blsync.sandbox.generate.trade import Trade
 
 
@@ -32,10 +33,15 @@ class Night:
         self.trade = Trade(books, self.rng)
         self.invoices = invoices
         self.counts: Counter[str] = Counter()
+        self.modules: ModuleNight | None = None
+        if books.modules:
+            rng = random.Random(f"night of the modules {seed}")
+            self.modules = ModuleNight(books, rng, self.trade, self.counts)
 
     def pass_by(self) -> dict[str, int]:
         """Let the night happen and return what happened how often."""
-        steps: list[Callable[[], None]] = [
+        steps: list[Callable[[], object]] = [
+            *(self.modules.steps() if self.modules else ()),
             *[self._join] * (1 + self.invoices // 10),
             *[self._sell] * self.invoices,
             *[self._pay] * max(1, self.invoices * 2 // 3),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
@@ -21,7 +21,9 @@ from blsync.sandbox.books.errors import ApiError
 from blsync.sandbox.books.masters import open_accounts
 from blsync.sandbox.books.sales import cancel_invoice, mark_overdue
 from blsync.sandbox.books.values import Record, business_today, money, now_us
+from blsync.sandbox.generate.agenda import Event, spread
 from blsync.sandbox.generate.catalogue import SECOND_US, stock_the_shop
+from blsync.sandbox.generate.modules import Modules
 from blsync.sandbox.generate.months import Months
 from blsync.sandbox.generate.trade import Trade
 from blsync.sandbox.options import Options
@@ -36,8 +38,6 @@ PAYERS = ((0.88, ("1",)), (0.95, ("0.4", "1")), (0.97, ("0.5",)))
 """Share of the invoices below which they are paid in these parts; above, never."""
 HELD_AT_MOST = 20_000
 """Records kept in memory before they are written."""
-
-Event = Callable[[], object]
 
 
 class History:
@@ -57,13 +57,14 @@ class History:
         self.demand = max(10, pieces // (weeks * options.items * 3))
         revenue = money(USUAL_INVOICE * options.invoices / options.months)
         self.months = Months(books, self.rng, revenue)
+        self.modules: Modules | None = None
 
     def write(self) -> None:
         """Write the whole history."""
         self._found()
-        per_day = _spread(self.options.invoices, self.first, self.days)
+        per_day = spread(self.options.invoices, self.first, self.days)
         newcomers = self.options.customers - self.options.customers * 7 // 10
-        joining = _spread(newcomers, self.first, self.days)
+        joining = spread(newcomers, self.first, self.days)
         for index in range(self.days):
             day = self.first + timedelta(days=index)
             self.books.day = day
@@ -71,6 +72,8 @@ class History:
             events += [self.trade.customer] * joining[index]
             events += [partial(self._sell, day)] * per_day[index]
             self.rng.shuffle(events)
+            if self.modules:
+                events = [*self.modules.events(day, index), *events]
             self._run(events, index)
             if self.books.store.waiting > HELD_AT_MOST:
                 self.books.save()
@@ -81,9 +84,13 @@ class History:
         books, options = self.books, self.options
         books.day = self.first
         books.tick(self.start_us)
+        books.choose(modules=options.modules, transit_account=options.transit_account)
         open_accounts(books)
         stock_the_shop(books, self.rng, options.items, self.demand, self.start_us)
         self.trade = Trade(books, self.rng, self.demand)
+        if options.modules:
+            span = (self.first, self.today)
+            self.modules = Modules(books, options, span, self.trade, IMPORT_US // self.days)
         for number in range(options.customers * 7 // 10 or 1):
             if number % 40 == 0:
                 books.tick(self.start_us + (options.items + number) * SECOND_US)
@@ -230,18 +237,3 @@ def _months_before(day: date, months: int) -> date:
     """Return the first of the month that begins so many months of history."""
     year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
     return date(year, month + 1, 1)
-
-
-def _spread(count: int, first: date, days: int) -> list[int]:
-    """Spread documents over days: few on Sundays, growing over the years."""
-    weights = []
-    for index in range(days):
-        weekday = (first + timedelta(days=index)).weekday()
-        weights.append((0.15 if weekday == 6 else 0.6 if weekday == 5 else 1) * (1 + index / days))
-    total, so_far, given, result = sum(weights), 0.0, 0, []
-    for weight in weights:
-        so_far += weight
-        upto = round(count * so_far / total)
-        result.append(upto - given)
-        given = upto
-    return result

@@ -10,10 +10,14 @@ from blsync.sandbox.books.adjustments import write_adjustment
 from blsync.sandbox.books.chart import LOCATIONS
 from blsync.sandbox.books.company import Books
 from blsync.sandbox.books.masters import add_customer
+from blsync.sandbox.books.pipeline import order_lines
 from blsync.sandbox.books.sales import draft_invoice, issue_invoice, pay_invoice, write_lines
 from blsync.sandbox.books.stock import move_stock, stock_row
 from blsync.sandbox.books.values import ZERO, Record, from_cents, money
 from blsync.sandbox.generate import names
+from blsync.sandbox.generate.compliance import Compliance
+from blsync.sandbox.generate.orders import Orders, Waiting
+from blsync.sandbox.generate.purchases import Purchases
 
 METHODS = ("bank_transfer", "duitnow", "cheque", "cash", "fpx")
 REASONS = ("stock_count", "damaged", "found", "lost", "expired")
@@ -22,8 +26,14 @@ REASONS = ("stock_count", "damaged", "found", "lost", "expired")
 class Trade:
     """A trader's habits over a company's books; every choice comes from ``rng``.
 
-    ``demand`` is how many pieces of a stocked item a location sells in a week, about.
+    ``demand`` is how many pieces of a stocked item a location sells in a week, about. Where the
+    company has the modules, what is bought are ``purchases``, some invoices are made of ``orders``,
+    and ``compliance`` files the e-invoices.
     """
+
+    purchases: Purchases | None = None
+    orders: Orders | None = None
+    compliance: Compliance | None = None
 
     def __init__(self, books: Books, rng: random.Random, demand: int = 20) -> None:
         self.books = books
@@ -85,6 +95,10 @@ class Trade:
 
     def invoice(self, day: date, draft: bool = False) -> Record:
         """Sell something, dated ``day``; what is not in stock is bought first."""
+        if self.orders and not draft and day == self.books.today:
+            part = self.orders.ready(day)
+            if part:
+                return self._fulfil(self.orders, part, day)
         rng, books = self.rng, self.books
         buyers = self.buyers
         buyer = books.find("customers", buyers[int(len(buyers) * rng.random() ** 1.6)])
@@ -113,6 +127,14 @@ class Trade:
             self._submit(invoice)
         return invoice
 
+    def _fulfil(self, orders: Orders, part: Waiting, day: date) -> Record:
+        """Invoice what is ready of an order; what is not in stock is bought first."""
+        order = self.books.find("sales_orders", part.order_id)
+        self.ensure({"items": order_lines(order, part.parts)}, day)
+        invoice = orders.invoice(part, day)
+        self._submit(invoice)
+        return invoice
+
     def _line(self, item_id: str) -> Record:
         rng = self.rng
         discount = rng.choice((0, 0, 0, 0, 5, 10, Decimal("2.5")))
@@ -122,11 +144,16 @@ class Trade:
     def _submit(self, invoice: Record) -> None:
         """Most invoices have been through the e-invoice portal."""
         if self.rng.random() < 0.9:
+            outcome = "accepted" if self.rng.random() < 0.97 else "rejected"
+            uuid = f"{self.rng.getrandbits(64):016x}"
+            if self.compliance:
+                self.compliance.file(invoice, outcome, uuid)
+                return
             invoice["einvoice"].update(
-                status="accepted" if self.rng.random() < 0.97 else "rejected",
+                status=outcome,
                 submittedAt=invoice["updatedAt"],
                 acceptedAt=invoice["updatedAt"],
-                uuid=f"{self.rng.getrandbits(64):016x}",
+                uuid=uuid,
             )
 
     def ensure(self, invoice: Record, day: date) -> None:
@@ -144,7 +171,10 @@ class Trade:
             self.purchase(day, [(item_id, place, count) for item_id, count in short.items()])
 
     def purchase(self, day: date, wanted: list[tuple[str, str, int]]) -> None:
-        """Buy stock on account: (item, location, pieces), one entry."""
+        """Buy stock on account: (item, location, pieces), one entry where there are no orders."""
+        if self.purchases:
+            self.purchases.buy(day, wanted)
+            return
         books, rng = self.books, self.rng
         reference = f"GRN-{books.new_id('grn')[4:]}"
         supplier = rng.choice(names.SUPPLIERS)[1]

@@ -62,9 +62,9 @@ def create_app(options: Options) -> FastAPI:
     Raises ValueError for faults and readings it does not know.
     """
     readings = Readings(options.readings)
-    faults = Faults(options.faults, options.seed)
+    faults = Faults(options.faults, options.seed, readings.values)
     books = open_books(options)
-    gateway = Gateway(options, faults)
+    gateway = Gateway(options, faults, has_modules=books.modules)
     take_effect(books, faults, gateway.limits)
 
     @contextlib.asynccontextmanager

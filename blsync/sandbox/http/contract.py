@@ -18,7 +18,9 @@ from blsync.sandbox.books.entities import ENTITIES
 from blsync.sandbox.books.fields import Entity
 from blsync.sandbox.books.store import DOCUMENT
 from blsync.sandbox.books.values import loads
+from blsync.sandbox.http.cash_flow import METHODS, cash_flow
 from blsync.sandbox.http.reports import Reports
+from blsync.sandbox.http.till_report import daily
 
 Schema = dict[str, Any]
 
@@ -54,6 +56,7 @@ PAGINATION: Schema = {
     "properties": {
         "hasMore": FLAG,
         "nextCursor": {**TEXT, "nullable": True, "description": "null on the last page"},
+        "nextOffset": {**COUNT, "nullable": True, "description": "of suppliers, for nextCursor"},
         "limit": COUNT,
         "total": {**COUNT, "description": "Records that the query finds"},
     },
@@ -225,14 +228,25 @@ def _reports(books: Books) -> dict[str, Schema]:
     today = books.today.isoformat()
     first = f"{today[:4]}-01-01"
     valuation = _shape([made.stock_valuation(today)])
+    payables = _shape([made.aged_payables(today)])
     return {
         "/reports/trial-balance": _shape([made.trial_balance(today)]),
         "/reports/balance-sheet": _shape([made.balance_sheet(today)]),
         "/reports/profit-loss": _shape([made.profit_loss(first, today)]),
         "/reports/aged-receivables": _shape([made.aged_receivables(today)]),
+        "/reports/aged-payables": payables,
+        "/reports/purchasing/aged-payables": payables,
+        "/reports/cash-flow": _shape([cash_flow(books, first, today, name) for name in METHODS]),
+        "/pos/reports/daily": _shape([daily(books, day, None) for day in _till_days(books)]),
         "/reports/stock-valuation": valuation,
         "/inventory/reports/valuation": valuation,
     }
+
+
+def _till_days(books: Books) -> list[str]:
+    """Return some days on which the tills were open, and today."""
+    sql = "select distinct businessDate from pos_sessions order by 1 desc limit 10"
+    return [*(day for (day,) in books.store.query(sql)), books.today.isoformat()]
 
 
 def _shape(values: Iterable[Any]) -> Schema:

@@ -24,7 +24,7 @@ from starlette.datastructures import Headers
 from blsync.sandbox.books.entities import ENTITIES
 from blsync.sandbox.books.errors import ApiError
 from blsync.sandbox.books.values import Record, encode
-from blsync.sandbox.faults.faults import Faults, Strikes
+from blsync.sandbox.faults.faults import OPTIONAL, Faults, Strikes
 from blsync.sandbox.http.limits import Limits, Stats
 from blsync.sandbox.http.oauth import Tokens
 from blsync.sandbox.options import Options
@@ -49,6 +49,7 @@ ENTITY_OF = {
     **{path: entity.name for entity in ENTITIES.values() for path in entity.paths},
     "inventory/reports": "stock",
     "reports": "reports",
+    "pos/reports": "pos_sessions",
     "bulk/customers": "customers",
     "bulk/invoices": "invoices",
     "bulk/payments": "invoices",
@@ -56,6 +57,8 @@ ENTITY_OF = {
     "bulk/inventory-adjustments": "stock_adjustments",
 }
 """First part or two of an address → the entity whose permission it needs."""
+REPORTED = {"reports/aged-payables": "bills", "reports/purchasing": "bills"}
+"""Report → the optional entity without which there is none."""
 STAMP = re.compile(rb'"timestamp":"[^"]*",(?="requestId":"[^"]*"\}\}$)')
 """The time in an envelope's meta, at the end of the body."""
 
@@ -111,8 +114,9 @@ class Gateway:
 
     app: Application
 
-    def __init__(self, options: Options, faults: Faults) -> None:
+    def __init__(self, options: Options, faults: Faults, *, has_modules: bool) -> None:
         self.options = options
+        self.has_modules = has_modules
         self.faults = faults
         self.limits = Limits(options)
         self.stats = Stats(window_seconds=options.window_seconds)
@@ -218,11 +222,14 @@ class Gateway:
         entity = entity_of(path)
         if entity is None:
             return
+        part = REPORTED.get("/".join(path.strip("/").split("/")[:2]), entity)
+        if part in self.faults["absent"] or (part in OPTIONAL and not self.has_modules):
+            raise ApiError(404, "NOT_FOUND", f"{method} {path}: Not Found")
         verb = "read" if method in ("GET", "HEAD") else "write"
         subject = ENTITIES[entity].scope if entity in ENTITIES else entity
         required, held = f"{verb}:{subject}", list(self.options.permissions)
         if entity in self.faults["forbid"]:
-            required = f"{verb}:{entity}"
+            required = f"{verb}:{subject if entity in OPTIONAL else entity}"
         elif required in held:
             return
         detail: Record = {"required_scope": required, "current_scopes": held}

@@ -8,16 +8,17 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from datetime import time as time_of_day
 from typing import Any
 
 from blsync.sandbox.books.errors import bad_request
 from blsync.sandbox.books.fields import Entity
 from blsync.sandbox.books.store import column_name
-from blsync.sandbox.books.values import loads, parse_date, parse_instant
+from blsync.sandbox.books.values import KUALA_LUMPUR, loads, parse_date, parse_instant
 from blsync.sandbox.faults.faults import Faults
 from blsync.sandbox.http.cursors import read_cursor
 
-DEFAULT_LIMIT = 50
 COMPARISONS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 TEXT_TESTS = {
     "contains": "instr(lower({x}), lower(?)) > 0",
@@ -40,7 +41,7 @@ class Listing:
     """
 
     entity: Entity
-    limit: int = DEFAULT_LIMIT
+    limit: int = 50
     conditions: list[str] = field(default_factory=list)
     parameters: list[Any] = field(default_factory=list)
     order: list[tuple[str, bool]] = field(default_factory=list)
@@ -61,6 +62,8 @@ def expression(entity: Entity, name: str) -> str:
     """Give the SQL for a field: its column, else a look into the record's text."""
     if name in entity.columns or name == "id":
         return column_name(name)
+    if name in entity.joined:
+        return entity.joined[name]
     inside = f"json_extract(doc, '$.{name}')"
     return f"instant_us({inside})" if entity.fields[name] == "instant" else inside
 
@@ -81,7 +84,7 @@ def read_listing(
     pairs = list(query)
     own = {name: value for name, value in pairs if name in OWN_PARAMETERS}
     filters = [(name, value) for name, value in pairs if name not in OWN_PARAMETERS]
-    listing = Listing(entity, _read_limit(own.get("limit"), entity.max_limit, faults))
+    listing = Listing(entity, _read_limit(own.get("limit"), entity, faults))
     for name, value in filters:
         if name in faults["refuse-filters"]:
             raise bad_request(f"Unknown filter field '{name}'", name, value)
@@ -122,11 +125,11 @@ def _read_offset(text: str) -> int:
     return int(text)
 
 
-def _read_limit(text: str | None, maximum: int, faults: Faults) -> int:
-    maximum = min(maximum, faults["max-limit"] or maximum)
+def _read_limit(text: str | None, entity: Entity, faults: Faults) -> int:
+    maximum = min(entity.max_limit, faults["max-limit"] or entity.max_limit)
     clamp = min(maximum, faults["clamp"] or maximum)
     if text is None:
-        return min(DEFAULT_LIMIT, clamp)
+        return min(entity.default_limit, clamp)
     allowed = bool(re.fullmatch("[0-9]{1,6}", text)) and int(text) >= 1
     if not allowed or (int(text) > maximum and not faults["clamp"]):
         raise bad_request(f"limit must be a number from 1 to {maximum}", "limit", text)
@@ -151,6 +154,9 @@ def _add_filter(listing: Listing, parameter: str, value: str) -> None:
     """Add one filter, in the reference's spelling or in a module page's."""
     entity, match = listing.entity, PARAMETER.fullmatch(parameter)
     flag, alias = entity.flags.get(parameter), entity.condition(parameter)
+    if parameter in entity.days_of_instant:
+        _add_day(listing, parameter, value)
+        return
     if alias:
         name, operator = alias
     elif match and (match[1] in entity.fields or flag):
@@ -168,6 +174,19 @@ def _add_filter(listing: Listing, parameter: str, value: str) -> None:
     except (ValueError, OverflowError, RecursionError) as error:
         kind = "bool" if flag else entity.fields[name]
         raise bad_request(f"'{value}' is not a {kind} ({error})", parameter, value) from error
+
+
+def _add_day(listing: Listing, parameter: str, value: str) -> None:
+    """Bound an instant by a business day, which begins at midnight in Kuala Lumpur."""
+    name, operator = listing.entity.days_of_instant[parameter]
+    try:
+        day = date.fromisoformat(parse_date(value))
+    except ValueError as error:
+        raise bad_request(f"'{value}' is not a date ({error})", parameter, value) from error
+    if operator == "lte":
+        day += timedelta(days=1)
+    midnight = datetime.combine(day, time_of_day(), KUALA_LUMPUR).isoformat()
+    _add_condition(listing, name, "lt" if operator == "lte" else "gte", midnight)
 
 
 def _add_condition(listing: Listing, name: str, operator: str, value: str) -> None:

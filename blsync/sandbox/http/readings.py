@@ -1,64 +1,25 @@
-"""Readings: what the vendor's pages say of lists and reports where they disagree, each played.
+"""Readings: what the vendor's pages say where they disagree or leave it open, each played.
 
 Without any the sandbox behaves as the reference says. Each reading changes one thing, so that they
 can be combined: with `offset,sort-and-order` lists page by `offset` and sort by `sort=f&order=asc`.
+A reading that is brought about by a fault names it, so that there is one place for each.
 """
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from blsync.sandbox.books.errors import ApiError, bad_request
 from blsync.sandbox.books.fields import Entity
-from blsync.sandbox.books.values import Record, encode, loads
+from blsync.sandbox.books.values import Record
+from blsync.sandbox.faults.faults import values_of
 from blsync.sandbox.http.query import PARAMETER
 
 Pairs = list[tuple[str, str]]
 
-GROUPS: dict[str, dict[str, str]] = {
-    "order": {
-        "no-sort": "sort and order are refused",
-        "sort-and-order": "sort=f&order=asc sorts; sort=f:asc is refused",
-        "sort-ignored": "sort and order are passed over: lists come in the order of the ids",
-    },
-    "filters": {
-        "no-operators": "field[operator] is refused; field=value is taken",
-        "no-filters": "filters by a field are refused, but for those that a page names by itself",
-        "filters-ignored": "such filters are passed over: the whole list comes",
-    },
-    "business dates": {
-        "date-from": "dateFrom and dateTo are the one spelling; fromDate and toDate are refused",
-        "own-dates": "invoiceDateFrom and invoiceDateTo are, or as the date's field is called",
-        "no-dates": "ranges of business dates are refused",
-        "dates-ignored": "ranges of business dates are passed over",
-    },
-    "pages": {
-        "offset": "lists page by offset and pagination.nextOffset; a cursor is refused",
-        "no-pagination": "answers have no pagination; offset is taken, a cursor refused",
-        "whole-lists": "answers have no pagination and hold the whole list, whatever limit says",
-    },
-    "refusals": {
-        "refuse-422": "what would be refused with 400 is refused with 422 VALIDATION_ERROR",
-        "unnamed": "a refusal does not say which parameter it is about",
-    },
-    "records": {
-        "slim-lists": "lists leave out lines, addresses and the like; GET /{id} has them",
-        "no-detail": "there is no GET /{id}",
-    },
-    "reports": {
-        "report-sections": "balance sheet and P&L have sections, accountCode and nonCurrent…",
-        "report-dates-ignored": "reports are of today, whatever asOfDate and the period say",
-    },
-}
-"""What may be read in another way, by what it is about."""
-READINGS = {name: does for group in GROUPS.values() for name, does in group.items()}
-SORTING = ("sort", "order")
-RANGES = {
-    "reference": ("fromDate", "toDate"),
-    "date-from": ("dateFrom", "dateTo"),
-}
 SLIM = {
     "accounts": ("description", "category"),
     "customers": ("billingAddress", "shippingAddress", "contacts", "customFields", "paymentTerms"),
@@ -66,8 +27,149 @@ SLIM = {
     "items": ("inventory", "accounting", "variants"),
     "journal_entries": ("lines", "attachments"),
     "stock_adjustments": ("items", "notes"),
+    "suppliers": ("address", "paymentTerms", "tags"),
+    "purchase_orders": ("items", "deliveryAddress"),
+    "bills": ("items", "attachments"),
+    "sales_orders": ("items", "billingAddress", "shippingAddress"),
+    "quotes": ("items", "terms"),
+    "einvoices": ("document", "timeline", "qrCode"),
+    "stock_transfers": ("items", "approvals"),
+    "pos_transactions": ("items", "payments"),
+    "pos_sessions": ("tenders",),
 }
 """What slim lists leave out."""
+_SLIM = "+".join(f"{entity}.{name}" for entity, names in SLIM.items() for name in names)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What people are told of a reading, and the faults that bring it about, where some do."""
+
+    does: str
+    faults: str = ""
+
+
+GROUPS: dict[str, dict[str, Reading]] = {
+    "order": {
+        "no-sort": Reading("sort and order are refused"),
+        "sort-and-order": Reading("sort=f&order=asc sorts; sort=f:asc is refused"),
+        "sort-ignored": Reading(
+            "lists come in the order of the ids, whatever sort says", "unsorted"
+        ),
+    },
+    "filters": {
+        "no-operators": Reading("field[operator] is refused; field=value is taken"),
+        "no-filters": Reading(
+            "filters by a field are refused, but for those that a page names by itself"
+        ),
+        "filters-ignored": Reading("such filters are passed over: the whole list comes"),
+    },
+    "look-ups": {
+        "no-look-ups": Reading(
+            "filters by reference and email are refused, others are taken",
+            "refuse-filters=reference+reference[in]+email+email[in]",
+        ),
+    },
+    "business dates": {
+        "date-from": Reading(
+            "dateFrom and dateTo are the one spelling; fromDate and toDate are refused"
+        ),
+        "own-dates": Reading(
+            "invoiceDateFrom and invoiceDateTo are, or as the date's field is called"
+        ),
+        "no-dates": Reading("ranges of business dates are refused"),
+        "dates-ignored": Reading("ranges of business dates are passed over"),
+    },
+    "inactive accounts": {
+        "is-active": Reading("active=false is refused; isActive=false lists the inactive ones"),
+        "all-accounts": Reading("the list has the inactive ones, too, unless a filter says which"),
+    },
+    "pages": {
+        "offset": Reading("lists page by offset and pagination.nextOffset; a cursor is refused"),
+        "no-pagination": Reading("answers have no pagination; offset is taken, a cursor refused"),
+        "whole-lists": Reading(
+            "answers have no pagination and hold the whole list, whatever limit says"
+        ),
+    },
+    "page size": {
+        "no-limit": Reading("limit is refused: pages have 50 records"),
+        "limit-ignored": Reading("limit is passed over: pages have 50 records"),
+        "small-pages": Reading("a larger limit than 20 is refused", "max-limit=20"),
+        "clamped-pages": Reading(
+            "a larger limit than 20 is taken as 20, and pagination.limit says so", "clamp=20"
+        ),
+    },
+    "totals": {
+        "no-total": Reading("pages do not tell the total", "no-total"),
+        "capped-total": Reading("totals stop counting at 100", "cap-total=100"),
+    },
+    "cursors": {
+        "short-cursors": Reading(
+            "a walk's cursor is refused once 2 pages have been fetched with cursors",
+            "expire-cursors=2",
+        ),
+        "counting-cursors": Reading(
+            "cursors count records: those that move while being walked shift others",
+            "offset-cursors",
+        ),
+        "overlapping-pages": Reading(
+            "a page begins with the last records of the one before", "twins=0.05"
+        ),
+    },
+    "refusals": {
+        "refuse-422": Reading(
+            "what would be refused with 400 is refused with 422 VALIDATION_ERROR"
+        ),
+        "unnamed": Reading("a refusal does not say which parameter it is about"),
+    },
+    "records": {
+        "slim-lists": Reading(
+            "lists leave out lines, addresses and the like; GET /{id} has them", f"slim={_SLIM}"
+        ),
+        "no-detail": Reading("there is no GET /{id}"),
+    },
+    "numbers": {
+        "trailing-zeros": Reading("decimals come with zeros behind them", "decimals=zeros"),
+        "binary-noise": Reading("decimals come with a binary fraction's noise", "decimals=noise"),
+        "text-numbers": Reading(
+            'money of customers and invoices is text, as in "50000.00"', "text-numbers"
+        ),
+    },
+    "writes": {
+        "no-references": Reading("what is written keeps no reference", "forget=reference"),
+        "strict-rules": Reading(
+            "rows are refused that lack what the stricter pages ask for", "strict"
+        ),
+        "plain-duplicates": Reading(
+            "a record that exists is told by a message alone", "duplicates=plain"
+        ),
+        "whole-conflicts": Reading(
+            "a record that exists is told by 409 for the whole request", "duplicates=whole"
+        ),
+    },
+    "quota": {
+        "wait-in-body": Reading(
+            "a 429 has no Retry-After: details.retryAfter says how long", "retry-after=none"
+        ),
+    },
+    "reports": {
+        "report-sections": Reading(
+            "balance sheet and P&L have sections, accountCode and nonCurrent…"
+        ),
+        "report-dates-ignored": Reading(
+            "reports are of today, whatever asOfDate and the period say"
+        ),
+    },
+}
+"""What may be read in another way, by what it is about."""
+READINGS = {name: reading for group in GROUPS.values() for name, reading in group.items()}
+SORTING = ("sort", "order")
+ACTIVE = ("active", "isActive")
+"""Filters of the accounts that say which of them are listed."""
+RANGES = {
+    "reference": ("fromDate", "toDate"),
+    "date-from": ("dateFrom", "dateTo"),
+}
 
 
 def reading_table() -> str:
@@ -76,10 +178,10 @@ def reading_table() -> str:
     lines = ["How the vendor's pages can be read, as a comma list; without any, as the reference."]
     for title, group in GROUPS.items():
         lines += ["", title]
-        for name, does in group.items():
+        for name, reading in group.items():
             gap = " " * width
             lines += textwrap.wrap(
-                does, 96, initial_indent=name.ljust(width), subsequent_indent=gap
+                reading.does, 96, initial_indent=name.ljust(width), subsequent_indent=gap
             )
     return "\n".join(lines)
 
@@ -88,6 +190,8 @@ class Readings:
     """The readings that are played. Raises ValueError for a name that is none."""
 
     def __init__(self, text: str = "") -> None:
+        self.values: dict[str, Any] = {}
+        """The values of faults by which some of them are played."""
         self.set(text)
 
     def set(self, text: str) -> None:
@@ -96,6 +200,10 @@ class Readings:
         if unknown := sorted(names - READINGS.keys()):
             raise ValueError(f"no reading {unknown[0]!r}; there are {', '.join(READINGS)}")
         self.names, self.text = names, ",".join(sorted(names))
+        self.values.clear()
+        for name in READINGS:  # of two that differ in a value the one further down counts
+            if name in names:
+                self.values |= values_of(READINGS[name].faults)
 
     def __contains__(self, name: str) -> bool:
         return name in self.names
@@ -105,16 +213,22 @@ class Readings:
         pairs = list(query)
         for name, value in pairs:
             self._check(entity, name, value)
-        return [(name, value) for name, value in pairs if not self._is_ignored(entity, name)]
+        taken = [(name, value) for name, value in pairs if not self._is_ignored(entity, name)]
+        is_asked = any(name.partition("[")[0] in ACTIVE for name, _ in taken)
+        if entity.name == "accounts" and "all-accounts" in self and not is_asked:
+            taken.append(("isActive[in]", "true,false"))
+        return taken
 
     def _check(self, entity: Entity, name: str, value: str) -> None:
         is_refused = (
             (name in SORTING and "no-sort" in self)
             or (name == "sort" and ":" in value and "sort-and-order" in self)
+            or (name == "limit" and "no-limit" in self)
+            or (name == ACTIVE[0] and entity.name == "accounts" and "is-active" in self)
             or (name.endswith("]") and "no-operators" in self)
             or (is_filter(entity, name) and "no-filters" in self)
-            or (name == "cursor" and not self.has_cursors)
-            or (name == "offset" and self.has_cursors)
+            or (name == "cursor" and self.pages_by_offset(entity))
+            or (name == "offset" and not self.pages_by_offset(entity))
             or (is_range(entity, name) and self._is_other_range(entity, name))
         )
         if is_refused:
@@ -129,15 +243,14 @@ class Readings:
 
     def _is_ignored(self, entity: Entity, name: str) -> bool:
         return (
-            (name in SORTING and "sort-ignored" in self)
+            (name == "limit" and "limit-ignored" in self)
             or (is_filter(entity, name) and "filters-ignored" in self)
             or (is_range(entity, name) and "dates-ignored" in self)
         )
 
-    @property
-    def has_cursors(self) -> bool:
-        """Whether lists page by cursor."""
-        return self.names.isdisjoint(GROUPS["pages"])
+    def pages_by_offset(self, entity: Entity) -> bool:
+        """Tell whether a list takes an offset and no cursor."""
+        return entity.is_by_offset or not self.names.isdisjoint(GROUPS["pages"])
 
     def refusal(self, error: ApiError) -> ApiError:
         """Return a refusal of a list's parameters as it is worded."""
@@ -150,14 +263,6 @@ class Readings:
         if "unnamed" in self:
             message, details = "The request cannot be processed", []
         return ApiError(status, code, message, details)
-
-    def shown(self, entity: Entity, documents: list[bytes]) -> list[bytes]:
-        """Return a list's records as they are listed."""
-        left_out = SLIM.get(entity.name, ()) if "slim-lists" in self else ()
-        if not left_out:
-            return documents
-        records: list[dict[str, Any]] = [loads(document) for document in documents]
-        return [encode({k: v for k, v in r.items() if k not in left_out}) for r in records]
 
     def report(self, data: Record) -> Record:
         """Return a report in the shape that is played."""

@@ -1,4 +1,4 @@
-"""The five reports, added up in SQL from posted lines in cents (bigledger-api.md, section 5)."""
+"""The reports, added up in SQL from posted lines in cents (bigledger-api.md, sections 5 and 16)."""
 
 from __future__ import annotations
 
@@ -121,43 +121,63 @@ class Reports:
 
     def aged_receivables(self, day: str) -> Record:
         """Give what each customer owes by days past due, of what was dated by then."""
-        rows = self.books.store.query(
+        owing = self._aged(
             "select m.customer_id, i.dueDate, sum(m.cents) from receivable_moves m"
             " join invoices i on i.id = m.invoice_id where m.date <= ?"
             " group by m.invoice_id having sum(m.cents) <> 0",
             day,
         )
-        owing: dict[str, list[int]] = {}
-        for customer_id, due, cents in rows:
-            buckets = owing.setdefault(customer_id, [0, 0, 0, 0])
-            buckets[_bucket((date.fromisoformat(day) - date.fromisoformat(due)).days)] += cents
-        sums = [sum(buckets[index] for buckets in owing.values()) for index in range(4)]
         customers = [self._debtor(key, buckets) for key, buckets in owing.items()]
-        total = sum(sums)
         return {
             **_title("Aged Receivables", asOfDate=day),
-            "agingPeriods": [
-                {
-                    "periodName": name,
-                    "fromDays": first,
-                    "toDays": last,
-                    "amount": from_cents(sums[index]),
-                    "percentage": _percentage(sums[index], total),
-                }
-                for index, (name, first, last) in enumerate((*BUCKETS, ("Over 90 Days", 91, None)))
-            ],
+            "agingPeriods": _periods(owing),
             "customers": sorted(customers, key=lambda c: (-c["totalOwing"], c["customerId"])),
-            "summary": {"totalOutstanding": from_cents(total), "totalCustomers": len(customers)},
+            "summary": {
+                "totalOutstanding": _outstanding(owing),
+                "totalCustomers": len(customers),
+            },
         }
+
+    def aged_payables(self, day: str) -> Record:
+        """Give what each supplier is owed by days past due, of what was dated by then."""
+        owing = self._aged(
+            "select m.supplier_id, b.dueDate, sum(m.cents) from payable_moves m"
+            " join bills b on b.id = m.bill_id where m.date <= ?"
+            " group by m.bill_id having sum(m.cents) <> 0",
+            day,
+        )
+        suppliers = [
+            {
+                "supplierId": key,
+                "supplierName": (self.books.store.get("suppliers", key) or {}).get("name"),
+                **_owed(buckets),
+            }
+            for key, buckets in owing.items()
+        ]
+        return {
+            **_title("Aged Payables", asOfDate=day),
+            "agingPeriods": _periods(owing),
+            "suppliers": sorted(suppliers, key=lambda s: (-s["totalOwing"], s["supplierId"])),
+            "summary": {
+                "totalOutstanding": _outstanding(owing),
+                "totalSuppliers": len(suppliers),
+            },
+        }
+
+    def _aged(self, sql: str, day: str) -> dict[str, list[int]]:
+        """Return cents by party and bucket of what a query finds: party, due date, cents."""
+        owing: dict[str, list[int]] = {}
+        for party, due, cents in self.books.store.query(sql, day):
+            buckets = owing.setdefault(party, [0, 0, 0, 0])
+            buckets[_bucket((date.fromisoformat(day) - date.fromisoformat(due)).days)] += cents
+        return owing
 
     def _debtor(self, customer_id: str, buckets: Iterable[int]) -> Record:
         customer = self.books.store.get("customers", customer_id) or {}
-        amounts = [from_cents(cents) for cents in buckets]
         return {
             "customerId": customer_id,
             "customerName": customer.get("name"),
-            "totalOwing": sum(amounts, ZERO),
-            **dict(zip(BUCKET_FIELDS, amounts, strict=True)),
+            **_owed(buckets),
             "creditLimit": customer.get("creditLimit"),
         }
 
@@ -194,6 +214,29 @@ class Reports:
             "averageCost": average.quantize(Decimal("0.0001"), ROUND_HALF_UP),
             "totalValue": value,
         }
+
+
+def _outstanding(owing: dict[str, list[int]]) -> Decimal:
+    return from_cents(sum(sum(buckets) for buckets in owing.values()))
+
+
+def _owed(buckets: Iterable[int]) -> Record:
+    amounts = [from_cents(cents) for cents in buckets]
+    return {"totalOwing": sum(amounts, ZERO), **dict(zip(BUCKET_FIELDS, amounts, strict=True))}
+
+
+def _periods(owing: dict[str, list[int]]) -> list[Record]:
+    sums = [sum(buckets[index] for buckets in owing.values()) for index in range(4)]
+    return [
+        {
+            "periodName": name,
+            "fromDays": first,
+            "toDays": last,
+            "amount": from_cents(sums[index]),
+            "percentage": _percentage(sums[index], sum(sums)),
+        }
+        for index, (name, first, last) in enumerate((*BUCKETS, ("Over 90 Days", 91, None)))
+    ]
 
 
 def _title(name: str, **days: str) -> Record:

@@ -18,14 +18,26 @@ from blsync.sandbox.books.values import Record, encode, parse_date
 from blsync.sandbox.faults.faults import Faults
 from blsync.sandbox.faults.malformed import disguise, slim
 from blsync.sandbox.http import tampering
+from blsync.sandbox.http.cash_flow import METHODS, cash_flow
 from blsync.sandbox.http.cursors import invalid_cursor, offset_of
 from blsync.sandbox.http.gateway import NO_ANSWER, meta
 from blsync.sandbox.http.pages import Lists, Page
 from blsync.sandbox.http.query import OPERATORS, Listing, read_listing
 from blsync.sandbox.http.readings import Readings
 from blsync.sandbox.http.reports import Reports
+from blsync.sandbox.http.till_report import daily
 from blsync.sandbox.options import Options
-from blsync.sandbox.writes import adjustments, bulk, entries, invoices, masters
+from blsync.sandbox.writes import (
+    adjustments,
+    bulk,
+    einvoices,
+    entries,
+    invoices,
+    masters,
+    orders,
+    purchasing,
+    transfers,
+)
 from blsync.sandbox.writes.request_fields import read_body
 
 COMPANY_NAME = "Cahaya Mutiara Trading Sdn Bhd"
@@ -58,6 +70,33 @@ WRITES: tuple[tuple[str, str, Write, int], ...] = (
         200,
     ),
     ("PUT", "/inventory/stock", adjustments.set_stock, 200),
+    ("POST", "/suppliers", purchasing.create_supplier, 201),
+    ("PUT", "/suppliers/{record_id}", purchasing.update_supplier, 200),
+    ("POST", "/purchase-orders", purchasing.create_order, 201),
+    ("POST", "/purchase-orders/{record_id}/approve", purchasing.approve_order, 200),
+    ("POST", "/purchase-orders/{record_id}/send", purchasing.send_order, 200),
+    ("POST", "/purchase-orders/{record_id}/confirm", purchasing.confirm_order, 200),
+    ("POST", "/purchase-orders/{record_id}/cancel", purchasing.cancel_order, 200),
+    ("POST", "/purchase-orders/{record_id}/receive", purchasing.receive_order, 200),
+    ("POST", "/bills", purchasing.create_bill, 201),
+    ("POST", "/bills/{record_id}/approve", purchasing.approve_bill, 200),
+    ("POST", "/bills/{record_id}/payment", purchasing.pay_bill, 201),
+    ("POST", "/bills/{record_id}/payments", purchasing.pay_bill, 201),
+    ("POST", "/sales-orders", orders.create_sales_order, 201),
+    ("PATCH", "/sales-orders/{record_id}/status", orders.set_status, 200),
+    ("POST", "/sales-orders/{record_id}/convert-to-invoice", orders.convert_to_invoice, 201),
+    ("POST", "/quotes", orders.create_quote, 201),
+    ("POST", "/quotes/{record_id}/send", orders.send_quote, 200),
+    ("POST", "/quotes/{record_id}/accept", orders.accept_quote, 200),
+    ("POST", "/quotes/{record_id}/convert-to-order", orders.convert_to_order, 201),
+    ("POST", "/einvoice/create", einvoices.create, 201),
+    ("POST", "/einvoice/validate", einvoices.validate, 200),
+    ("POST", "/einvoice/submit", einvoices.submit, 200),
+    ("POST", "/einvoice/{record_id}/cancel", einvoices.cancel, 200),
+    ("POST", "/inventory/transfers", transfers.create_transfer, 201),
+    ("POST", "/stock-transfers", transfers.create_transfer, 201),
+    ("PATCH", "/inventory/transfers/{record_id}/status", transfers.set_status, 200),
+    ("PATCH", "/stock-transfers/{record_id}/status", transfers.set_status, 200),
 )
 """Method, address, what it does to the books, status of success."""
 
@@ -67,6 +106,7 @@ DELETES: tuple[tuple[str, Write], ...] = (
     ("/accounts/{record_id}", masters.delete_account),
     ("/invoices/{record_id}", invoices.delete_invoice),
     ("/journal-entries/{record_id}", entries.delete_entry),
+    ("/suppliers/{record_id}", purchasing.delete_supplier),
 )
 WHOLE = 10**6
 """Records of a list that comes whole, at most."""
@@ -96,6 +136,7 @@ def api_routes(books: Books, options: Options, faults: Faults, readings: Reading
         _add_write(router, books, method, path, act, status)
     for path, act in DELETES:
         _add_write(router, books, "DELETE", path, act, 200)
+    _add_einvoice_reads(router, books)
     _add_reports(router, books, readings)
     _add_bulk(router, books, faults)
     _add_company(router, options, faults)
@@ -114,7 +155,9 @@ def _add_lists(
     def read(query: Iterable[tuple[str, str]]) -> Listing:
         try:
             taken = readings.taken(entity, query)
-            listing = read_listing(entity, taken, faults, is_by_offset=not readings.has_cursors)
+            listing = read_listing(
+                entity, taken, faults, is_by_offset=readings.pages_by_offset(entity)
+            )
         except ApiError as error:
             raise readings.refusal(error) from error
         if "whole-lists" in readings:
@@ -128,8 +171,10 @@ def _add_lists(
         page = lists.page(listing, faults)
         if faults.strikes("churn"):
             tampering.churn(books, listing, page.total)
-        shown = disguise(entity.name, readings.shown(entity, page.documents), faults)
-        documents = slim(shown, faults)
+        if faults.strikes("vanish"):
+            tampering.vanish(books, listing)
+        shown = disguise(entity.name, page.documents, faults)
+        documents = slim(entity.name, shown, faults, entity.secret_fields)
         about = _pagination(page, listing, readings, has_total=not faults["no-total"])
         return envelope(request, b"[%s]" % b",".join(documents), about)
 
@@ -155,7 +200,7 @@ def _pagination(page: Page, listing: Listing, readings: Readings, has_total: boo
         "nextCursor": page.next_cursor,
         "limit": page.limit,
     }
-    if not readings.has_cursors:
+    if readings.pages_by_offset(listing.entity):
         place = offset_of(page.next_cursor, listing.signature) if page.next_cursor else None
         del about["nextCursor"]
         about["nextOffset"] = place
@@ -168,8 +213,12 @@ def _list_parameters(entity: Entity) -> list[Record]:
     """Describe a list's parameters for the OpenAPI page."""
     operators = ", ".join(OPERATORS)
     described = {
-        "limit": f"1 to {entity.max_limit}, default 50",
-        "cursor": "nextCursor of the page before",
+        "limit": f"1 to {entity.max_limit}, default {entity.default_limit}",
+        **(
+            {"offset": "nextOffset of the page before"}
+            if entity.is_by_offset
+            else {"cursor": "nextCursor of the page before"}
+        ),
         "sort": "field:asc,other:desc",
         "order": "asc or desc, for a sort that does not say",
         "search": "text to look for",
@@ -182,6 +231,10 @@ def _list_parameters(entity: Entity) -> list[Record]:
         for name, kind in entity.fields.items()
     }
     described |= {name: f"{field}[{test}]" for name, (field, test) in entity.aliases.items()}
+    described |= {
+        name: f"{field}[{test}], a business date"
+        for name, (field, test) in entity.days_of_instant.items()
+    }
     text = {"type": "string"}
     return [
         {"name": name, "in": "query", "description": about, "schema": text}
@@ -211,6 +264,19 @@ def _add_write(
     router.add_api_route(
         path, write, methods=[method], summary=summary, status_code=status, openapi_extra=extra
     )
+
+
+def _add_einvoice_reads(router: APIRouter, books: Books) -> None:
+    async def read_status(request: Request, record_id: str) -> Response:
+        return answer(request, einvoices.status_of(books, record_id))
+
+    async def read_document(record_id: str, kind: str) -> Response:
+        text, media_type = einvoices.document_of(books, record_id, kind)
+        return Response(text, media_type=media_type)
+
+    path = "/einvoice/{record_id}"
+    router.add_api_route(f"{path}/status", read_status, summary="Tell where an e-invoice stands")
+    router.add_api_route(f"{path}/document/{{kind}}", read_document, include_in_schema=False)
 
 
 def _add_bulk(router: APIRouter, books: Books, faults: Faults) -> None:
@@ -276,11 +342,38 @@ def _add_reports(router: APIRouter, books: Books, readings: Readings) -> None:
         place = request.query_params.get("locationId")
         return answer(request, reports.stock_valuation(day, place))
 
+    async def aged_payables(request: Request) -> Response:
+        day = _day(request, "asOfDate", default=books.today)
+        return answer(request, reports.aged_payables(day))
+
+    async def cash_flow_statement(request: Request) -> Response:
+        last = _day(request, "periodTo", "toDate", default=books.today)
+        start = date.fromisoformat(last).replace(month=1, day=1)
+        first = _day(request, "periodFrom", "fromDate", default=start)
+        method = request.query_params.get("method", "direct")
+        if method not in METHODS:
+            raise bad_request("method is direct or indirect", "method", method)
+        if first > last:
+            raise ApiError(422, "VALIDATION_ERROR", "periodFrom is after periodTo")
+        return answer(request, cash_flow(books, first, last, method))
+
+    async def till_day(request: Request) -> Response:
+        day = _day(request, "date", default=books.today)
+        return answer(request, daily(books, day, request.query_params.get("locationId")))
+
     for path, report, names in (
         ("/reports/trial-balance", trial_balance, ("asOfDate", "includeZeroBalances")),
         ("/reports/balance-sheet", balance_sheet, ("asOfDate",)),
         ("/reports/profit-loss", profit_loss, ("periodFrom", "periodTo", "fromDate", "toDate")),
         ("/reports/aged-receivables", aged_receivables, ("asOfDate",)),
+        ("/reports/aged-payables", aged_payables, ("asOfDate",)),
+        ("/reports/purchasing/aged-payables", aged_payables, ("asOfDate",)),
+        (
+            "/reports/cash-flow",
+            cash_flow_statement,
+            ("periodFrom", "periodTo", "fromDate", "toDate", "method"),
+        ),
+        ("/pos/reports/daily", till_day, ("date", "locationId")),
         ("/reports/stock-valuation", stock_valuation, ("asOfDate", "locationId")),
         ("/inventory/reports/valuation", stock_valuation, ("asOfDate", "locationId")),
     ):

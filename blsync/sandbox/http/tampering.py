@@ -49,6 +49,11 @@ def chosen(books: Books, form: Form, *, to_delete: bool = False) -> tuple[str, l
 def delete(books: Books, form: Form) -> Record:
     """Delete records for good, whatever refers to them."""
     entity, keys = chosen(books, form, to_delete=True)
+    _delete(books, entity, keys)
+    return {"entity": entity, "ids": keys}
+
+
+def _delete(books: Books, entity: str, keys: list[str]) -> None:
     movements = ENTITIES[entity].movements
     for key in keys:
         books.store.delete(entity, key)
@@ -59,7 +64,6 @@ def delete(books: Books, form: Form) -> Record:
         if kind == entity != "accounts":  # what has a role is looked for by its number
             for value in [value for value, key in taken.items() if key in gone]:
                 del taken[value]
-    return {"entity": entity, "ids": keys}
 
 
 def touch(books: Books, form: Form) -> Record:
@@ -101,6 +105,21 @@ def churn(books: Books, listing: Listing, total: int) -> None:
         books.tick()
         books.touch(entity, key, books.find(entity, key))
     books.save()
+
+
+def vanish(books: Books, listing: Listing) -> None:
+    """Delete one of the records that a list request finds and nothing depends on, if there is."""
+    entity = listing.entity
+    books.counters["tamperings"] += 1
+    rows = books.store.query(
+        f"select id from {entity.name} where ({listing.where}) and {entity.deletable}"  # noqa: S608
+        f" and id not like '{ODD}' order by id",
+        *listing.parameters,
+    )
+    if rows:
+        chosen_one = random.Random(f"vanish {books.counters['tamperings']}").choice(rows)
+        _delete(books, entity.name, [str(chosen_one[0])])
+        books.save()
 
 
 def _touchable(books: Books, form: Form) -> tuple[str, list[str]]:

@@ -14,6 +14,9 @@ from blsync.sandbox.faults.faults import Faults, Strikes
 from blsync.sandbox.writes import adjustments, entries, invoices, masters
 from blsync.sandbox.writes.request_fields import Form
 
+MOST_OF_NAME = 100
+"""Characters of a name that the stricter pages take."""
+
 
 def _pay(books: Books, data: object) -> Record:
     form = Form(data)
@@ -157,6 +160,8 @@ def _result(
     books: Books, endpoint: Endpoint, index: int, operation: object, strikes: Strikes
 ) -> Record:
     try:
+        if strikes.faults["strict"]:
+            _check_strictly(books, endpoint, operation)
         if strikes.by("reject-rows"):
             detail = {"field": "data", "code": "INVALID_FORMAT", "message": "data is refused"}
             raise invalid([detail])
@@ -164,6 +169,32 @@ def _result(
     except ApiError as error:
         return {"index": index, "success": False, "error": _worded(error)}
     return {"index": index, "success": True, "data": dict(record)}
+
+
+def _check_strictly(books: Books, endpoint: Endpoint, operation: object) -> None:
+    """Refuse what the pages of stricter rules do not take. Raises ApiError 422."""
+    data = operation.get("data") if isinstance(operation, dict) else None
+    asked: Record = data if isinstance(data, dict) else {}
+    lacking = [
+        (f"items.{number}.{name}", "REQUIRED_FIELD", f"{name} is required")
+        for number, line in enumerate(_lines_of(endpoint, asked))
+        for name in ("description", "unitPrice")
+        if line.get(name) in (None, "")
+    ]
+    if len(str(asked.get("name") or "")) > MOST_OF_NAME:
+        lacking.append(("name", "MAX_LENGTH", f"name has more than {MOST_OF_NAME} characters"))
+    day, due = str(asked.get("invoiceDate") or ""), str(asked.get("dueDate") or "")
+    if day > books.today.isoformat():
+        lacking.append(("invoiceDate", "DATE_CONSTRAINT", "invoiceDate lies in the future"))
+    if day and due and due <= day:
+        lacking.append(("dueDate", "DATE_CONSTRAINT", "dueDate must be after invoiceDate"))
+    if lacking:
+        raise invalid([{"field": f, "code": code, "message": m} for f, code, m in lacking])
+
+
+def _lines_of(endpoint: Endpoint, asked: Record) -> list[Record]:
+    lines = asked.get("items") if endpoint.entity == "invoices" else None
+    return [line for line in lines if isinstance(line, dict)] if isinstance(lines, list) else []
 
 
 def _carry_out(books: Books, endpoint: Endpoint, operation: object) -> Record:

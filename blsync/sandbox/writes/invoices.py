@@ -27,7 +27,7 @@ METHODS = ("bank_transfer", "duitnow", "fpx", "cheque", "cash", "credit_card", "
 NOTES = ("reference", "purchaseOrder", "notes", "terms")
 
 
-def _invoice_lines(books: Books, form: Form) -> list[Record]:
+def invoice_lines(books: Books, form: Form) -> list[Record]:
     """Read an invoice's lines: a description or an item, a quantity, a price."""
     forms = form.lines("items")
     lines = []
@@ -65,7 +65,7 @@ def create_invoice(books: Books, data: object) -> Record:
     more: Record = {name: form.text(name) for name in NOTES}
     more["shippingCost"] = form.amount("shippingCost", least=0)
     _check_due(form, day, due)
-    lines = _invoice_lines(books, form)
+    lines = invoice_lines(books, form)
     customer = books.find("customers", customer_id)
     if due is None:
         days = customer["paymentTerms"] if terms is None else terms
@@ -98,7 +98,7 @@ def update_invoice(books: Books, invoice_id: object, data: object) -> Record:
     _check_due(form, day, due)
     status = form.text("status", choices=("draft", "sent", "overdue", "cancelled"))
     shipping = form.amount("shippingCost", least=0)
-    lines = _invoice_lines(books, form) if form.has("items") else None
+    lines = invoice_lines(books, form) if form.has("items") else None
     form.check()
     if status == "cancelled":
         check_unpaid(invoice)

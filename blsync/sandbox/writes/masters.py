@@ -15,7 +15,10 @@ ADDRESSES = ("address", "billingAddress", "shippingAddress")
 CURRENCIES = ("MYR", "SGD", "USD", "EUR", "CNY", "THB", "IDR")
 
 
-def _unique(books: Books, entity: str, field: str, value: str | None, own_id: str = "") -> None:
+def check_unique(
+    books: Books, entity: str, field: str, value: str | None, own_id: str = ""
+) -> None:
+    """Raise ApiError 409 CONFLICT where another record has the value, whatever the case."""
     existing = books.taken[entity, field].get(value.casefold()) if value else None
     if existing and existing != own_id:
         raise conflict(entity.removesuffix("s"), field, value, existing)
@@ -54,7 +57,7 @@ def create_customer(books: Books, data: object) -> Record:
     if not form.data.get("email") and not form.data.get("phone"):
         form.refuse("email", "REQUIRED_FIELD", "or phone is required")
     fields = _customer_fields(form)
-    _unique(books, "customers", "email", fields.get("email"))
+    check_unique(books, "customers", "email", fields.get("email"))
     return add_customer(books, fields)
 
 
@@ -62,7 +65,7 @@ def update_customer(books: Books, customer_id: object, data: object) -> Record:
     """Change a customer's given fields."""
     customer = books.find("customers", customer_id)
     fields = _customer_fields(Form(data, partial=True))
-    _unique(books, "customers", "email", fields.get("email"), customer["id"])
+    check_unique(books, "customers", "email", fields.get("email"), customer["id"])
     merged = {**customer, **fields}
     if not merged.get("email") and not merged.get("phone"):
         form = Form({})
@@ -130,7 +133,7 @@ def _item_fields(form: Form) -> Record:
 def create_item(books: Books, data: object) -> Record:
     """Create an item: a unique itemCode, a name, a type."""
     fields = _item_fields(Form(data))
-    _unique(books, "items", "itemCode", fields["itemCode"])
+    check_unique(books, "items", "itemCode", fields["itemCode"])
     return add_item(books, fields)
 
 
@@ -141,7 +144,7 @@ def update_item(books: Books, item_id: object, data: object) -> Record:
     if fields.get("type", item["type"]) != item["type"]:
         raise broken_rule("ITEM_TYPE_FIXED", "An item's type cannot change", itemId=item["id"])
     code = fields.get("itemCode")
-    _unique(books, "items", "itemCode", code, item["id"])
+    check_unique(books, "items", "itemCode", code, item["id"])
     if code:
         books.taken["items", "itemCode"].pop(item["itemCode"].casefold(), None)
         books.taken["items", "itemCode"][code.casefold()] = item["id"]
@@ -188,7 +191,7 @@ def create_account(books: Books, data: object) -> Record:
     parent, description = form.text("parentId"), form.text("description")
     is_active = form.flag("isActive")
     form.check()
-    _unique(books, "accounts", "accountNumber", number)
+    check_unique(books, "accounts", "accountNumber", number)
     if parent:
         books.find("accounts", parent)
     return books.open_account(

@@ -14,6 +14,7 @@ landed as {{ 'not materialized' if not is_incremental() }} (
         "exchangeRate" as exchange_rate,
         reference,
         "purchaseOrder" as purchase_order,
+        nullif("salesOrderId", '') as sales_order_id,
         items,
         {{ money('coalesce(subtotal, 0)') }} as subtotal,
         {{ money('coalesce("totalDiscount", 0)') }} as total_discount,

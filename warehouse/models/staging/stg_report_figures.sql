@@ -14,6 +14,7 @@ figures as (
         {{ utc('made_at') }} as made_at,
         failed_before,
         told_dates,
+        unavailable,
         row_number() over (
             partition by company_id, report, as_of_date, period_from, entity_key, measure
             order by fetched_at desc, request_id desc
@@ -35,6 +36,7 @@ final as (
         made_at,
         failed_before,
         told_dates,
+        unavailable,
     from figures
     where recency = 1
 )

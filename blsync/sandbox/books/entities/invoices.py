@@ -14,7 +14,7 @@ ENTITY = Entity(
     number_prefix="INV",
     fields=fields(
         text="id invoiceNumber customerId customer.id customer.name customer.email status "
-        "currency reference purchaseOrder notes terms paymentStatus einvoice.status "
+        "currency reference salesOrderId purchaseOrder notes terms paymentStatus einvoice.status "
         "einvoice.uuid",
         number="exchangeRate subtotal totalDiscount totalTax shippingCost total "
         "amountPaid amountDue overdueBy",
@@ -30,6 +30,7 @@ ENTITY = Entity(
         "customerId",
         "status",
         "reference",
+        "salesOrderId",
         "invoiceNumber",
         "total",
     ),

@@ -52,6 +52,22 @@ stale as (
         > {{ stale_after }}
 ),
 
+-- What belongs to one order, session or transfer bears its number: that is no second copy.
+numbers as (
+    {%- for entity, number in [
+        ('sales_orders', 'order_number'), ('purchase_orders', 'po_number'),
+        ('stock_transfers', 'transfer_number'), ('pos_sessions', 'session_number'),
+    ] %}
+    select company_id, lower(trim({{ number }})) as number
+    from {{ ref('stg_' ~ entity) }}
+    where not is_deleted and {{ number }} <> ''
+    union
+    {%- endfor %}
+    select company_id, 'bnk-' || lower(trim(session_number))
+    from {{ ref('stg_pos_sessions') }}
+    where not is_deleted and session_number <> ''
+),
+
 shared_references as (
     select
         company_id,
@@ -61,7 +77,9 @@ shared_references as (
         reference_hash,
         count(*) as copies,
     from documents
-    where reference_hash is not null
+    where
+        reference_hash is not null
+        and (company_id, lower(trim(reference))) not in (select (company_id, number) from numbers)
     group by company_id, entity, party_id, lower(trim(reference)), reference_hash
     having count(*) > 1
 ),

@@ -1,4 +1,4 @@
--- One role an account at most: the user's own word first, then what items say, then a word of its name
+-- One role an account at most: the user's own word first, then what items and tills say, then a word of its name
 -- that its category leaves open, then its category alone.
 with
 
@@ -48,6 +48,21 @@ named_by_items as (
     from mentions
     inner join accounts using (company_id, account_id, account_type)
     group by mentions.company_id, mentions.account_id, mentions.account_role
+),
+
+-- What a till books its payments on is no cash: the bank has not seen it yet.
+named_by_tills as (
+    select
+        payments.company_id,
+        payments.account_id,
+        'pos_clearing' as account_role,
+        'tills' as role_source,
+        2 as precedence,
+        count(*) as votes,
+    from {{ ref('stg_pos_payments') }} as payments
+    inner join accounts using (company_id, account_id)
+    where accounts.account_type = 'asset'
+    group by payments.company_id, payments.account_id
 ),
 
 suggested as (
@@ -105,6 +120,8 @@ ranked as (
         select * from seeded
         union all
         select * from named_by_items
+        union all
+        select * from named_by_tills
         union all
         select * from named where account_role is not null
         union all

@@ -1,4 +1,4 @@
--- What BigLedger keeps on the records themselves, customers' and accounts' balances, beside ours. A
+-- What BigLedger keeps on the records themselves, customers', suppliers' and accounts' balances, beside ours. A
 -- record is read at another moment than the documents behind it, so a difference may be that, as far as
 -- what changed in between explains it.
 with
@@ -13,6 +13,7 @@ covered as (
         company_id,
         {{ utc("max(case when entity = 'invoices' then window_end end)") }} as invoices_until,
         {{ utc("max(case when entity = 'journal_entries' then window_end end)") }} as entries_until,
+        {{ utc("max(case when entity = 'bills' then window_end end)") }} as bills_until,
     from {{ source('inputs', 'loads') }}
     where window_start is distinct from window_end
     group by company_id
@@ -52,6 +53,36 @@ invoice_changes as (
     group by company_id, customer_id
 ),
 
+{%- for record, until in (('customer', 'invoices_until'), ('account', 'entries_until')) %}
+
+-- A record that changed after the documents were read had, when they were, a balance that one of its
+-- versions from that time on tells, or one between; none, where it came to be since, or was never seen
+-- before.
+{{ record }}_balances_since as (
+    select
+        records.company_id,
+        records.{{ record }}_id,
+        least(
+            min(versions.api_balance),
+            max(case when records.created_at > covered.{{ until }} then 0 end),
+            case when count(*) = 1 then 0 end
+        ) as lowest,
+        greatest(
+            max(versions.api_balance),
+            max(case when records.created_at > covered.{{ until }} then 0 end),
+            case when count(*) = 1 then 0 end
+        ) as highest,
+    from {{ ref('stg_' ~ record ~ 's') }} as records
+    inner join covered using (company_id)
+    inner join {{ ref('hist_' ~ record ~ 's') }} as versions using (company_id, {{ record }}_id)
+    where
+        {{ is_newer_than_documents('covered.' ~ until) }}
+        and coalesce(versions.known_to > covered.{{ until }}, true)
+        and not versions.is_deleted
+    group by records.company_id, records.{{ record }}_id
+),
+{%- endfor %}
+
 net_due as (
     select
         company_id,
@@ -79,11 +110,82 @@ customer_balances as (
         records.pulled_at,
         changes.lowest,
         changes.highest,
-        {{ is_newer_than_documents('covered.invoices_until') }} as is_newer_than_documents,
+        since.lowest as lowest_since,
+        since.highest as highest_since,
     from {{ ref('stg_customers') }} as records
     inner join {{ ref('customers') }} as customers using (company_id, customer_id)
     left join net_due using (company_id, customer_id)
     left join invoice_changes as changes using (company_id, customer_id)
+    left join customer_balances_since as since using (company_id, customer_id)
+    where not records.is_deleted and records.api_balance is not null
+),
+
+-- Of suppliers the same by their bills.
+changed_bills as (
+    select
+        records.company_id,
+        records.supplier_id,
+        versions.bill_id,
+        max(greatest(versions.bill_total, versions.amount_due, 0)) as most,
+        any_value(case
+            when versions.is_current and versions.is_recognised
+                and versions.supplier_id = records.supplier_id
+                then versions.amount_due
+        end) as due,
+    from {{ ref('stg_suppliers') }} as records
+    inner join {{ ref('stg_bills') }} as bills
+        on bills.company_id = records.company_id
+        and bills.updated_at > records.pulled_at
+    inner join {{ ref('int_bill_versions') }} as versions
+        on versions.company_id = bills.company_id
+        and versions.bill_id = bills.bill_id
+    group by records.company_id, records.supplier_id, versions.bill_id
+    having bool_or(versions.supplier_id = records.supplier_id)
+),
+
+bill_changes as (
+    select
+        company_id,
+        supplier_id,
+        sum(least(coalesce(due, 0), 0) - most) as lowest,
+        sum(greatest(coalesce(due, 0), 0) - least(coalesce(due, 0), 0)) as highest,
+    from changed_bills
+    group by company_id, supplier_id
+),
+
+net_owed as (
+    select
+        company_id,
+        supplier_id,
+        sum(amount_due) as value,
+        -- A balance with a bill in it of which nobody knows the rate cannot be told.
+        bool_or(is_foreign and document_due > 0 and amount_due is null) as is_unrated,
+    from {{ ref('int_bill_versions') }}
+    where is_current and is_recognised
+    group by company_id, supplier_id
+),
+
+supplier_balances as (
+    select
+        records.company_id,
+        'supplier_balance' as check_name,
+        records.supplier_id as entity_key,
+        case
+            when coalesce(net_owed.is_unrated, false) then null
+            when coalesce(net_owed.value, 0) = records.api_balance then records.api_balance
+            else suppliers.open_balance
+        end as mart_value,
+        records.api_balance as source_value,
+        records.supplier_currency as record_currency,
+        records.request_id,
+        records.pulled_at,
+        changes.lowest,
+        changes.highest,
+        {{ is_newer_than_documents('covered.bills_until') }} as is_newer_than_documents,
+    from {{ ref('stg_suppliers') }} as records
+    inner join {{ ref('suppliers') }} as suppliers using (company_id, supplier_id)
+    left join net_owed using (company_id, supplier_id)
+    left join bill_changes as changes using (company_id, supplier_id)
     left join covered using (company_id)
     where not records.is_deleted and records.api_balance is not null
 ),
@@ -153,16 +255,19 @@ account_balances as (
         records.request_id,
         records.pulled_at,
         late.amounts,
-        {{ is_newer_than_documents('covered.entries_until') }} as is_newer_than_documents,
+        since.lowest as lowest_since,
+        since.highest as highest_since,
     from {{ ref('stg_accounts') }} as records
     left join ledger using (company_id, account_id)
     left join late_amounts as late using (company_id, account_id)
-    left join covered using (company_id)
+    left join account_balances_since as since using (company_id, account_id)
     where not records.is_deleted and records.api_balance is not null
 ),
 
 balances as (
     select * from customer_balances
+    union all by name
+    select * from supplier_balances
     union all by name
     select * from account_balances
 ),
@@ -180,9 +285,13 @@ final as (
                 then 'BigLedger keeps this balance in ' || balances.record_currency || '.'
             when balances.mart_value - balances.source_value between balances.lowest and balances.highest
                 or list_contains(balances.amounts, {{ sum_of_quantity('balances.mart_value - balances.source_value') }})
-                or balances.is_newer_than_documents
+                or balances.mart_value between balances.lowest_since and balances.highest_since
                 then 'The record was read at another moment than a document behind it that changed.'
         end as doubt,
+        case
+            when balances.mart_value is null
+                then 'A bill in another currency has no entry yet that says what it comes to.'
+        end as unavailable,
         balances.request_id,
         balances.pulled_at as fetched_at,
     from balances

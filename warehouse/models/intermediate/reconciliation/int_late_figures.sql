@@ -38,6 +38,22 @@ late_entries as (
         and entries.journal_date <= reports.as_of_date
         and (reports.period_from is null or entries.journal_date >= reports.period_from)
     where reports.report in ('trial_balance', 'balance_sheet', 'profit_loss')
+    union all
+    -- What opened a period of cash is moved by entries before it, too.
+    select
+        reports.company_id,
+        reports.report,
+        reports.as_of_date,
+        reports.period_from,
+        entries.journal_id,
+        entries.changed_at,
+    from reports
+    inner join entries
+        on entries.company_id = reports.company_id
+        and entries.changed_at > reports.oldest_at
+        and entries.changed_at <= reports.latest_at
+        and entries.journal_date <= reports.as_of_date
+    where reports.report = 'cash_flow'
 ),
 
 late_lines as (
@@ -47,6 +63,7 @@ late_lines as (
         lines.amount,
         accounts.section,
         accounts.statement = 'profit_and_loss' as is_profit,
+        coalesce(accounts.account_role = 'cash', false) as is_cash,
         closings.journal_id is not null as is_closing,
         coalesce(totals.is_other_revenue_in_gross_profit, false) as is_other_revenue_in_gross_profit,
     from late_entries
@@ -67,6 +84,7 @@ shown as (
         *,
         case report
             when 'trial_balance' then [account_id]
+            when 'cash_flow' then ['cash']
             when 'balance_sheet' then [case when is_profit then 'equity' else section end]
             when 'profit_loss' then list_filter(
                 [
@@ -82,7 +100,12 @@ shown as (
             )
         end as entity_keys,
     from late_lines
-    where report <> 'profit_loss' or (is_profit and not is_closing)
+    where
+        case report
+            when 'profit_loss' then is_profit and not is_closing
+            when 'cash_flow' then is_cash
+            else true
+        end
 ),
 
 moves as (
@@ -97,7 +120,7 @@ signed as (
     select
         *,
         case
-            when report = 'trial_balance'
+            when report in ('trial_balance', 'cash_flow')
                 or entity_key in ('assets', 'cost_of_goods_sold', 'operating_expense', 'other_expense')
                 then debit
             else -debit
@@ -127,50 +150,57 @@ ledger_figures as (
     )
 ),
 
--- Of an invoice that changed, anything between nothing and the most that any version of it bills may
--- have been due, in any bucket and from any customer that it ever named.
-late_invoices as (
+-- Of a document that changed, anything between nothing and the most that any version of it bills may
+-- have been due, in any bucket and to or from any party that it ever named.
+{%- for report, documents, versions, document_id, party_id, nobody, open_items, total in [
+    ('aged_receivables', 'stg_invoices', 'int_invoice_versions', 'invoice_id', 'customer_id', 'no customer',
+     'ar_open_items', 'invoice_total'),
+    ('aged_payables', 'stg_bills', 'int_bill_versions', 'bill_id', 'supplier_id', 'no supplier',
+     'ap_open_items', 'bill_total'),
+] %}
+
+{{ report }}_late as (
     select
         reports.company_id,
         reports.as_of_date,
         reports.period_from,
-        invoices.invoice_id,
+        documents.{{ document_id }},
     from reports
-    inner join {{ ref('stg_invoices') }} as invoices
-        on invoices.company_id = reports.company_id
-        and invoices.updated_at > reports.oldest_at
-        and invoices.updated_at <= reports.latest_at
-    where reports.report = 'aged_receivables'
+    inner join {{ ref(documents) }} as documents
+        on documents.company_id = reports.company_id
+        and documents.updated_at > reports.oldest_at
+        and documents.updated_at <= reports.latest_at
+    where reports.report = '{{ report }}'
 ),
 
-billed as (
+{{ report }}_billed as (
     select
         company_id,
-        invoice_id,
-        max(greatest(invoice_total, amount_due, 0)) as most,
-        list_distinct(list(coalesce(customer_id, 'no customer'))) as customers,
-    from {{ ref('int_invoice_versions') }}
-    where (company_id, invoice_id) in (select (company_id, invoice_id) from late_invoices)
-    group by company_id, invoice_id
+        {{ document_id }},
+        max(greatest({{ total }}, amount_due, 0)) as most,
+        list_distinct(list(coalesce({{ party_id }}, '{{ nobody }}'))) as parties,
+    from {{ ref(versions) }}
+    where (company_id, {{ document_id }}) in (select (company_id, {{ document_id }}) from {{ report }}_late)
+    group by company_id, {{ document_id }}
 ),
 
-due as (
+{{ report }}_due as (
     select
-        late_invoices.company_id,
-        late_invoices.as_of_date,
-        late_invoices.period_from,
+        late.company_id,
+        late.as_of_date,
+        late.period_from,
         billed.most,
-        unnest(billed.customers) as entity_key,
-        coalesce(items.customer_id, 'no customer') as owed_by,
+        unnest(billed.parties) as entity_key,
+        coalesce(items.{{ party_id }}, '{{ nobody }}') as party,
         case items.bucket when 'current' then 'current' when 'over_90' then 'over_90' else 'days_' || items.bucket end
             as bucket,
         coalesce(items.open_amount, 0) as open_amount,
-    from late_invoices
-    inner join billed using (company_id, invoice_id)
-    left join {{ ref('ar_open_items') }} as items using (company_id, as_of_date, invoice_id)
+    from {{ report }}_late as late
+    inner join {{ report }}_billed as billed using (company_id, {{ document_id }})
+    left join {{ ref(open_items) }} as items using (company_id, as_of_date, {{ document_id }})
 ),
 
-placed as (
+{{ report }}_placed as (
     select
         company_id,
         as_of_date,
@@ -178,25 +208,61 @@ placed as (
         entity_key,
         measure,
         most,
-        case when owed_by = entity_key and measure in (bucket, 'total') then open_amount else 0 end as now,
-    from due
+        case when party = entity_key and measure in (bucket, 'total') then open_amount else 0 end as now,
+    from {{ report }}_due
     cross join (
         values ('current'), ('days_31_60'), ('days_61_90'), ('over_90'), ('total')
     ) as measures (measure)
 ),
 
-receivables as (
+{{ report }} as (
     select
         company_id,
-        'aged_receivables' as report,
+        '{{ report }}' as report,
         as_of_date,
         period_from,
         entity_key,
         measure,
         sum(now - most) as lowest,
         sum(now) as highest,
-    from placed
+    from {{ report }}_placed
     group by all
+),
+{%- endfor %}
+
+-- Sales at tills that changed count for nothing, or for all that a version of them says.
+late_tenders as (
+    select
+        reports.company_id,
+        reports.report,
+        reports.as_of_date,
+        reports.period_from,
+        unnest(['all', tenders.tender]) as entity_key,
+        abs(tenders.gross) + abs(tenders.returns) + abs(tenders.total) as most,
+    from reports
+    inner join {{ ref('stg_pos_transactions') }} as transactions
+        on transactions.company_id = reports.company_id
+        and transactions.business_date = reports.as_of_date
+        and transactions.updated_at > reports.oldest_at
+        and transactions.updated_at <= reports.latest_at
+    inner join {{ ref('int_pos_tenders') }} as tenders
+        on tenders.company_id = transactions.company_id
+        and tenders.pos_transaction_id = transactions.pos_transaction_id
+    where reports.report = 'pos_daily'
+),
+
+tills as (
+    select
+        company_id,
+        report,
+        as_of_date,
+        period_from,
+        entity_key,
+        cast(null as varchar) as measure,
+        -sum(most) as lowest,
+        sum(most) as highest,
+    from late_tenders
+    group by company_id, report, as_of_date, period_from, entity_key
 ),
 
 -- Stock that changed was once what a version says that was not yet replaced then, or is new; and so much
@@ -388,7 +454,11 @@ lists as (
 figures as (
     select * from ledger_figures
     union all
-    select * from receivables
+    select * from aged_receivables
+    union all
+    select * from aged_payables
+    union all
+    select * from tills
     union all
     select * from stock
     union all

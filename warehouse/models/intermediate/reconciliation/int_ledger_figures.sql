@@ -1,4 +1,4 @@
--- The marts' side of the trial balance, the balance sheet and the profit and loss.
+-- The marts' side of the trial balance, the balance sheet, the profit and loss and the cash flow.
 with
 
 balances as (
@@ -54,7 +54,44 @@ profit_and_loss as (
     where report = 'profit_loss'
 ),
 
+cash as (
+    select
+        reports.company_id,
+        reports.as_of_date,
+        reports.period_from,
+        {{ sum_of_money('coalesce(sum(lines.amount) filter (where lines.journal_date < reports.period_from), 0)') }} as opening,
+        {{ sum_of_money('coalesce(sum(lines.amount), 0)') }} as closing,
+    from {{ ref('int_reports_fetched') }} as reports
+    left join (
+        select
+            ledger.company_id,
+            ledger.journal_date,
+            sum(ledger.amount) as amount,
+        from {{ ref('general_ledger') }} as ledger
+        inner join {{ ref('accounts') }} as accounts using (company_id, account_id)
+        where accounts.account_role = 'cash'
+        group by ledger.company_id, ledger.journal_date
+    ) as lines
+        on lines.company_id = reports.company_id and lines.journal_date <= reports.as_of_date
+    where reports.report = 'cash_flow'
+    group by reports.company_id, reports.as_of_date, reports.period_from
+),
+
+cash_flow as (
+    select
+        company_id,
+        'cash_flow' as report,
+        as_of_date,
+        period_from,
+        'cash' as entity_key,
+        unnest(['net_change', 'opening', 'closing']) as measure,
+        unnest([closing - opening, opening, closing]) as value,
+    from cash
+),
+
 figures as (
+    select * from cash_flow
+    union all
     select * from trial_balance
     union all
     select * from balance_sheet

@@ -13,6 +13,7 @@ final as (
         -- old one is, it may be as old as that.
         coalesce(min(made_at), max(fetched_at) - interval 15 minutes) as oldest_at,
         max(told_dates) as told_dates,
+        max(unavailable) as unavailable,
     from {{ ref('stg_report_figures') }}
     group by company_id, report, as_of_date, period_from
 )

@@ -1,4 +1,5 @@
--- The marts' side of the receivables and stock reports, which the marts know for today only.
+-- The marts' side of the reports on receivables, payables and stock, which the marts know for today
+-- only, and of the tills' days.
 with
 
 receivables as (
@@ -11,6 +12,45 @@ receivables as (
         unnest(['current', 'days_31_60', 'days_61_90', 'over_90', 'total']) as measure,
         unnest([current, days_31_60, days_61_90, over_90, total_outstanding]) as value,
     from {{ ref('ar_aging') }}
+),
+
+payables as (
+    select
+        company_id,
+        'aged_payables' as report,
+        as_of_date,
+        cast(null as date) as period_from,
+        coalesce(supplier_id, 'no supplier') as entity_key,
+        unnest(['current', 'days_31_60', 'days_61_90', 'over_90', 'total']) as measure,
+        unnest([current, days_31_60, days_61_90, over_90, total_outstanding]) as value,
+    from {{ ref('ap_aging') }}
+),
+
+till_days as (
+    select *
+    from {{ ref('pos_daily_sales') }}
+    where (company_id, day) in (
+        select (company_id, as_of_date) from {{ ref('int_reports_fetched') }} where report = 'pos_daily'
+    )
+),
+
+{%- set figures = ['gross', 'discounts', 'returns', 'net', 'tax', 'rounding', 'total'] %}
+
+tills as (
+    select
+        company_id,
+        'pos_daily' as report,
+        day as as_of_date,
+        cast(null as date) as period_from,
+        'all' as entity_key,
+        unnest({{ figures }}) as measure,
+        unnest([{% for name in figures %}{{ sum_of_money('sum(' ~ name ~ ')') }}{{ ', ' if not loop.last }}{% endfor %}]) as value,
+    from till_days
+    group by company_id, day
+    union all
+    select company_id, 'pos_daily', day, null, tender, 'amount', {{ sum_of_money('sum(total)') }}
+    from till_days
+    group by company_id, day, tender
 ),
 
 stock as (
@@ -27,6 +67,10 @@ stock as (
 
 figures as (
     select * from receivables
+    union all
+    select * from payables
+    union all
+    select * from tills
     union all
     select * from stock
 ),

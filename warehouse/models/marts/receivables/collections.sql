@@ -40,6 +40,30 @@ agings as (
     group by company_id, as_of_date
 ),
 
+-- The other two sides of the cash that is tied up: what lies in stock, and what is owed for it.
+purchases as (
+    select
+        company_id,
+        period,
+        sum(case when is_on_cash then 0 else payable_amount end) as purchases,
+    from {{ ref('int_purchase_entries') }}
+    where is_on_payables
+    group by company_id, period
+),
+
+tied_up as (
+    select
+        months.company_id,
+        months.period,
+        sum(case when accounts.account_role in ('inventory', 'stock_in_transit') then months.closing_balance else 0 end)
+            as inventory,
+        -sum(case when accounts.account_role = 'accounts_payable' then months.closing_balance else 0 end) as payables,
+    from {{ ref('int_account_months') }} as months
+    inner join {{ ref('accounts') }} as accounts using (company_id, account_id)
+    where accounts.account_role in ('inventory', 'stock_in_transit', 'accounts_payable')
+    group by months.company_id, months.period
+),
+
 payments as (
     select
         invoices.company_id,
@@ -64,6 +88,10 @@ months as (
         coalesce(brought_forward.balance, 0) as brought_forward,
         coalesce(movements.credit_sales, 0) as credit_sales,
         coalesce(movements.cash_collected, 0) as cash_collected,
+        coalesce(purchases.purchases, 0) as purchases,
+        coalesce(tied_up.inventory, 0) as inventory,
+        coalesce(tied_up.payables, 0) as payables,
+        coalesce(sold.cost_of_goods_sold, 0) as cost_of_goods_sold,
         greatest(date_diff('day', periods.period, least(periods.period_end, companies.today)) + 1, 0)
             as days,
         periods.period <= companies.today as has_begun,
@@ -71,6 +99,9 @@ months as (
     from {{ ref('periods') }} as periods
     inner join companies using (company_id)
     left join movements using (company_id, period)
+    left join purchases using (company_id, period)
+    left join tied_up using (company_id, period)
+    left join {{ ref('profit_and_loss_summary') }} as sold using (company_id, period)
     left join brought_forward using (company_id)
 ),
 
@@ -81,9 +112,27 @@ balances as (
             partition by company_id order by period rows between unbounded preceding and current row
         )') }} as closing_ar,
         {{ sum_of_money('sum(credit_sales) over quarter') }} as quarter_sales,
+        {{ sum_of_money('sum(cost_of_goods_sold) over quarter') }} as quarter_costs,
+        {{ sum_of_money('sum(purchases) over quarter') }} as quarter_purchases,
         sum(days) over quarter as quarter_days,
     from months
     window quarter as (partition by company_id order by period rows between 2 preceding and current row)
+),
+
+timed as (
+    select
+        *,
+        {%- for name, balance, flow in [
+            ('dso', 'closing_ar', 'quarter_sales'),
+            ('dio', 'inventory', 'quarter_costs'),
+            ('dpo', 'payables', 'quarter_purchases'),
+        ] %}
+        case
+            when has_begun and {{ flow }} > 0
+                then {{ quotient('cast(' ~ balance ~ ' as decimal(38, 2)) * quarter_days', flow, 1) }}
+        end as {{ name }},
+        {%- endfor %}
+    from balances
 ),
 
 final as (
@@ -96,19 +145,16 @@ final as (
         {{ sum_of_money('balances.net_movement - balances.credit_sales + balances.cash_collected') }}
             as other_movement,
         balances.closing_ar,
-        case
-            when balances.has_begun and balances.quarter_sales > 0
-                then {{ quotient(
-                    'cast(balances.closing_ar as decimal(38, 2)) * balances.quarter_days',
-                    'balances.quarter_sales', 1
-                ) }}
-        end as dso,
+        balances.dso,
         {{ percent('agings.overdue', 'agings.outstanding') }} as overdue_pct,
         {{ percent('agings.over_90', 'agings.outstanding') }} as over_90_pct,
         {{ quotient('payments.days_to_pay', 'payments.paid_count', 2) }} as avg_days_to_pay,
+        balances.dio,
+        balances.dpo,
+        balances.dso + balances.dio - balances.dpo as cash_conversion_days,
         balances.currency,
         balances.built_at,
-    from balances
+    from timed as balances
     left join agings
         on balances.has_begun
         and agings.company_id = balances.company_id

@@ -33,6 +33,9 @@ found as (
     select company_id, 'broken_invoice_totals', 'error', 'invoices', invoice_id, evidence
     from {{ ref('int_broken_invoices') }}
     union all
+    select company_id, rule, severity, entity, record_id, evidence
+    from {{ ref('int_trade_exceptions') }}
+    union all
     select company_id, 'implausible_date', severity, entity, record_id, evidence
     from {{ ref('int_implausible_dates') }}
     union all
@@ -53,6 +56,19 @@ versions as (
          'created_at, last_sale_date'),
         ('accounts', 'account_id', 'null', 'account_number', 'null', 'null',
          'account_number, account_name, account_type, account_category, parent_account_id', 'null'),
+        ('bills', 'bill_id', 'status', 'supplier_invoice_number', 'bill_date', 'reference',
+         'items, subtotal, total_tax, total, amount_paid, amount_due', 'bill_date, due_date, created_at'),
+        ('purchase_orders', 'purchase_order_id', 'status', 'po_number', 'order_date', 'reference',
+         'status, items', 'order_date, created_at'),
+        ('sales_orders', 'sales_order_id', 'status', 'order_number', 'order_date', 'reference',
+         'status, items', 'order_date, created_at'),
+        ('quotes', 'quote_id', 'status', 'quote_number', 'quote_date', 'reference', 'sales_order_id', 'null'),
+        ('einvoices', 'einvoice_id', 'status', 'uuid', 'null', 'null', 'uuid', 'null'),
+        ('pos_sessions', 'pos_session_id', 'status', 'session_number', 'business_date', 'null',
+         'status, expected_cash, counted_cash, variance', 'null'),
+        ('pos_transactions', 'pos_transaction_id', 'status', 'transaction_number', 'business_date', 'null',
+         'subtotal, total_tax, rounding, total, payments', 'null'),
+        ('stock_transfers', 'transfer_id', 'status', 'transfer_number', 'transfer_date', 'reference', 'items', 'null'),
     ] %}
     select
         company_id,
@@ -93,7 +109,11 @@ first_seen as (
         and versions.record_id = found.record_id
     where
         case
-            when found.rule in ('unbalanced_entry', 'unknown_account', 'broken_invoice_totals', 'guessed_role')
+            when found.rule in (
+                'unbalanced_entry', 'unknown_account', 'broken_invoice_totals', 'guessed_role',
+                'broken_bill_totals', 'broken_till_totals', 'received_more_than_ordered', 'order_status_differs',
+                'till_variance', 'transfer_quantities', 'quote_without_order'
+            )
                 then versions.content = latest.content
             when found.rule = 'implausible_date' then versions.dates = latest.dates
             when found.rule in ('stale_draft', 'void_without_reversal')

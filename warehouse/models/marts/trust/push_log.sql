@@ -28,6 +28,11 @@ final as (
         {{ utc('operations.planned_at') }} as planned_at,
         {{ utc('operations.sent_at') }} as sent_at,
         {{ utc('operations.answered_at') }} as answered_at,
+        operations.planned_by,
+        operations.actor,
+        operations.approved_by,
+        operations.before,
+        operations.after,
         companies.currency,
         companies.built_at,
     from operations

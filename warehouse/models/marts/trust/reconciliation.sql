@@ -35,7 +35,11 @@ sides as (
         cast(null as varchar) as request_id,
         cast(null as timestamp) as fetched_at,
     from mart_figures
-    where value <> 0
+    where
+        value <> 0
+        and (company_id, report, as_of_date) not in (
+            select (company_id, report, as_of_date) from reports where unavailable is not null
+        )
     union all
     select
         company_id,
@@ -92,12 +96,14 @@ report_figures as (
         netted.period_from,
         netted.entity_key || ':' || netted.measure as entity_key,
         case
-            when netted.report not in ('aged_receivables', 'stock_valuation')
+            when reports.unavailable is not null then null
+            when netted.report not in ('aged_receivables', 'aged_payables', 'stock_valuation')
                 or netted.as_of_date = companies.today
                 then netted.mart_value
         end as mart_value,
         netted.source_value,
         reports.told_dates,
+        reports.unavailable,
         case
             when reports.told_dates is not null
                 then 'The report says that it is of ' || reports.told_dates || ', which was not asked for.'
@@ -166,6 +172,7 @@ final as (
         {{ sum_of_quantity('judged.mart_value - judged.source_value') }} as difference,
         judged.status,
         case
+            when judged.unavailable is not null then judged.unavailable
             when judged.mart_value is null then 'The marts know it for the day of the build only.'
             when judged.status = 'not_comparable' then judged.doubt
         end as reason,

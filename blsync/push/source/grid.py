@@ -1,0 +1,341 @@
+"""From the cells of a sheet to a table: where its header is, which columns it has, what is no row.
+
+People write a title above their table and who made it below, leave columns and rows blank, merge
+cells, and keep a column of remarks. What of that is left out is named, and nothing else is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from blsync.errors import InputFileError
+from blsync.files.intake import MOST_COLUMNS, too_large
+from blsync.files.workbook_parts import Merged
+from blsync.push.source.form import Form, Header
+from blsync.push.source.sheet import Reading, Table
+from blsync.text.natural_keys import cleaned
+from blsync.text.synonyms import letters
+
+MOST_ABOVE = 30
+"""Rows that hold something among which the header is looked for."""
+MOST_NAMED = 20
+"""Rows that a note names one by one."""
+EXAMPLE = "example, not sent"
+"""What a cell of a column that begins with _ says where its row is there to be looked at alone."""
+_TOTALS = frozenset(
+    letters(word)
+    for word in ("Total", "Totals", "Grand Total", "Sub Total", "Jumlah", "Jumlah Besar", "Sum")
+)
+
+Row = tuple[int, list[Any]]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A sheet's rows that hold something: each with its number, from 1, and its cells.
+
+    `shown` are the columns that are read (None: all), `doubts` what is odd with single cells, by
+    row and column, `merged` the cells that are one. `what` says what a cell is, for messages.
+    """
+
+    rows: list[Row]
+    delimiter: str = ","
+    shown: list[int] | None = None
+    left_out: frozenset[int] = frozenset()
+    """Numbers of rows that nobody sees."""
+    doubts: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    merged: Sequence[Merged] = ()
+    notes: tuple[str, ...] = ()
+
+
+def is_filled(value: object) -> bool:
+    """Tell whether a cell holds something."""
+    return value is not None and value != ""
+
+
+def fit(form: Form, values: Sequence[Any]) -> int:
+    """Return how well a row would do as the header: twice the columns it names, and one more for
+    each that it names letter for letter.
+    """
+    names = [cleaned(str(value)) for value in values if is_filled(value)]
+    found = [h for h in form.headers(names) if h.column and not h.name.startswith("_")]
+    columns = {h.column for h in found}
+    if len(columns) < 2 and not columns & set(form.endpoint.identifiers):
+        return 0
+    return 2 * len(columns) + sum(h.name == h.column for h in found)
+
+
+def header_row(rows: Sequence[Row], form: Form) -> int:
+    """Return which of the rows is the header: the first of those that fit best, else the first."""
+    fits = [fit(form, values) for _, values in rows[:MOST_ABOVE]]
+    return fits.index(max(fits)) if fits else 0
+
+
+def table_of(path: Path, grid: Grid, form: Form | None) -> Table:
+    """Make a table of a sheet.
+
+    Raises InputFileError where its header names a column twice, or none that is needed.
+    """
+    at = header_row(grid.rows, form) if form else 0
+    top, names = grid.rows[at]
+    below = grid.rows[at + 1 :]
+    width = max(len(values) for _, values in grid.rows[at:])
+    shown = [n for n in range(width) if grid.shown is None or n in grid.shown]
+    called = ["" if n >= len(names) else _name(names[n]) for n in shown]
+    if form is None:
+        return _as_named(path, grid, (top, called), shown, below)
+    return _as_meant(path, grid, (top, called), shown, (below, at), form)
+
+
+def _name(cell: Any) -> str:
+    return cleaned(str(cell)) if is_filled(cell) else ""
+
+
+def checked(path: Path, cells: Sequence[str]) -> list[str]:
+    """Return the names of a header, without blank ones at its end. Raises InputFileError."""
+    header = [cleaned(cell) for cell in cells]
+    while header and not header[-1]:
+        header.pop()  # spreadsheets write columns that hold nothing
+    if "" in header:
+        raise InputFileError(
+            f"{path.name}: column {header.index('') + 1} of the header has no name."
+        )
+    _check_names(path, header)
+    return header
+
+
+def _check_names(path: Path, header: Sequence[str]) -> None:
+    if len(header) > MOST_COLUMNS:
+        raise too_large(path, f"more than {MOST_COLUMNS:,} columns")
+    twice = sorted(name for name, count in Counter(filter(None, header)).items() if count > 1)
+    if twice:
+        raise InputFileError(
+            f"{path.name} has the column {twice[0]!r} more than once; keep one of them."
+        )
+
+
+def _as_named(
+    path: Path, grid: Grid, head: tuple[int, list[str]], shown: list[int], below: list[Row]
+) -> Table:
+    """Read the columns as their header names them, for no endpoint."""
+    top, called = head
+    header = checked(path, called)
+    rows = []
+    for number, every in below:
+        if number in grid.left_out:
+            continue
+        values = [every[n] if n < len(every) else None for n in shown]
+        if any(is_filled(value) for value in values[len(header) :]):
+            raise InputFileError(
+                f"{path.name}: row {number} of the sheet has a cell right of the last column that "
+                "the header names; name the column, or empty the cell."
+            )
+        if any(map(is_filled, values)):
+            rows.append((number, values))
+    return _table(grid, top, dict(zip(shown, header, strict=False)), rows)
+
+
+def _as_meant(
+    path: Path,
+    grid: Grid,
+    head: tuple[int, list[str]],
+    shown: list[int],
+    below: tuple[list[Row], int],
+    form: Form,
+) -> Table:
+    """Read the columns that the endpoint has; name those that are left out."""
+    top, called = head
+    rows, above = below
+    _check_names(path, called)
+    rows = [row for row in rows if row[0] not in grid.left_out]
+    rows, merged = _unmerged(grid, rows, shown)
+    kept, notes = _without_what_is_no_row(path, rows, shown, called)
+    headers = form.headers(called)
+    try:
+        out = form.check(path.name, headers)
+    except InputFileError as error:  # a column that nobody sees may be what is missing
+        raise InputFileError(" ".join((str(error), *grid.notes))) from None
+    columns: dict[int, str] = {}
+    for n, header in zip(shown, headers, strict=True):
+        is_used = any(n < len(values) and is_filled(values[n]) for _, values in kept)
+        if header.column:
+            columns[n] = header.column
+        elif header.name or is_used:
+            columns[n] = f"_{header.name or f'column {n + 1}'}"
+    nameless = [n + 1 for n in columns if columns[n] == f"_column {n + 1}"]
+    notes = [*_above(path, grid.rows[:above], top), *notes]
+    if out or nameless:
+        told = [form.told(header) for header in out]
+        told += [f"column number {n} has no name" for n in nameless]
+        if nameless and form.is_strict:
+            raise InputFileError(f"{path.name} cannot be used: {'; '.join(told)}.")
+        notes.append(f"{path.name}: left out, nothing of it is sent: {'; '.join(told)}.")
+    known = {n: column for n, column in columns.items() if column is not None}
+    own = {h.column: h.name for h in headers if h.column and h.column != h.name}
+    own |= {f"_{h.name}": h.name for h in out}
+    return _table(
+        grid,
+        top,
+        known,
+        kept,
+        notes=notes,
+        headers=own,
+        readings=(*headings(headers), *_merge_readings(known, merged)),
+    )
+
+
+def headings(headers: Sequence[Header]) -> list[Reading]:
+    """Return the columns that were known by more than their own letters, as readings."""
+    return [
+        Reading(h.column, f"header: {h.rule}", 1, None, h.name, h.column)
+        for h in headers
+        if h.column and h.rule
+    ]
+
+
+def _table(
+    grid: Grid,
+    top: int,
+    columns: Mapping[int, str],
+    rows: list[Row],
+    *,
+    notes: Sequence[str] = (),
+    headers: Mapping[str, str] | None = None,
+    readings: Sequence[Reading] = (),
+) -> Table:
+    made, problems = [], {}
+    for number, values in rows:
+        held = {
+            name: values[n]
+            for n, name in columns.items()
+            if n < len(values) and is_filled(values[n])
+        }
+        if not held:
+            continue
+        made.append((number - top, held))
+        doubts = [(name, grid.doubts.get((number, n))) for n, name in columns.items()]
+        problems[number - top] = [
+            f"row {number}: {name} {doubt}" for name, doubt in doubts if doubt and name[:1] != "_"
+        ]
+    return Table(
+        list(columns.values()),
+        made,
+        grid.delimiter,
+        notes=(*grid.notes, *notes),
+        is_flat=True,
+        problems=problems,
+        top=top,
+        headers=headers or {},
+        readings=tuple(readings),
+    )
+
+
+def _above(path: Path, rows: list[Row], top: int) -> list[str]:
+    if not rows:
+        return []
+    return [f"{path.name}: the header is row {top}; {_rows_told([n for n, _ in rows])} above it."]
+
+
+def _rows_told(numbers: list[int]) -> str:
+    told = ", ".join(map(str, numbers[:MOST_NAMED])) + (" …" if len(numbers) > MOST_NAMED else "")
+    return f"row{'s'[: len(numbers) > 1]} {told} {'are' if len(numbers) > 1 else 'is'}"
+
+
+def _unmerged(
+    grid: Grid, rows: list[Row], shown: list[int]
+) -> tuple[list[Row], dict[int, list[tuple[int, Any]]]]:
+    """Give each row of merged cells their value; tell which rows got one, by column."""
+    filled: dict[int, list[tuple[int, Any]]] = {}
+    if not grid.merged:
+        return rows, filled
+    by_number = {number: [*values] for number, values in rows}
+    seen = set(shown)
+    for cells in grid.merged:
+        (first, last), (column, right) = cells.rows, cells.columns
+        top = by_number.get(first)
+        if first == last or column != right or column not in seen or top is None:
+            continue
+        value = top[column] if column < len(top) else None
+        if not is_filled(value):
+            continue
+        for number, values in by_number.items():
+            if first < number <= last:
+                values.extend([None] * (column + 1 - len(values)))
+                values[column] = value
+                filled.setdefault(column, []).append((number, value))
+    return [*by_number.items()], filled
+
+
+def _merge_readings(
+    columns: Mapping[int, str], merged: Mapping[int, list[tuple[int, Any]]]
+) -> list[Reading]:
+    return [
+        Reading(
+            columns[n], "a merged cell holds for each of its rows", len(found), found[0][0],
+            "", str(found[0][1]),
+        )
+        for n, found in merged.items()
+        if not columns.get(n, "_").startswith("_")
+    ]  # fmt: skip
+
+
+def _without_what_is_no_row(
+    path: Path, rows: list[Row], shown: list[int], called: list[str]
+) -> tuple[list[Row], list[str]]:
+    """Return the rows that are some, and notes that name the others: the header again, an example,
+    a sum, and notes below the table.
+    """
+    held = [
+        (number, values, [values[n] for n in shown if n < len(values) and is_filled(values[n])])
+        for number, values in rows
+    ]
+    held = [row for row in held if row[2]]
+    out: dict[str, list[int]] = {}
+    end = _end_of_table(held, called)
+    kept: list[Row] = []
+    for index, (number, values, cells) in enumerate(held):
+        if index >= end:
+            out.setdefault("notes below the table", []).append(number)
+        elif _is_example(values, shown, called):
+            out.setdefault("the example", []).append(number)
+        elif [str(cell) for cell in cells] == [name for name in called if name]:
+            out.setdefault("the header again", []).append(number)
+        elif _is_total(cells, called):
+            out.setdefault("a sum", []).append(number)
+        else:
+            kept.append((number, values))
+    return kept, [
+        f"{path.name}: {_rows_told(numbers)} left out: {what}." for what, numbers in out.items()
+    ]
+
+
+def _is_example(values: list[Any], shown: list[int], called: list[str]) -> bool:
+    return any(
+        name.startswith("_") and n < len(values) and letters(str(values[n])) == letters(EXAMPLE)
+        for n, name in zip(shown, called, strict=True)
+    )
+
+
+def _is_total(cells: list[Any], called: list[str]) -> bool:
+    """Tell whether a row is a sum: it begins with that word, and has few of the columns."""
+    is_short = len(cells) <= max(2, sum(map(bool, called)) // 2)
+    return is_short and isinstance(cells[0], str) and letters(cells[0]) in _TOTALS
+
+
+def _end_of_table(held: Sequence[tuple[int, list[Any], list[Any]]], called: list[str]) -> int:
+    """Return where the table ends: below a blank row stand only rows of a single text.
+
+    A table of two columns or fewer may have such rows of its own.
+    """
+    if sum(map(bool, called)) < 3:
+        return len(held)
+    end = len(held)
+    while end > 1 and len(held[end - 1][2]) == 1 and isinstance(held[end - 1][2][0], str):
+        end -= 1
+    while end < len(held) and held[end][0] - held[end - 1][0] < 2:
+        end += 1
+    return end
