@@ -241,12 +241,17 @@ class Settings(BaseSettings):
     """Who may read those three: this user alone, or with 0640 the folder's group too (then
     BLSYNC_PUBLISH_TO is needed).
     """
+    export_url: Annotated[SecretStr | None, Field(alias="BLSYNC_EXPORT_URL")] = None
+    """The PostgreSQL database of `blsync export postgres`:
+    `postgresql://USER:PASSWORD@HOST/DATABASE`, over TLS except on this machine.
+    """
 
     def model_post_init(self, _: Any) -> None:
         """Keep the secrets out of all that is said."""
         _register(self.api_key, self.client_secret, self.refresh_token)
-        if self.ledger_url_given:
-            _register_passwords(self.ledger_url_given.get_secret_value())
+        for url in (self.ledger_url_given, self.export_url):
+            if url:
+                _register_passwords(url.get_secret_value())
 
     @field_validator("base_url")
     @classmethod

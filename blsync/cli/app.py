@@ -720,6 +720,52 @@ def _format_of(form: Format | None, output: Path | None) -> Format:
     return chosen
 
 
+class Kind(StrEnum):
+    """Forms in which the marts are exported."""
+
+    parquet = "parquet"
+    postgres = "postgres"
+    beancount = "beancount"
+    hledger = "hledger"
+
+
+@app.command()
+def export(
+    kind: Annotated[Kind, typer.Argument(help="The form.")],
+    output: Annotated[
+        Path | None, typer.Option(help="The file, or with parquet the folder, to write.")
+    ] = None,
+    company: Annotated[
+        str | None, typer.Option(help="Whose ledger, where there are several companies.")
+    ] = None,
+) -> None:
+    """Write the published marts where other programs are: all tables as Parquet files or into
+    PostgreSQL (BLSYNC_EXPORT_URL), or a company's ledger as plain-text accounting with a balance
+    asserted for each account and month end.
+
+    Examples: `blsync export parquet --output marts`, `blsync export postgres`, `blsync export
+    beancount --output books.beancount` (then `bean-check books.beancount`)
+    """
+    from blsync import export as room
+
+    current = settings.load()
+    if kind is Kind.postgres:
+        if output or company:
+            raise ConfigError("--output and --company say nothing to postgres; leave them out.")
+        say(f"{room.write_postgres(current)} tables written to the database")
+        return
+    if output is None:
+        raise ConfigError(f"`blsync export {kind}` needs --output.")
+    if kind is Kind.parquet:
+        if company:
+            raise ConfigError("--company says nothing to parquet; leave it out.")
+        say(f"{room.write_parquet(current, output)} tables written to {output}")
+        return
+    write = room.write_beancount if kind is Kind.beancount else room.write_hledger
+    written = write(current, current.chosen(company), output)
+    say(f"{written} entries written to {output}")
+
+
 Open = Annotated[bool, typer.Option("--open", help="Open it in the browser.")]
 
 

@@ -36,6 +36,8 @@ LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "python_enable_replacements": "false",  # or a name in a query could be a variable of ours
     "lock_configuration": "true",
 }
+Connection = duckdb.DuckDBPyConnection
+"""Open marts."""
 _ASKING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 _SPECIAL = re.compile(r'[",\r\n]')
 _JSON = msgspec.json.Encoder(decimal_format="number")
@@ -98,6 +100,20 @@ def ask(db: duckdb.DuckDBPyConnection, sql: str) -> Answer:
     """
     check(db, sql)
     return Answer(db.sql(sql).to_arrow_reader(BATCH))
+
+
+def relations(db: Connection) -> list[tuple[str, str]]:
+    """Return (schema, name) of every table and view of the marts, in order."""
+    found = db.execute(
+        "select schema_name, table_name from duckdb_tables() where not internal union all "
+        "select schema_name, view_name from duckdb_views() where not internal order by all"
+    )
+    return found.fetchall()
+
+
+def read(db: Connection, schema: str, name: str) -> pa.RecordBatchReader:
+    """Return all rows of a table or view of the marts."""
+    return db.sql(f'from "{schema}"."{name}"').to_arrow_reader(BATCH)
 
 
 def check(db: duckdb.DuckDBPyConnection, sql: str) -> None:

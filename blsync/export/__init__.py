@@ -1,0 +1,10 @@
+"""The published marts in other programs' forms: plain-text accounting, Parquet, PostgreSQL.
+
+Each form is written whole or not at all: a file by a rename, a database in one transaction.
+"""
+
+from blsync.export.accounting import write_beancount, write_hledger
+from blsync.export.parquet import write_parquet
+from blsync.export.postgres import write_postgres
+
+__all__ = ["write_beancount", "write_hledger", "write_parquet", "write_postgres"]
