@@ -207,8 +207,8 @@ def _beancount(
         yield f'\n{entry.day} * "{_quoted(entry.number)}" "{_quoted(entry.text)}"\n'
         if entry.reference:
             yield f'  reference: "{_quoted(entry.reference)}"\n'
-        for account, amount, text in entry.postings:
-            yield f"  {account}  {amount:f} {currency}\n"
+        for name, amount, text in entry.postings:
+            yield f"  {name}  {amount:f} {currency}\n"
             if text:
                 yield f'    text: "{_quoted(text)}"\n'
     yield "\n"
@@ -234,9 +234,9 @@ def _hledger(
     for entry in entries:
         about = _uncommented(" ".join(filter(None, (entry.text, entry.reference))))
         yield f"\n{entry.day} * ({_uncommented(entry.number, '()')}) {about}\n"
-        for account, amount, text in entry.postings:
+        for name, amount, text in entry.postings:
             comment = f"  ; {text}" if text else ""
-            yield f"    {account}  {amount:f} {currency}{comment}\n"
+            yield f"    {name}  {amount:f} {currency}{comment}\n"
     for day, group in groupby(balances, key=lambda balance: balance.day):
         yield f"\n{day} * balances\n"
         for balance in group:

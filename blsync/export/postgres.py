@@ -142,12 +142,12 @@ def _columns(asked: cursor, schema: str, table: str) -> list[tuple[str, str]]:
         "where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped order by attnum",
         [f'"{schema}"."{table}"'],
     )
-    return asked.fetchall()
+    return list(asked.fetchall())
 
 
 def _is_ours(asked: cursor, schema: str, table: str) -> bool:
     asked.execute("select obj_description(to_regclass(%s))", [f'"{schema}"."{table}"'])
-    return asked.fetchone() == (MARK,)
+    return bool(asked.fetchone() == (MARK,))
 
 
 def _drop_others(asked: cursor, tables: list[tuple[str, str]]) -> None:
