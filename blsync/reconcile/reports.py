@@ -51,8 +51,14 @@ def ask(session: Session, company: Company, *, again: bool = False) -> CompanyFa
 
 def requests_due(session: Session, company: Company, *, again: bool = False) -> int:
     """Return how many requests `ask` would send; 0 where what is kept is up to date."""
-    days = _days_due(session, company, stored_facts(session.lake, company), again)
-    return 1 + sum(1 for _ in _questions(*days)) if days else 0
+    known = stored_facts(session.lake, company)
+    days = _days_due(session, company, known, again)
+    if days is None:
+        return 0
+    # What was not there is looked for at each of its addresses.
+    absent = {row["report"] for row in known.figures if row["unavailable"]}
+    asked = (len(q.paths) if q.report in absent else 1 for q in _questions(*days))
+    return 1 + sum(asked)
 
 
 def _days_due(
