@@ -303,6 +303,7 @@ def test_the_published_file_is_in_a_storage_version_that_older_duckdb_opens(firs
     assert tags["storage_version"].startswith("v1.0.0")
 
 
+@pytest.mark.deep
 def test_a_build_that_breaks_a_law_leaves_the_published_marts_as_they_were(
     first_sync, env, tmp_path
 ):
@@ -374,6 +375,7 @@ def test_a_record_that_stops_the_night_is_named_shown_and_accepted(first_sync, e
     assert "je_broken" in withdrawn.stderr
 
 
+@pytest.mark.deep
 def test_marts_and_push_read_a_close_alike_or_both_refuse_it(first_sync, env, tmp_path):
     data, seeds = tmp_path / "data", tmp_path / "seeds"
     shutil.copytree(env["BLSYNC_DATA"], data)

@@ -54,6 +54,7 @@ def test_the_demo_ties_out_before_and_after_a_night_and_pushes_a_change(tmp_path
     assert "blg_live_sk_real" not in done.stdout + done.stderr
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_whatever_ends_the_demo_ends_its_sandbox_too(tmp_path, number):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("BIGLEDGER_", "BLSYNC_"))}

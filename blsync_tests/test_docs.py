@@ -331,6 +331,7 @@ def folder(environment: dict[str, str], tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("path", sorted({block.path for block in of("sh")}), ids=named)
 def test_the_shell_blocks_of_a_document_run(
     path: Path, folder: Path, environment: dict[str, str]

@@ -112,6 +112,7 @@ def untouched(folder: Path, company: str) -> int:
     return int(found[0]) if found else 0
 
 
+@pytest.mark.deep
 def test_nights_make_the_rows_that_a_full_build_makes(
     building: Callable[..., None], books: list[Book], tmp_path: Path
 ) -> None:

@@ -338,6 +338,7 @@ class Suppliers:
         return reply
 
 
+@pytest.mark.deep
 @given_drawn(
     seed=st.integers(0, 2**32),
     most=st.integers(0, 4),

@@ -218,6 +218,7 @@ def deleted(env: dict[str, str], company_id: str) -> int:
     return int(duckdb.sql(sql).fetchall()[0][0])
 
 
+@pytest.mark.deep
 def test_what_is_allowed_for_one_company_is_held_back_of_the_others_and_told(pair, companies):
     """The journals of beta are read again, because they differed, and its server lost them."""
     first = blsync("sync", "--no-build", env=companies)

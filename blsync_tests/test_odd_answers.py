@@ -365,6 +365,7 @@ def test_noise_is_counted_by_field_and_a_real_long_number_is_not_taken_for_it(
     ]
 
 
+@pytest.mark.deep
 def test_a_third_decimal_of_money_is_kept_in_the_lake_and_rounded_in_the_marts(tmp_path):
     options = Options(invoices=60, customers=30, items=10, months=2, limits=False)
     with running(options) as server:

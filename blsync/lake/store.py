@@ -157,10 +157,12 @@ class Lake:
         return self.folder("landing", entity, company_id) / f"{load_id}.parquet"
 
     def ensure_schema(self, entity: Entity, company_id: str) -> None:
-        """Give every entity a file, if one of no rows, so that it can be read before it has any."""
+        """Give an entity a file of no rows with all its fields, so that those can be read that no
+        record has yet, or that the version before did not know.
+        """
         path = self.file_of(entity, company_id, "00000000-schema")
         with storage_errors(path):
-            if not path.exists() or damage_of(path):
+            if not (path.exists() and not damage_of(path) and _has_schema(path, entity.schema)):
                 with atomic_write(path) as draft:
                     pq.write_table(entity.schema.empty_table(), draft)
 
@@ -457,3 +459,7 @@ def _filtered_by(entity: Entity) -> list[str]:
     feeds = (feed.change_field for feed in entity.feeds)
     names = {*entity.key, *feeds, entity.created_field, "date", "_op", "_pulled_at"}
     return sorted(names & set(entity.schema.names))
+
+
+def _has_schema(path: Path, schema: pa.Schema) -> bool:
+    return bool(pq.read_schema(path).equals(schema))

@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 
 from blsync import user_tables
+from blsync.entities import ENTITIES
 from blsync.errors import BuildError
 from blsync.files.aside import clear
 from blsync.files.atomic import storage_errors
@@ -25,7 +26,7 @@ from blsync.lake.store import Lake
 from blsync.marts import failures
 from blsync.marts.database import is_locked, open_elsewhere, reason_of
 from blsync.marts.figures import COMPANIES
-from blsync.marts.files import lake_files, write_files_of_build
+from blsync.marts.files import companies_known, lake_files, write_files_of_build
 from blsync.places import PROJECT
 from blsync.session.binding import open_ledger
 from blsync.settings import Settings, environment_for_a_child
@@ -98,6 +99,7 @@ def building(settings: Settings, say: Callable[[str], None]) -> Iterator[Path]:
             artifacts.mkdir(parents=True, exist_ok=True)
             write_user_tables(Lake(settings.data), settings.seeds)
             (artifacts / "run_results.json").unlink(missing_ok=True)
+            _ensure_schemas(settings)
             _begin_anew_if_needed(settings, say)
         write_files_of_build(settings, files)
         try:
@@ -106,6 +108,17 @@ def building(settings: Settings, say: Callable[[str], None]) -> Iterator[Path]:
             files.unlink(missing_ok=True)
         with storage_errors(whole):
             whole.touch()
+
+
+def _ensure_schemas(settings: Settings) -> None:
+    """Have all fields of all entities be there to be read, those that are new in this version too.
+
+    Raises StorageError.
+    """
+    lake = Lake(settings.data)
+    for company_id in companies_known(settings):
+        for entity in ENTITIES.values():
+            lake.ensure_schema(entity, company_id)
 
 
 def write_user_tables(lake: Lake, seeds: Path) -> None:

@@ -111,8 +111,6 @@ def _write_inputs(
         ask_for_full_build(settings)
     figures = lake.read_input("report_figures", FIGURES)
     for company, facts in companies:
-        for entity in ENTITIES.values():
-            lake.ensure_schema(entity, company.company_id)
         about[company.company_id] = {
             "company_id": company.company_id,
             "company_name": facts.name,

@@ -164,6 +164,7 @@ class Desk:
 
 
 def set_up(monkeypatch: pytest.MonkeyPatch, folder: Path, base_url: str) -> None:
+    (folder / "seeds").mkdir(parents=True, exist_ok=True)
     for name, value in {
         "BIGLEDGER_BASE_URL": base_url,
         "BIGLEDGER_API_KEY": OPTIONS.api_key,
