@@ -366,7 +366,7 @@ def test_the_commands_say_who_and_why_on_the_terminal_and_in_json(desk: Desk) ->
 def test_the_log_of_pushes_has_names_and_values_before_and_after_and_no_persons(
     desk: Desk,
 ) -> None:
-    shutil.copytree(ROOT / "warehouse" / "seeds", desk.settings.seeds)
+    shutil.copytree(ROOT / "warehouse" / "seeds", desk.settings.seeds, dirs_exist_ok=True)
     [there] = desk.written("customers", [{**CUSTOMERS.rows(desk, 1)[0], "creditLimit": 1}])
     row = {"id": there["id"], "creditLimit": "250.50", "phone": "+60 3-1234 5678"}
     plan_id = desk.plan([row]).plan.plan_id

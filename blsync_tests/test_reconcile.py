@@ -226,6 +226,7 @@ def test_the_month_compared_is_the_last_that_is_closed_else_the_last_of_the_cale
 ):
     server = type("Server", (), {"base_url": "http://127.0.0.1:1/v1", "api_key": "k",
                                  "company_id": "one"})  # fmt: skip
+    (tmp_path / "seeds").mkdir()
     loaded = configure(server, BLSYNC_SEEDS=str(tmp_path / "seeds"))
     assert reconcile.last_closed(loaded, "one", NOW) == date(2026, 2, 28)
     close(
@@ -246,6 +247,7 @@ def test_the_month_compared_is_the_last_that_is_closed_else_the_last_of_the_cale
 
 def test_ledger_reports_are_asked_for_today_and_the_closed_month(configure, tiny_server, tmp_path):
     server = tiny_server(tiny({}))
+    (tmp_path / "seeds").mkdir()
     loaded = configure(server, BLSYNC_SEEDS=str(tmp_path / "seeds"))
     today = datetime.now(loaded.zone).date()
     close(loaded, f"{server.company_id},2024-02-01,2024-03-05")

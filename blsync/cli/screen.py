@@ -293,7 +293,10 @@ def _longest_line(text: str) -> int:
 
 def _width() -> int | None:
     """Return how many columns there are to print into; None: as many as it takes."""
-    return out.width if out.is_terminal or os.environ.get("COLUMNS") else None
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal():
+        return int(told)
+    return out.width if out.is_terminal else None
 
 
 def _widths(columns: Sequence[_Column], room: int | None) -> list[int] | None:
