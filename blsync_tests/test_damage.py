@@ -572,7 +572,8 @@ LEDGER_DAMAGES = [zero, garbage, truncate, Path.unlink, drop_tables, drop_loads,
 @pytest.mark.parametrize("damage", LEDGER_DAMAGES)
 def test_a_lost_ledger_is_recognised_and_repair_brings_it_back(given, server, damage):
     with closing(open_ledger(given)) as ledger:
-        before = loads.history(ledger)
+        # A list without records leaves no file that would tell of it; it is read anew.
+        before = [load for load in loads.history(ledger) if load["rows"]]
     damage_ledger(given.data, damage)
     forget_requests(server)
     with pytest.raises(LedgerDamaged, match="blsync repair"):

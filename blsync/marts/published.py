@@ -20,12 +20,16 @@ PUBLISHED = (MARTS, MARTS_BEFORE, REPORT)
 """What stands in the folder in which is published."""
 CHECKS = (
     "account_balance",
+    "aged_payables",
     "aged_receivables",
     "balance_sheet",
+    "cash_flow",
     "customer_balance",
     "list_totals",
+    "pos_daily",
     "profit_and_loss",
     "stock_valuation",
+    "supplier_balance",
     "trial_balance",
 )
 
