@@ -365,7 +365,7 @@ class Client:
         refused = ""
         for _ in range(REFUSALS):
             request_id = uuid.uuid4().hex
-            async with self.connections:
+            async with self.connections.taken():
                 slot, token = await self._slot(refused)
                 headers = {"X-Request-ID": request_id, "Authorization": f"Bearer {token}"}
                 if content is not None:

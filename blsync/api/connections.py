@@ -8,8 +8,8 @@ at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from types import TracebackType
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 FEWEST = 5
 """Simultaneous requests that every server takes."""
@@ -20,27 +20,25 @@ _HOUR_OF_FEWEST = 1000
 
 
 class Connections:
-    """An async context manager around each request: it waits until there is room for one."""
+    """Room for requests that are under way at once."""
 
     def __init__(self) -> None:
         self.most = FEWEST
         self._busy = 0
         self._room = asyncio.Condition()
 
-    async def __aenter__(self) -> None:
+    @asynccontextmanager
+    async def taken(self) -> AsyncIterator[None]:
+        """Take room for one request, waiting until there is some, and give it back."""
         async with self._room:
             await self._room.wait_for(lambda: self._busy < self.most)
             self._busy += 1
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._busy -= 1
-        async with self._room:
-            self._room.notify_all()
+        try:
+            yield
+        finally:
+            self._busy -= 1
+            async with self._room:
+                self._room.notify_all()
 
     def hear(self, headers: Mapping[str, str]) -> None:
         """Take note of how large the server's hour is."""

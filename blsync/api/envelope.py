@@ -48,8 +48,8 @@ _STATUS_OF_CODE = {
     "INVALID_CURSOR": 400,
 }
 NULL = msgspec.Raw(b"null")
-_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 ABSENT = msgspec.Raw(b"")
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 class _Problem(msgspec.Struct):

@@ -53,8 +53,6 @@ DUPLICATE_FOUND = "DUPLICATE_FOUND"
 """Code of an applied row for which there is more than one record."""
 FOR_A_PERSON = "NOT_FOUND_AFTER_SENDING"
 """Code of a held row that no look-up found and that is not sent again by itself."""
-
-
 NOT_AS_SENT = "NOT_AS_SENT"
 """Code of an applied row whose record has another value than was sent."""
 NOT_VERIFIED = "NOT_VERIFIED"

@@ -52,7 +52,7 @@ class Decision:
     today: date
     closed: Mapping[date, str]
     has_token: bool = True
-    remembered: Remembered = field(default_factory=lambda: Remembered())
+    remembered: Remembered = field(default_factory=Remembered)
     """What plans have created before, where the server was not seen to show its natural key."""
     sent: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Natural keys, in normal form, and the references with which the ledger knows them sent."""

@@ -105,11 +105,9 @@ def _read_operations(endpoint: Endpoint, body: Record) -> list[object]:
 
 def _forgotten(operation: object, names: frozenset[str]) -> object:
     """Leave out of an operation what is not kept."""
-    data = operation.get("data") if isinstance(operation, dict) else None
-    if not isinstance(data, dict):
+    if not (isinstance(operation, dict) and isinstance(data := operation.get("data"), dict)):
         return operation
-    kept = {name: value for name, value in data.items() if name not in names}
-    return {**operation, "data": kept}  # type: ignore[dict-item]
+    return operation | {"data": {n: value for n, value in data.items() if n not in names}}
 
 
 def _refuse_poison(operations: list[object], faults: Faults) -> None:
