@@ -51,7 +51,9 @@ def numbers(first: int, last: int) -> str:
     return f"range({first}, {last}) as numbers (n)"
 
 
-def entry(number: str, day: str, reference: str, about: str, legs: str, total: str) -> dict[str, str]:
+def entry(
+    number: str, day: str, reference: str, about: str, legs: str, total: str
+) -> dict[str, str]:
     """Return the fields of a posted journal entry."""
     return {
         "id": f"concat('je_', {number})",

@@ -144,7 +144,10 @@ def _orders(orders: int, load: int) -> str:
     invoiced = orders + load * share
     changed = numbers(0, invoiced + 2 * share)
     if load:
-        done, new = numbers(invoiced - share, invoiced), numbers(invoiced + share, invoiced + 2 * share)
+        done, new = (
+            numbers(invoiced - share, invoiced),
+            numbers(invoiced + share, invoiced + 2 * share),
+        )
         changed = f"(from {done} union all from {new})"
     return f"(select n, {orders} as orders, n < {invoiced} as is_invoiced from {changed})"
 

@@ -155,10 +155,12 @@ def documents(size: int, load: int) -> Documents:
         changed_orders = numbers(billed, billed + 2 * share)
         changed_suppliers = f"(select n from {numbers(0, suppliers)} where n % 100 = {load})"
     facts = f"{bills} as bills, {suppliers} as suppliers"
-    orders = f"(select n, n < {billed + share} as is_received from {changed_orders} where is_ordered(n))"
+    orders = (
+        f"(select n, n < {billed + share} as is_received from {changed_orders} where is_ordered(n))"
+    )
     payments = (
-        f"(select settled_on(n, {bills}, {load}) as day, cast(sum(billed_total(n)) as decimal(18, 2))"
-        f" as amount from {paid} group by all)"
+        f"(select settled_on(n, {bills}, {load}) as day, cast(sum(billed_total(n)) as"
+        f" decimal(18, 2)) as amount from {paid} group by all)"
     )
     sold = (
         f"(select day_of(n, {bills}) - 1 as day, cast(sum(ordered_value(n)) as decimal(18, 2)) as"

@@ -147,8 +147,8 @@ def documents(size: int, load: int) -> Documents:
         paid = numbers(first_open + (load - 1) * share, first_open + load * share)
         invoices = f"(select n, false as is_paid from {fresh} union all select n, true from {paid})"
     payments = (
-        f"(select paid_on(n, {size}, {load}) as day, cast(sum(total(n)) as decimal(18, 2)) as amount"
-        f" from {paid} group by all)"
+        f"(select paid_on(n, {size}, {load}) as day, cast(sum(total(n)) as decimal(18, 2)) as"
+        f" amount from {paid} group by all)"
     )
     landed: Documents = {
         "invoices": [(INVOICE, invoices)],

@@ -1,8 +1,8 @@
 """Tills: as many transactions as invoices, fifty a session.
 
-Half is paid in cash and rounded to five sen, a quarter by card, a quarter by wallet; one in forty is
-a return. A session is open, then closed, which posts what it took, then banked, each in a night of
-its own. In a night ten times as many sessions as were closed have one sale voided.
+Half is paid in cash and rounded to five sen, a quarter by card, a quarter by wallet; one in forty
+is a return. A session is open, then closed, which posts what it took, then banked, each in a night
+of its own. In a night ten times as many sessions as were closed have one sale voided.
 """
 
 from __future__ import annotations
@@ -112,8 +112,7 @@ BANKING = entry(
     "banked_on(n, sessions, load)",
     "concat('BNK-SES-', n)",
     "Banking",
-    "[leg(1, '1000', amount - fee), leg(2, '6100', fee),"
-    " leg(3, clearing_of(tender), -amount)]",
+    "[leg(1, '1000', amount - fee), leg(2, '6100', fee), leg(3, clearing_of(tender), -amount)]",
     "amount",
 )
 
@@ -125,46 +124,37 @@ def documents(size: int, load: int) -> Documents:
     first_voided = sessions - 2 * share - 10 * share * load
     if load == 0:
         new, closed, banked = (0, known), (0, known - share), (0, known - 2 * share)
-        voided = (0, 0)
-        changed = f"session < {known}"
+        sales = f"(select n, false as is_voided from {_rung(new)})"
+        changed = _sums(_rung(new))
     else:
         new, closed = (known - share, known), (known - 2 * share, known - share)
         banked = (known - 3 * share, known - 2 * share)
-        voided = (first_voided, first_voided + 10 * share)
-        changed = " or ".join(f"session >= {a} and session < {b}" for a, b in (new, closed, voided))
-    ever_voided = (first_voided, sessions - 2 * share)
-    facts = f"{sessions} as sessions"
-    void = numbers(*(IN_SESSION * bound for bound in voided))
-    is_void = f"n % {IN_SESSION} = {VOIDED}"
-    transactions = f"(select n, false as is_voided, {facts} from {_transactions(new)})"
-    if load:
-        transactions = (
-            f"({transactions[1:-1]} union all"
-            f" select n, true, {facts} from {void} where {is_void})"
+        of_voided = _rung((first_voided, first_voided + 10 * share))
+        voided = f"{of_voided} where n % {IN_SESSION} = {VOIDED}"
+        kept = f"{of_voided} where n % {IN_SESSION} <> {VOIDED}"
+        sales = (
+            f"(select n, false as is_voided from {_rung(new)} union all"
+            f" select n, true from {voided})"
         )
-    is_gone = (
-        f"{is_void} and session_of(n) >= {ever_voided[0]} and session_of(n) < {ever_voided[1]}"
-    )
-    of_changed = _sums(
-        f"{_transactions((0 if load == 0 else first_voided, known))}"
-        f" where ({changed.replace('session ', 'session_of(n) ')}) and not ({is_gone})"
-    )
-    told = f"(select *, n < {known - share} as is_closed, {facts} from {of_changed})"
+        changed = " union all from ".join(map(_sums, (_rung(new), _rung(closed), kept)))
+    facts = f"{sessions} as sessions"
+    told = f"(select *, n < {known - share} as is_closed from (from {changed}))"
     landed: Documents = {
-        "pos_transactions": [(TRANSACTION, transactions)],
-        "pos_sessions": [(SESSION, told)],
+        "pos_transactions": [(TRANSACTION, f"(select *, {facts} from {sales})")],
+        "pos_sessions": [(SESSION, f"(select *, {facts} from {told})")],
         "journal_entries": [
-            (TAKINGS, f"(select *, {facts} from {_sums(_transactions(closed))})"),
-            (BANKING, f"(select *, {facts} from {_banked(banked)})"),
+            (TAKINGS, f"(select *, {facts} from {_sums(_rung(closed))})"),
+            (BANKING, f"(select *, {facts} from {_banked(_rung(banked))})"),
         ],
     }
     if load:
-        reversed_ = f"(select *, {facts} from {_sums(f'{void} where {is_void}', sign=-1)})"
-        landed["journal_entries"].append((VOID, reversed_))
+        taken_back = (VOID, f"(select *, {facts} from {_sums(voided, sign=-1)})")
+        landed["journal_entries"].append(taken_back)
     return landed
 
 
-def _transactions(sessions: tuple[int, int]) -> str:
+def _rung(sessions: tuple[int, int]) -> str:
+    """Return rows with the numbers of the transactions of sessions."""
     return numbers(IN_SESSION * sessions[0], IN_SESSION * sessions[1])
 
 
@@ -182,11 +172,11 @@ def _sums(transactions: str, sign: int = 1) -> str:
     return f"(select session_of(n) as n, {of_tender}, {others} from {transactions} group by 1)"
 
 
-def _banked(sessions: tuple[int, int]) -> str:
+def _banked(transactions: str) -> str:
     """Return rows with what is banked of each session and tender, and the fee."""
     return (
         "(select n, tender, amount, cast(round(amount * case tender when 'card' then 0.012"
         " when 'e_wallet' then 0.008 else 0 end, 2) as decimal(18, 2)) as fee from (select"
         " session_of(n) as n, tender_of(n) as tender, cast(sum(rung_total(n)) as decimal(18, 2))"
-        f" as amount from {_transactions(sessions)} group by 1, 2))"
+        f" as amount from {transactions} group by 1, 2))"
     )
