@@ -37,9 +37,9 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from blsync import places, redaction
+from blsync import redaction
 from blsync.errors import ConfigError
-from blsync.files import permissions
+from blsync.files import permissions, places
 
 ROOT = places.ROOT
 PRODUCTION = "https://api.bigledger.com/v1"

@@ -18,7 +18,8 @@ from zoneinfo import ZoneInfo
 import typer
 from typer.core import TyperGroup
 
-from blsync import __version__, doctor, estimate, marts, redaction, settings, status
+from blsync import __version__, doctor, marts, redaction, settings, status
+from blsync.cli import estimate
 from blsync.cli.company import app as company_app
 from blsync.cli.progress import showing
 from blsync.cli.push import app as push_app

@@ -20,8 +20,8 @@ from rich.progress import Progress as Bars
 
 from blsync import events
 from blsync.api.rate_limit import RateLimiter
+from blsync.cli.estimate import seconds_for
 from blsync.cli.screen import is_terse
-from blsync.estimate import seconds_for
 from blsync.session import Progress
 
 SECONDS_BETWEEN_LINES = 5.0

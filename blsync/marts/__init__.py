@@ -4,6 +4,7 @@ Only one process may write a DuckDB file and an open reader blocks it. So dbt wr
 what is published is a copy under another name, renamed onto `blsync.duckdb` once it is whole.
 """
 
+from blsync.files.places import PROJECT
 from blsync.marts.build import (
     MOST_MEMORY,
     Table,
@@ -35,7 +36,6 @@ from blsync.marts.published import (
     published_file,
     tie_out,
 )
-from blsync.places import PROJECT
 
 __all__ = [
     "LOADS",

@@ -16,6 +16,7 @@ from blsync.entities import ENTITIES
 from blsync.errors import BuildError, ConfigError, StorageError
 from blsync.files.aside import clear
 from blsync.files.atomic import storage_errors
+from blsync.files.places import USER_TABLES
 from blsync.lake.landed import has_loads
 from blsync.lake.store import Lake
 from blsync.ledger import loads, plans
@@ -29,7 +30,6 @@ from blsync.personal_data import (
     shortened_address,
     shortened_addresses,
 )
-from blsync.places import USER_TABLES
 from blsync.session import Session
 from blsync.settings import Company, Settings
 

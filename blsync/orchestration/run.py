@@ -20,13 +20,13 @@ from blsync.errors import (
 )
 from blsync.files.aside import clear, move_aside
 from blsync.files.atomic import storage_errors
+from blsync.files.places import FILES
 from blsync.files.unexpected import unexpected_of
 from blsync.orchestration.definitions import defs
 from blsync.orchestration.history import begin_anew, damage_of
 from blsync.orchestration.jobs import BUILD, NIGHTLY, RAW, missing_days
 from blsync.orchestration.location import RUN, SETTINGS, RunContext, days, range_tags
 from blsync.orchestration.raw import pull_companies, window_of_days
-from blsync.places import FILES
 from blsync.pull import Window
 
 MANY_DAYS = 31

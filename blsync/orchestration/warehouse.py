@@ -30,6 +30,7 @@ from blsync.errors import (
     WrongClock,
 )
 from blsync.files.atomic import storage_errors
+from blsync.files.places import IS_CHECKOUT
 from blsync.files.unexpected import apart
 from blsync.marts.figures import CompanyFacts, stored_facts
 from blsync.orchestration.location import (
@@ -41,7 +42,6 @@ from blsync.orchestration.location import (
     allowed_companies,
     failing_clearly,
 )
-from blsync.places import IS_CHECKOUT
 from blsync.reconcile import differences
 from blsync.session import Session, open_session
 from blsync.settings import Company

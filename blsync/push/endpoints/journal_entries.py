@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from blsync.ledger.plans import Problem
+from blsync.push.compare import figure
 from blsync.push.endpoint import Endpoint, Json, Likeness, Reference, Row, Settlement, in_the_future
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import Amount, Code, Day, Id, ReferenceText, Text
@@ -91,7 +92,7 @@ def _is_posted(body: Json) -> bool:
 
 
 def _debits(body: Json) -> Decimal:
-    return sum((line.get("debit") or Decimal(0) for line in body.get("lines") or []), Decimal(0))
+    return sum((figure(line.get("debit")) for line in body.get("lines") or []), Decimal(0))
 
 
 def _amount(entry: Json) -> Decimal | None:

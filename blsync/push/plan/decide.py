@@ -15,6 +15,7 @@ from blsync.push.compare import (
     Changes,
     changes,
     create_body,
+    figure,
     from_text,
     to_text,
     update_body,
@@ -329,7 +330,7 @@ class Decision:
             return _rejected(row, missing)
         assert self.endpoint.target is not None  # noqa: S101 (payments have one)
         invoice, amount = row.found[self.endpoint.target.field], row.data["amount"]
-        paid, due = (Decimal(str(invoice.get(name) or 0)) for name in ("amountPaid", "amountDue"))
+        paid, due = (figure(invoice.get(name)) for name in ("amountPaid", "amountDue"))
         if self._is_paid(row, paid):
             return _operation(self.endpoint, row, Action.ADOPT)
         earlier = self._paid[invoice["id"]]
