@@ -27,10 +27,10 @@ from blsync.errors import (
 from blsync.files.atomic import storage_errors
 from blsync.files.locks import file_lock
 from blsync.files.unexpected import apart
-from blsync.ledger import loads
+from blsync.ledger import events, loads
 from blsync.ledger.loads import Load, LoadResult
 from blsync.ledger.states import LoadKind
-from blsync.pull import details, drift, stamps
+from blsync.pull import details, drift, payments, stamps
 from blsync.pull.land import Deletions, land, outcome_of
 from blsync.pull.walk import feed_of, feeds_of, note_order, walk_feed
 from blsync.pull.work import FINDINGS, UP_TO_NOW, OpenWalks, PullContext, Result, Window, window_of
@@ -102,6 +102,40 @@ class _Pulling:
                 result.throttled_ms = round(client.limiter.throttled * 1000)
 
 
+@dataclass(frozen=True)
+class _News:
+    """What events had told of an entity when its pull began."""
+
+    up_to: int
+    announced: frozenset[str]
+    is_heard: bool
+    """Whether events tell of the entity at all."""
+
+    @classmethod
+    def of(cls, work: PullContext) -> _News:
+        ledger, company_id, name = work.ledger, work.company.company_id, work.entity.name
+        up_to = events.latest(ledger, company_id)
+        if not up_to:
+            return cls(0, frozenset(), False)
+        announced = frozenset(events.announced(ledger, company_id, name))
+        return cls(up_to, announced, bool(announced) or name in events.marks(ledger, company_id))
+
+    def satisfied(self, work: PullContext) -> None:
+        """Note that the pull has read what they told of, and count what they had not told of.
+
+        A pull because of events counts nothing: what it finds beside them is on its way perhaps.
+        """
+        if not self.up_to or not work.covered:
+            return
+        company_id, name, load_id = work.company.company_id, work.entity.name, work.covered[-1]
+        if self.is_heard and not work.session.is_live:
+            found = set[str]().union(
+                *(work.lake.keys_of_load(work.entity, company_id, one) for one in work.covered)
+            )
+            work.result.unannounced = len(found - self.announced)
+        events.satisfy(work.ledger, company_id, name, self.up_to, load_id, work.clock())
+
+
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """Spare the collector from looking through all that was ever imported, for every few pages."""
@@ -118,11 +152,16 @@ async def _pull_all(
     session = pulling.session
     session.lake.drop_left_spools(partial(loads.open_ids, session.ledger))
 
+    payments.land(session, pulling.company)
+
     async def one(entity: Entity) -> Result:
         result = Result()
         try:
             async with pulling.work_on(entity, result) as work:
+                news = _News.of(work)
                 await _cover(work, window, again)
+                if not again and window.end is None:
+                    news.satisfied(work)
         except Unauthorized:
             raise
         except Exception as error:  # whatever it is, the other entities have nothing to do with it
@@ -182,7 +221,8 @@ async def _cover(work: PullContext, window: Window, again: bool) -> None:
     is_up_to_now = not again and window.end is None
     if not (await _finish_left_open(work) and is_up_to_now):
         await _open_and_finish(work, window, again)
-    if is_up_to_now and (to_compare := await drift.compare(work)):
+    # What events tell of is no look at everything: the night compares.
+    if is_up_to_now and not work.session.is_live and (to_compare := await drift.compare(work)):
         loads.start(work.ledger, to_compare)
         await _finish(work, to_compare)
 

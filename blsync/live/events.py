@@ -1,0 +1,288 @@
+"""What an event says, whichever way it came: its id, its name, and which record changed.
+
+    {id, event, timestamp, data: {object: {id, …}}, context: {companyId}}   a webhook
+    {batch: true, events: [those]}                                          several in one
+    {type: "event", channel, data, meta: {companyId, timestamp, eventId}}   the stream
+
+`data.object` looks like a record of a list and is not one, so nothing of it is used but its id. A
+payment is the exception: no list has it (docs/reference/bigledger-api.md, the section on events).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from blsync.entities import ENTITIES
+from blsync.errors import BlsyncError
+from blsync.ledger.events import Event
+from blsync.settings import Company
+
+OLDEST = timedelta(hours=24)
+"""BigLedger tries to deliver an event for so long; what is older was recorded and sent again."""
+FURTHEST_AHEAD = timedelta(hours=1)
+"""What is dated further ahead could be sent again for longer than that."""
+MOST_IN_A_BATCH = 1000
+"""Events of one body."""
+LONGEST_NAME = 128
+LONGEST_ID = 255
+PAYMENT_RECEIVED = "payment.received"
+WEBHOOK, STREAM = "webhook", "stream"
+
+_SALES = ("invoices", "journal_entries", "customers")
+_STOCK = ("stock", "stock_adjustments", "stock_transfers")
+_BY_PREFIX: dict[str, tuple[str, ...]] = {
+    "invoice": _SALES,
+    "payment": _SALES,
+    "customer": ("customers",),
+    "inventory": _STOCK,
+    "stock": _STOCK,
+    "einvoice": ("einvoices", "invoices"),
+    "sales_order": ("sales_orders",),
+    "order": ("sales_orders",),
+    "purchase_order": ("purchase_orders",),
+    "bill": ("bills", "journal_entries", "suppliers"),
+    "supplier": ("suppliers",),
+    "quote": ("quotes",),
+    "sale": ("pos_transactions",),
+    "return": ("pos_transactions",),
+    "shift": ("pos_sessions",),
+}
+"""What a change of which an event tells, by the first word of its name, shows in: first the record
+itself, then what changes with it."""
+SUBSCRIBED = (
+    *("invoice.created", "invoice.updated", "invoice.sent", "invoice.paid"),
+    *("invoice.partially_paid", "invoice.overdue", "invoice.cancelled", PAYMENT_RECEIVED),
+    *("customer.created", "customer.updated", "customer.status_changed"),
+    *("inventory.low_stock", "inventory.out_of_stock", "inventory.adjustment"),
+    *("inventory.transfer", "stock.updated", "einvoice.created", "einvoice.validated"),
+    *("einvoice.submitted", "einvoice.accepted", "einvoice.rejected", "einvoice.cancelled"),
+    *("sales_order.created", "sales_order.confirmed", "sales_order.shipped"),
+    *("sales_order.delivered", "sales_order.cancelled", "purchase_order.created"),
+    *("purchase_order.sent", "purchase_order.approved", "purchase_order.confirmed"),
+    *("purchase_order.received", "purchase_order.cancelled", "bill.created", "bill.approved"),
+    *("bill.paid", "supplier.created", "supplier.updated"),
+)
+"""The events that a subscription asks for, of those that tell of an entity of this installation."""
+CHANNELS = (
+    *("invoice.created", "invoice.updated", "invoice.sent", PAYMENT_RECEIVED, "stock.updated"),
+    *("customer.created", "order.status_changed", "einvoice.submitted"),
+)
+"""Channels of the stream, as documented, but for that of reports."""
+
+
+class UnusableEvent(BlsyncError):
+    """What came is no event that can be kept; the message says why."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """The events of one body that can be kept, and why others of it cannot."""
+
+    events: list[Event]
+    refused: list[str]
+
+
+def entities_of(event: str) -> tuple[str, ...]:
+    """Return the entities in which a change shows that an event of that name tells of, the record's
+    own first; those alone that this installation has.
+    """
+    return tuple(name for name in _BY_PREFIX.get(_prefix(event), ()) if name in ENTITIES)
+
+
+def names_about(entity: str, names: Collection[str]) -> set[str]:
+    """Return those names of events after which an entity has to be pulled."""
+    return {name for name in names if entity in entities_of(name)}
+
+
+def subscribed() -> list[str]:
+    """Return the names of the events that are worth a subscription here."""
+    return [name for name in SUBSCRIBED if entities_of(name)]
+
+
+def channels() -> list[str]:
+    """Return the channels that are worth a subscription here."""
+    return [name for name in CHANNELS if entities_of(name)]
+
+
+def read_webhook(body: bytes, companies: list[Company], now: datetime) -> Received:
+    """Return what is in a webhook's body. Raises UnusableEvent where it is none at all."""
+    try:
+        told = msgspec.json.decode(body, type=_Body)
+    except msgspec.DecodeError as error:
+        raise UnusableEvent(f"The body is no event: {error}.") from None
+    if not told.batch and told.events is None:
+        return _received([body], companies, now)
+    listed = told.events or []
+    if len(listed) > MOST_IN_A_BATCH:
+        raise UnusableEvent(f"The body has more than {MOST_IN_A_BATCH} events.")
+    return _received([bytes(raw) for raw in listed], companies, now)
+
+
+def _received(bodies: list[bytes], companies: list[Company], now: datetime) -> Received:
+    found: dict[tuple[str, str], Event] = {}
+    refused = []
+    for body in bodies:
+        try:
+            event = _event(msgspec.json.decode(body, type=_Webhook), companies, now)
+        except msgspec.DecodeError as error:
+            refused.append(f"no event: {error}")
+        except UnusableEvent as error:
+            refused.append(str(error))
+        else:
+            found.setdefault((event.company_id, event.event_id), event)
+    return Received([*found.values()], refused)
+
+
+def read_message(message: _Message, company: Company, now: datetime) -> Event:
+    """Return the event of a message of the stream. Raises UnusableEvent."""
+    meta = message.meta or _Meta()
+    return _checked(
+        Event(
+            _company_id(meta.company_id, [company]),
+            meta.event_id or "",
+            message.channel or "",
+            next(iter(entities_of(message.channel or "")), None),
+            _id_in(message.data),
+            _instant(meta.timestamp, now),
+            STREAM,
+            _payment(message.channel, message.data),
+        ),
+        now,
+    )
+
+
+def _event(told: _Webhook, companies: list[Company], now: datetime) -> Event:
+    return _checked(
+        Event(
+            _company_id(told.context.company_id if told.context else None, companies),
+            told.id or "",
+            told.event or "",
+            next(iter(entities_of(told.event or "")), None),
+            _id_in(told.data),
+            _instant(told.timestamp, now),
+            WEBHOOK,
+            _payment(told.event, told.data),
+        ),
+        now,
+    )
+
+
+def _checked(event: Event, now: datetime) -> Event:
+    if not event.event_id or len(event.event_id) > LONGEST_ID:
+        raise UnusableEvent("It has no id, or one of more than 255 characters.")
+    if not event.event or len(event.event) > LONGEST_NAME:
+        raise UnusableEvent(f"Event {event.event_id} has no name, or one that is too long.")
+    if event.sent_at < now - OLDEST:
+        raise UnusableEvent(f"Event {event.event_id} is older than 24 hours.")
+    if event.sent_at > now + FURTHEST_AHEAD:
+        raise UnusableEvent(f"Event {event.event_id} is dated more than an hour ahead.")
+    return event
+
+
+def _company_id(told: str | None, companies: list[Company]) -> str:
+    """Return the company that an event is of: the one that it names, or the only one there is.
+
+    One of a company that the settings do not list is kept under the id that it names; one that
+    names none where there are several is kept under none, and the next sync brings what it meant.
+    """
+    if told:
+        return told[:128]
+    return companies[0].company_id if len(companies) == 1 else ""
+
+
+def _id_in(data: msgspec.Raw | None) -> str | None:
+    """Return the id of the record that an event is about, whichever way it is written."""
+    try:
+        told = msgspec.json.decode(data or b"{}", type=_Data)
+        found = told.id or told.einvoice_id
+        if told.object:
+            found = msgspec.json.decode(told.object, type=_Object).id or found
+    except msgspec.DecodeError:
+        return None
+    return found[:LONGEST_ID] if found else None
+
+
+def _payment(name: str | None, data: msgspec.Raw | None) -> str | None:
+    """Return a payment as it came, exactly."""
+    if name != PAYMENT_RECEIVED or not data:
+        return None
+    try:
+        told = msgspec.json.decode(data, type=_Data)
+        return bytes(told.object or data).decode()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _instant(text: str | None, now: datetime) -> datetime:
+    try:
+        at = datetime.fromisoformat(text or "")
+    except ValueError:
+        raise UnusableEvent(
+            "It has no time at which it was sent, so nobody can tell whether it is old."
+        ) from None
+    try:
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        return now - 2 * OLDEST
+
+
+def _prefix(event: str) -> str:
+    return event.partition(".")[0]
+
+
+class _Told(msgspec.Struct, rename="camel"):
+    """What is read of JSON; whatever else it has is left alone."""
+
+
+class _Meta(_Told):
+    company_id: str | None = None
+    timestamp: str | None = None
+    event_id: str | None = None
+
+
+class _Webhook(_Told):
+    id: str | None = None
+    event: str | None = None
+    timestamp: str | None = None
+    data: msgspec.Raw | None = None
+    context: _Meta | None = None
+
+
+class _Body(_Told):
+    batch: Any = None
+    events: list[msgspec.Raw] | None = None
+
+
+class _Object(_Told):
+    id: str | None = None
+
+
+class _Data(_Told):
+    object: msgspec.Raw | None = None
+    id: str | None = None
+    einvoice_id: str | None = None
+
+
+class _Message(_Told):
+    """A message of the stream; `type` tells what it is."""
+
+    type: str | None = None
+    channel: str | None = None
+    data: msgspec.Raw | None = None
+    meta: _Meta | None = None
+    status: str | None = None
+    message: Any = None
+    code: Any = None
+
+
+def message_of(text: str | bytes) -> _Message:
+    """Read a message of the stream. Raises UnusableEvent."""
+    try:
+        return msgspec.json.decode(text, type=_Message)
+    except msgspec.DecodeError as error:
+        raise UnusableEvent(f"The stream sent what is no message: {error}.") from None
