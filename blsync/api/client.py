@@ -107,9 +107,7 @@ class Client:
         """How a path's list pages, where it is not by the server's own cursors."""
         self.connections = Connections()
         """How many of its requests may be under way at once."""
-        self.times = ResponseTimes(
-            limiter.ledger, company.company_id, limiter.zone, limiter.clock
-        )
+        self.times = ResponseTimes(limiter.ledger, company.company_id, limiter.zone, limiter.clock)
         self._latencies: deque[float] = deque(maxlen=LATENCIES)
         self._sleep = sleep
         self._jitter = jitter

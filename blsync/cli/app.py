@@ -17,6 +17,7 @@ import typer
 
 from blsync import __version__, doctor, estimate, marts, redaction, settings, status
 from blsync.cli.company import app as company_app
+from blsync.cli.listen import app as listen_app
 from blsync.cli.progress import showing
 from blsync.cli.push import app as push_app
 from blsync.cli.screen import Json, err, print_json, print_table, say, stdout, tell
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 app.add_typer(push_app, name="push")
 app.add_typer(company_app, name="company")
+app.add_typer(listen_app, name="listen")
 
 NoWait = Annotated[
     bool, typer.Option("--no-wait", help="End with exit 3 where the hour's quota is used up.")

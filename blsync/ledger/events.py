@@ -70,18 +70,6 @@ def store(ledger: Ledger, received: Sequence[Event], received_at: datetime) -> l
     return new
 
 
-def known(ledger: Ledger, received: Iterable[Event]) -> set[tuple[str, str]]:
-    """Return which of the events are stored: (company_id, event_id)."""
-    with ledger.begin() as db:
-        return {
-            (event.company_id, event.event_id)
-            for event in received
-            if db.execute(
-                _IS_KNOWN, {"of_company": event.company_id, "of_event": event.event_id}
-            ).first()
-        }
-
-
 def latest(ledger: Ledger, company_id: str) -> int:
     """Return the number of the last event that is stored of a company; 0: there is none."""
     with ledger.begin() as db:
@@ -96,9 +84,7 @@ def marks(ledger: Ledger, company_id: str) -> dict[str, int]:
     return {row.entity: row.seen_seq for row in rows}
 
 
-def waiting(
-    ledger: Ledger, company_id: str, entity: str, names: Collection[str]
-) -> Waiting | None:
+def waiting(ledger: Ledger, company_id: str, entity: str, names: Collection[str]) -> Waiting | None:
     """Return the events by these names after which no pull of the entity has begun; None: there are
     none.
     """
@@ -106,7 +92,7 @@ def waiting(
     query = (
         select(
             events.c.event,
-            func.count().label("count"),
+            func.count().label("times"),
             func.max(events.c.seq).label("last"),
             func.min(events.c.received_at).label("first_at"),
         )
@@ -119,7 +105,7 @@ def waiting(
     if not rows:
         return None
     return Waiting(
-        {row.event: row.count for row in rows},
+        {row.event: row.times for row in rows},
         max(row.last for row in rows),
         min(row.first_at for row in rows),
     )
@@ -215,7 +201,8 @@ def tally(ledger: Ledger, company_id: str) -> Tally:
         func.max(events.c.satisfied_at),
     ).where(events.c.company_id == company_id)
     with ledger.begin() as db:
-        return Tally(*db.execute(query).one())
+        found = db.execute(query).one()
+    return Tally(*found.tuple())  # type: ignore[arg-type]
 
 
 def drop(db: Connection, company_id: str) -> None:
@@ -229,7 +216,6 @@ _OF_EVENT = _OF_COMPANY & (events.c.event_id == bindparam("of_event"))
 _IS_DONE = events.c.payload.is_(None)
 _AGAIN = update(events).where(_OF_EVENT).values(duplicates=events.c.duplicates + 1)
 _ADD = insert(events)
-_IS_KNOWN = select(events.c.seq).where(_OF_EVENT)
 _LATEST = select(func.max(events.c.seq)).where(_OF_COMPANY)
 _MARK = (
     update(event_marks)

@@ -378,10 +378,7 @@ _NTH_LATEST = (
     .limit(1)
 )
 _IS_LIVE = (
-    _OF_KEY
-    & quota_requests.c.is_live
-    & (_sent_at > bindparam("since"))
-    & (_sent_at <= _LATEST)
+    _OF_KEY & quota_requests.c.is_live & (_sent_at > bindparam("since")) & (_sent_at <= _LATEST)
 )
 _LIVE = select(func.count()).select_from(quota_requests).where(_IS_LIVE)
 _OLDEST_LIVE = select(func.min(_sent_at)).where(_IS_LIVE)

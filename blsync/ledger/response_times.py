@@ -22,7 +22,7 @@ Durations = Mapping[tuple[str, str, int], int]
 def rounded(seconds: float) -> int:
     """Return a duration in milliseconds, to three significant digits."""
     ms = max(0, round(seconds * 1000))
-    step = 10 ** max(0, len(str(ms)) - 3)
+    step: int = 10 ** max(0, len(str(ms)) - 3)
     return round(ms / step) * step
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from blsync.api.exchange import said
 from blsync.entities import ENTITIES
 from blsync.errors import BlsyncError
 from blsync.ledger.events import Event
@@ -31,6 +32,8 @@ MOST_IN_A_BATCH = 1000
 LONGEST_NAME = 128
 LONGEST_ID = 255
 PAYMENT_RECEIVED = "payment.received"
+UNREADABLE = (msgspec.DecodeError, RecursionError)
+"""What the decoder raises on JSON that is none, or that is nested too deep."""
 WEBHOOK, STREAM = "webhook", "stream"
 
 _SALES = ("invoices", "journal_entries", "customers")
@@ -113,7 +116,7 @@ def read_webhook(body: bytes, companies: list[Company], now: datetime) -> Receiv
     """Return what is in a webhook's body. Raises UnusableEvent where it is none at all."""
     try:
         told = msgspec.json.decode(body, type=_Body)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise UnusableEvent(f"The body is no event: {error}.") from None
     if not told.batch and told.events is None:
         return _received([body], companies, now)
@@ -129,8 +132,8 @@ def _received(bodies: list[bytes], companies: list[Company], now: datetime) -> R
     for body in bodies:
         try:
             event = _event(msgspec.json.decode(body, type=_Webhook), companies, now)
-        except msgspec.DecodeError as error:
-            refused.append(f"no event: {error}")
+        except UNREADABLE as error:
+            refused.append(f"The body is no event: {error}.")
         except UnusableEvent as error:
             refused.append(str(error))
         else:
@@ -138,7 +141,7 @@ def _received(bodies: list[bytes], companies: list[Company], now: datetime) -> R
     return Received([*found.values()], refused)
 
 
-def read_message(message: _Message, company: Company, now: datetime) -> Event:
+def read_message(message: StreamMessage, company: Company, now: datetime) -> Event:
     """Return the event of a message of the stream. Raises UnusableEvent."""
     meta = message.meta or _Meta()
     return _checked(
@@ -173,15 +176,21 @@ def _event(told: _Webhook, companies: list[Company], now: datetime) -> Event:
 
 
 def _checked(event: Event, now: datetime) -> Event:
-    if not event.event_id or len(event.event_id) > LONGEST_ID:
-        raise UnusableEvent("It has no id, or one of more than 255 characters.")
-    if not event.event or len(event.event) > LONGEST_NAME:
-        raise UnusableEvent(f"Event {event.event_id} has no name, or one that is too long.")
+    if not _is_name(event.event_id, LONGEST_ID):
+        raise UnusableEvent("It has no id, or one that is none.")
+    if not _is_name(event.event, LONGEST_NAME):
+        raise UnusableEvent(f"Event {event.event_id} has no name, or one that is none.")
+    if not _is_name(event.company_id or "-", LONGEST_NAME):
+        raise UnusableEvent(f"Event {event.event_id} names a company by what is no id.")
     if event.sent_at < now - OLDEST:
         raise UnusableEvent(f"Event {event.event_id} is older than 24 hours.")
     if event.sent_at > now + FURTHEST_AHEAD:
         raise UnusableEvent(f"Event {event.event_id} is dated more than an hour ahead.")
     return event
+
+
+def _is_name(text: str, most: int) -> bool:
+    return 0 < len(text) <= most and text.isprintable()
 
 
 def _company_id(told: str | None, companies: list[Company]) -> str:
@@ -191,7 +200,7 @@ def _company_id(told: str | None, companies: list[Company]) -> str:
     names none where there are several is kept under none, and the next sync brings what it meant.
     """
     if told:
-        return told[:128]
+        return told
     return companies[0].company_id if len(companies) == 1 else ""
 
 
@@ -202,9 +211,9 @@ def _id_in(data: msgspec.Raw | None) -> str | None:
         found = told.id or told.einvoice_id
         if told.object:
             found = msgspec.json.decode(told.object, type=_Object).id or found
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
-    return found[:LONGEST_ID] if found else None
+    return found[:LONGEST_ID] if found and found.isprintable() else None
 
 
 def _payment(name: str | None, data: msgspec.Raw | None) -> str | None:
@@ -214,7 +223,7 @@ def _payment(name: str | None, data: msgspec.Raw | None) -> str | None:
     try:
         told = msgspec.json.decode(data, type=_Data)
         return bytes(told.object or data).decode()
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (*UNREADABLE, UnicodeDecodeError):
         return None
 
 
@@ -268,7 +277,7 @@ class _Data(_Told):
     einvoice_id: str | None = None
 
 
-class _Message(_Told):
+class StreamMessage(_Told):
     """A message of the stream; `type` tells what it is."""
 
     type: str | None = None
@@ -279,10 +288,16 @@ class _Message(_Told):
     message: Any = None
     code: Any = None
 
+    @property
+    def told(self) -> str:
+        """What an error says, as it can be shown."""
+        text = " ".join(str(part) for part in (self.code, self.message) if part)
+        return said(text or "that something is wrong", 200)
 
-def message_of(text: str | bytes) -> _Message:
+
+def message_of(text: str | bytes) -> StreamMessage:
     """Read a message of the stream. Raises UnusableEvent."""
     try:
-        return msgspec.json.decode(text, type=_Message)
-    except msgspec.DecodeError as error:
+        return msgspec.json.decode(text, type=StreamMessage)
+    except UNREADABLE as error:
         raise UnusableEvent(f"The stream sent what is no message: {error}.") from None
