@@ -130,6 +130,7 @@ def status_command(company: OfCompany = None, as_json: Json = False) -> None:
     chosen = current.chosen(company)
     with open_session(current, say=say) as session:
         listed = subscription.subscriptions(session, chosen)
+        counted = events_of(session.ledger, chosen)
         document = {
             "subscriptions": [
                 {
@@ -142,7 +143,7 @@ def status_command(company: OfCompany = None, as_json: Json = False) -> None:
                 }
                 for one in listed
             ],
-            "events": events_of(session.ledger, chosen),
+            "events": counted,
         }
     if as_json:
         print_json(document)
@@ -152,7 +153,7 @@ def status_command(company: OfCompany = None, as_json: Json = False) -> None:
         for one in listed
     ]
     print_table(None, ("subscription", "address", "active", "events", "ours"), rows)
-    print_table(None, ("events", ""), list(document["events"].items()))
+    print_table(None, ("events", ""), list(counted.items()))
 
 
 @app.command("pull")

@@ -202,7 +202,7 @@ def tally(ledger: Ledger, company_id: str) -> Tally:
     ).where(events.c.company_id == company_id)
     with ledger.begin() as db:
         found = db.execute(query).one()
-    return Tally(*found.tuple())  # type: ignore[arg-type]
+    return Tally(*found.tuple())
 
 
 def drop(db: Connection, company_id: str) -> None:

@@ -103,8 +103,8 @@ class Listener:
         if self.secret is None and not self.has_stream:
             raise ConfigError(
                 "BLSYNC_WEBHOOK_SECRET is not set, so nobody could tell BigLedger's webhooks from "
-                "others. `blsync listen subscribe URL` makes a secret; put it into .env. Or read the "
-                "stream alone, with --stream."
+                "others. `blsync listen subscribe URL` makes a secret; put it into .env. Or read "
+                "the stream alone, with --stream."
             )
         for company in self.session.settings.companies():
             require_credentials(company)

@@ -13,7 +13,7 @@ from blsync.orchestration.jobs import (
     nightly_sync,
     weekly_compaction,
 )
-from blsync.orchestration.live import live_events
+from blsync.orchestration.live_sensor import live_events
 from blsync.orchestration.location import OWNERS, SETTINGS, run_of_caller
 from blsync.orchestration.push_assets import push_definitions
 from blsync.orchestration.raw import raw

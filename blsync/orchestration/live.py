@@ -1,4 +1,4 @@
-"""Pulling what events told of, building and publishing it: once, or for as long as somebody listens.
+"""Pulling what events told of, and publishing it: once, or for as long as somebody listens.
 
 The pull is the nightly one, of the entities that have news alone and inside the events' share of
 the hour; what the share does not allow waits for a later hour, or for the next sync. BigLedger's
@@ -11,12 +11,10 @@ import contextlib
 import io
 import queue
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-
-import dagster as dg
 
 from blsync.entity import Entity
 from blsync.errors import BlsyncError, QuotaSpent
@@ -24,10 +22,7 @@ from blsync.files.locks import blocking_file_lock
 from blsync.live.listener import GAP
 from blsync.live.news import heard_entities, news_of
 from blsync.orchestration import nightly, run
-from blsync.orchestration.jobs import NIGHTLY, RAW
-from blsync.orchestration.jobs import nightly as nightly_job
-from blsync.orchestration.location import COMPANIES, SETTINGS, days, range_tags
-from blsync.orchestration.steps import ticking_clearly
+from blsync.orchestration.location import RunContext
 from blsync.pull import Result
 from blsync.session import open_session
 from blsync.settings import Company, Settings
@@ -45,7 +40,7 @@ Say = Callable[[str], None]
 
 @dataclass
 class LivePull:
-    """What one pull because of events did, by company; `waits` says what it could not do and why."""
+    """What a pull because of events did, by company; `waits` says what it could not do and why."""
 
     results: dict[str, dict[str, Result]] = field(default_factory=dict)
     failed: dict[str, BlsyncError] = field(default_factory=dict)
@@ -120,19 +115,19 @@ def _pull_company(
         left = session.rate_limiter(company).left_for_events()
     if news.never_pulled:
         done.waits.append(
-            f"{company.name}: events tell of {', '.join(news.never_pulled)}, which no sync has ever "
-            "pulled. Run `blsync sync` first."
+            f"{company.name}: events tell of {', '.join(news.never_pulled)}, which no sync has "
+            "pulled yet. Run `blsync sync` first."
         )
     if not chosen:
         return
     if left < (needed := requests_of(list(chosen.values()))):
         done.waits.append(
             f"{company.name}: events may send {left} more requests in this hour "
-            f"(BLSYNC_LIVE_SHARE {settings.live_share:g}), and {', '.join(chosen)} take {needed} at "
-            "least. They wait for a later hour, or for the next sync."
+            f"(BLSYNC_LIVE_SHARE {settings.live_share:g}), and {', '.join(chosen)} take {needed} "
+            "at least. They wait for a later hour, or for the next sync."
         )
         return
-    watch = run.RunContext(wait=False, is_live=True, say=say)
+    watch = RunContext(wait=False, is_live=True, say=say)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             run.run(company.name, watch, entities=list(chosen), has_build=False)
@@ -217,48 +212,3 @@ class Follower:
             if line.partition(":")[0] not in {old.partition(":")[0] for old in self._waited}:
                 self.say(line)
         self._waited = done.waits
-
-
-@dg.sensor(
-    name="live_events",
-    job=nightly_job,
-    minimum_interval_seconds=30,
-    description="Pulls what stored events told of, then builds and publishes it. Leave it off where "
-    "`blsync listen` does so itself (without --no-build).",
-)
-def live_events(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Ask for a run of each company of which events told something, within their share."""
-    with ticking_clearly(SETTINGS.data):
-        waits = []
-        for company in COMPANIES:
-            with open_session(SETTINGS, is_live=True) as session:
-                news = news_of(session, company)
-                left = session.rate_limiter(company).left_for_events()
-            if not news.entities:
-                continue
-            if left < news.requests:
-                waits.append(company.name)
-                continue
-            yield _request(context, company, news.entities, news.up_to)
-        if waits:
-            yield dg.SkipReason(f"The events' share of the hour is used up: {', '.join(waits)}.")
-
-
-def _request(
-    context: dg.SensorEvaluationContext, company: Company, entities: list[Entity], up_to: int
-) -> dg.RunRequest:
-    today = str(days.get_last_partition_key())
-    built: Any = (NIGHTLY - RAW).resolve(context.repository_def.asset_graph)  # type: ignore[union-attr]
-    selection = [dg.AssetKey(["raw", entity.name]) for entity in entities]
-    # Tried again each hour where it failed: the same key is asked for once.
-    return dg.RunRequest(
-        run_key=f"{company.name} {up_to} {datetime.now(UTC):%Y-%m-%dT%H}",
-        asset_selection=[*selection, *sorted(built)],
-        tags=range_tags(company.name, today, today),
-        run_config={
-            "ops": {
-                "raw": {"config": {"again": False, "live": True}},
-                "inputs": {"config": {"reports": False}},
-            }
-        },
-    )

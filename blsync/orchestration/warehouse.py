@@ -55,7 +55,7 @@ _INPUTS = {
     "push_log": "Every attempt at a pushed operation from the ledger, for the marts' push_log.",
     "webhook_log": "Every event from the ledger, for the marts' webhook_log.",
     "webhook_payments": "Every payment that an event brought, from the landing.",
-    "response_times": "How long BigLedger's answers took, from the ledger, for the marts' sla_daily.",
+    "response_times": "How long answers took, from the ledger, for the marts' sla_daily.",
 }
 
 

@@ -28,9 +28,11 @@ final as (
         min(counted.ms) filter (where counted.so_far * 100 >= counted.in_all * 99) as p99_ms,
         max(counted.ms) as slowest_ms,
         any_value(counted.target_ms) as target_ms,
-        cast(
-            coalesce(sum(counted.requests) filter (where counted.ms <= counted.target_ms), 0) as decimal(18, 6)
-        ) / sum(counted.requests) as share_within,
+        {{ quotient(
+            'coalesce(sum(counted.requests) filter (where counted.ms <= counted.target_ms), 0)',
+            'sum(counted.requests)',
+            4
+        ) }} as share_within,
         any_value(companies.currency) as currency,
         any_value(companies.built_at) as built_at,
     from counted

@@ -23,9 +23,7 @@ final as (
         cast(events.duplicates as bigint) as duplicates,
         events.satisfied_by,
         {{ utc('events.satisfied_at') }} as satisfied_at,
-        cast(
-            date_diff('millisecond', {{ utc('events.received_at') }}, {{ utc('events.satisfied_at') }}) as decimal(18, 3)
-        ) / 1000 as delay_seconds,
+        {{ quotient("date_diff('millisecond', events.received_at, events.satisfied_at)", '1000', 3) }} as delay_seconds,
         companies.currency,
         companies.built_at,
     from events
