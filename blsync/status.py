@@ -111,7 +111,7 @@ def _company(settings: Settings, ledger: Ledger, company: Company) -> dict[str, 
         "push_evidence": seen,
         "events": events_of(ledger, company),
         "response_times": times_of(ledger, company),
-        "fresh_until": min(covered) if all(covered) else None,
+        "fresh_until": min(filter(None, covered), default=None),
     }
 
 

@@ -291,6 +291,9 @@ def sync(
         headers = ("entity", "rows", "deleted", "quarantined", "requests", "error")
         print_table(None, headers, rows)
         _print_findings(document["entities"])
+        for name, found in document["entities"].items():
+            if found["unannounced"]:
+                tell(f"{name}: {found['unannounced']} changed without an event that told of it.")
         tell(f"{document['requests']} requests, throttled {document['throttled_s']} s.")
         if report.published:
             tell(f"Published {marts.published_file(settings.load())}")
@@ -452,6 +455,7 @@ def status_command(as_json: Json = False) -> None:
         for endpoint, seen in company["push_evidence"].items():
             if seen["state"] != EvidenceState.KEPT:
                 tell(f"push to {endpoint}: {seen['meaning']}")
+        _print_events(company)
         _print_reconciliation(company["reconciliation"])
         if company["accepted_exceptions"]:
             tell(f"Accepted exceptions in the marts: {company['accepted_exceptions']}")
@@ -460,6 +464,24 @@ def status_command(as_json: Json = False) -> None:
         tell(report["problem"])
     if line := told(report["strays"]):
         say(line)
+
+
+def _print_events(company: dict[str, Any]) -> None:
+    if company["fresh_until"]:
+        tell(f"All that is pulled is known up to {_to_minute(company['fresh_until'])}.")
+    events = company["events"]
+    if events and events["received"]:
+        tell(
+            f"Events: {events['received']} received, the last at "
+            f"{_to_minute(events['last_received_at'])}; {events['waiting']} wait for a pull, "
+            f"{events['unknown']} are about nothing that is pulled here."
+        )
+    for kind, took in company["response_times"].items():
+        tell(
+            f"Answers to a {kind} on {took['day']}: half within {took['p50_ms']} ms, 95 % within "
+            f"{took['p95_ms']} ms; {took['share_within']:.0%} within the target of "
+            f"{took['target_ms']} ms."
+        )
 
 
 def _print_reconciliation(compared: dict[str, Any] | None) -> None:

@@ -38,6 +38,10 @@ WEBHOOK, STREAM = "webhook", "stream"
 
 _SALES = ("invoices", "journal_entries", "customers")
 _STOCK = ("stock", "stock_adjustments", "stock_transfers")
+_BY_NAME: dict[str, tuple[str, ...]] = {
+    "inventory.adjustment": ("stock_adjustments", "stock", "stock_transfers"),
+    "inventory.transfer": ("stock_transfers", "stock", "stock_adjustments"),
+}
 _BY_PREFIX: dict[str, tuple[str, ...]] = {
     "invoice": _SALES,
     "payment": _SALES,
@@ -55,8 +59,8 @@ _BY_PREFIX: dict[str, tuple[str, ...]] = {
     "return": ("pos_transactions",),
     "shift": ("pos_sessions",),
 }
-"""What a change of which an event tells, by the first word of its name, shows in: first the record
-itself, then what changes with it."""
+"""What a change of which an event tells, by its name or the first word of it, shows in: first the
+record itself, then what changes with it."""
 SUBSCRIBED = (
     *("invoice.created", "invoice.updated", "invoice.sent", "invoice.paid"),
     *("invoice.partially_paid", "invoice.overdue", "invoice.cancelled", PAYMENT_RECEIVED),
@@ -78,6 +82,62 @@ CHANNELS = (
 """Channels of the stream, as documented, but for that of reports."""
 
 
+_NOTHING = msgspec.Raw(b"null")
+
+
+class _Told(msgspec.Struct, rename="camel"):
+    """What is read of JSON; whatever else it has is left alone."""
+
+
+class _Meta(_Told):
+    company_id: str | None = None
+    timestamp: str | None = None
+    event_id: str | None = None
+
+
+class _Webhook(_Told):
+    id: str | None = None
+    event: str | None = None
+    timestamp: str | None = None
+    data: msgspec.Raw = _NOTHING
+    context: _Meta | None = None
+
+
+class _Body(_Told):
+    batch: Any = None
+    events: list[msgspec.Raw] | None = None
+
+
+class _Object(_Told):
+    id: str | None = None
+    invoice_id: str | None = None
+    """What a payment is for; of all else this is not the record itself."""
+
+
+class _Data(_Told):
+    object: msgspec.Raw = _NOTHING
+    id: str | None = None
+    einvoice_id: str | None = None
+
+
+class StreamMessage(_Told):
+    """A message of the stream; `type` tells what it is."""
+
+    type: str | None = None
+    channel: str | None = None
+    data: msgspec.Raw = _NOTHING
+    meta: _Meta | None = None
+    status: str | None = None
+    message: Any = None
+    code: Any = None
+
+    @property
+    def told(self) -> str:
+        """What an error says, as it can be shown."""
+        text = " ".join(str(part) for part in (self.code, self.message) if part)
+        return said(text or "that something is wrong", 200)
+
+
 class UnusableEvent(BlsyncError):
     """What came is no event that can be kept; the message says why."""
 
@@ -94,7 +154,8 @@ def entities_of(event: str) -> tuple[str, ...]:
     """Return the entities in which a change shows that an event of that name tells of, the record's
     own first; those alone that this installation has.
     """
-    return tuple(name for name in _BY_PREFIX.get(_prefix(event), ()) if name in ENTITIES)
+    found = _BY_NAME.get(event) or _BY_PREFIX.get(event.partition(".")[0], ())
+    return tuple(name for name in found if name in ENTITIES)
 
 
 def names_about(entity: str, names: Collection[str]) -> set[str]:
@@ -150,7 +211,7 @@ def read_message(message: StreamMessage, company: Company, now: datetime) -> Eve
             meta.event_id or "",
             message.channel or "",
             next(iter(entities_of(message.channel or "")), None),
-            _id_in(message.data),
+            _id_in(message.channel or "", message.data),
             _instant(meta.timestamp, now),
             STREAM,
             _payment(message.channel, message.data),
@@ -166,7 +227,7 @@ def _event(told: _Webhook, companies: list[Company], now: datetime) -> Event:
             told.id or "",
             told.event or "",
             next(iter(entities_of(told.event or "")), None),
-            _id_in(told.data),
+            _id_in(told.event or "", told.data),
             _instant(told.timestamp, now),
             WEBHOOK,
             _payment(told.event, told.data),
@@ -204,25 +265,28 @@ def _company_id(told: str | None, companies: list[Company]) -> str:
     return companies[0].company_id if len(companies) == 1 else ""
 
 
-def _id_in(data: msgspec.Raw | None) -> str | None:
-    """Return the id of the record that an event is about, whichever way it is written."""
+def _id_in(name: str, data: msgspec.Raw) -> str | None:
+    """Return the id of the record that an event is about, whichever way it is written: of a payment
+    the invoice that was paid.
+    """
     try:
-        told = msgspec.json.decode(data or b"{}", type=_Data)
-        found = told.id or told.einvoice_id
-        if told.object:
-            found = msgspec.json.decode(told.object, type=_Object).id or found
+        told = msgspec.json.decode(data, type=_Data | None) or _Data()
+        about = msgspec.json.decode(told.object, type=_Object | None) or _Object()
+        found = about.id or told.id or told.einvoice_id
+        if name.startswith("payment."):
+            found = about.invoice_id or found
     except UNREADABLE:
         return None
     return found[:LONGEST_ID] if found and found.isprintable() else None
 
 
-def _payment(name: str | None, data: msgspec.Raw | None) -> str | None:
+def _payment(name: str | None, data: msgspec.Raw) -> str | None:
     """Return a payment as it came, exactly."""
-    if name != PAYMENT_RECEIVED or not data:
+    if name != PAYMENT_RECEIVED or data == _NOTHING:
         return None
     try:
         told = msgspec.json.decode(data, type=_Data)
-        return bytes(told.object or data).decode()
+        return bytes(data if told.object == _NOTHING else told.object).decode()
     except (*UNREADABLE, UnicodeDecodeError):
         return None
 
@@ -238,61 +302,6 @@ def _instant(text: str | None, now: datetime) -> datetime:
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
     except OverflowError:
         return now - 2 * OLDEST
-
-
-def _prefix(event: str) -> str:
-    return event.partition(".")[0]
-
-
-class _Told(msgspec.Struct, rename="camel"):
-    """What is read of JSON; whatever else it has is left alone."""
-
-
-class _Meta(_Told):
-    company_id: str | None = None
-    timestamp: str | None = None
-    event_id: str | None = None
-
-
-class _Webhook(_Told):
-    id: str | None = None
-    event: str | None = None
-    timestamp: str | None = None
-    data: msgspec.Raw | None = None
-    context: _Meta | None = None
-
-
-class _Body(_Told):
-    batch: Any = None
-    events: list[msgspec.Raw] | None = None
-
-
-class _Object(_Told):
-    id: str | None = None
-
-
-class _Data(_Told):
-    object: msgspec.Raw | None = None
-    id: str | None = None
-    einvoice_id: str | None = None
-
-
-class StreamMessage(_Told):
-    """A message of the stream; `type` tells what it is."""
-
-    type: str | None = None
-    channel: str | None = None
-    data: msgspec.Raw | None = None
-    meta: _Meta | None = None
-    status: str | None = None
-    message: Any = None
-    code: Any = None
-
-    @property
-    def told(self) -> str:
-        """What an error says, as it can be shown."""
-        text = " ".join(str(part) for part in (self.code, self.message) if part)
-        return said(text or "that something is wrong", 200)
 
 
 def message_of(text: str | bytes) -> StreamMessage:

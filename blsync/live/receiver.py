@@ -42,11 +42,11 @@ def receiver(
 ) -> FastAPI:
     """Return the application. `clock` tells UTC."""
     app = FastAPI(title="blsync listen", docs_url=None, redoc_url=None, openapi_url=None)
-    refused = 0
+    refused = unusable = 0
 
     @app.post(PATH)
     async def receive(request: Request) -> JSONResponse:
-        nonlocal refused
+        nonlocal refused, unusable
         try:
             async with asyncio.timeout(SECONDS_TO_SEND):
                 body = await _body(request)
@@ -68,6 +68,9 @@ def receiver(
                 raise UnusableEvent(next(iter(received.refused), "The body has no events."))
             new = await inbox.put(received.events)
         except UnusableEvent as error:
+            unusable += 1
+            if unusable % SAID_EVERY == 1:
+                say(f"A signed webhook was refused ({unusable} so far): {error}")
             return _failure(400, str(error))
         except StorageError as error:
             say(f"An event could not be stored, so it was not acknowledged: {error}")

@@ -27,6 +27,7 @@ from blsync.errors import (
 from blsync.files.atomic import storage_errors
 from blsync.files.locks import file_lock
 from blsync.files.unexpected import apart
+from blsync.lake.typing import KEY_SEPARATOR
 from blsync.ledger import events, loads
 from blsync.ledger.loads import Load, LoadResult
 from blsync.ledger.states import LoadKind
@@ -132,7 +133,9 @@ class _News:
             found = set[str]().union(
                 *(work.lake.keys_of_load(work.entity, company_id, one) for one in work.covered)
             )
-            work.result.unannounced = len(found - self.announced)
+            # Of stock an event names the item, which is the first part of the key.
+            told = {key for key in found if key.partition(KEY_SEPARATOR)[0] in self.announced}
+            work.result.unannounced = len(found - told)
         events.satisfy(work.ledger, company_id, name, self.up_to, load_id, work.clock())
 
 
