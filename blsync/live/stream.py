@@ -37,6 +37,9 @@ REFUSED = 4401
 """The code with which it then closes."""
 OPEN_SECONDS = 20.0
 """How long opening may take."""
+CONFIRM_SECONDS = 5.0
+"""After so long a subscription counts as taken where the server says nothing to it: what was told
+before that is pulled, so it may not be looked for too early."""
 MOST_BYTES = 1 << 20
 """Bytes of a message."""
 
@@ -51,8 +54,8 @@ class _Connect(connect):
 
 @dataclass
 class Stream:
-    """A company's stream. `on_open` is called whenever it is open (again); `jitter` draws from 0 to
-    1; `sleep` takes seconds.
+    """A company's stream. `on_open` is called whenever it tells of changes (again); `jitter` draws
+    from 0 to 1; `sleep` takes seconds.
     """
 
     session: Session
@@ -105,9 +108,12 @@ class Stream:
                 proxy=None if is_loopback else True,
             ) as connection:
                 await self._subscribe(connection, token)
-                self.on_open()
-                async for text in connection:
-                    await self._take(connection, text)
+                is_subscribed = asyncio.get_running_loop().call_later(CONFIRM_SECONDS, self.on_open)
+                try:
+                    async for text in connection:
+                        await self._take(connection, text, is_subscribed)
+                finally:
+                    is_subscribed.cancel()
                 return self._code(connection) or "closed"
         except ConnectionClosed as error:
             code = error.rcvd.code if error.rcvd else 0
@@ -128,10 +134,15 @@ class Stream:
         await connection.send(json.dumps(who))
         await connection.send(json.dumps({"type": "subscribe", "channels": channels()}))
 
-    async def _take(self, connection: ClientConnection, text: str | bytes) -> None:
+    async def _take(
+        self, connection: ClientConnection, text: str | bytes, is_subscribed: asyncio.TimerHandle
+    ) -> None:
         try:
             message = message_of(text)
-            if message.type == "ping":
+            if message.type == "subscribed" and not is_subscribed.cancelled():
+                is_subscribed.cancel()
+                self.on_open()
+            elif message.type == "ping":
                 with suppress(ConnectionClosed):
                     await connection.send(json.dumps({"type": "pong"}))
             elif message.type == "error":
