@@ -76,6 +76,7 @@ class Listening:
         line = self.process.stderr.readline()
         assert line.startswith("Listening at "), line + self.process.stderr.read()
         self.url = line.split()[2].rstrip(".")
+        self._http = httpx.Client(timeout=60)
         self._threads = ThreadPoolExecutor(1)
         self._threads.submit(self._read)
 
@@ -88,7 +89,7 @@ class Listening:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         told = signed(raw) if signature == "" else signature
         headers = {"X-Signature": told} if told else {}
-        return httpx.post(self.url, content=raw, headers=headers, timeout=60)
+        return self._http.post(self.url, content=raw, headers=headers)
 
     @property
     def stored(self) -> dict[str, dict[str, Any]]:
@@ -102,6 +103,7 @@ class Listening:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
         self.process.wait(PATIENCE)
+        self._http.close()
         self._threads.shutdown()
 
 
@@ -481,3 +483,45 @@ def test_payments_and_the_log_of_events_are_in_the_marts_after_a_live_build(book
     page = (books.data / "report.html").read_text()
     assert "events received" in page
     assert "Within target" in page
+
+
+TICK = """
+import json, warnings
+warnings.filterwarnings("ignore")
+import dagster as dg
+from blsync.orchestration.definitions import defs
+
+with dg.DagsterInstance.ephemeral() as instance:
+    sensor = defs.resolve_sensor_def("live_events")
+    context = dg.build_sensor_context(
+        instance=instance, repository_def=defs.get_repository_def(), definitions=None
+    )
+    data = sensor.evaluate_tick(context)
+    print(json.dumps([
+        {
+            "key": one.run_key,
+            "raw": sorted(k.path[-1] for k in one.asset_selection if k.path[0] == "raw"),
+            "others": sorted({k.path[0] for k in one.asset_selection}),
+            "config": one.run_config,
+        }
+        for one in data.run_requests
+    ]))
+"""
+
+
+def test_the_sensor_asks_for_a_run_of_what_events_told_and_only_then(books):
+    def tick() -> list[dict[str, Any]]:
+        done = subprocess.run(
+            [PYTHON, "-c", TICK], env=books.env, capture_output=True, text=True, timeout=PATIENCE
+        )
+        assert done.returncode == 0, done.stderr
+        found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+    assert tick() == []
+    books.receive(event("stock.updated", "item_1"))
+    (request,) = tick()
+    assert request["raw"] == ["stock", "stock_adjustments"]
+    assert {"finance", "inputs", "published", "raw"} <= {*request["others"]}
+    assert request["config"]["ops"]["raw"]["config"] == {"again": False, "live": True}
+    assert request["config"]["ops"]["inputs"]["config"] == {"reports": False}
