@@ -5,7 +5,8 @@
 A sandbox, a first sync, then `blsync listen` as a process of its own, subscribed to the sandbox's
 webhooks. Every pause a customer's phone is changed there; each published file is asked which of the
 changes it shows. Shown are the seconds from the change to the mart, those from the stored event to
-the load that satisfied it, how fast webhooks were answered, and the requests that were spent. With `--left` the hour has only so many requests left when the changes begin.
+the load that satisfied it, how fast webhooks were answered, and the requests that were spent. With
+`--left` the hour has only so many requests left when the changes begin.
 """
 
 from __future__ import annotations
