@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from blsync import marts, push
@@ -15,6 +15,10 @@ from blsync.ledger import Ledger, dialects, events, loads, response_times
 from blsync.reconcile import differences
 from blsync.session import Session, binding
 from blsync.settings import Company, Settings
+
+
+TIMES_SHOWN = timedelta(days=31)
+"""How far back the last day with answers is looked for."""
 
 
 def report(settings: Settings) -> dict[str, Any]:
@@ -130,8 +134,11 @@ def events_of(ledger: Ledger, company: Company) -> dict[str, Any]:
 
 def times_of(ledger: Ledger, company: Company) -> dict[str, Any]:
     """Return how long answers took on the last day on which there were any, by kind of request."""
+    since = (datetime.now(UTC) - TIMES_SHOWN).date().isoformat()
     rows = [
-        row for row in response_times.counted(ledger) if row["company_id"] == company.company_id
+        row
+        for row in response_times.counted(ledger, since)
+        if row["company_id"] == company.company_id
     ]
     latest: dict[str, dict[int, int]] = {}
     days: dict[str, str] = {}

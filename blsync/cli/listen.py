@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import signal
 import sys
 import threading
 from typing import Annotated, Any
@@ -182,6 +183,7 @@ def follow(no_build: NoBuild = False) -> None:
     """Pull whenever a line on stdin tells of news; end with it. `blsync listen` starts it."""
     from blsync.orchestration.live import Follower
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for who started it
     words: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:

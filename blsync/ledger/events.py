@@ -17,7 +17,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, text
 from blsync.ledger import Ledger
 from blsync.ledger.tables import event_marks, events
 
-KEPT_FOR = timedelta(days=60)
+KEPT_FOR = timedelta(days=30)
 """How long events are remembered: far longer than BigLedger tries to deliver one."""
 _LOCK = 0x626C73796E64
 """PostgreSQL's advisory lock for whoever stores events: their numbers rise as they are committed,

@@ -34,10 +34,11 @@ def add(ledger: Ledger, company_id: str, durations: Durations) -> None:
             db.execute(_ADD, row)
 
 
-def counted(ledger: Ledger) -> list[dict[str, Any]]:
-    """Return all that is counted: company_id, day (ISO), kind, ms, requests."""
+def counted(ledger: Ledger, since: str = "") -> list[dict[str, Any]]:
+    """Return what is counted from that day on (ISO): company_id, day, kind, ms, requests."""
+    query = select(response_times).where(response_times.c.day >= since)
     with ledger.begin() as db:
-        query = select(response_times).order_by(*response_times.primary_key.columns)
+        query = query.order_by(*response_times.primary_key.columns)
         return [dict(row) for row in db.execute(query).mappings()]
 
 

@@ -20,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -203,7 +204,8 @@ quota_requests = Table(
     Column("key_id", String(32), nullable=False),
     Column("sent_at", Float(53), nullable=False),
     Column("answered_at", Float(53)),
-    Column("is_live", Boolean, nullable=False, default=False),  # it was sent because of an event
+    # Whether it was sent because of an event.
+    Column("is_live", Boolean, nullable=False, default=False, server_default=false()),
     Index("quota_by_answer", "key_id", "answered_at", "sent_at"),
     sqlite_autoincrement=True,  # a late answer never frees another request's slot
 )

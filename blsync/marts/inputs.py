@@ -174,9 +174,8 @@ def _write_inputs(
 def _told_by_events(session: Session, company_ids: list[str], now: datetime) -> dict[str, int]:
     """Write what the ledger knows of events and of response times; returns the rows of each."""
     ledger, lake = session.ledger, session.lake
-    if not session.is_live:  # once a night is enough
-        events.forget_old(ledger, now)
-        response_times.forget_before(ledger, (now - TIMES_KEPT).date().isoformat())
+    events.forget_old(ledger, now)
+    response_times.forget_before(ledger, (now - TIMES_KEPT).date().isoformat())
     received = events.log(ledger)
     paid = [
         {

@@ -1,4 +1,4 @@
-"""The stream of events, a WebSocket (contract, section 7; conventions in its continuation)."""
+"""The stream of events, a WebSocket (bigledger-api.md, sections 7 and 18)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Subscriptions of webhooks (contract, section 7, and section 9 of its continuation)."""
+"""Subscriptions of webhooks (bigledger-api.md, sections 7 and 17)."""
 
 from __future__ import annotations
 
