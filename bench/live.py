@@ -32,7 +32,7 @@ import httpx
 from blsync.sandbox import Handle, Options, running
 
 BLSYNC = str(Path(sys.executable).with_name("blsync"))
-SECRET = "a secret of the benchmark"
+SECRET = "a-secret-of-the-benchmark"
 PATIENCE = 180.0
 """Seconds after the last change in which all have to be in the mart."""
 

@@ -16,7 +16,6 @@ from blsync.reconcile import differences
 from blsync.session import Session, binding
 from blsync.settings import Company, Settings
 
-
 TIMES_SHOWN = timedelta(days=31)
 """How far back the last day with answers is looked for."""
 
