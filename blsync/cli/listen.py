@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import signal
 import sys
@@ -20,6 +21,8 @@ app = typer.Typer(
     help="Hear from BigLedger what changed, and pull it at once.\n\n"
     "Example: `blsync listen --port 8787`",
 )
+PATIENT = 5
+"""By how much who pulls and builds steps back from the processor, for who answers BigLedger."""
 NoBuild = Annotated[bool, typer.Option("--no-build", help="Only pull.")]
 OfCompany = Annotated[
     str | None, typer.Option("--company", help="Its name, where several are set.")
@@ -184,6 +187,7 @@ def follow(no_build: NoBuild = False) -> None:
     from blsync.orchestration.live import Follower
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for who started it
+    os.nice(PATIENT)
     words: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
