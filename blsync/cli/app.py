@@ -471,16 +471,14 @@ def _print_events(company: dict[str, Any]) -> None:
         tell(f"All that is pulled is known up to {_to_minute(company['fresh_until'])}.")
     events = company["events"]
     if events and events["received"]:
-        tell(
-            f"Events: {events['received']} received, the last at "
-            f"{_to_minute(events['last_received_at'])}; {events['waiting']} wait for a pull, "
-            f"{events['unknown']} are about nothing that is pulled here."
-        )
+        at = _to_minute(events["last_received_at"])
+        tell(f"{events['received']} events, the last at {at}; {events['waiting']} wait for a pull.")
+    if events and events["unknown"]:
+        tell(f"{events['unknown']} events are about nothing that is pulled here.")
     for kind, took in company["response_times"].items():
         tell(
-            f"Answers to a {kind} on {took['day']}: half within {took['p50_ms']} ms, 95 % within "
-            f"{took['p95_ms']} ms; {took['share_within']:.0%} within the target of "
-            f"{took['target_ms']} ms."
+            f"{kind} answers on {took['day']}: half in {took['p50_ms']} ms, 95 % in "
+            f"{took['p95_ms']} ms; {took['share_within']:.0%} in the {took['target_ms']} ms meant."
         )
 
 

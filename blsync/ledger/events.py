@@ -201,8 +201,8 @@ def tally(ledger: Ledger, company_id: str) -> Tally:
         func.max(events.c.satisfied_at),
     ).where(events.c.company_id == company_id)
     with ledger.begin() as db:
-        found = db.execute(query).one()
-    return Tally(*found.tuple())
+        found: Any = db.execute(query).one()
+    return Tally(*found)
 
 
 def drop(db: Connection, company_id: str) -> None:
