@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 import signal
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -32,6 +34,8 @@ from blsync.settings import Company
 SECRET = "a-secret-of-these-tests"
 PATIENCE = 120
 """Seconds after which what is waited for will not come."""
+WARM = f"import sys; sys.executable = {PYTHON!r}; from blsync.cli import main; main()"
+"""The `blsync` command, whose own children start at once as well."""
 
 
 def signed(body: bytes, secret: str = SECRET) -> str:
@@ -58,13 +62,18 @@ def wait_for(is_so: Callable[[], bool]) -> None:
 
 
 class Listening:
-    """`blsync listen` as a process of its own, and what it has stored."""
+    """`blsync listen` as a process of its own, and what it has stored; `is_cold` starts it, and who
+    pulls for it, as outside tests.
+    """
 
-    def __init__(self, env: dict[str, str], *arguments: str) -> None:
+    def __init__(self, env: dict[str, str], *arguments: str, is_cold: bool = False) -> None:
         self.env = env
         self.said: list[str] = []
         self.process = subprocess.Popen(
-            [PYTHON, "-m", "blsync.cli", "listen", "--port", "0", *arguments],
+            [
+                *((sys.executable, "-m", "blsync.cli") if is_cold else (PYTHON, "-c", WARM)),
+                *("listen", "--port", "0", *arguments),
+            ],
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -74,8 +83,9 @@ class Listening:
         )
         assert self.process.stderr
         line = self.process.stderr.readline()
-        assert line.startswith("Listening at "), line + self.process.stderr.read()
-        self.url = line.split()[2].rstrip(".")
+        address = re.search(r"Listening at (\S+)\.", line)
+        assert address, line + self.process.stderr.read()
+        self.url = address[1]
         self._http = httpx.Client(timeout=60)
         self._threads = ThreadPoolExecutor(1)
         self._threads.submit(self._read)
@@ -113,8 +123,8 @@ def stored_in(env: dict[str, str]) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def listening(env: dict[str, str], *arguments: str) -> Iterator[Listening]:
-    process = Listening(env, *arguments)
+def listening(env: dict[str, str], *arguments: str, is_cold: bool = False) -> Iterator[Listening]:
+    process = Listening(env, *arguments, is_cold=is_cold)
     try:
         yield process
     finally:
@@ -137,8 +147,9 @@ def live_environment(folder: Path, server: Handle, **more: str) -> dict[str, str
 def receiving(
     module_sandbox: Handle, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Listening]:
-    """A listener to send to, of a folder that no sync has ever filled."""
-    env = live_environment(tmp_path_factory.mktemp("receiving"), module_sandbox)
+    """A listener to send to, of a folder that no sync has ever filled; quotes are left out."""
+    folder = tmp_path_factory.mktemp("receiving")
+    env = live_environment(folder, module_sandbox, BLSYNC_ENTITIES="bills suppliers")
     with listening(env, "--no-build") as process:
         yield process
 
@@ -223,6 +234,14 @@ def test_an_event_of_an_unknown_name_is_kept_and_told(receiving):
     row = receiving.stored[told["id"]]
     assert (row["event"], row["entity"], row["record_id"]) == ("moon.waned", None, "moon_1")
     wait_for(lambda: any("'moon.waned'" in line for line in receiving.said))
+
+
+def test_an_event_about_what_is_not_pulled_here_is_kept_as_one_about_nothing(receiving):
+    left_out, pulled = event("quote.accepted", "quo_1"), event("bill.paid", "bill_1")
+    assert receiving.send({"batch": True, "events": [left_out, pulled]}).json()["accepted"] == 2
+    assert receiving.stored[left_out["id"]]["entity"] is None
+    assert receiving.stored[pulled["id"]]["entity"] == "bills"
+    wait_for(lambda: any("'quote.accepted'" in line for line in receiving.said))
 
 
 def test_an_event_of_a_company_that_is_not_ours_is_kept_under_its_own_name(receiving):
@@ -406,6 +425,34 @@ def test_a_pull_that_fails_leaves_its_events_waiting(books):
     assert done.returncode != 0
     assert {r["event_id"]: r for r in stored_in(books.env)}[told["id"]]["satisfied_by"] is None
     assert books.pull("--no-build")["companies"]["company_sandbox"]["customers"]["rows"] == 1
+
+
+def test_what_is_not_available_here_is_asked_for_once_and_keeps_its_events_waiting(books):
+    control(books.server, "reset-stats")
+    books.receive(told := event("supplier.updated", "sup_1"))
+
+    def is_waiting() -> bool:
+        return {r["event_id"]: r for r in stored_in(books.env)}[told["id"]]["satisfied_by"] is None
+
+    control(books.server, "faults", faults="absent=suppliers")
+    assert books.pull("--no-build")["requests"] == 1
+    again = books.pull("--no-build")
+    control(books.server, "faults", faults="")
+    assert (again["requests"], again["waits"]) == (0, [])
+    assert books.asked == {"GET /suppliers": 1}
+    assert is_waiting()
+    books.sync("suppliers", "--no-build", "--from", str(datetime.now(UTC).date()))
+    assert is_waiting()  # of days that are pulled again nobody knows what they had told
+    books.pull("--no-build")
+    assert not is_waiting()
+
+
+def test_an_entity_that_is_left_out_is_not_pulled_because_of_events(books):
+    control(books.server, "reset-stats")
+    books.receive(event("quote.accepted", "quo_1"), event("supplier.updated", "sup_2"))
+    assert books.pull("--no-build", BLSYNC_ENTITIES="suppliers")["requests"] == 1
+    assert books.asked == {"GET /suppliers": 1}
+    books.pull("--no-build")
 
 
 def pulled_at(row: dict[str, Any]) -> datetime:

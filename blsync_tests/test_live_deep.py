@@ -71,7 +71,7 @@ def test_no_acknowledged_event_of_a_flood_is_lost_by_a_kill_and_none_is_there_tw
     told = [event("customer.updated", f"cust_{n}") for n in range(FLOOD)]
     bodies = [json.dumps(one).encode() for one in told]
     acknowledged: list[str] = []
-    process = Listening(env, "--no-build")
+    process = Listening(env, "--no-build", is_cold=True)
     with httpx.Client(limits=httpx.Limits(max_connections=WORKERS), timeout=60) as client:
 
         def send(n: int) -> None:
@@ -93,11 +93,24 @@ def test_no_acknowledged_event_of_a_flood_is_lost_by_a_kill_and_none_is_there_tw
     stored = [row["event_id"] for row in stored_in(env)]
     assert len(stored) == len(set(stored))
     assert set(acknowledged) <= set(stored)
-    with listening(env, "--no-build") as again, ThreadPoolExecutor(8) as threads:
+    with listening(env, "--no-build", is_cold=True) as again, ThreadPoolExecutor(8) as threads:
         answers = [*threads.map(again.send, bodies)]
     assert {answer.status_code for answer in answers} == {202}
     stored = [row["event_id"] for row in stored_in(env)]
     assert sorted(stored) == sorted(one["id"] for one in told)
+
+
+def test_who_pulls_for_the_listener_tells_as_the_listener_does(server, tmp_path):
+    env = live_environment(tmp_path, server)
+    with listening(env, "--no-build", "--log-format", "json", is_cold=True) as process:
+        assert process.send(event("moon.waned")).status_code == 202
+        assert process.send(event("customer.created")).status_code == 202
+        wait_for(lambda: any("no sync has pulled yet" in line for line in process.said))
+    told = [json.loads(line) for line in process.said]
+    assert {(line["command"], line["level"], line["event"]) for line in told} == {
+        ("listen", "info", "note")
+    }
+    assert len({line["run"] for line in told}) == 2
 
 
 def test_nothing_is_missed_where_the_stream_is_cut_every_second_for_a_minute(server, tmp_path):
