@@ -121,6 +121,16 @@ RESPONSE_TIMES = pa.schema(
         ("requests", pa.int64()),
     ]
 )
+COLUMNS = {
+    "companies": COMPANIES,
+    "report_figures": FIGURES,
+    "loads": LOADS,
+    "push_log": PUSH_LOG,
+    "webhook_log": WEBHOOK_LOG,
+    "webhook_payments": PAYMENTS,
+    "response_times": RESPONSE_TIMES,
+}
+"""The columns of each input."""
 TIMES_KEPT = timedelta(days=400)
 """For how long it is remembered how long answers took."""
 _CHANGES = msgspec.json.Decoder(dict[str, tuple[Any, Any]], float_hook=Decimal)
