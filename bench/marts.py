@@ -30,7 +30,6 @@ from blsync.entities import ENTITIES
 from blsync.lake.store import Lake
 from blsync.ledger import loads
 from blsync.ledger.loads import Load
-from blsync.marts.figures import COMPANIES, FIGURES
 from blsync.session.binding import open_ledger
 
 COMPANY = "company_bench"
@@ -297,10 +296,9 @@ class Books:
             "today": FIRST_PULL.date() + timedelta(days=1 + load),
             "built_at": datetime.now(UTC),
         }
-        lake.write_input("companies", [company], COMPANIES)
-        lake.write_input("loads", self.loads, marts.LOADS)
-        lake.write_input("report_figures", [], FIGURES)
-        lake.write_input("push_log", [], marts.PUSH_LOG)
+        rows = {"companies": [company], "loads": self.loads}
+        for name, columns in marts.INPUT_COLUMNS.items():
+            lake.write_input(name, rows.get(name, []), columns)
 
 
 def built(given: settings.Settings, target: Path) -> tuple[float, float, int]:

@@ -23,7 +23,8 @@ from blsync.marts.files import (
     tell_strays,
     write_files_of_build,
 )
-from blsync.marts.inputs import LOADS, PUSH_LOG, mend_inputs, refresh_inputs, write_inputs
+from blsync.marts.inputs import COLUMNS as INPUT_COLUMNS
+from blsync.marts.inputs import PUSH_LOG, mend_inputs, refresh_inputs, write_inputs
 from blsync.marts.publish import left_behind, publish
 from blsync.marts.published import (
     MARTS_BEFORE,
@@ -38,7 +39,7 @@ from blsync.marts.published import (
 )
 
 __all__ = [
-    "LOADS",
+    "INPUT_COLUMNS",
     "MARTS_BEFORE",
     "MOST_MEMORY",
     "PROJECT",

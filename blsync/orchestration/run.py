@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from blsync import events
+from blsync import logs
 from blsync.entities import ENTITIES
 from blsync.errors import (
     BlsyncError,
@@ -142,7 +142,7 @@ def _run(
     os.environ["DAGSTER_HOME"] = str(home)
     run_id = str(uuid.uuid4())
     named = {"company": company} if company else {}
-    with events.about(run=run_id, **named), dg.DagsterInstance.get() as instance:
+    with logs.about(run=run_id, **named), dg.DagsterInstance.get() as instance:
         tags = {}
         if company:
             today = days.get_last_partition_key()
