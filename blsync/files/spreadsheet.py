@@ -24,7 +24,7 @@ from openpyxl.xml.functions import iterparse
 
 from blsync.errors import ConfigError, InputFileError
 from blsync.files.intake import Intake, check_size, too_large
-from blsync.files.number_formats import displayed, plain
+from blsync.files.number_formats import displayed, hides_day, plain
 from blsync.files.workbook_parts import (
     HiddenParts,
     Merged,
@@ -282,10 +282,20 @@ def _value(
         return _displayed(value, cell.number_format, place, doubts)
     if isinstance(value, datetime):
         is_day = value.time() == time()
-        return (value.date() if is_day else value).isoformat()
+        day = (value.date() if is_day else value).isoformat()
+        if hides_day(cell.number_format):
+            doubts[place] = _doubt("no day of its month", day)
+        return day
     if isinstance(value, date | time):
         return value.isoformat()
     return str(value)
+
+
+def _doubt(shown: str, held: str) -> str:
+    return (
+        f"shows {shown} and holds {held}: its number format hides the rest; write the value that "
+        "is meant, or let the format show all of it"
+    )
 
 
 def exact(value: float) -> int | Decimal:
@@ -308,11 +318,7 @@ def _displayed(
         number = Decimal(f"{Decimal(number):.{DIGITS - 1}e}")
     display = displayed(number, number_format)
     if display.doubt is not None:
-        shown = f"shows {display.doubt}" if display.doubt else "shows nothing"
-        doubts[place] = (
-            f"{shown} and holds {plain(number)}: its number format hides the rest; write the value "
-            "that is meant, or let the format show all of it"
-        )
+        doubts[place] = _doubt(display.doubt or "nothing", plain(number))
     return display.value
 
 

@@ -245,6 +245,8 @@ class Endpoint:
     references: tuple[Reference, ...] = ()
     lines: str | None = None
     """The field that holds a document's lines."""
+    sides: frozenset[str] = frozenset()
+    """Columns of which a line fills in one: in the others nothing and 0 are the same."""
     date_field: str | None = None
     """The business date, which must lie in an open period."""
     target: Reference | None = None

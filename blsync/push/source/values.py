@@ -14,11 +14,12 @@ from decimal import Decimal
 from typing import Any
 
 from blsync.push.endpoint import Endpoint
-from blsync.push.source.form import INDEX, DateOrder, Form
+from blsync.push.source.form import INDEX, Form
 from blsync.push.source.sheet import CLEAR, Cells, Reading, Table
 from blsync.text.natural_keys import cleaned, stripped
 from blsync.text.readings import (
     RINGGIT,
+    SIGNS,
     Amount,
     Written,
     amount_of,
@@ -30,6 +31,7 @@ from blsync.text.readings import (
 from blsync.text.spellings import (
     ASKED_COMMA,
     ASKED_DAY,
+    DASH,
     Kind,
     Unclear,
     number_style,
@@ -141,6 +143,8 @@ def _readers(form: Form, column: str, of_file: set[str]) -> Iterator[_Reader]:
     kind = form.endpoint.kinds.get(column)
     if column == _DAYS_OF_TERMS:
         yield _terms
+    if column in form.endpoint.sides:
+        yield _dashes
     if kind in (Kind.NUMBER, Kind.PERCENT):
         yield lambda cells: _as_numbers(cells, form, of_file)
     if kind == Kind.DAY:
@@ -212,13 +216,21 @@ def _as_numbers(
         yield cell, (f"{number}%" if sign else number, _number_rule(amount, is_clear, form))
 
 
+def _dashes(cells: list[_Cell]) -> Iterator[tuple[_Cell, Change]]:
+    """Read the dash that bookkeepers write on the other side of a debit or a credit."""
+    for cell in cells:
+        spelling = spelling_of(Kind.NUMBER, without_odd_blanks(cell.text))
+        if spelling and spelling.name == DASH:
+            yield cell, ("0", "a dash for nothing on this side")
+
+
 def _is_own_currency(currency: str, cell: _Cell) -> bool:
     """Tell whether a currency beside a number is the row's, or where none is said ringgit."""
     said = cell.row.get("currency")
     if said is None:
         return currency in RINGGIT
     own = str(said).strip().upper()
-    return currency == own or {currency, own} <= RINGGIT
+    return currency == own or {currency, own} <= RINGGIT or own in SIGNS.get(currency, ())
 
 
 def _number_rule(amount: Amount, is_clear: bool, form: Form) -> str:
@@ -250,7 +262,10 @@ def _unclear_number(text: str, amount: Amount, proven: set[str]) -> Unclear:
 def _as_days(cells: list[_Cell], form: Form) -> Iterator[tuple[_Cell, Change]]:
     found = [(cell, day_of(cell.text)) for cell in cells]
     days = [day for _, day in found if day]
-    told = form.dates or next((o for c, _ in found if (o := order_told(c.header))), None)
+    by_header = next((o for c, _ in found if (o := order_told(c.header))), None)
+    told = form.dates or by_header
+    said = f"as --dates {form.dates} says" if form.dates else ""
+    said = said or ("as its header says" if by_header else "")
     orders = {str(told)} if told else orders_of(days)
     for cell, day in found:
         if day is None:
@@ -265,10 +280,10 @@ def _as_days(cells: list[_Cell], form: Form) -> Iterator[tuple[_Cell, Change]]:
             yield cell, (_unclear_day(cell.text, day, told), "")
             continue
         if cell.text != chosen.isoformat():
-            yield cell, (chosen.isoformat(), _day_rule(day, is_clear, orders, form.dates))
+            yield cell, (chosen.isoformat(), _day_rule(day, is_clear, orders, said))
 
 
-def _day_rule(day: Written, is_clear: bool, orders: set[str], said: DateOrder | None) -> str:
+def _day_rule(day: Written, is_clear: bool, orders: set[str], said: str) -> str:
     rules = [*day.rules]
     if day.is_numeric:
         order = next((o for o in ("dmy", "mdy", "ymd") if o in orders and o in day.readings), "")
@@ -276,7 +291,7 @@ def _day_rule(day: Written, is_clear: bool, orders: set[str], said: DateOrder | 
         if is_clear and order not in day.readings:
             order = next(iter(day.readings))
         why = "as the column proves" if len(orders) == 1 else "as only that is a day"
-        why = f"as --dates {said} says" if said and not is_clear else why
+        why = said if said and not is_clear else why
         rules.insert(0, f"{names.get(order, order)}, {why}")
     return ", ".join(rules) or "another spelling of a day"
 
