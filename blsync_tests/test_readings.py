@@ -540,6 +540,22 @@ def test_a_name_for_two_columns_of_money_is_decided_by_its_cells_or_asked_about(
     assert sheet(tmp_path, [*rows[:1], ["R-1", "1", ""]], "invoices").columns[:2] == rows[0][:2]
 
 
+def test_a_column_of_customers_is_read_by_their_addresses_or_asked_about(tmp_path: Path) -> None:
+    header = ["Ref", "Customer", "Qty", "Description"]
+    by_address = sheet(tmp_path, [header, ["R-1", "a@x.example", "1", "x"]], "invoices")
+    assert "customer.email" in by_address.columns
+    by_name = [header, ["R-1", "Aminah", "1", "x"]]
+    with pytest.raises(InputFileError, match=r"'customer.customerNumber'.*by its name alone"):
+        sheet(tmp_path, by_name, "invoices")
+    both = [[*header, "E-mail"], [*by_name[1], "a@x.example"]]
+    assert "customer.email" in sheet(tmp_path, both, "invoices").columns
+
+
+def test_a_day_that_no_calendar_has_is_told_so(tmp_path: Path) -> None:
+    found = sheet(tmp_path, [["reference", "Date"], ["R-1", "31/11/2026"]], "payments")
+    assert "it is in no calendar" in told(parsed(found, "payments")[0])
+
+
 def test_a_description_that_differs_within_an_entry_is_that_of_its_lines(tmp_path: Path) -> None:
     header = ["Ref", "Date", "Account", "Description", "Debit", "Credit"]
     lines = [["J1", "2026-03-01", "6030", "Rent", "5", "-"], ["", "", "1010", "Bank", "RM -", "5"]]

@@ -162,6 +162,37 @@ def test_a_day_in_the_future_is_a_warning_and_one_before_its_invoice_is_refused(
     assert "must be the invoiceDate" in str((two.error or {})["message"])
 
 
+def test_all_that_is_wrong_with_a_row_is_told_at_once(desk: Desk) -> None:
+    text = (
+        "Count No,SKU,Warehouse,Qty,Date\n"
+        f"{desk.word}-1,NONE-1,nowhere,-3,31/11/2026\n{desk.word}-2,NONE-1,nowhere,2,\n"
+    )
+    first, second = (told for _, _, told in errors_of(desk.plan(text, "inventory-adjustments")))
+    for part in ("quantity '-3'", "itemCode 'NONE-1'", "locationId 'nowhere'", "date '31/11/2026'"):
+        assert part in first
+    for told in (first, second):
+        assert "adjustmentType is needed" in told
+    entry = f"Voucher No,Date,Account,Dr,Cr\n{desk.word}-1,{desk.today},6030,1O0,\n,,NONE-1,,100\n"
+    [(_, _, told)] = errors_of(desk.plan(entry, "journal-entries"))
+    assert "lines[0].debit (row 2) '1O0'" in told
+    assert "lines[1].accountNumber (row 3) 'NONE-1' must name one" in told
+
+
+def test_an_invoice_may_name_its_customer_by_number(desk: Desk) -> None:
+    customer = desk.seeded()
+    text = (
+        "Ref,Debtor Code,Date,Description,Qty,Price\n"
+        f"{desk.word}-1,{customer['customerNumber']},{desk.today},Work,2,5.50\n"
+        f"{desk.word}-2,NONE-1,{desk.today},Work,2,5.50\n"
+    )
+    report = desk.plan(text, "invoices")
+    [(_, field, _)] = errors_of(report)
+    assert field == "customer.customerNumber"
+    assert desk.apply(report.plan.plan_id).outcomes["verified"] == 1
+    [made] = desk.records("/invoices", **{"reference[startswith]": f"{desk.word}-"})
+    assert (made["customerId"], made["subtotal"]) == (customer["id"], 11)
+
+
 # Templates
 
 

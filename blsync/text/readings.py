@@ -214,6 +214,12 @@ def day_of(text: str) -> Written | None:
     return Written(text, readings, tuple(rules), is_numeric=True) if readings else None
 
 
+def is_no_day(text: str) -> bool:
+    """Tell whether a text is made like a day in numbers, and no calendar has it."""
+    given = without_odd_blanks(text)
+    return bool(_NUMERIC.fullmatch(given)) and day_of(given) is None
+
+
 def _named(text: str) -> date | None:
     for pattern, order in ((_DAY_FIRST, "dmy"), (_MONTH_FIRST, "mdy"), (_YEAR_FIRST, "ymd")):
         if found := pattern.fullmatch(text):

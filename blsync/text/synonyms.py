@@ -22,6 +22,10 @@ _ITEM_CODE = (
     *("Item", "Item No", "SKU", "Product Code", "Stock Code"),
     *("Kod", "Kod Item", "Kod Barang"),
 )
+_CUSTOMER_NUMBER = (
+    *("Customer No", "Customer Code", "Cust No", "Cust Code", "Debtor Code", "Debtor No"),
+    *("No Pelanggan", "Kod Pelanggan"),
+)
 _INVOICE_NUMBER = ("Invoice No", "Inv No", "Invoice", "No Invois", "Nombor Invois", "Invois")
 
 HEADERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -31,10 +35,7 @@ HEADERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             *("Customer Name", "Customer", "Company Name", "Company"),
             *("Nama", "Nama Pelanggan", "Nama Syarikat", "Pelanggan"),
         ),
-        "customerNumber": (
-            *("Customer No", "Customer Code", "Cust No", "Cust Code", "Debtor Code"),
-            *("No Pelanggan", "Kod Pelanggan"),
-        ),
+        "customerNumber": _CUSTOMER_NUMBER,
         "type": ("Customer Type", "Jenis", "Jenis Pelanggan"),
         "status": ("Customer Status", "Status Pelanggan", "Active", "Is Active", "Aktif"),
         "phone": (
@@ -60,6 +61,7 @@ HEADERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "invoiceNumber": _INVOICE_NUMBER,
         "customerId": ("Cust ID", "ID Pelanggan"),
         "customer.email": (*_EMAIL, "Emel Pelanggan"),
+        "customer.customerNumber": _CUSTOMER_NUMBER,
         "invoiceDate": ("Date", "Inv Date", *_DATE, "Tarikh Invois"),
         "dueDate": ("Due", "Payment Due", "Tarikh Akhir", "Tarikh Matang"),
         "purchaseOrder": ("PO", "PO No", "PO Number", "Pesanan Belian", "No PO"),
@@ -124,6 +126,9 @@ EITHER: Mapping[str, Mapping[tuple[str, ...], tuple[str, ...]]] = {
     "invoices": {
         ("items.discountPercent", "items.discountAmount"): ("Discount", "Disc", "Diskaun"),
         ("items.taxRate", "items.taxCode"): ("Tax", "SST", "GST", "Cukai"),
+        ("customer.email", "customer.customerNumber", "customerId"): (
+            *("Customer", "Client", "Debtor", "Bill To", "Sold To", "Pelanggan"),
+        ),
     },
 }
 """Endpoint → columns → names that may mean each of them: what the cells hold has to tell."""

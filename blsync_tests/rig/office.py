@@ -1,7 +1,7 @@
 """LibreOffice, in which values are typed into workbooks as a person types them, without a screen.
 
-A macro of its own goes to each cell and enters a text there, as the keyboard does: the program
-decides by the cell's format and by its region (British: 31/10/2026 is a day) what was meant.
+A macro of its own enters a text in each cell: the program decides by the cell's format and by its
+region (British: 31/10/2026 is a day) what was meant, as it does with what the keyboard enters.
 """
 
 from __future__ import annotations
@@ -26,23 +26,24 @@ Sub Follow(steps As String)
   On Error Goto Failed
   source = FreeFile
   Open steps For Input As #source
-  dispatcher = createUnoService("com.sun.star.frame.DispatchHelper")
+  hidden = Named("Hidden", True)
+  keeper = StarDesktop.loadComponentFromURL("private:factory/scalc", "_blank", 0, hidden)
   Do While Not Eof(source)
     Line Input #source, told
     part = Split(told, Chr(9))
     Select Case part(0)
     Case "open"
-      book = StarDesktop.loadComponentFromURL(part(1), "_blank", 0, Named("Hidden", True))
-      view = book.CurrentController.Frame
+      book = StarDesktop.loadComponentFromURL(part(1), "_blank", 0, hidden)
+      page = book.Sheets.getByIndex(0)
     Case "type"
-      dispatcher.executeDispatch(view, ".uno:GoToCell", "", 0, Named("ToPoint", part(1)))
-      dispatcher.executeDispatch(view, ".uno:EnterString", "", 0, Named("StringName", part(2)))
+      page.getCellRangeByName(part(1)).FormulaLocal = part(2)
     Case "save"
       book.storeToURL(part(1), Named("FilterName", "Calc MS Excel 2007 XML"))
       book.close(True)
     End Select
   Loop
   Close #source
+  keeper.close(True)
   Exit Sub
 Failed:
   target = FreeFile

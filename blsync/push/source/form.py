@@ -185,9 +185,13 @@ class Form:
         either = EITHER.get(self.endpoint.name, {})
         if unclear := [h for h in out if h.twins in either and not there & set(h.twins)]:
             told = "; ".join(map(self.told, unclear))
+            names = {c for r in self.endpoint.references for c in r.columns}
+            by_name = (
+                " No record is known by its name alone." if names & {*unclear[0].twins} else ""
+            )
             raise InputFileError(
                 f"{path_name} cannot be used: {told}, or with --map '{unclear[0].name}=' that it "
-                "is left out."
+                f"is left out.{by_name}"
             )
         known = f"Known: {', '.join(self.known()[:-1])}."
         if self.is_strict and (odd := [h for h in out if not h.rule]):

@@ -223,8 +223,11 @@ def _told_by_cells(
 
 
 def _fitting(form: Form, header: Header, held: Sequence[Any]) -> str | None:
-    """Return the one of a header's columns that percentages, or words, can only belong to."""
+    """Return the one of a header's columns that addresses, percentages or words only fit."""
     kinds = form.endpoint.kinds
+    mails = [column for column in header.twins if kinds.get(column) == Kind.EMAIL]
+    if mails and held and all("@" in str(cell) for cell in held):
+        return mails[0]
     rates = [column for column in header.twins if kinds.get(column) == Kind.PERCENT]
     words = [column for column in header.twins if column not in kinds]
     if len(rates) == 1 and held and all(str(cell).strip().endswith("%") for cell in held):

@@ -24,6 +24,7 @@ from blsync.text.readings import (
     Written,
     amount_of,
     day_of,
+    is_no_day,
     orders_of,
     style_of,
     without_odd_blanks,
@@ -44,6 +45,7 @@ _SHOWN = 60
 """Characters of a cell that a reading shows."""
 _UNIT = re.compile(r"(?:net\s*)?([0-9]{1,3})\s*(?:days?|hari)?", re.IGNORECASE)
 _DAYS_OF_TERMS = "paymentTerms"
+NO_DAY = "is in no calendar, or lies decades off"
 _PERCENT = re.compile(r"(.*?)\s*%")
 
 
@@ -269,6 +271,8 @@ def _as_days(cells: list[_Cell], form: Form) -> Iterator[tuple[_Cell, Change]]:
     orders = {str(told)} if told else orders_of(days)
     for cell, day in found:
         if day is None:
+            if is_no_day(cell.text):
+                yield cell, (Unclear(cell.text, NO_DAY), "")
             continue
         fitting = {day.readings[order] for order in orders if order in day.readings}
         values = day.values
