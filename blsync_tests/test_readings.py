@@ -452,6 +452,19 @@ def test_a_sum_is_no_row_however_it_is_written_and_notes_may_follow_at_once(
     assert "rows 5, 6 are left out: notes" in " ".join(found.notes)
 
 
+def test_a_formula_without_its_value_matters_only_where_it_would_be_sent(tmp_path: Path) -> None:
+    rows = [
+        ["No", "Email", "Name", "Credit Limit"],
+        ["=ROW()-1", "a@x.example", "A", 5],
+        [None, "Total", None, "=SUM(D2:D2)"],
+    ]  # as a program writes them that works out nothing
+    found = sheet(tmp_path, rows, ending=".xlsx")
+    assert [row.cells["email"] for row in found.rows] == ["a@x.example"]
+    for row in (["", "b@x.example", "B", "=D2"], [None, None, None, "=D2"]):
+        with pytest.raises(InputFileError, match="cell D4 has a formula without the value"):
+            sheet(tmp_path, [*rows, row], ending=".xlsx")
+
+
 def test_a_record_that_is_called_total_is_no_sum(tmp_path: Path) -> None:
     rows = [["Name", "Email", "Phone"], ["Total", "a@x.example", "03-7785 1234"]]
     assert len(sheet(tmp_path, rows).rows) == 1
@@ -554,6 +567,28 @@ def test_a_column_of_customers_is_read_by_their_addresses_or_asked_about(tmp_pat
 def test_a_day_that_no_calendar_has_is_told_so(tmp_path: Path) -> None:
     found = sheet(tmp_path, [["reference", "Date"], ["R-1", "31/11/2026"]], "payments")
     assert "it is in no calendar" in told(parsed(found, "payments")[0])
+
+
+def test_days_that_a_program_may_have_read_month_first_are_pointed_at(tmp_path: Path) -> None:
+    rows = [["reference", "Date"], ["R-1", "27/11/2026"], ["R-2", date(2026, 4, 3)]]
+    found = sheet(tmp_path, rows, "payments", ".xlsx")
+    assert parsed(found, "payments")[1].data["paymentDate"] == date(2026, 4, 3)
+    [pointed] = [r for r in found.readings if "month first" in r.rule]
+    assert (pointed.row, pointed.cell, pointed.count) == (3, "2026-04-03", 1)
+    timed = sheet(tmp_path, [*rows, ["R-3", datetime(2026, 4, 3, 10, 15)]], "payments", ".xlsx")
+    assert parsed(timed, "payments")[2].data["paymentDate"] == date(2026, 4, 3)
+    assert any("time of day left out" in r.rule and "month first" in r.rule for r in timed.readings)
+    proven = sheet(tmp_path, [*rows, ["R-3", date(2026, 4, 30)]], "payments", ".xlsx")
+    assert not [r for r in proven.readings if "month first" in r.rule]
+
+
+def test_an_example_that_somebody_wrote_over_is_asked_about(tmp_path: Path) -> None:
+    rows = [["Email *", "Name *", "_note"], ["own@x.example", "A", "example, not sent"]]
+    found = sheet(tmp_path, rows)
+    assert "empty that cell to have the row sent" in told(parsed(found)[0])
+    rows[1][0] = "name@company.my"
+    with pytest.raises(InputFileError, match="row 2 is left out: the example"):
+        sheet(tmp_path, rows)
 
 
 def test_a_description_that_differs_within_an_entry_is_that_of_its_lines(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from blsync.files.form_workbook import DAY, NUMBER, TEXT, FormColumn, ListSheet,
 from blsync.push.endpoint import Endpoint, Reference
 from blsync.push.endpoints import endpoint_named
 from blsync.push.known import LISTS, list_of, rows_of
-from blsync.push.source.grid import EXAMPLE
+from blsync.push.source.grid import EXAMPLE, EXAMPLE_KEYS
 from blsync.settings import Company, Settings
 from blsync.text.spellings import Kind
 
@@ -23,7 +23,7 @@ _WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 _UNITS = {"paymentTerms": "days"}
 _NOTE = "_note"
 _EXAMPLES: Mapping[str, Any] = {
-    "email": "name@company.my",
+    **EXAMPLE_KEYS,
     "customer.email": "name@company.my",
     "name": "Kedai Contoh Sdn Bhd",
     "phone": "+60 3-1234 5678",
@@ -31,7 +31,6 @@ _EXAMPLES: Mapping[str, Any] = {
     "currency": "MYR",
     "paymentTerms": 30,
     "tags": "retail;klang",
-    "reference": "REF-001",
     "terms": "30 days",
     "items.itemCode": "ITEM-001",
     "items.description": "Work in March",

@@ -7,13 +7,14 @@ cells, and keep a column of remarks. What of that is left out is named, and noth
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from blsync.errors import InputFileError
 from blsync.files.intake import MOST_COLUMNS, too_large
+from blsync.files.spreadsheet import without_value
 from blsync.files.workbook_parts import Merged
 from blsync.push.source.form import Form, Header
 from blsync.push.source.sheet import Reading, Table
@@ -28,6 +29,12 @@ MOST_NAMED = 20
 """Rows that a note names one by one."""
 EXAMPLE = "example, not sent"
 """What a cell of a column that begins with _ says where its row is there to be looked at alone."""
+EXAMPLE_KEYS = {"email": "name@company.my", "reference": "REF-001"}
+"""Natural key → what it is in such a row."""
+WRITTEN_OVER = (
+    f"is not the example's, and the row says {EXAMPLE!r}: empty that cell to have the row sent, or "
+    "delete the row"
+)
 _TOTALS = frozenset(
     letters(word)
     for word in (
@@ -55,6 +62,16 @@ class Grid:
     doubts: Mapping[tuple[int, int], str] = field(default_factory=dict)
     merged: Sequence[Merged] = ()
     notes: tuple[str, ...] = ()
+    unvalued: frozenset[tuple[int, int]] = frozenset()
+    """Cells, by row and column, of formulas that were never worked out."""
+
+    def check_formulas(self, path: Path, columns: Collection[int], out: Collection[int]) -> None:
+        """Raise InputFileError where such a cell lies in one of the columns, but for rows that are
+        left `out`.
+        """
+        for row, column in sorted(self.unvalued):
+            if column in columns and row not in out and row not in self.left_out:
+                raise without_value(path.name, row, column)
 
 
 def is_filled(value: object) -> bool:
@@ -133,6 +150,7 @@ def _as_named(
     """Read the columns as their header names them, for no endpoint."""
     top, called = head
     header = checked(path, called)
+    grid.check_formulas(path, shown, ())
     rows = []
     for number, every in below:
         if number in grid.left_out:
@@ -162,7 +180,8 @@ def _as_meant(
     _check_width(path, called)
     rows = [row for row in rows if row[0] not in grid.left_out]
     rows, merged = _unmerged(grid, rows, shown)
-    kept, notes = _without_what_is_no_row(path, rows, shown, called)
+    grid, written_over = _examples_written_over(grid, rows, (shown, called), form)
+    kept, notes = _without_what_is_no_row(path, rows, shown, called, written_over)
     cells = [[v[n] for _, v in kept if n < len(v) and is_filled(v[n])] for n in shown]
     headers = _told_by_cells(form, form.headers(called), cells)
     headers = _of_lines(form, headers, [[_at(v, n) for n in shown] for _, v in kept])
@@ -188,6 +207,9 @@ def _as_meant(
             raise InputFileError(f"{path.name} cannot be used: {'; '.join(told)}.")
         notes.append(f"{path.name}: left out, nothing of it is sent: {'; '.join(told)}.")
     known = {n: column for n, column in columns.items() if column is not None}
+    no_rows = {number for number, _ in rows} - {number for number, _ in kept}
+    used = [n for n, column in known.items() if not column.startswith("_")]
+    grid.check_formulas(path, used, no_rows | set(range(top)))
     own = {h.column: h.name for h in headers if h.column and h.column != h.name}
     own |= {f"_{h.name}": h.name for h in out}
     return _table(
@@ -386,8 +408,30 @@ def _merge_readings(
     ]  # fmt: skip
 
 
+def _examples_written_over(
+    grid: Grid, rows: list[Row], head: tuple[list[int], list[str]], form: Form
+) -> tuple[Grid, set[int]]:
+    """Return which rows say that they are the template's example and name another record, and the
+    grid with a doubt about each: somebody may want it sent.
+    """
+    shown, called = head
+    name = form.endpoint.natural_key
+    key = next(
+        (n for n, h in zip(shown, form.headers(called), strict=True) if h.column == name), -1
+    )
+    found = {
+        number
+        for number, values in rows
+        if _is_example(values, shown, called)
+        and is_filled(own := _at(values, key) if key >= 0 else None)
+        and own != EXAMPLE_KEYS.get(name)
+    }
+    doubts = {(number, key): WRITTEN_OVER for number in found}
+    return replace(grid, doubts={**grid.doubts, **doubts}), found
+
+
 def _without_what_is_no_row(
-    path: Path, rows: list[Row], shown: list[int], called: list[str]
+    path: Path, rows: list[Row], shown: list[int], called: list[str], written_over: set[int]
 ) -> tuple[list[Row], list[str]]:
     """Return the rows that are some, and notes that name the others: the header again, an example,
     a sum, and notes below the table.
@@ -403,7 +447,7 @@ def _without_what_is_no_row(
     for index, (number, values, cells) in enumerate(held):
         if index >= end:
             out.setdefault("notes below the table", []).append(number)
-        elif _is_example(values, shown, called):
+        elif _is_example(values, shown, called) and number not in written_over:
             out.setdefault("the example", []).append(number)
         elif [str(cell) for cell in cells] == [name for name in called if name]:
             out.setdefault("the header again", []).append(number)

@@ -263,6 +263,7 @@ def _read_xlsx(path: Path, how: _How) -> Table:
             left_out=frozenset() if how.hidden else sheet.hidden.rows,
             doubts=sheet.doubts,
             merged=sheet.merged,
+            unvalued=sheet.unvalued,
             notes=tuple(notes),
         ),
         how.form,

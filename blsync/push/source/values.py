@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -41,10 +42,15 @@ from blsync.text.spellings import (
 )
 from blsync.text.synonyms import letters, order_told, word_of
 
+LAST_MONTH = 12
 _SHOWN = 60
 """Characters of a cell that a reading shows."""
 _UNIT = re.compile(r"(?:net\s*)?([0-9]{1,3})\s*(?:days?|hari)?", re.IGNORECASE)
 _DAYS_OF_TERMS = "paymentTerms"
+MAY_BE_SWAPPED = (
+    "as the cell has it; look at it, as whoever typed 27/11/2026 beside it may have typed this day "
+    "first as well, and the spreadsheet program took it for month first"
+)
 NO_DAY = "is in no calendar, or lies decades off"
 _PERCENT = re.compile(r"(.*?)\s*%")
 
@@ -269,6 +275,7 @@ def _as_days(cells: list[_Cell], form: Form) -> Iterator[tuple[_Cell, Change]]:
     said = f"as --dates {form.dates} says" if form.dates else ""
     said = said or ("as its header says" if by_header else "")
     orders = {str(told)} if told else orders_of(days)
+    doubtful = not told and orders == {"dmy"} and not any(_is_late(d) for d in days)
     for cell, day in found:
         if day is None:
             if is_no_day(cell.text):
@@ -283,8 +290,25 @@ def _as_days(cells: list[_Cell], form: Form) -> Iterator[tuple[_Cell, Change]]:
         else:
             yield cell, (_unclear_day(cell.text, day, told), "")
             continue
-        if cell.text != chosen.isoformat():
-            yield cell, (chosen.isoformat(), _day_rule(day, is_clear, orders, said))
+        rule = "" if cell.text == chosen.isoformat() else _day_rule(day, is_clear, orders, said)
+        if doubtful and not day.is_numeric and _may_be_swapped(cell.text):
+            rule = ", ".join(filter(None, (rule, MAY_BE_SWAPPED)))
+        if rule:
+            yield cell, (chosen.isoformat(), rule)
+
+
+def _is_late(day: Written) -> bool:
+    """Tell whether a day that is no text of numbers is one that can be no month."""
+    return not day.is_numeric and any(value.day > LAST_MONTH for value in day.values)
+
+
+def _may_be_swapped(text: str) -> bool:
+    """Tell whether a day that a program keeps as one is another with day and month changed over."""
+    try:
+        day = date.fromisoformat(text[:10])
+    except ValueError:
+        return False
+    return day.day <= LAST_MONTH and day.day != day.month
 
 
 def _day_rule(day: Written, is_clear: bool, orders: set[str], said: str) -> str:
