@@ -278,7 +278,8 @@ def _as_days(cells: list[_Cell], form: Form) -> Iterator[tuple[_Cell, Change]]:
     doubtful = not told and orders == {"dmy"} and not any(_is_late(d) for d in days)
     for cell, day in found:
         if day is None:
-            if is_no_day(cell.text):
+            spelling = spelling_of(Kind.DAY, cell.text)
+            if is_no_day(cell.text) and spelling and spelling.told == ASKED_DAY:
                 yield cell, (Unclear(cell.text, NO_DAY), "")
             continue
         fitting = {day.readings[order] for order in orders if order in day.readings}
