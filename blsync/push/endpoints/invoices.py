@@ -37,9 +37,10 @@ _WORKED_OUT = (
 
 
 class CustomerName(Row):
-    """Another way to name the customer."""
+    """Other ways to name the customer."""
 
     email: Email = ""
+    customer_number: Code = ""
 
 
 class InvoiceLine(Row):
@@ -171,7 +172,13 @@ INVOICES = Endpoint(
     personal=PERSONAL_FIELDS["invoices"],
     references=(
         Reference(
-            "customerId", listings.CUSTOMERS, {"customerId": "id", "customer.email": "email"}
+            "customerId",
+            listings.CUSTOMERS,
+            {
+                "customerId": "id",
+                "customer.email": "email",
+                "customer.customerNumber": "customerNumber",
+            },
         ),
         Reference(
             "itemId",

@@ -120,6 +120,7 @@ JOURNAL_ENTRIES = Endpoint(
         ),
     ),
     lines="lines",
+    sides=frozenset(("lines.debit", "lines.credit")),
     date_field="date",
     is_tokened=True,
     settlement=Settlement(
