@@ -144,7 +144,7 @@ def warm_up() -> None:
 
 
 def keep_dbt_from_debugging() -> None:
-    """Have no debug event of dbt be made: a build has eight thousand, and no log of ours takes them.
+    """Have no debug event of dbt be made: a build has eight thousand, and nobody reads them.
 
     They are a fifth of what a small build takes. One whose level is raised, or that somebody looks
     into, is made then.
