@@ -1,7 +1,7 @@
 """What pyproject.toml cannot say: an installed package has the dbt project, which is no package.
 
 A wheel holds, in `blsync/installed/`, what the program reads from the repository in a checkout
-(`blsync.places`). An editable install goes on reading the repository.
+(`blsync.files.places`). An editable install goes on reading the repository.
 """
 
 import shutil

@@ -37,9 +37,9 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from blsync import places, redaction
+from blsync import redaction
 from blsync.errors import ConfigError
-from blsync.files import permissions
+from blsync.files import permissions, places
 
 ROOT = places.ROOT
 PRODUCTION = "https://api.bigledger.com/v1"
@@ -173,6 +173,18 @@ class Settings(BaseSettings):
     """Which optional entities are pulled, as a comma list; all of them where it is empty. Those
     that the marts need are pulled whether or not they are named.
     """
+    live_share: Annotated[float, Field(alias="BLSYNC_LIVE_SHARE", ge=0, le=1)] = 0.5
+    """Share of the hour, the reserve taken off, that events may use; beyond it what they tell of
+    waits for a later hour, or for the next sync.
+    """
+    webhook_secret: Annotated[SecretStr | None, Field(alias="BLSYNC_WEBHOOK_SECRET")] = None
+    """The secret with which BigLedger signs its webhooks; `blsync listen subscribe` makes one where
+    it is not set.
+    """
+    live_gather_seconds: Annotated[
+        float, Field(alias="BLSYNC_LIVE_GATHER_SECONDS", ge=0, le=3600, allow_inf_nan=False)
+    ] = 1
+    """For how long events are gathered before what they tell of is pulled together."""
     detail_fetch: Annotated[str | None, Field(alias="BLSYNC_DETAIL_FETCH")] = None
     """Entities, as a comma list or `all`, of which each changed record is fetched by its id where
     the list leaves out fields that `GET /{id}` has: one request a record.
@@ -248,7 +260,7 @@ class Settings(BaseSettings):
 
     def model_post_init(self, _: Any) -> None:
         """Keep the secrets out of all that is said."""
-        _register(self.api_key, self.client_secret, self.refresh_token)
+        _register(self.api_key, self.client_secret, self.refresh_token, self.webhook_secret)
         for url in (self.ledger_url_given, self.export_url):
             if url:
                 _register_passwords(url.get_secret_value())
@@ -263,7 +275,7 @@ class Settings(BaseSettings):
     def _secure_token_url(cls, value: str) -> str:
         return _checked_address(value, TOKEN_URL)
 
-    @field_validator("api_key", "client_id", "client_secret", "refresh_token")
+    @field_validator("api_key", "client_id", "client_secret", "refresh_token", "webhook_secret")
     @classmethod
     def _printable(cls, value: SecretStr | None) -> SecretStr | None:
         return _checked_key(value)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from blsync import marts, push
+from blsync.api.targets import TARGETS_MS, RequestKind
 from blsync.entities import ENTITIES, pulled
 from blsync.errors import StorageError
 from blsync.lake.store import Lake
-from blsync.ledger import Ledger, dialects, loads
+from blsync.ledger import Ledger, dialects, events, loads, response_times
 from blsync.reconcile import differences
 from blsync.session import Session, binding
 from blsync.settings import Company, Settings
+
+TIMES_SHOWN = timedelta(days=31)
+"""How far back the last day with answers is looked for."""
 
 
 def report(settings: Settings) -> dict[str, Any]:
@@ -34,6 +38,11 @@ def report(settings: Settings) -> dict[str, Any]:
 
     An entity's `dialect` is what the server does not take as documented first: {parameter,
     spelling, reason, request_id, learnt_at}.
+
+    `events` is what came of a company's events: {received, duplicates, waiting, unknown,
+    last_received_at, last_pulled_at}; `response_times` how long answers took in the last day that
+    had any, by kind of request: {day, requests, p50_ms, p95_ms, p99_ms, target_ms, share_within}.
+    `fresh_until` is the time up to which all entities are covered that are pulled and available.
 
     `problem` says what of folder, ledger and settings does not fit together, or is damaged, None
     where nothing is. Without a ledger that can be read `entities` is empty and `quota_left` None.
@@ -81,7 +90,14 @@ def _told_by_ledger(
             return _company(settings, ledger, company)
         except StorageError as error:
             problems.append(str(error))
-    return {"entities": {}, "quota_left": None, "push_evidence": {}}
+    return {
+        "entities": {},
+        "quota_left": None,
+        "push_evidence": {},
+        "events": None,
+        "response_times": {},
+        "fresh_until": None,
+    }
 
 
 def _company(settings: Settings, ledger: Ledger, company: Company) -> dict[str, Any]:
@@ -97,7 +113,75 @@ def _company(settings: Settings, ledger: Ledger, company: Company) -> dict[str, 
         endpoint: {"state": one.state, "seen_at": one.seen_at.isoformat(), "meaning": meaning}
         for endpoint, (one, meaning) in push.seen_of_look_ups(ledger, company).items()
     }
-    return {"entities": entities, "quota_left": left, "push_evidence": seen}
+    covered = [
+        entity["covered_until"]
+        for name, entity in entities.items()
+        if name in chosen and not entity["unavailable"]
+    ]
+    return {
+        "entities": entities,
+        "quota_left": left,
+        "push_evidence": seen,
+        "events": events_of(ledger, company),
+        "response_times": times_of(ledger, company),
+        "fresh_until": min(filter(None, covered), default=None),
+    }
+
+
+def events_of(ledger: Ledger, company: Company) -> dict[str, Any]:
+    """Return what came of a company's events; instants are ISO 8601 in UTC."""
+    found = events.tally(ledger, company.company_id)
+    return {
+        "received": found.events,
+        "duplicates": found.duplicates,
+        "waiting": found.waiting,
+        "unknown": found.unknown,
+        "last_received_at": found.received_at.isoformat() if found.received_at else None,
+        "last_pulled_at": found.satisfied_at.isoformat() if found.satisfied_at else None,
+    }
+
+
+def times_of(ledger: Ledger, company: Company) -> dict[str, Any]:
+    """Return how long answers took on the last day on which there were any, by kind of request."""
+    since = (datetime.now(UTC) - TIMES_SHOWN).date().isoformat()
+    rows = [
+        row
+        for row in response_times.counted(ledger, since)
+        if row["company_id"] == company.company_id
+    ]
+    latest: dict[str, dict[int, int]] = {}
+    days: dict[str, str] = {}
+    for row in rows:
+        kind = row["kind"]
+        if row["day"] != days.get(kind):  # they come in the order of the days
+            days[kind], latest[kind] = row["day"], {}
+        latest[kind][row["ms"]] = row["requests"]
+    return {
+        kind: {"day": days[kind], **_percentiles(counts, TARGETS_MS[RequestKind(kind)])}
+        for kind, counts in latest.items()
+    }
+
+
+def _percentiles(counts: dict[int, int], target_ms: int) -> dict[str, Any]:
+    in_all = sum(counts.values())
+
+    def at(percent: int) -> int:
+        so_far = 0
+        for ms, count in sorted(counts.items()):
+            so_far += count
+            if so_far * 100 >= in_all * percent:
+                return ms
+        return max(counts)
+
+    within = sum(count for ms, count in counts.items() if ms <= target_ms)
+    return {
+        "requests": in_all,
+        "p50_ms": at(50),
+        "p95_ms": at(95),
+        "p99_ms": at(99),
+        "target_ms": target_ms,
+        "share_within": round(within / in_all, 4),
+    }
 
 
 def _entity(

@@ -9,11 +9,9 @@ from decimal import Decimal
 from typing import Any
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from rig.inputs import write_inputs
 from test_warehouse import (
-    INPUTS,
     LATER,
     TODAY,
     WAREHOUSE,
@@ -184,8 +182,7 @@ def ask(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     write(data, landing, [])
     about = {"currency": "MYR", "timezone": "Asia/Kuala_Lumpur", "today": TODAY, "built_at": LATER}
     companies = [{"company_id": name, **about} for name in CASES]
-    schema = pa.schema(INPUTS["companies"].items())
-    pq.write_table(pa.Table.from_pylist(companies, schema), data / "inputs/companies.parquet")
+    write_inputs(data, companies=companies)
     starts = [f"{name},{case.start_month}\n" for name, case in CASES.items()]
     quoted = [f'"{line.rpartition(",")[0]}",{line.rpartition(",")[2]}' for line in starts]
     (seeds / "fiscal_year.csv").write_text("company_id,start_month\n" + "".join(quoted))

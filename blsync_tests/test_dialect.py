@@ -18,9 +18,9 @@ from test_nights import truth, versions
 from test_pull import api, control, landed, run
 
 from blsync import doctor, status
+from blsync.cli.estimate import plan
 from blsync.entities import ENTITIES
 from blsync.errors import ConfigError
-from blsync.estimate import plan
 from blsync.marts.figures import CompanyFacts
 from blsync.pull import Window
 from blsync.sandbox import Handle, Options, running

@@ -19,13 +19,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rig import commands
+from rig.inputs import write_inputs
 from rig.warm import DBT
 from test_pull import control, run
 
 from blsync import marts
 from blsync.entities import ENTITIES
 from blsync.maintenance import compacting
-from blsync.marts.figures import COMPANIES, FIGURES, CompanyFacts
+from blsync.marts.figures import CompanyFacts
 from blsync.pull import Window
 from blsync.sandbox import Handle
 from blsync.settings import Settings
@@ -161,15 +162,7 @@ def story(environment: pytest.MonkeyPatch) -> Settings:
     loaded = settings.load()
     loaded.data.mkdir(parents=True)
     company = {"company_id": COMPANY, "timezone": "Asia/Kuala_Lumpur", "today": NIGHT.date()}
-    inputs = loaded.data / "inputs"
-    inputs.mkdir()
-    for name, schema, rows in (
-        ("companies", COMPANIES, [{**company, "built_at": NIGHT}]),
-        ("loads", marts.LOADS, []),
-        ("push_log", marts.PUSH_LOG, []),
-        ("report_figures", FIGURES, []),
-    ):
-        pq.write_table(pa.Table.from_pylist(rows, schema), inputs / f"{name}.parquet")
+    write_inputs(loaded.data, companies=[{**company, "built_at": NIGHT}])
     return loaded
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from blsync.files.places import ROOT
 from blsync.marts.published import CHECKS
-from blsync.places import ROOT
 
 pytestmark = pytest.mark.deep
 """Two builds of the package, and a whole demo."""

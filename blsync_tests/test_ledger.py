@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import count
 from pathlib import Path
@@ -22,7 +23,7 @@ import pytest
 from sqlalchemy import select, text, update
 
 from blsync.errors import ConfigError, LedgerDamaged, StorageError
-from blsync.ledger import Ledger, loads, plans, requests
+from blsync.ledger import Ledger, events, loads, plans, requests, response_times
 from blsync.ledger.approvals import Saying
 from blsync.ledger.loads import Cost, Load, LoadResult, SpooledPage, Walk
 from blsync.ledger.plans import Operation, Plan, RowOutcome
@@ -33,6 +34,7 @@ from blsync.ledger.tables import plans as plans_table
 
 NOON = datetime(2026, 11, 9, 12, 0, 0, 123456, tzinfo=UTC)
 LIMITS = Limits(1000, 10, 3600.0, 0.0)
+LIVE = replace(LIMITS, live_share=0.5)
 NUMBERS = count()
 
 
@@ -291,7 +293,8 @@ def test_what_the_server_told_holds_for_every_process(ledger, url, opened):
     assert requests.take(opened(url), "key", LIMITS, 1001.0) == Wait(2000.0, is_hour=True)
 
 
-def test_an_earlier_ledger_gets_what_it_lacks_and_keeps_what_it_has(url, opened):
+@pytest.mark.parametrize("version", range(1, VERSION))
+def test_an_earlier_ledger_gets_what_it_lacks_and_keeps_what_it_has(url, opened, version):
     before = opened(url)
     land(before, load(), NOON)
     with before.begin() as db:
@@ -304,9 +307,13 @@ def test_an_earlier_ledger_gets_what_it_lacks_and_keeps_what_it_has(url, opened)
             "alter table plans drop column verdicts",
             "alter table operations drop column before",
             "alter table attempts drop column actor",
+            "alter table quota_requests drop column is_live",
             "drop index attempts_by_batch",
             "drop table pages",
-            "drop table meta",
+            "drop table events",
+            "drop table event_marks",
+            "drop table response_times",
+            "drop table meta" if version == 1 else f"update meta set version = {version}",
         ):
             db.execute(text(change))
     after = opened(url)
@@ -316,6 +323,8 @@ def test_an_earlier_ledger_gets_what_it_lacks_and_keeps_what_it_has(url, opened)
     assert not plans.operations_of(after, "abc")[0].is_verified
     assert plans.find(after, "abc")[0].confirmation_code is None
     assert plans.find(after, "abc")[0].actor is None
+    assert len(events.store(after, [told(1)], NOON)) == 1
+    assert requests.left_for_events(after, "key", LIVE, 1000.0) == 500
     with after.begin() as db:
         assert db.execute(select(meta.c.version)).scalars().all() == [VERSION]
 
@@ -416,3 +425,54 @@ def test_a_word_that_no_state_has_is_damage(ledger):
         db.execute(text("update operations set state = 'pendinf'"))
     with pytest.raises(LedgerDamaged, match="it has 'pendinf' where only not_sent, pending, held"):
         plans.operations_of(ledger, "abc")
+
+
+def told(number: int, record_id: str = "cust_1") -> events.Event:
+    return events.Event(
+        "company", f"evt_{number}", "customer.updated", "customers", record_id, NOON, "webhook"
+    )
+
+
+def test_events_that_come_from_many_at_once_are_stored_each_once(ledger: Ledger) -> None:
+    def store(_: int) -> int:
+        return len(events.store(ledger, [told(n) for n in range(20)], NOON))
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sum(threads.map(store, range(4))) == 20
+    rows = events.log(ledger)
+    assert sorted(row["event_id"] for row in rows) == sorted(f"evt_{n}" for n in range(20))
+    assert {row["duplicates"] for row in rows} == {3}
+
+
+def test_an_event_that_is_stored_while_its_entity_is_pulled_waits_for_the_next(
+    ledger: Ledger,
+) -> None:
+    events.store(ledger, [told(1)], NOON)
+    begun = events.latest(ledger, "company")
+    events.store(ledger, [told(2, "cust_2")], NOON)
+    events.satisfy(ledger, "company", "customers", begun, "load_1", NOON)
+    assert [row["satisfied_by"] for row in events.log(ledger)] == ["load_1", None]
+    assert events.announced(ledger, "company", "customers") == {"cust_2"}
+    waiting = events.waiting(ledger, "company", "customers", {"customer.updated"})
+    assert waiting is not None
+    assert waiting.names == {"customer.updated": 1}
+    events.satisfy(ledger, "company", "customers", waiting.up_to, "load_2", NOON)
+    assert events.waiting(ledger, "company", "customers", {"customer.updated"}) is None
+    assert [row["satisfied_by"] for row in events.log(ledger)] == ["load_1", "load_2"]
+
+
+def test_old_events_are_forgotten_but_for_payments_that_have_not_landed(ledger: Ledger) -> None:
+    paid = replace(told(2), event="payment.received", payload='{"id": "pay_1"}')
+    events.store(ledger, [told(1), paid], NOON)
+    events.forget_old(ledger, NOON + events.KEPT_FOR + timedelta(seconds=1))
+    assert [row["event_id"] for row in events.log(ledger)] == ["evt_2"]
+
+
+def test_response_times_are_added_up_and_keep_three_digits(ledger: Ledger) -> None:
+    assert [response_times.rounded(s) for s in (0, 0.0314, 0.9996, 1.2345, 61.05)] == [
+        *(0, 31, 1000, 1230, 61000),  # halves go to the even digit, as Python rounds
+    ]
+    for _ in range(2):
+        response_times.add(ledger, "company", {("2026-03-31", "read", 31): 3})
+    assert [row["requests"] for row in response_times.counted(ledger)] == [6]
+    assert response_times.counted(ledger, "2026-04-01") == []

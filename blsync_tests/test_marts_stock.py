@@ -20,13 +20,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rig.inputs import write_inputs
 from rig.seeds import hand_over
 from rig.warm import DBT
 
-from blsync import marts
 from blsync.entities import ENTITIES
-from blsync.marts.figures import COMPANIES as COMPANIES_SCHEMA
-from blsync.marts.figures import FIGURES
 
 WAREHOUSE = Path(__file__).parent.parent / "warehouse"
 HOME = ZoneInfo("Asia/Kuala_Lumpur")
@@ -396,14 +394,7 @@ def query(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         # A comparison of ids covers nothing.
         load("invoices", 0, FETCHED + DAY, FETCHED) | {"window_start": FETCHED + DAY},
     ]
-    (data / "inputs").mkdir()
-    for name, schema, rows in (
-        ("companies", COMPANIES_SCHEMA, companies),
-        ("loads", marts.LOADS, loads),
-        ("push_log", marts.PUSH_LOG, []),
-        ("report_figures", FIGURES, figures()),
-    ):
-        pq.write_table(pa.Table.from_pylist(rows, schema), data / "inputs" / f"{name}.parquet")
+    write_inputs(data, companies=companies, loads=loads, report_figures=figures())
     tables = ("stock_on_hand", "inventory_valuation", "transfers_in_transit", "reconciliation")
     chosen = [f"+{name},resource_type:model" for name in tables]
     laws = ["path:tests/stock", "reconciliation_says_why_it_cannot_compare",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -25,9 +26,9 @@ from test_nights import truth
 from test_pull import assert_in_step, control, history, landed, latest, run
 
 from blsync import doctor, settings, status
+from blsync.cli.estimate import plan
 from blsync.entities import ENTITIES, pulled, select_pulled
 from blsync.errors import ConfigError
-from blsync.estimate import plan
 from blsync.pull import Result
 from blsync.sandbox import Handle, Options, running
 from blsync.settings import Settings
@@ -431,7 +432,7 @@ def test_suppliers_that_move_between_pages_are_neither_lost_nor_twice(
             "BIGLEDGER_API_KEY": tiny.api_key,
             "BIGLEDGER_COMPANY_ID": tiny.company_id,
             "BLSYNC_DATA": str(tmp_path_factory.mktemp("data")),
-            "BLSYNC_ENV_FILE": "none",
+            "BLSYNC_ENV_FILE": os.devnull,
             "BLSYNC_QUOTA_PER_HOUR": "100000",
             "BLSYNC_QUOTA_PER_SECOND": "1000",
             "BLSYNC_DRIFT_HOURS": "0",

@@ -24,8 +24,9 @@ KINDS = (
     Plan(seed=4, start_month=1, closings="none", timezone="America/St_Johns"),
     Plan(seed=5, start_month=12, closings="partly", today=date(2026, 1, 1)),
 )
-PLANS = (*KINDS * 3, Plan(seed=6, entries=0, invoices=0))
-"""Companies of one plan differ all the same, by their names."""
+PLANS = (*KINDS * 3, Plan(seed=6, entries=0, invoices=0), Plan(seed=12))
+"""Companies of one plan differ all the same, by their names. The last one has months whose tax,
+shared out by code, leaves a cent."""
 
 HISTORY, LEDGER = "models/history", "models/marts/ledger"
 RECEIVABLES, STEPS = "models/marts/receivables", "models/intermediate"

@@ -21,7 +21,7 @@ from test_cli import blsync, environment
 from test_pull import control, requests_at
 from test_reconcile import publish
 
-from blsync import estimate as room
+from blsync.cli import estimate as room
 from blsync.entities import ENTITIES, select
 from blsync.errors import ConfigError, Forbidden, PartlyFailed, QuotaSpent, Unauthorized
 from blsync.ledger.requests import Limits

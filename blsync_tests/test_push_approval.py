@@ -104,8 +104,14 @@ def test_a_plan_is_not_sent_before_somebody_else_has_approved_it(desk: Desk) -> 
         desk.approve(plan_id, by="bob")
 
 
-@pytest.mark.parametrize("name", ["alice", "Alice", " ALICE "])
-def test_nobody_approves_a_plan_that_they_made(desk: Desk, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["siti aminah", "Siti Aminah", " SITI AMINAH ", "Siti  Aminah", "Siti\u00a0Aminah\u200b"],
+)
+def test_nobody_approves_a_plan_that_they_made(
+    desk: Desk, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BLSYNC_ACTOR", "Siti Aminah")
     plan_id = planned(desk)
     with pytest.raises(SafetyLimit, match="who cannot approve it as well") as caught:
         desk.approve(plan_id, by=name)

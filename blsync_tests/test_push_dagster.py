@@ -441,7 +441,8 @@ QUILL = "Quillfeather"
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("a.csv", f"{QUILL},{QUILL}\n1,2\n", "more than once"),
+        ("a.csv", f"email,email\n{QUILL},2\n", "more than once"),
+        ("a.csv", f"{QUILL},{QUILL}\n1,2\n", "is unknown"),
         ("a.csv", f"{QUILL}1,{QUILL}2\n1,2\n", "is unknown"),
         ("a.csv", f'"{QUILL}1,2\n', "not well-formed csv"),
         ("a.csv", f"email,name\na,b,{QUILL},c\n", "has 4 cells"),
@@ -454,6 +455,8 @@ QUILL = "Quillfeather"
         ("a.jsonl", f'{{"{QUILL}": 1}}\n{QUILL}\n', "line 2 is not well-formed"),
         ("a.parquet", QUILL * 100, "not a Parquet file"),
         ("a.xlsx", QUILL * 100, "is not a workbook"),
+        ("invoices.csv", f"reference,{QUILL} on\n1,2026-03-31\n", "holds days"),
+        ("invoices.csv", f"reference,Customer\n1,{QUILL}\n", "by its name alone"),
         (
             *("invoices.csv", f"reference,items.itemId,items.0.itemId\n{QUILL},1,2\n"),
             "in two ways",

@@ -408,12 +408,211 @@ def test_the_worksheet_is_the_one_that_is_named_or_the_first_whose_header_fits(
     found = read(tmp_path / "f.xlsx", form=form)
     assert found.rows[0].cells["name"] == "October"
     assert found.notes == (
-        "f.xlsx: only the worksheet 'October' is read; not 'Sheet', 'November'.",
+        "f.xlsx: only the worksheet 'October' is read; not 'Sheet', 'November'. 'November' has "
+        "such a header too: --sheet 'November' reads that one.",
     )
     named = Form(endpoint_named("customers"), sheet="november")
     assert read(tmp_path / "f.xlsx", form=named).rows[0].cells["name"] == "November"
     with pytest.raises(InputFileError, match=r"no worksheet 'May' .*'October'"):
         read(tmp_path / "f.xlsx", form=Form(endpoint_named("customers"), sheet="May"))
+
+
+def test_of_several_worksheets_the_one_whose_header_fits_best_is_read(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["Invoice No", "Amount"])
+    book.active.append(["INV-1", 5])
+    page = book.create_sheet("Receipts")
+    page.append(["Receipt No", "Invoice No", "Date", "Amount"])
+    page.append(["R-1", "INV-1", date(2026, 3, 31), 5])
+    book.save(tmp_path / "f.xlsx")
+    found = read(tmp_path / "f.xlsx", form=Form(endpoint_named("payments")))
+    assert found.rows[0].cells["reference"] == "R-1"
+    assert found.notes == ("f.xlsx: only the worksheet 'Receipts' is read; not 'Sheet'.",)
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        ["Jumlah (RM)", None, None, 11, 11],
+        ["TOTAL:", None, None, 11, 11],
+        [None, None, "Grand Total", 11, 11],
+        ["Jumlah Keseluruhan", 4, "1,250.00", 11, 11],
+    ],
+    ids=str,
+)
+def test_a_sum_is_no_row_however_it_is_written_and_notes_may_follow_at_once(
+    tmp_path: Path, below: list[Any]
+) -> None:
+    header = ["Voucher No", "Date", "Account", "Dr", "Cr"]
+    entry = [["J1", date(2026, 3, 1), 6030, 11, None], [None, None, 1010, None, 11]]
+    notes = [["Nota: disahkan oleh Siti"], ["Prepared by Aina"]]
+    found = sheet(tmp_path, [header, *entry, below, *notes], "journal-entries", ".xlsx")
+    assert [row.problems for row in parsed(found, "journal-entries")] == [()]
+    assert "row 4 is left out: a sum" in found.notes[0]
+    assert "rows 5, 6 are left out: notes" in " ".join(found.notes)
+
+
+def test_a_formula_without_its_value_matters_only_where_it_would_be_sent(tmp_path: Path) -> None:
+    rows = [
+        ["No", "Email", "Name", "Credit Limit"],
+        ["=ROW()-1", "a@x.example", "A", 5],
+        [None, "Total", None, "=SUM(D2:D2)"],
+    ]  # as a program writes them that works out nothing
+    found = sheet(tmp_path, rows, ending=".xlsx")
+    assert [row.cells["email"] for row in found.rows] == ["a@x.example"]
+    for row in (["", "b@x.example", "B", "=D2"], [None, None, None, "=D2"]):
+        with pytest.raises(InputFileError, match="cell D4 has a formula without the value"):
+            sheet(tmp_path, [*rows, row], ending=".xlsx")
+
+
+def test_a_record_that_is_called_total_is_no_sum(tmp_path: Path) -> None:
+    rows = [["Name", "Email", "Phone"], ["Total", "a@x.example", "03-7785 1234"]]
+    assert len(sheet(tmp_path, rows).rows) == 1
+
+
+def test_a_name_twice_is_refused_only_where_something_would_be_sent_of_it(tmp_path: Path) -> None:
+    rows = [["email", "Remarks", "name", "Remarks"], ["a@x.example", "x", "A", "y"]]
+    found = sheet(tmp_path, rows)
+    assert parsed(found)[0].data == {"email": "a@x.example", "name": "A"}
+    assert found.rows[0].source[0] == {
+        "email": "a@x.example", "_Remarks": "x", "name": "A", "_Remarks (column 4)": "y"
+    }  # fmt: skip
+    with pytest.raises(InputFileError, match="the column 'Name' more than once"):
+        sheet(tmp_path, [["email", "Name", "Name"], ["a@x.example", "A", "B"]])
+
+
+@pytest.mark.parametrize(
+    ("header", "column"),
+    [
+        ("Name (as per SSM)", "name"),
+        ("Company Name [registered]:", "name"),
+        ("Credit Limit (approved by CFO)", "creditLimit"),
+        ("Credit Limit (USD)", None),
+        ("Credit Limit ($)", None),
+    ],
+)
+def test_what_brackets_explain_is_no_part_of_a_header_but_a_currency_is(
+    tmp_path: Path, header: str, column: str | None
+) -> None:
+    found = sheet(tmp_path, [["email", header], ["a@x.example", "5"]])
+    is_read = any(r.cell == header and "brackets" in r.rule for r in found.readings)
+    assert (column in found.columns, is_read) == ((True, True) if column else (False, False))
+
+
+@pytest.mark.parametrize(
+    ("header", "day"),
+    [
+        ("Date dd/mm/yy", date(2026, 4, 3)),
+        ("Payment Date (MM-DD-YYYY)", date(2026, 3, 4)),
+        ("Tarikh (hh/bb/tttt)", date(2026, 4, 3)),
+        ("Tarikh Bayaran HH.BB.TTTT", date(2026, 4, 3)),
+    ],
+)
+def test_a_header_tells_the_order_of_its_days_in_brackets_or_behind_its_name_in_two_languages(
+    tmp_path: Path, header: str, day: date
+) -> None:
+    found = sheet(tmp_path, [["reference", header], ["R-1", "03/04/2026"]], "payments")
+    assert parsed(found, "payments")[0].data["paymentDate"] == day
+    assert "as its header says" in found.readings[-1].rule
+
+
+def test_days_that_are_left_out_are_asked_about_where_nothing_else_dates_the_document(
+    tmp_path: Path,
+) -> None:
+    rows = [["reference", "amount", "Received on"], ["R-1", "5", "31/3/2026"]]
+    with pytest.raises(InputFileError, match=r"--map 'Received on=paymentDate', else with --map"):
+        sheet(tmp_path, rows, "payments")
+    found = sheet(tmp_path, rows, "payments", maps=["Received on="])
+    assert "paymentDate" not in parsed(found, "payments")[0].data
+    dated = [[*rows[0], "Date"], [*rows[1], "2026-03-30"]]
+    assert "paymentDate" in sheet(tmp_path, dated, "payments").columns
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "column"),
+    [
+        ("Discount", ["10%", "0%"], "items.discountPercent"),
+        ("SST", ["6%", "6 %"], "items.taxRate"),
+        ("Tax", ["SR", "ZRL"], "items.taxCode"),
+        ("Discount", ["10", "5%"], None),
+        ("SST", ["6", "6"], None),
+    ],
+)
+def test_a_name_for_two_columns_of_money_is_decided_by_its_cells_or_asked_about(
+    tmp_path: Path, header: str, cells: list[str], column: str | None
+) -> None:
+    rows = [["reference", "items.quantity", header]]
+    rows += [[f"R-{n}", "1", cell] for n, cell in enumerate(cells)]
+    if column:
+        found = sheet(tmp_path, rows, "invoices")
+        assert column in found.columns
+        assert (column, 1, None, header, column) in readings(found)
+        return
+    with pytest.raises(InputFileError, match=rf"'{header}' may be .* --map '{header}='"):
+        sheet(tmp_path, rows, "invoices")
+    assert sheet(tmp_path, [*rows[:1], ["R-1", "1", ""]], "invoices").columns[:2] == rows[0][:2]
+
+
+def test_a_column_of_customers_is_read_by_their_addresses_or_asked_about(tmp_path: Path) -> None:
+    header = ["Ref", "Customer", "Qty", "Description"]
+    by_address = sheet(tmp_path, [header, ["R-1", "a@x.example", "1", "x"]], "invoices")
+    assert "customer.email" in by_address.columns
+    by_name = [header, ["R-1", "Aminah", "1", "x"]]
+    with pytest.raises(InputFileError, match=r"'customer.customerNumber'.*by its name alone"):
+        sheet(tmp_path, by_name, "invoices")
+    both = [[*header, "E-mail"], [*by_name[1], "a@x.example"]]
+    assert "customer.email" in sheet(tmp_path, both, "invoices").columns
+
+
+def test_a_day_that_no_calendar_has_is_told_so(tmp_path: Path) -> None:
+    found = sheet(tmp_path, [["reference", "Date"], ["R-1", "31/11/2026"]], "payments")
+    assert "it is in no calendar" in told(parsed(found, "payments")[0])
+
+
+def test_days_that_a_program_may_have_read_month_first_are_pointed_at(tmp_path: Path) -> None:
+    rows = [["reference", "Date"], ["R-1", "27/11/2026"], ["R-2", date(2026, 4, 3)]]
+    found = sheet(tmp_path, rows, "payments", ".xlsx")
+    assert parsed(found, "payments")[1].data["paymentDate"] == date(2026, 4, 3)
+    [pointed] = [r for r in found.readings if "month first" in r.rule]
+    assert (pointed.row, pointed.cell, pointed.count) == (3, "2026-04-03", 1)
+    timed = sheet(tmp_path, [*rows, ["R-3", datetime(2026, 4, 3, 10, 15)]], "payments", ".xlsx")
+    assert parsed(timed, "payments")[2].data["paymentDate"] == date(2026, 4, 3)
+    assert any("time of day left out" in r.rule and "month first" in r.rule for r in timed.readings)
+    proven = sheet(tmp_path, [*rows, ["R-3", date(2026, 4, 30)]], "payments", ".xlsx")
+    assert not [r for r in proven.readings if "month first" in r.rule]
+
+
+def test_an_example_that_somebody_wrote_over_is_asked_about(tmp_path: Path) -> None:
+    rows = [["Email *", "Name *", "_note"], ["own@x.example", "A", "example, not sent"]]
+    found = sheet(tmp_path, rows)
+    assert "empty that cell to have the row sent" in told(parsed(found)[0])
+    rows[1][0] = "name@company.my"
+    with pytest.raises(InputFileError, match="row 2 is left out: the example"):
+        sheet(tmp_path, rows)
+
+
+def test_a_description_that_differs_within_an_entry_is_that_of_its_lines(tmp_path: Path) -> None:
+    header = ["Ref", "Date", "Account", "Description", "Debit", "Credit"]
+    lines = [["J1", "2026-03-01", "6030", "Rent", "5", "-"], ["", "", "1010", "Bank", "RM -", "5"]]
+    found = sheet(tmp_path, [header, *lines], "journal-entries")
+    [row] = parsed(found, "journal-entries")
+    assert row.problems == ()
+    assert [line["description"] for line in row.data["lines"]] == ["Rent", "Bank"]
+    assert ("lines.debit", 1, 3, "RM -", "0") in readings(found)
+    lines[1][0], lines[1][3] = "J1", "Rent"
+    [same] = parsed(sheet(tmp_path, [header, *lines], "journal-entries"), "journal-entries")
+    assert same.data["description"] == "Rent"
+
+
+def test_a_line_that_repeats_the_date_and_not_the_reference_is_told_what_it_lacks(
+    tmp_path: Path,
+) -> None:
+    header = ["Ref", "Date", "Account", "Debit", "Credit"]
+    lines = [["J1", "2026-03-01", "6030", "5", ""], ["", "2026-03-01", "1010", "", "5"]]
+    found = parsed(sheet(tmp_path, [header, *lines], "journal-entries"), "journal-entries")
+    assert "row 3 has no reference, and date of its own, so it is no line of row 2" in told(
+        found[1]
+    )
 
 
 def test_a_line_that_cannot_be_read_is_told_with_its_own_row(tmp_path: Path) -> None:

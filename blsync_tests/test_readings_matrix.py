@@ -44,6 +44,8 @@ TOLD = {
     "no-references": "does not show the reference of an invoice",
 }
 """What doctor says of each reading by itself; of the others there is nothing to be learnt."""
+UNSEEN_BESIDE = {"no-references": "no-detail"}
+"""What can only be seen where a record can be read by its id."""
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +84,8 @@ def test_whatever_a_server_is_read_to_be_all_lands_once_ties_out_and_is_sent_onc
             assert this.sync() == dict.fromkeys(entities, 0)
         told = this.doctor()
         for name in readings:
-            assert TOLD.get(name, "") in told, told
+            if UNSEEN_BESIDE.get(name) not in readings:
+                assert TOLD.get(name, "") in told, told
         if not TOLD.keys() & set(readings):
             assert "takes all as it is documented first" in told, told
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from blsync import places, settings
+from blsync import settings
 from blsync.errors import ConfigError
-from blsync.files import permissions
+from blsync.files import permissions, places
 
 KEY = "blg_live_sk_very_secret"
 OAUTH = {

@@ -18,14 +18,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rig.inputs import write_inputs
 from rig.seeds import hand_over
 from rig.warm import DBT
 
 from blsync import marts, report, settings
 from blsync.entities import ENTITIES
 from blsync.marts import failures
-from blsync.marts.figures import FIGURES
-from blsync.marts.inputs import PUSH_LOG
 from blsync.settings import Settings
 
 WAREHOUSE = Path(__file__).parent.parent / "warehouse"
@@ -39,33 +38,6 @@ ODD_NAME = "o'neil {and} $ons"
 Row = dict[str, Any]
 Entry = tuple[date, list[tuple[str, str]]]
 
-INSTANT = pa.timestamp("us", "UTC")
-INPUTS = {
-    "companies": {
-        "company_id": pa.string(),
-        "company_name": pa.string(),
-        "currency": pa.string(),
-        "timezone": pa.string(),
-        "today": pa.date32(),
-        "built_at": INSTANT,
-    },
-    "loads": {
-        "company_id": pa.string(),
-        "load_id": pa.string(),
-        "entity": pa.string(),
-        "window_start": INSTANT,
-        "window_end": INSTANT,
-        "rows": pa.int64(),
-        "deleted": pa.int64(),
-        "quarantined": pa.int64(),
-        "requests": pa.int64(),
-        "throttled_ms": pa.int64(),
-        "started_at": INSTANT,
-        "committed_at": INSTANT,
-    },
-    "report_figures": {field.name: field.type for field in FIGURES},
-    "push_log": {field.name: field.type for field in PUSH_LOG},
-}
 
 ACCOUNTS = {
     "acc_1000": ("Cash at Bank", "asset", "current_asset"),
@@ -426,28 +398,21 @@ def write(data: Path, landing: dict[str, list[Row]], figures: list[Row]) -> None
             )
             pq.write_table(table, folder / f"{load}.parquet")
     landed = {row["_company_id"] for rows in landing.values() for row in rows}
-    inputs: dict[str, list[Row]] = {
-        "companies": [
-            {
-                "company_id": company,
-                "company_name": company.title(),
-                "currency": CURRENCIES[company],
-                "timezone": "Asia/Kuala_Lumpur",
-                "today": TODAY,
-                "built_at": LATER,
-            }
-            for company in sorted(landed & set(CURRENCIES))
-        ],
-        "loads": [
-            {"company_id": "alpha", "load_id": "load 15", "entity": "invoices", "window_end": LATER}
-        ],
-        "report_figures": figures,
-        "push_log": [],
-    }
-    (data / "inputs").mkdir()
-    for name, columns in INPUTS.items():
-        table = pa.Table.from_pylist(inputs[name], schema=pa.schema(columns.items()))
-        pq.write_table(table, data / "inputs" / f"{name}.parquet")
+    companies = [
+        {
+            "company_id": company,
+            "company_name": company.title(),
+            "currency": CURRENCIES[company],
+            "timezone": "Asia/Kuala_Lumpur",
+            "today": TODAY,
+            "built_at": LATER,
+        }
+        for company in sorted(landed & set(CURRENCIES))
+    ]
+    loads: list[Row] = [
+        {"company_id": "alpha", "load_id": "load 15", "entity": "invoices", "window_end": LATER}
+    ]
+    write_inputs(data, companies=companies, loads=loads, report_figures=figures)
 
 
 def balances(company: str, day: date) -> dict[str, Decimal]:

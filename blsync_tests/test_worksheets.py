@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from blsync.cli.app import app
 from blsync.errors import InputFileError
 from blsync.push.endpoints import endpoint_named
 from blsync.push.plan.validate import validate
+from blsync.push.source.form import Form
 from blsync.push.source.read import read
 from blsync.push.source.sheet import Sheet
 
@@ -165,10 +167,17 @@ FORMATS: list[tuple[float, str, Any]] = [
     (601234567890, "General", 601234567890),
     (601234567890, "0.00E+00", 601234567890),
     (0.5, "# ?/?", Decimal("0.5")),
+    (0, '_("RM"* #,##0.00_);_("RM"* (#,##0.00);_("RM"* "-"??_);_(@_)', 0),
+    (1234.5, "[$USD] #,##0.00", "USD 1234.5"),
+    (1234.5, '#,##0.00" €"', "€ 1234.5"),
+    (-5, "$#,##0.00;($#,##0.00)", "$ -5"),
+    (5, '"USD-"000', "USD-005"),
 ]
 
 
-def formatted(folder: Path, number: float, number_format: str, column: str = "notes") -> Sheet:
+def formatted(
+    folder: Path, number: float | date, number_format: str, column: str = "notes"
+) -> Sheet:
     book = openpyxl.Workbook()
     book.active.append(["reference", column])
     book.active.append(["R-1", number])
@@ -194,13 +203,32 @@ def test_a_number_is_read_as_its_format_shows_it(
         (0.065, "0%", "shows 7% and holds 0.065"),
         (99, ";;;", "shows nothing and holds 99"),
         (0, '0;-0;"free"', "shows free and holds 0"),
+        (date(2026, 11, 1), "mmm-yy", "shows no day of its month and holds 2026-11-01"),
+        (date(2026, 11, 27), "[$-409]mmmm yyyy", "shows no day of its month and holds 2026-11-27"),
     ],
 )
 def test_a_format_that_shows_another_number_than_the_cell_holds_is_asked_about(
-    tmp_path: Path, number: float, number_format: str, told: str
+    tmp_path: Path, number: float | date, number_format: str, told: str
 ) -> None:
     [row] = formatted(tmp_path, number, number_format).rows
     assert f"row 2: notes {told}" in row.problems[0]
+
+
+def test_a_foreign_currency_that_a_format_shows_is_read_where_it_is_the_rows_own(
+    tmp_path: Path,
+) -> None:
+    book = openpyxl.Workbook()
+    for row in (["email", "currency", "creditLimit"], ["a@x.my", "USD", 5], ["b@x.my", "", 5]):
+        book.active.append(row)
+    for row in (2, 3):
+        book.active[f"C{row}"].number_format = "[$$-409]#,##0.00"
+    book.save(tmp_path / "f.xlsx")
+    kind = endpoint_named("customers")
+    found = read(tmp_path / "f.xlsx", form=Form(kind))
+    own, other = validate(kind, found)
+    assert (own.data["creditLimit"], own.problems) == (5, ())
+    assert "without another currency" in str(other.problems[0]["message"])
+    assert ("the currency $ left out", "$ 5") in [(r.rule, r.cell) for r in found.readings]
 
 
 @pytest.mark.parametrize("number", [0, 0.0, 1, 61, 1462])

@@ -12,7 +12,6 @@ import duckdb
 from blsync import marts
 from blsync.entities import ENTITIES
 from blsync.lake.store import Lake
-from blsync.marts.figures import COMPANIES, FIGURES
 from landing import facts, pipeline, purchases, sales, tills
 from landing.facts import Documents, Part
 
@@ -93,7 +92,6 @@ class Books:
             "today": FIRST_PULL.date() + timedelta(days=1 + load),
             "built_at": datetime.now(UTC),
         }
-        lake.write_input("companies", [company], COMPANIES)
-        lake.write_input("loads", self.loads, marts.LOADS)
-        lake.write_input("report_figures", [], FIGURES)
-        lake.write_input("push_log", [], marts.PUSH_LOG)
+        rows = {"companies": [company], "loads": self.loads}
+        for name, columns in marts.INPUT_COLUMNS.items():
+            lake.write_input(name, rows.get(name, []), columns)

@@ -56,6 +56,7 @@ from blsync.api.pages import (
     smaller_limit,
 )
 from blsync.api.rate_limit import RateLimiter
+from blsync.api.targets import ResponseTimes
 from blsync.clock import LARGEST_SKEW, skew_of
 from blsync.errors import (
     ApiError,
@@ -108,6 +109,7 @@ class Client:
         """How a path's list pages, where it is not by the server's own cursors."""
         self.connections = Connections()
         """How many of its requests may be under way at once."""
+        self.times = ResponseTimes(limiter.ledger, company.company_id, limiter.zone, limiter.clock)
         self._latencies: deque[float] = deque(maxlen=LATENCIES)
         self._sleep = sleep
         self._jitter = jitter
@@ -139,6 +141,7 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         await self._http.aclose()
+        self.times.write()
 
     async def get(
         self, path: str, params: Mapping[str, str] | None = None, *, is_smaller: bool = False
@@ -348,8 +351,19 @@ class Client:
 
         Raises Unanswered where the server may or may not have acted, NotSent where it has not.
         """
+        return await self._written("POST", path, body)
+
+    async def put(self, path: str, body: object) -> Answer:
+        """Send what a record is to be, as `post` sends a write."""
+        return await self._written("PUT", path, body)
+
+    async def delete(self, path: str) -> Answer:
+        """Delete a record, as `post` sends a write."""
+        return await self._tried(NotSent, lambda: self._send("DELETE", path))
+
+    async def _written(self, method: str, path: str, body: object) -> Answer:
         content = msgspec.json.encode(body)
-        return await self._tried(NotSent, lambda: self._send("POST", path, content=content))
+        return await self._tried(NotSent, lambda: self._send(method, path, content=content))
 
     async def _send(
         self,
@@ -377,7 +391,9 @@ class Client:
                     response = await exchange(
                         self._http, method, url, headers, content, deadline=self._deadline
                     )
-                    self._latencies.append(time.monotonic() - sent_at)
+                    took = time.monotonic() - sent_at
+                    self._latencies.append(took)
+                    self.times.note(method, path, took)
                 except NoResponse as error:
                     self.limiter.answered(slot, 0, {})
                     raise (Unanswered if error.was_sent else NotSent)(
@@ -443,6 +459,12 @@ class Client:
             has_cursor=has_cursor,
             now=self._now(),
         )
+
+    async def token(self) -> str:
+        """Return what a connection is opened with that no header goes with: the key, or an access
+        token that is still good.
+        """
+        return await self._token("")
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self.limiter.clock(), UTC)

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from blsync import __version__, events
+from blsync import __version__, logs
 from blsync.redaction import redact
 
 # httpx logs addresses, and a look-up by email has personal data in its query.
@@ -117,7 +117,7 @@ async def exchange(
         ):
             status, told = response.status_code, response.headers
             # Without the query: a look-up by email has personal data in it.
-            events.tell(
+            logs.tell(
                 "request",
                 level="debug",
                 method=method,

@@ -64,7 +64,7 @@ class RateLimiter:
 
     async def slot(self) -> int:
         """Wait for a slot and take it. Raises QuotaSpent where the hour is used up and no wait
-        is wanted.
+        is wanted, or what is sent for events has used up its share.
         """
         async with self._lock:  # one asks the ledger at a time, the others wait in turn
             while True:
@@ -73,6 +73,8 @@ class RateLimiter:
                 if not isinstance(taken, Wait):
                     self._sent_at[taken] = now
                     return taken
+                if taken.is_share:
+                    raise self._share_spent(taken.until)
                 if taken.is_hour:
                     self._announce(taken.until)
                 pause = max(taken.until - now, 0.001)
@@ -133,6 +135,18 @@ class RateLimiter:
     def left(self) -> int:
         """Requests that may still be sent in this hour."""
         return requests.left(self.ledger, self.key_id, self.limits, self.clock())
+
+    def left_for_events(self) -> int:
+        """Requests that may still be sent in this hour because of events, whatever else is left."""
+        return requests.left_for_events(self.ledger, self.key_id, self.limits, self.clock())
+
+    def _share_spent(self, until: float) -> QuotaSpent:
+        at = datetime.fromtimestamp(until, UTC).astimezone(self.zone)
+        return QuotaSpent(
+            f"Events have used up their share of the hour ({self.limits.for_events} requests, "
+            f"BLSYNC_LIVE_SHARE) until {at:%Y-%m-%d %H:%M:%S %Z}. What was read is kept, and what "
+            "they tell of is pulled then, or by the next sync."
+        )
 
     def _announce(self, until: float) -> None:
         at = datetime.fromtimestamp(until, UTC).astimezone(self.zone)

@@ -18,8 +18,10 @@ from zoneinfo import ZoneInfo
 import typer
 from typer.core import TyperGroup
 
-from blsync import __version__, doctor, estimate, marts, redaction, settings, status
+from blsync import __version__, doctor, marts, redaction, settings, status
+from blsync.cli import estimate
 from blsync.cli.company import app as company_app
+from blsync.cli.listen import app as listen_app
 from blsync.cli.progress import showing
 from blsync.cli.push import app as push_app
 from blsync.cli.screen import (
@@ -77,6 +79,7 @@ app = typer.Typer(
 )
 app.add_typer(push_app, name="push")
 app.add_typer(company_app, name="company")
+app.add_typer(listen_app, name="listen")
 
 NoWait = Annotated[
     bool, typer.Option("--no-wait", help="End with exit 3 where the hour's quota is used up.")
@@ -131,7 +134,7 @@ def version(
     log_format: Annotated[
         LogFormat,
         typer.Option(
-            help="What stderr has: text for people, or one JSON document a line for each event."
+            help="What stderr has: text for people, or one JSON document a line for each thing."
         ),
     ] = LogFormat.text,
 ) -> None:
@@ -416,6 +419,9 @@ def sync(
         headers = ("entity", "rows", "deleted", "quarantined", "requests", "")
         print_table(None, headers, rows)
         _print_findings(document["entities"])
+        for name, found in document["entities"].items():
+            if found["unannounced"]:
+                tell(f"{name}: {found['unannounced']} changed without an event that told of it.")
         tell(f"{document['requests']} requests, throttled {document['throttled_s']} s.")
         if report.published:
             tell(f"Published {marts.published_file(settings.load())}")
@@ -579,6 +585,7 @@ def status_command(as_json: Json = False) -> None:
         for endpoint, seen in company["push_evidence"].items():
             if seen["state"] != EvidenceState.KEPT:
                 tell(f"push to {endpoint}: {seen['meaning']}")
+        _print_events(company, current.zone)
         _print_reconciliation(company["reconciliation"])
         if company["accepted_exceptions"]:
             tell(f"Accepted exceptions in the marts: {company['accepted_exceptions']}")
@@ -589,6 +596,22 @@ def status_command(as_json: Json = False) -> None:
         tell(report["problem"])
     if line := told(report["strays"]):
         say(line)
+
+
+def _print_events(company: dict[str, Any], zone: ZoneInfo) -> None:
+    if company["fresh_until"]:
+        tell(f"All that is pulled is known up to {_to_minute(company['fresh_until'], zone)}.")
+    events = company["events"]
+    if events and events["received"]:
+        at = _to_minute(events["last_received_at"], zone)
+        tell(f"{events['received']} events, the last at {at}; {events['waiting']} wait for a pull.")
+    if events and events["unknown"]:
+        tell(f"{events['unknown']} events are about nothing that is pulled here.")
+    for kind, took in company["response_times"].items():
+        tell(
+            f"{kind} answers on {took['day']}: half in {took['p50_ms']} ms, 95 % in "
+            f"{took['p95_ms']} ms; {took['share_within']:.0%} in the {took['target_ms']} ms meant."
+        )
 
 
 def _print_reconciliation(compared: dict[str, Any] | None) -> None:

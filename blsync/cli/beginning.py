@@ -9,7 +9,7 @@ from pathlib import Path
 from blsync import settings, user_tables
 from blsync.errors import ConfigError
 from blsync.files.atomic import storage_errors
-from blsync.places import USER_TABLES
+from blsync.files.places import USER_TABLES
 
 DATA = "data"
 _ENV = """\

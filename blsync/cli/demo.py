@@ -26,9 +26,9 @@ import httpx
 from blsync import marts, push, settings
 from blsync.errors import BlsyncError, ConfigError
 from blsync.files.atomic import storage_errors
+from blsync.files.places import IS_CHECKOUT, ROOT
 from blsync.orchestration import nightly
 from blsync.orchestration.nightly import SyncReport
-from blsync.places import IS_CHECKOUT, ROOT
 from blsync.session import Progress, binding, open_session
 from blsync.settings import Settings
 from blsync.ui import is_free, lifeline, open_ui

@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
-from blsync import events
+from blsync import logs
 from blsync.api.rate_limit import RateLimiter
+from blsync.cli.estimate import seconds_for
 from blsync.cli.screen import is_terse
-from blsync.estimate import seconds_for
 from blsync.session import Progress
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -169,7 +169,7 @@ def lines(say: Callable[[str], None], clock: Callable[[], float] = time.time) ->
         is_whole = total is not None and done >= total
         if is_time(entity) or is_whole:
             text = f"{entity}: {done} of {_or_unknown(total)} records"
-            if not (is_terse() and events.tell("progress", message=text, done=done, total=total)):
+            if not (is_terse() and logs.tell("progress", message=text, done=done, total=total)):
                 say(text)
         if is_time(TOGETHER):
             of = f"{meter.done} of {_or_unknown(meter.total)} records"

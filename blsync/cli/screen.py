@@ -22,7 +22,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from blsync import events
+from blsync import logs
 from blsync.errors import BlsyncError
 from blsync.personal_data import without_addresses, without_quoted
 from blsync.redaction import redact
@@ -101,7 +101,13 @@ def speak(form: LogFormat, *, is_quiet: bool, is_verbose: bool, command: str) ->
     """
     _voice.form, _voice.is_quiet, _voice.is_verbose = form, is_quiet, is_verbose
     _voice.command, _voice.run = command, str(uuid.uuid4())
-    events.listen(_heard)
+    logs.hear(_heard)
+
+
+def spoken() -> list[str]:
+    """Return the options by which another process of ours tells as this one does."""
+    quiet, verbose = ["--quiet"] * _voice.is_quiet, ["--verbose"] * _voice.is_verbose
+    return ["--log-format", _voice.form.value, *quiet, *verbose]
 
 
 def is_terse() -> bool:
@@ -150,7 +156,7 @@ def _write_log(event: str, facts: Mapping[str, Any]) -> None:
 
 def say(text: str) -> None:
     """Tell people something on stderr, where it never mixes with the answer."""
-    if not events.tell("note", message=text):
+    if not logs.tell("note", message=text):
         _print_err(text)
 
 
@@ -158,7 +164,7 @@ def complain(error: BlsyncError) -> None:
     """Tell what a command ended with, however little else is told."""
     facts = {"message": str(error), "exit_code": error.exit_code}
     request_id = getattr(error, "request_id", "") or None
-    if not events.tell("error", level="error", request_id=request_id, **facts):
+    if not logs.tell("error", level="error", request_id=request_id, **facts):
         _print_err(f"Error: {error}")
 
 

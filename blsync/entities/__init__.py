@@ -36,6 +36,11 @@ def pulled(setting: str | None) -> list[Entity]:
     return [e for e in ENTITIES.values() if not names or not e.is_optional or e.name in names]
 
 
+def pulled_names(setting: str | None) -> list[str]:
+    """The names of the entities that are pulled by BLSYNC_ENTITIES. Raises ConfigError."""
+    return [entity.name for entity in pulled(setting)]
+
+
 def unnamed(setting: str | None) -> list[str]:
     """The entities that are pulled although BLSYNC_ENTITIES, which names others of those that the
     marts need, does not name them.

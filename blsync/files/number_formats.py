@@ -13,6 +13,10 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise
 
+from openpyxl.styles.numbers import BUILTIN_FORMATS
+
+from blsync.text.readings import RINGGIT
+
 _TOKEN = re.compile(
     r'"(?P<quoted>[^"]*)"|\\(?P<escaped>.)|_(?P<space>.)|\*(?P<fill>.)|\[(?P<bracket>[^\]]*)\]'
     r"|(?P<general>General)|(?P<power>[eE][+-])|(?P<digit>[0#?])|(?P<sign>.)",
@@ -24,7 +28,11 @@ _CURRENCIES = frozenset(
         *("AUD", "NZD", "HKD", "INR", "CHF", "KRW", "TWD", "PHP", "VND", "BND", "AED", "SAR"),
     )
 )
-"""Words before a number that name its currency: the number is an amount all the same."""
+"""Words beside a number that name its currency, and no part of a code."""
+_OF_THE_READER = frozenset(
+    code for number, code in BUILTIN_FORMATS.items() if number in (5, 6, 7, 8, 42, 44)
+)
+"""Formats whose sign of a currency is that of whoever opens the file, whatever stands there."""
 _LONGEST = 10**15
 """From here on a spreadsheet does not keep all digits of a number, and none is looked for."""
 _DASHES = frozenset("-\u2010\u2011\u2012\u2013\u2014\u2212")
@@ -61,6 +69,17 @@ class _Section:
                 break
             found += text if kind == "literal" else ""
         return found
+
+    def has_no_zero(self) -> bool:
+        """Tell whether a nil shows as blanks alone: no place of the format has to be filled."""
+        return "0" not in [text for kind, text in self.signs if kind == "digit"]
+
+    def foreign_currency(self) -> str:
+        """Return the currency that stands beside the digits, empty where it is none or ringgit."""
+        told = [text for kind, text in self.signs if kind == "currency"]
+        told += [self.before_number(), self.literals().removeprefix(self.before_number())]
+        words = [word.strip(" .()").upper() for word in told]
+        return next((w for w in words if _is_currency(w) and w not in RINGGIT), "")
 
     def whole_digits(self) -> list[str]:
         kinds = self.kinds()
@@ -101,9 +120,22 @@ def displayed(number: int | Decimal, number_format: str) -> Display:
         return _without_digits(section, number)
     if {"power", "fraction", "text"} & set(kinds):
         return Display(number)
+    if number == 0 and set(section.literals()) & _DASHES and section.has_no_zero():
+        return Display(number)  # a dash with blanks, as bookkeepers show nil
     if "general" in kinds:
-        return Display(_worded(section, number, plain(shown)) or number)
-    return _in_digits(section, number, shown)
+        found = Display(_worded(section, number, plain(shown)) or number)
+    else:
+        found = _in_digits(section, number, shown)
+    foreign = section.foreign_currency()
+    if foreign and number_format not in _OF_THE_READER and isinstance(found.value, int | Decimal):
+        return Display(f"{foreign} {plain(found.value)}", found.doubt)
+    return found
+
+
+def hides_day(number_format: str) -> bool:
+    """Tell whether a format shows the month or the year of a day, and not which day it is."""
+    signs = {found["sign"].lower() for found in _TOKEN.finditer(number_format) if found["sign"]}
+    return bool(signs & {"m", "y"}) and not signs & {"d", "h", "s"}
 
 
 def plain(number: int | Decimal) -> str:
@@ -194,7 +226,7 @@ def _worded(
         return f"{sign}{shown}%"
     before = section.before_number().strip()
     is_code = any(c.isalnum() for c in before)
-    if not is_code or before.upper().strip(" .") in _CURRENCIES or _has_currency(before):
+    if not is_code or _is_currency(before.upper().strip(" .")):
         return None
     if filled is not None and section.decimals() == 0 and not section.is_grouped():
         return filled
@@ -213,8 +245,10 @@ def _joined(signs: Iterable[tuple[str, str]], shown: str) -> str:
     return "".join(parts).strip()
 
 
-def _has_currency(text: str) -> bool:
-    return any(unicodedata.category(character) == "Sc" for character in text)
+def _is_currency(word: str) -> bool:
+    """Tell whether a word, in capital letters, names a currency."""
+    signs = {c for c in word if unicodedata.category(c) == "Sc"}
+    return bool(signs) or word in _CURRENCIES
 
 
 def _filled(section: _Section, number: int) -> str:

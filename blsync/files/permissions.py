@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from blsync import events
+from blsync import logs
 from blsync.errors import ConfigError
 from blsync.files.aside import MARK
 
@@ -74,7 +74,7 @@ def warn_once(text: str) -> None:
     """Say on stderr what a person should mend, once in a process."""
     if text not in _warned:
         _warned.add(text)
-        if not events.tell("warning", level="warning", message=text):
+        if not logs.tell("warning", level="warning", message=text):
             sys.stderr.write(f"Warning: {text}\n")
 
 

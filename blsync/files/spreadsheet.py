@@ -19,12 +19,13 @@ from openpyxl import Workbook, load_workbook
 from openpyxl.cell import WriteOnlyCell
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 from openpyxl.styles import Font
+from openpyxl.utils.cell import coordinate_to_tuple, get_column_letter
 from openpyxl.xml.constants import SHEET_MAIN_NS
 from openpyxl.xml.functions import iterparse
 
 from blsync.errors import ConfigError, InputFileError
 from blsync.files.intake import Intake, check_size, too_large
-from blsync.files.number_formats import displayed, plain
+from blsync.files.number_formats import displayed, hides_day, plain
 from blsync.files.workbook_parts import (
     HiddenParts,
     Merged,
@@ -90,7 +91,8 @@ class Worksheet:
     `others` are the names of further worksheets that hold something, `hidden` which of the rows and
     columns nobody sees, `merged` the cells that are one, as first and last row (from 1) and column
     (from 0): the first has the value. `doubts` are the cells, by row and column from 0, that show
-    another number than they hold, or nothing: what is said of each follows its name.
+    another number than they hold, or nothing: what is said of each follows its name. `unvalued` are
+    the cells, alike, of formulas that were never worked out, which count as empty.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Worksheet:
     hidden: HiddenParts
     doubts: dict[tuple[int, int], str]
     merged: list[Merged]
+    unvalued: frozenset[tuple[int, int]] = frozenset()
 
 
 Rows = list[tuple[int, list[Any]]]
@@ -128,8 +131,8 @@ def read_worksheet(
     blanks around it, None. A formula counts as the value that was saved with it; its error is text
     like #REF!.
 
-    Raises InputFileError, in one line, where the file is no workbook that can be read, or holds
-    formulas without their values; OSError as it comes.
+    Raises InputFileError, in one line, where the file is no workbook that can be read; OSError as
+    it comes.
     """
     check_size(path)
     with path.open("rb") as file:
@@ -168,7 +171,7 @@ def _read(
         starts = [Start(each.title, _start(path, each, look_at)) for each in shown]
         sheet = shown[choose(starts)]
         others = [each for each in shown if each is not sheet]
-        _check_formulas(path, source, sheet)
+        unvalued = frozenset(_unvalued_formulas(source, sheet))
         hidden = hidden_parts(source, sheet._worksheet_path)
         merged = merged_cells(source, sheet._worksheet_path)
         doubts: dict[tuple[int, int], str] = {}
@@ -178,7 +181,7 @@ def _read(
             intake.take(rows=1, cells=len(values), text=text)
             rows.append((number, values))
         names = [each.title for each in others if _holds_any(path, each)]
-        return Worksheet(sheet.title, rows, names, hidden, doubts, merged)
+        return Worksheet(sheet.title, rows, names, hidden, doubts, merged, unvalued)
     finally:
         book.close()
 
@@ -282,10 +285,20 @@ def _value(
         return _displayed(value, cell.number_format, place, doubts)
     if isinstance(value, datetime):
         is_day = value.time() == time()
-        return (value.date() if is_day else value).isoformat()
+        day = (value.date() if is_day else value).isoformat()
+        if hides_day(cell.number_format):
+            doubts[place] = _doubt("no day of its month", day)
+        return day
     if isinstance(value, date | time):
         return value.isoformat()
     return str(value)
+
+
+def _doubt(shown: str, held: str) -> str:
+    return (
+        f"shows {shown} and holds {held}: its number format hides the rest; write the value that "
+        "is meant, or let the format show all of it"
+    )
 
 
 def exact(value: float) -> int | Decimal:
@@ -308,16 +321,12 @@ def _displayed(
         number = Decimal(f"{Decimal(number):.{DIGITS - 1}e}")
     display = displayed(number, number_format)
     if display.doubt is not None:
-        shown = f"shows {display.doubt}" if display.doubt else "shows nothing"
-        doubts[place] = (
-            f"{shown} and holds {plain(number)}: its number format hides the rest; write the value "
-            "that is meant, or let the format show all of it"
-        )
+        doubts[place] = _doubt(display.doubt or "nothing", plain(number))
     return display.value
 
 
-def _check_formulas(path: Path, source: Source, sheet: Any) -> None:
-    """Raise InputFileError where a formula was never worked out: the library's readers see nothing.
+def _unvalued_formulas(source: Source, sheet: Any) -> Iterator[tuple[int, int]]:
+    """Yield the cells of formulas without a value: the library's readers see nothing there.
 
     An empty text that a formula gave is marked as text, and is no such case.
     """
@@ -330,13 +339,18 @@ def _check_formulas(path: Path, source: Source, sheet: Any) -> None:
                 if element.tag == f"{_TAG}c":
                     formula, value = element.find(f"{_TAG}f"), element.findtext(f"{_TAG}v")
                     if formula is not None and not value and element.get("t") != "str":
-                        raise InputFileError(
-                            f"{path.name}: cell {element.get('r')} has a formula without the value "
-                            "that it gives; open the file in the spreadsheet program, save it and "
-                            "plan it again."
-                        )
+                        row, column = coordinate_to_tuple(element.get("r") or "A1")
+                        yield row, column - 1
                 elif element.tag == f"{_TAG}row":
                     element.clear()
+
+
+def without_value(name: str, row: int, column: int) -> InputFileError:
+    """Word that a cell's formula, by row from 1 and column from 0, was never worked out."""
+    return InputFileError(
+        f"{name}: cell {get_column_letter(column + 1)}{row} has a formula without the value that "
+        "it gives; open the file in the spreadsheet program, save it and plan it again."
+    )
 
 
 def _mentions_formulas(archive: zipfile.ZipFile, part: str) -> bool:

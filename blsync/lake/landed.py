@@ -25,8 +25,16 @@ TABLES_OF_USER = (
     "tax_cycles",
 )
 """What was read of the user's own tables; they may name companies that never landed."""
-INPUTS = (*TABLES_OF_USER, "companies", "loads", "push_log", "report_figures")
+INPUTS = (
+    *TABLES_OF_USER,
+    *("companies", "loads", "push_log", "report_figures"),
+    *("response_times", "webhook_log", "webhook_payments"),
+)
 """What a build reads beside the landing; a file each."""
+PAYMENTS = "webhook_payments"
+"""What lands as records do and is in no list: payments that events brought."""
+LANDED = (*ENTITIES, PAYMENTS)
+"""The folders of a layer."""
 LOAD_ID = re.compile(r"\d{8}T\d+Z-[0-9a-f]{8}")
 OF_A_LOAD = re.compile(rf"00000000-schema\.parquet|{LOAD_ID.pattern}(--.*)?\.parquet")
 """Names of landed files: the schema's, a load's, and those that upkeep made of loads."""
@@ -54,7 +62,7 @@ def company_folders(data: Path) -> list[Path]:
     return [
         folder
         for layer in LAYERS
-        for entity in ENTITIES
+        for entity in LANDED
         for folder in _children(data / layer / entity)
         if folder.name.startswith(_OF_COMPANY) and folder.is_dir()
     ]
@@ -156,7 +164,7 @@ def damaged(path: Path, why: object) -> StorageError:
 
 def _strays_of_layer(root: Path, folders: Collection[str]) -> Iterator[Path]:
     for entity in _children(root):
-        if entity.name not in ENTITIES or not entity.is_dir():
+        if entity.name not in LANDED or not entity.is_dir():
             yield entity
             continue
         for company in _children(entity):

@@ -259,6 +259,16 @@ class Lake:
             for payload in payloads
         } - set(deleted)
 
+    def keys_of_load(self, entity: Entity, company_id: str, load_id: str) -> set[str]:
+        """Return the keys of the records that a load has landed. Raises StorageError."""
+        path = self.file_of(entity, company_id, load_id)
+        if not path.exists():  # it had none
+            return set()
+        with _naming_the_damaged([path]):
+            columns = pq.read_table(path, columns=list(entity.key)).columns
+        parts = (column.to_pylist() for column in columns)
+        return set(map(KEY_SEPARATOR.join, zip(*parts, strict=True)))
+
     def keys_dated(self, entity: Entity, company_id: str, first: date, last: date) -> pa.Array:
         """Return the keys of the live records held of which a version has its business date in
         between.

@@ -49,9 +49,16 @@ def digest_of(plan: Plan, rows: Iterable[Operation]) -> str:
     return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
 
 
+def person(name: str) -> str:
+    """Return the form in which two names are the same person's: without regard to case, blanks and
+    characters that nobody sees.
+    """
+    return " ".join(normal_form(name).split())
+
+
 def planners(said: Iterable[Saying]) -> set[str]:
     """Return who planned, in the form in which names are compared."""
-    return {normal_form(one.actor) for one in said if one.verdict == Verdict.PLANNED}
+    return {person(one.actor) for one in said if one.verdict == Verdict.PLANNED}
 
 
 def approvers(said: Sequence[Saying], digest: str) -> list[Saying]:
@@ -60,9 +67,7 @@ def approvers(said: Sequence[Saying], digest: str) -> list[Saying]:
     return [
         one
         for one in said
-        if one.verdict == Verdict.APPROVED
-        and one.digest == digest
-        and normal_form(one.actor) not in own
+        if one.verdict == Verdict.APPROVED and one.digest == digest and person(one.actor) not in own
     ]
 
 

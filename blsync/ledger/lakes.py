@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Executable, delete, insert, select, union
 
-from blsync.ledger import Ledger
+from blsync.ledger import Ledger, events
 from blsync.ledger.states import LoadState, OperationState
 from blsync.ledger.tables import (
     attempts,
@@ -19,6 +19,7 @@ from blsync.ledger.tables import (
     operations,
     pages,
     plans,
+    response_times,
     walks,
 )
 from blsync.ledger.versions import hold
@@ -124,8 +125,9 @@ def drop(ledger: Ledger, company_id: str) -> None:
         ledger.backup.drop(company_id, plan_ids)
     with ledger.begin(durable=True) as db:
         _drop_loads(db, company_id)
-        for about in (drift, evidence):
+        for about in (drift, evidence, response_times):
             db.execute(delete(about).where(about.c.company_id == company_id))
+        events.drop(db, company_id)
         for table in (attempts, operations):
             db.execute(delete(table).where(table.c.plan_id.in_(of_company)))
         db.execute(delete(plans).where(plans.c.company_id == company_id))

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 from blsync.clock import LARGEST_SKEW
 from blsync.errors import LedgerDamaged
 from blsync.ledger import Ledger, approvals
-from blsync.ledger.approvals import Saying
+from blsync.ledger.approvals import Saying, person
 from blsync.ledger.states import (
     SENDS,
     Action,
@@ -208,7 +208,7 @@ def _put(ledger: Ledger, plan: Plan, rows: Sequence[Operation]) -> None:
             said = _said_of(row)
             # Whoever makes a plan anew has planned it, too, and cannot approve it any more.
             known_planners = approvals.planners(said)
-            said += tuple(v for v in plan.verdicts if normal_form(v.actor) not in known_planners)
+            said += tuple(v for v in plan.verdicts if person(v.actor) not in known_planners)
             db.execute(
                 update(plans)
                 .where(plans.c.plan_id == plan.plan_id)

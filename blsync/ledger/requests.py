@@ -72,6 +72,14 @@ class Limits:
     per_second: int
     window: float
     reserve: float
+    live_share: float | None = None
+    """The share of what is left of the hour that these requests may use together, because they are
+    sent for events; None: they are not."""
+
+    @property
+    def for_events(self) -> int:
+        """Requests of a window that may be sent for events."""
+        return int((self.per_hour - self.held_back(self.per_hour)) * (self.live_share or 0))
 
     def held_back(self, of: int) -> int:
         """Requests of a window of so many that are left to others: never all of them."""
@@ -89,10 +97,14 @@ class ServerQuota:
 
 @dataclass(frozen=True)
 class Wait:
-    """No request may go out before `until` (unix seconds)."""
+    """No request may go out before `until` (unix seconds).
+
+    `is_share`: others may, but those that are sent for events have used up their share.
+    """
 
     until: float
     is_hour: bool
+    is_share: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,11 +126,20 @@ def take(ledger: Ledger, key_id: str, limits: Limits, now: float) -> int | Wait:
         if key.blocked_until > now:
             return Wait(key.blocked_until, is_hour=key.blocked_until - now > 2)
         wait = _second_wait(db, key_id, limits, now) or _hour_wait(db, key, limits, now)
+        wait = wait or _share_wait(db, key_id, limits, now)
         if wait:
             return wait
-        taken = db.execute(_TAKE, {"key_id": key_id, "sent_at": now}).inserted_primary_key
+        row = {"key_id": key_id, "sent_at": now, "is_live": limits.live_share is not None}
+        taken = db.execute(_TAKE, row).inserted_primary_key
         assert taken is not None  # noqa: S101 (an insert of one row has a key)
         return int(taken[0])
+
+
+def left_for_events(ledger: Ledger, key_id: str, limits: Limits, now: float) -> int:
+    """Return how many requests may still be sent for events in this window."""
+    with ledger.begin() as db:
+        sent = _count_live(db, key_id, limits, now)
+    return max(0, limits.for_events - sent)
 
 
 def answer(
@@ -255,6 +276,20 @@ def _hour_wait(db: Connection, key: _Key, limits: Limits, now: float) -> Wait | 
     return Wait(nth + limits.window, is_hour=True)
 
 
+def _share_wait(db: Connection, key_id: str, limits: Limits, now: float) -> Wait | None:
+    """Wait until what was sent for events, a window ago, has made room for one more."""
+    if limits.live_share is None or _count_live(db, key_id, limits, now) < limits.for_events:
+        return None
+    place = {"key": key_id, "since": now - limits.window, "latest": now + CLOCKS_APART}
+    oldest = db.execute(_OLDEST_LIVE, place).scalar()
+    return Wait((oldest or now) + limits.window, is_hour=True, is_share=True)
+
+
+def _count_live(db: Connection, key_id: str, limits: Limits, now: float) -> int:
+    place = {"key": key_id, "since": now - limits.window, "latest": now + CLOCKS_APART}
+    return db.execute(_LIVE, place).scalar_one()
+
+
 def _second_wait(db: Connection, key_id: str, limits: Limits, now: float) -> Wait | None:
     """Wait until a second after the answer to the request `per_second` requests ago."""
     if _count(db, key_id, now - 1.0, now - SEEN_AFTER, now) < limits.per_second:
@@ -342,6 +377,11 @@ _NTH_LATEST = (
     .offset(bindparam("before", type_=Integer))
     .limit(1)
 )
+_IS_LIVE = (
+    _OF_KEY & quota_requests.c.is_live & (_sent_at > bindparam("since")) & (_sent_at <= _LATEST)
+)
+_LIVE = select(func.count()).select_from(quota_requests).where(_IS_LIVE)
+_OLDEST_LIVE = select(func.min(_sent_at)).where(_IS_LIVE)
 _TAKE = insert(quota_requests)
 _FORGET = delete(quota_requests).where(
     _OF_KEY, (_seen_at < bindparam("since")) | (_seen_at > _LATEST)

@@ -20,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -89,7 +90,7 @@ class Choice(TypeDecorator[StrEnum]):
 
 metadata = MetaData()
 
-VERSION = 6
+VERSION = 7
 """The ledger's own version, kept in `meta`: raised with every release that changes the tables, so
 that an earlier program leaves the ledger alone. One without `meta` is of version 1."""
 
@@ -203,8 +204,49 @@ quota_requests = Table(
     Column("key_id", String(32), nullable=False),
     Column("sent_at", Float(53), nullable=False),
     Column("answered_at", Float(53)),
+    # Whether it was sent because of an event.
+    Column("is_live", Boolean, nullable=False, default=False, server_default=false()),
     Index("quota_by_answer", "key_id", "answered_at", "sent_at"),
     sqlite_autoincrement=True,  # a late answer never frees another request's slot
+)
+
+response_times = Table(
+    "response_times",
+    metadata,
+    Column("company_id", String(128), primary_key=True),
+    Column("day", String(10), primary_key=True),  # the business day, ISO
+    Column("kind", String(16), primary_key=True),  # see api/targets.py
+    Column("ms", Integer, primary_key=True, autoincrement=False),  # to three significant digits
+    Column("requests", BigInteger, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("company_id", String(128), nullable=False),
+    Column("event_id", String(255), nullable=False),  # BigLedger's
+    Column("event", String(128), nullable=False),
+    Column("entity", String(64)),  # the one that it is about; null: none of ours
+    Column("record_id", String(255)),
+    Column("sent_at", Instant, nullable=False),  # as BigLedger dates it
+    Column("received_at", Instant, nullable=False),
+    Column("source", String(16), nullable=False),  # webhook or stream
+    Column("duplicates", Integer, nullable=False, default=0),  # times that it came again
+    Column("payload", Text),  # JSON: a payment, until it has landed; of others nothing is kept
+    Column("satisfied_by", String(64)),  # the load that has read what it told of
+    Column("satisfied_at", Instant),
+    Index("events_by_id", "company_id", "event_id", unique=True),
+    Index("events_by_order", "company_id", "seq"),
+    sqlite_autoincrement=True,  # a mark never stands behind a later event
+)
+
+event_marks = Table(
+    "event_marks",
+    metadata,
+    Column("company_id", String(128), primary_key=True),
+    Column("entity", String(64), primary_key=True),
+    Column("seen_seq", Integer, nullable=False),  # a pull has begun after these were stored
 )
 
 quota_keys = Table(

@@ -4,6 +4,7 @@ Only one process may write a DuckDB file and an open reader blocks it. So dbt wr
 what is published is a copy under another name, renamed onto `blsync.duckdb` once it is whole.
 """
 
+from blsync.files.places import PROJECT
 from blsync.marts.build import (
     MOST_MEMORY,
     Table,
@@ -22,7 +23,8 @@ from blsync.marts.files import (
     tell_strays,
     write_files_of_build,
 )
-from blsync.marts.inputs import LOADS, PUSH_LOG, mend_inputs, refresh_inputs, write_inputs
+from blsync.marts.inputs import COLUMNS as INPUT_COLUMNS
+from blsync.marts.inputs import PUSH_LOG, mend_inputs, refresh_inputs, write_inputs
 from blsync.marts.publish import left_behind, publish
 from blsync.marts.published import (
     MARTS_BEFORE,
@@ -35,10 +37,9 @@ from blsync.marts.published import (
     published_file,
     tie_out,
 )
-from blsync.places import PROJECT
 
 __all__ = [
-    "LOADS",
+    "INPUT_COLUMNS",
     "MARTS_BEFORE",
     "MOST_MEMORY",
     "PROJECT",

@@ -21,13 +21,13 @@ from blsync.errors import BuildError
 from blsync.files.aside import clear
 from blsync.files.atomic import storage_errors
 from blsync.files.locks import blocking_file_lock
+from blsync.files.places import PROJECT
 from blsync.lake.landed import OF_A_LOAD, damage_of, damaged
 from blsync.lake.store import Lake
 from blsync.marts import failures
 from blsync.marts.database import is_locked, open_elsewhere, reason_of
 from blsync.marts.figures import COMPANIES
 from blsync.marts.files import companies_known, lake_files, write_files_of_build
-from blsync.places import PROJECT
 from blsync.session.binding import open_ledger
 from blsync.settings import Settings, environment_for_a_child
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,14 +11,17 @@ import msgspec
 import pyarrow as pa
 
 from blsync import user_tables
+from blsync.api.targets import TARGETS_MS
 from blsync.clock import is_ahead
 from blsync.entities import ENTITIES
 from blsync.errors import BuildError, ConfigError, StorageError
 from blsync.files.aside import clear
 from blsync.files.atomic import storage_errors
+from blsync.files.places import USER_TABLES
+from blsync.lake import payments
 from blsync.lake.landed import has_loads
 from blsync.lake.store import Lake
-from blsync.ledger import loads, plans
+from blsync.ledger import events, loads, plans, response_times
 from blsync.ledger.states import Action
 from blsync.marts.build import ask_for_full_build, build_lock
 from blsync.marts.figures import COMPANIES, FIGURES, LIST_TOTALS, CompanyFacts, marked, totals
@@ -29,7 +32,6 @@ from blsync.personal_data import (
     shortened_address,
     shortened_addresses,
 )
-from blsync.places import USER_TABLES
 from blsync.session import Session
 from blsync.settings import Company, Settings
 
@@ -77,6 +79,60 @@ PUSH_LOG = pa.schema(
         ("after", pa.string()),
     ]
 )
+WEBHOOK_LOG = pa.schema(
+    [
+        ("company_id", pa.string()),
+        ("event_id", pa.string()),
+        ("event", pa.string()),
+        ("entity", pa.string()),
+        ("record_id", pa.string()),
+        ("source", pa.string()),
+        ("sent_at", _INSTANT),
+        ("received_at", _INSTANT),
+        ("duplicates", pa.int64()),
+        ("satisfied_by", pa.string()),
+        ("satisfied_at", _INSTANT),
+    ]
+)
+PAYMENTS = pa.schema(
+    [
+        ("company_id", pa.string()),
+        ("event_id", pa.string()),
+        ("payment_id", pa.string()),
+        ("invoice_id", pa.string()),
+        ("customer_id", pa.string()),
+        ("amount", pa.decimal128(20, 4)),
+        ("payment_currency", pa.string()),
+        ("payment_date", pa.date32()),
+        ("payment_method", pa.string()),
+        ("reference", pa.string()),
+        ("status", pa.string()),
+        ("created_at", _INSTANT),
+        ("received_at", _INSTANT),
+    ]
+)
+RESPONSE_TIMES = pa.schema(
+    [
+        ("company_id", pa.string()),
+        ("day", pa.date32()),
+        ("kind", pa.string()),
+        ("ms", pa.int64()),
+        ("target_ms", pa.int64()),
+        ("requests", pa.int64()),
+    ]
+)
+COLUMNS = {
+    "companies": COMPANIES,
+    "report_figures": FIGURES,
+    "loads": LOADS,
+    "push_log": PUSH_LOG,
+    "webhook_log": WEBHOOK_LOG,
+    "webhook_payments": PAYMENTS,
+    "response_times": RESPONSE_TIMES,
+}
+"""The columns of each input."""
+TIMES_KEPT = timedelta(days=400)
+"""For how long it is remembered how long answers took."""
 _CHANGES = msgspec.json.Decoder(dict[str, tuple[Any, Any]], float_hook=Decimal)
 _EXACT = msgspec.json.Encoder(decimal_format="number")
 
@@ -131,11 +187,51 @@ def _write_inputs(
     lake.write_input("report_figures", figures, FIGURES)
     lake.write_input("loads", done, LOADS)
     lake.write_input("push_log", pushed, PUSH_LOG)
-    return {
+    told = _told_by_events(session, list(about), built_at)
+    return told | {
         "companies": len(about),
         "report_figures": len(figures),
         "loads": len(done),
         "push_log": len(pushed),
+    }
+
+
+def _told_by_events(session: Session, company_ids: list[str], now: datetime) -> dict[str, int]:
+    """Write what the ledger knows of events and of response times; returns the rows of each."""
+    ledger, lake = session.ledger, session.lake
+    events.forget_old(ledger, now)
+    response_times.forget_before(ledger, (now - TIMES_KEPT).date().isoformat())
+    received = events.log(ledger)
+    paid = [
+        {
+            "company_id": row["_company_id"],
+            "event_id": row["_request_id"],
+            "payment_id": row["id"],
+            "invoice_id": row["invoiceId"],
+            "customer_id": row["customerId"],
+            "amount": row["amount"],
+            "payment_currency": row["currency"],
+            "payment_date": row["paymentDate"],
+            "payment_method": row["paymentMethod"],
+            "reference": row["reference"],
+            "status": row["status"],
+            "created_at": row["createdAt"],
+            "received_at": row["_pulled_at"],
+        }
+        for row in payments.landed(lake, company_ids)
+    ]
+    times = [
+        row | {"day": date.fromisoformat(row["day"]), "target_ms": TARGETS_MS[row["kind"]]}
+        for row in response_times.counted(ledger)
+        if row["kind"] in TARGETS_MS
+    ]
+    lake.write_input("webhook_log", received, WEBHOOK_LOG)
+    lake.write_input("webhook_payments", paid, PAYMENTS)
+    lake.write_input("response_times", times, RESPONSE_TIMES)
+    return {
+        "webhook_log": len(received),
+        "webhook_payments": len(paid),
+        "response_times": len(times),
     }
 
 
@@ -203,8 +299,9 @@ def mend_inputs(settings: Settings, say: Callable[[str], None]) -> None:
                 clear(lake.input_file(name))
 
 
-def refresh_inputs(session: Session) -> None:
-    """Bring the inputs up to date without asking BigLedger: the day, and the ledger's loads.
+def refresh_inputs(session: Session) -> dict[str, int]:
+    """Bring the inputs up to date without asking BigLedger: the day, and the ledger's loads;
+    returns the rows of each.
 
     A company that was pulled and never asked about itself has its currency from its accounts.
     Raises BuildError where nothing was ever pulled.
@@ -219,7 +316,7 @@ def refresh_inputs(session: Session) -> None:
     if not known and not pulled:
         raise BuildError("There is nothing to build from yet. Run `blsync sync` first.")
     facts = [(company, _facts_of_landed(session, company)) for company in pulled]
-    write_inputs(session, facts)
+    return write_inputs(session, facts)
 
 
 def _facts_of_landed(session: Session, company: Company) -> CompanyFacts:

@@ -13,6 +13,7 @@ from blsync.orchestration.jobs import (
     nightly_sync,
     weekly_compaction,
 )
+from blsync.orchestration.live_sensor import live_events
 from blsync.orchestration.location import OWNERS, SETTINGS, run_of_caller
 from blsync.orchestration.push_assets import push_definitions
 from blsync.orchestration.raw import raw
@@ -24,6 +25,7 @@ defs = dg.Definitions.merge(
         assets=[raw, inputs, warehouse, published, report_page],
         jobs=[nightly, backfill, build, compact],
         schedules=[nightly_sync, weekly_compaction],
+        sensors=[live_events],
         executor=dg.in_process_executor,
         resources={
             "watch": run_of_caller,

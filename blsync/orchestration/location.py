@@ -48,6 +48,8 @@ class RunContext:
     """What a caller in the same process hears of a run, and what the run found."""
 
     wait: bool = True
+    is_live: bool = False
+    """Whether it runs because of events, with their share of the hour."""
     allowed: frozenset[str] = frozenset()
     """Companies of which what a safety bound holds back is let through, this once."""
     progress: Any = None

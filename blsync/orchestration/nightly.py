@@ -76,11 +76,13 @@ def _added(sum_so_far: dict[str, Any] | None, result: Result) -> dict[str, Any]:
         text for text in (before.get("error"), str(result.error) if result.error else "") if text
     )
     found = {name: sorted({*before.get(name, []), *getattr(result, name)}) for name in FINDINGS}
+    missed = [n for n in (before.get("unannounced"), result.unannounced) if n is not None]
     drifts = [d for d in (before.get("drift"), result.drift) if d is not None]
     return {
         **counts,
         "window": before.get("window") or window,
         "drift": sum(drifts) if drifts else None,
+        "unannounced": sum(missed) if missed else None,
         **found,
         "error": error or None,
         "unavailable": before.get("unavailable", False) or result.unavailable is not None,

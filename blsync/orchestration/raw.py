@@ -30,9 +30,11 @@ class PullConfig(AllowConfig):
     """`again`: pull the partitions' windows again, even where they are covered.
 
     Where it is not given, the job `nightly` pulls what is missing and every other run pulls again.
+    `live`: the run is because of events, and has their share of the hour.
     """
 
     again: bool | None = None
+    live: bool = False
 
 
 def _raw_spec(entity: Entity) -> dg.AssetSpec:
@@ -71,6 +73,7 @@ def raw(
         }
         say = watch.say or context.log.info
         watch.tell_strays(say)
+        watch.is_live = watch.is_live or config.live
         allowed = allowed_companies(context, config, watch)
         brought, failed = pull_companies(watch, selected, windows, again, say, allowed)
         watch.results |= brought
@@ -108,7 +111,12 @@ def pull_companies(
         if known is not None:
             return known
         opened = open_session(
-            SETTINGS, say=say, progress=progress, waits=watch.wait, allowed=allowed
+            SETTINGS,
+            say=say,
+            progress=progress,
+            waits=watch.wait,
+            allowed=allowed,
+            is_live=watch.is_live,
         )
         with opened as session:
             company = SETTINGS.company(name)

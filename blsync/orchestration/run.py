@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from blsync import events
+from blsync import logs
 from blsync.entities import ENTITIES
 from blsync.errors import (
     BlsyncError,
@@ -20,13 +20,13 @@ from blsync.errors import (
 )
 from blsync.files.aside import clear, move_aside
 from blsync.files.atomic import storage_errors
+from blsync.files.places import FILES
 from blsync.files.unexpected import unexpected_of
 from blsync.orchestration.definitions import defs
 from blsync.orchestration.history import begin_anew, damage_of
 from blsync.orchestration.jobs import BUILD, NIGHTLY, RAW, missing_days
 from blsync.orchestration.location import RUN, SETTINGS, RunContext, days, range_tags
 from blsync.orchestration.raw import pull_companies, window_of_days
-from blsync.places import FILES
 from blsync.pull import Window
 
 MANY_DAYS = 31
@@ -142,7 +142,7 @@ def _run(
     os.environ["DAGSTER_HOME"] = str(home)
     run_id = str(uuid.uuid4())
     named = {"company": company} if company else {}
-    with events.about(run=run_id, **named), dg.DagsterInstance.get() as instance:
+    with logs.about(run=run_id, **named), dg.DagsterInstance.get() as instance:
         tags = {}
         if company:
             today = days.get_last_partition_key()

@@ -30,6 +30,7 @@ from blsync.errors import (
     WrongClock,
 )
 from blsync.files.atomic import storage_errors
+from blsync.files.places import IS_CHECKOUT
 from blsync.files.unexpected import apart
 from blsync.marts.figures import CompanyFacts, stored_facts
 from blsync.orchestration.location import (
@@ -41,16 +42,25 @@ from blsync.orchestration.location import (
     allowed_companies,
     failing_clearly,
 )
-from blsync.places import IS_CHECKOUT
 from blsync.reconcile import differences
 from blsync.session import Session, open_session
 from blsync.settings import Company
+
+
+class InputsConfig(AllowConfig):
+    """`reports`: ask BigLedger for its reports; without, what it said last is compared."""
+
+    reports: bool = True
+
 
 _INPUTS = {
     "companies": "The companies, their currency, and the business day of the build.",
     "report_figures": "What BigLedger's own reports say, for reconciliation.",
     "loads": "Every load from the ledger, for the marts' sync_log.",
     "push_log": "Every attempt at a pushed operation from the ledger, for the marts' push_log.",
+    "webhook_log": "Every event from the ledger, for the marts' webhook_log.",
+    "webhook_payments": "Every payment that an event brought, from the landing.",
+    "response_times": "How long answers took, from the ledger, for the marts' sla_daily.",
 }
 
 
@@ -69,7 +79,7 @@ _INPUTS = {
     ],
 )
 def inputs(
-    context: dg.AssetExecutionContext, config: AllowConfig, watch: dg.ResourceParam[RunContext]
+    context: dg.AssetExecutionContext, config: InputsConfig, watch: dg.ResourceParam[RunContext]
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Ask BigLedger's reports and write what a build reads beside the landing."""
     with failing_clearly(watch):
@@ -78,8 +88,10 @@ def inputs(
         marts.mend_inputs(SETTINGS, say)
         allowed = allowed_companies(context, config, watch)
         with open_session(SETTINGS, say=say, waits=watch.wait, allowed=allowed) as session:
-            asked = _asked(session, watch)
-            written = marts.write_inputs(session, asked)
+            if config.reports:
+                written = marts.write_inputs(session, _asked(session, watch))
+            else:
+                written = marts.refresh_inputs(session)
         for name, rows in written.items():
             yield dg.MaterializeResult(
                 asset_key=["inputs", name], metadata={"dagster/row_count": rows}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
 
-from blsync import events
+from blsync import logs
 from blsync.clock import LARGEST_SKEW
 from blsync.entity import Entity
 from blsync.errors import (
@@ -29,10 +29,11 @@ from blsync.errors import (
 from blsync.files.atomic import storage_errors
 from blsync.files.locks import file_lock
 from blsync.files.unexpected import apart
-from blsync.ledger import loads
+from blsync.lake.typing import KEY_SEPARATOR
+from blsync.ledger import events, loads
 from blsync.ledger.loads import Load, LoadResult
 from blsync.ledger.states import LoadKind
-from blsync.pull import availability, details, drift, stamps
+from blsync.pull import availability, details, drift, payments, stamps
 from blsync.pull.land import Deletions, land, outcome_of
 from blsync.pull.walk import feed_of, feeds_of, note_order, walk_feed
 from blsync.pull.work import FINDINGS, UP_TO_NOW, OpenWalks, PullContext, Result, Window, window_of
@@ -105,6 +106,42 @@ class _Pulling:
                 result.throttled_ms = round(client.limiter.throttled * 1000)
 
 
+@dataclass(frozen=True)
+class _News:
+    """What events had told of an entity when its pull began."""
+
+    up_to: int
+    announced: frozenset[str]
+    is_heard: bool
+    """Whether events tell of the entity at all."""
+
+    @classmethod
+    def of(cls, work: PullContext) -> _News:
+        ledger, company_id, name = work.ledger, work.company.company_id, work.entity.name
+        up_to = events.latest(ledger, company_id)
+        if not up_to:
+            return cls(0, frozenset(), False)
+        announced = frozenset(events.announced(ledger, company_id, name))
+        return cls(up_to, announced, bool(announced) or name in events.marks(ledger, company_id))
+
+    def satisfied(self, work: PullContext) -> None:
+        """Note that the pull has read what they told of, and count what they had not told of.
+
+        A pull because of events counts nothing: what it finds beside them is on its way perhaps.
+        """
+        if not self.up_to or not work.covered:
+            return
+        company_id, name, load_id = work.company.company_id, work.entity.name, work.covered[-1]
+        if self.is_heard and not work.session.is_live:
+            found = set[str]().union(
+                *(work.lake.keys_of_load(work.entity, company_id, one) for one in work.covered)
+            )
+            # Of stock an event names the item, which is the first part of the key.
+            told = {key for key in found if key.partition(KEY_SEPARATOR)[0] in self.announced}
+            work.result.unannounced = len(found - told)
+        events.satisfy(work.ledger, company_id, name, self.up_to, load_id, work.clock())
+
+
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """Spare the collector from looking through all that was ever imported, for every few pages."""
@@ -120,6 +157,7 @@ async def _pull_all(
 ) -> dict[str, Result]:
     session = pulling.session
     session.lake.drop_left_spools(partial(loads.open_ids, session.ledger))
+    payments.land(session, pulling.company)
 
     async def one(entity: Entity) -> Result:
         result = Result()
@@ -128,10 +166,13 @@ async def _pull_all(
         if known:
             result.unavailable = known.reason
             return result
-        with events.about(company=company.name, entity=entity.name):
+        with logs.about(company=company.name, entity=entity.name):
             try:
                 async with pulling.work_on(entity, result) as work:
+                    news = _News.of(work)
                     await _cover(work, window, again)
+                    if not again and window.end is None:
+                        news.satisfied(work)
                 availability.forget(session, company, entity)
             except Unauthorized:
                 raise
@@ -163,13 +204,13 @@ def _tell(result: Result) -> None:
         name: getattr(result, name) for name in ("rows", "deleted", "quarantined", "requests")
     }
     if result.unavailable:
-        events.tell("entity unavailable", message=result.unavailable)
+        logs.tell("entity unavailable", message=result.unavailable)
     elif result.error is None:
-        events.tell("entity pulled", **counts)
+        logs.tell("entity pulled", **counts)
     else:
         request_id = getattr(result.error, "request_id", "") or None
         told = {"message": str(result.error), "request_id": request_id}
-        events.tell("entity failed", level="error", **counts, **told)
+        logs.tell("entity failed", level="error", **counts, **told)
 
 
 def reread(session: Session, company: Company, entity: Entity, first: date, last: date) -> Result:
@@ -213,7 +254,8 @@ async def _cover(work: PullContext, window: Window, again: bool) -> None:
     is_up_to_now = not again and window.end is None
     if not (await _finish_left_open(work) and is_up_to_now):
         await _open_and_finish(work, window, again)
-    if is_up_to_now and (to_compare := await drift.compare(work)):
+    # What events tell of is no look at everything: the night compares.
+    if is_up_to_now and not work.session.is_live and (to_compare := await drift.compare(work)):
         loads.start(work.ledger, to_compare)
         await _finish(work, to_compare)
 

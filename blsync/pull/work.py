@@ -64,6 +64,9 @@ class Result:
     throttled_ms: int = 0
     window: tuple[datetime | None, datetime | None] = (None, None)
     drift: int | None = None
+    unannounced: int | None = None
+    """Records that came and that no event had named, though events tell of the entity; None where
+    none ever did, or where it was pulled because of events."""
     unknown_fields: list[str] = field(default_factory=list)
     newly_null: list[str] = field(default_factory=list)
     noisy_numbers: list[str] = field(default_factory=list)

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 
 from blsync.errors import ConfigError, SafetyLimit
 from blsync.ledger import plans
-from blsync.ledger.approvals import Saying, approvers, digest_of, planners
+from blsync.ledger.approvals import Saying, approvers, digest_of, person, planners
 from blsync.ledger.plans import Operation, Plan
 from blsync.ledger.states import SENDS, OperationState, PlanState, Verdict
 from blsync.push.report import amount_of
 from blsync.redaction import redact
 from blsync.session import Session
 from blsync.settings import Settings
-from blsync.text.natural_keys import normal_form
 
 LONGEST_REASON = 500
 """Characters of a reason."""
@@ -61,7 +60,7 @@ def refusal(settings: Settings, plan: Plan, rows: Sequence[Operation], base_url:
     had = ""
     if given:
         own = planners(plan.verdicts)
-        is_own = all(normal_form(one.actor) in own for one in given)
+        is_own = all(person(one.actor) in own for one in given)
         had = " Who approved it has planned it, too." if is_own else " It has changed since."
     made = f"somebody else than {plan.actor}" if plan.actor else "a second person"
     return (
@@ -96,7 +95,7 @@ def approve(session: Session, plan: Plan, reason: str | None) -> None:
             f"Plan {plan.plan_id} cannot be approved: an earlier version made it, and nobody knows "
             "who planned it. Plan the same file again."
         )
-    if normal_form(actor) in own:
+    if person(actor) in own:
         raise SafetyLimit(
             f"Plan {plan.plan_id} was planned by {actor}, who cannot approve it as well: a second "
             "person has to, under another login name (or BLSYNC_ACTOR)."

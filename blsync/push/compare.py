@@ -149,6 +149,14 @@ def _number(value: Any) -> Decimal | None:
         return None
 
 
+def figure(told: object) -> Decimal:
+    """Return a figure of a record or of a row, which may be text; what is absent is 0.
+
+    Raises decimal.InvalidOperation where it is no number.
+    """
+    return Decimal(str(told or 0))
+
+
 def _text(value: Any) -> str:
     """Bring a value to one spelling: absent, null and empty are the same, and so are both ways
     in which Unicode writes an accent.

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
@@ -245,6 +245,8 @@ class Endpoint:
     references: tuple[Reference, ...] = ()
     lines: str | None = None
     """The field that holds a document's lines."""
+    sides: frozenset[str] = frozenset()
+    """Columns of which a line fills in one: in the others nothing and 0 are the same."""
     date_field: str | None = None
     """The business date, which must lie in an open period."""
     target: Reference | None = None
@@ -299,6 +301,15 @@ class Endpoint:
     def kinds(self) -> dict[str, Kind]:
         """Every column that is marked with a kind, as in `rules` → that kind."""
         return {name: kind for name, info in _leaf_fields(self.model) if (kind := _kind(info))}
+
+    @cached_property
+    def readers(self) -> dict[str, TypeAdapter[Any]]:
+        """Every column that may be written, as in `rules` → what reads a value of it alone."""
+        marked: Any = Annotated
+        return {
+            name: TypeAdapter(marked[(info.annotation, *info.metadata, name)])
+            for name, info in _leaf_fields(self.model)
+        }
 
     @cached_property
     def choices(self) -> dict[str, tuple[str, ...]]:

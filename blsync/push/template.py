@@ -12,10 +12,10 @@ from typing import Any
 from blsync.errors import ConfigError
 from blsync.files.atomic import atomic_write, storage_errors
 from blsync.files.form_workbook import DAY, NUMBER, TEXT, FormColumn, ListSheet, write_form
-from blsync.push.endpoint import Endpoint
+from blsync.push.endpoint import Endpoint, Reference
 from blsync.push.endpoints import endpoint_named
 from blsync.push.known import LISTS, list_of, rows_of
-from blsync.push.source.grid import EXAMPLE
+from blsync.push.source.grid import EXAMPLE, EXAMPLE_KEYS
 from blsync.settings import Company, Settings
 from blsync.text.spellings import Kind
 
@@ -23,7 +23,7 @@ _WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 _UNITS = {"paymentTerms": "days"}
 _NOTE = "_note"
 _EXAMPLES: Mapping[str, Any] = {
-    "email": "name@company.my",
+    **EXAMPLE_KEYS,
     "customer.email": "name@company.my",
     "name": "Kedai Contoh Sdn Bhd",
     "phone": "+60 3-1234 5678",
@@ -31,7 +31,6 @@ _EXAMPLES: Mapping[str, Any] = {
     "currency": "MYR",
     "paymentTerms": 30,
     "tags": "retail;klang",
-    "reference": "REF-001",
     "terms": "30 days",
     "items.itemCode": "ITEM-001",
     "items.description": "Work in March",
@@ -92,17 +91,23 @@ def _columns(endpoint: Endpoint) -> Iterator[str]:
     know, what is needed first.
     """
     prefix = f"{endpoint.lines}." if endpoint.lines else ""
-    ids = {
+    others = {
         (prefix if reference.in_lines else "") + column
         for reference in endpoint.references
-        for column, identifier in reference.columns.items()
-        if identifier == "id" and len(reference.columns) > 1
+        for column in reference.columns
+        if column != _known_by(reference)
     }
-    own = [name for name in endpoint.rules if name not in ids | endpoint.open_ended]
+    own = [name for name in endpoint.rules if name not in others | endpoint.open_ended]
     needed = [name for name in own if is_needed(endpoint, name)]
     lines = [name for name in own if prefix and name.startswith(prefix)]
     rest = [name for name in own if name not in needed and name not in lines]
     yield from (*(name for name in needed if name not in lines), *rest, *lines)
+
+
+def _known_by(reference: Reference) -> str:
+    """Return the column by which people know a record: the first that is not its id."""
+    words = [column for column, identifier in reference.columns.items() if identifier != "id"]
+    return (words or [*reference.columns])[0]
 
 
 def is_needed(endpoint: Endpoint, name: str) -> bool:

@@ -23,9 +23,9 @@ from blsync import __version__, marts
 from blsync.errors import BuildError, ConfigError
 from blsync.files.atomic import atomic_write, storage_errors
 from blsync.files.permissions import make_published_folder
+from blsync.files.places import IS_CHECKOUT
 from blsync.lake.store import Lake
 from blsync.marts.figures import COMPANIES
-from blsync.places import IS_CHECKOUT
 from blsync.report import figures
 from blsync.settings import Settings, environment_for_a_child
 

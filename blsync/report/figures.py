@@ -445,7 +445,43 @@ def _freshness(books: Books) -> dict[str, Any]:
         """
     )
     known = [row["covered_until"] for row in entities if row["covered_until"]]
-    return {"entities": entities, "covered_until": min(known, default=None)}
+    return {
+        "entities": entities,
+        "covered_until": min(known, default=None),
+        "events": _events(books),
+        "response_times": _response_times(books),
+    }
+
+
+def _events(books: Books) -> Row | None:
+    """Return what came of events, None where none came or the table is not published yet."""
+    if "webhook_log" not in books.tables:
+        return None
+    (row,) = books.rows(
+        """
+        select count(*) as received, count(*) filter (is_duplicate) as duplicates,
+            count(*) filter (satisfied_by is null and entity is not null) as waiting,
+            max(received_at) as received_at, max(satisfied_at) as satisfied_at,
+            median(delay_seconds) as delay_seconds
+        from finance.webhook_log where company_id = $company
+        """
+    )
+    return row if row["received"] else None
+
+
+def _response_times(books: Books) -> list[Row]:
+    """Return how long answers took on the last day of each kind of request."""
+    if "sla_daily" not in books.tables:
+        return []
+    return books.rows(
+        """
+        select kind, day, requests, p50_ms, p95_ms, target_ms,
+            cast(share_within * 100 as decimal(9, 1)) as percent_within
+        from finance.sla_daily where company_id = $company
+        qualify row_number() over (partition by kind order by day desc) = 1
+        order by target_ms
+        """
+    )
 
 
 SECTIONS: dict[str, tuple[tuple[str, ...], Callable[[Books], dict[str, Any]]]] = {

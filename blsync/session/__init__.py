@@ -61,6 +61,9 @@ class Session:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     limiter_clock: Callable[[], float] = time.time
     actor: str = ""
+    is_live: bool = False
+    """Whether it is opened because of events: then it has a share of the hour, no more, and waits
+    for no other hour."""
 
     def rate_limiter(self, company: Company) -> RateLimiter:
         """Return the limiter of a company's key, with the limits of the settings.
@@ -73,13 +76,14 @@ class Session:
             given.quota_per_second,
             given.quota_window_seconds,
             given.quota_reserve,
+            given.live_share if self.is_live else None,
         )
         return RateLimiter(
             self.ledger,
             company.key_id,
             limits,
             given.zone,
-            waits=self.waits,
+            waits=self.waits and not self.is_live,
             clock=self.limiter_clock,
             say=self.say,
         )
@@ -106,6 +110,7 @@ def open_session(
     limiter_clock: Callable[[], float] = time.time,
     is_mended: bool = False,
     actor: str | None = None,
+    is_live: bool = False,
 ) -> Iterator[Session]:
     """Open the house for one command, where it `is_mended` also with a ledger that was lost.
 
@@ -124,4 +129,5 @@ def open_session(
             sleep,
             limiter_clock,
             actor or settings.actor,
+            is_live,
         )

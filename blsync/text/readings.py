@@ -28,6 +28,13 @@ _MAY_GROUP = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
 _SEPARATORS = {POINT: (".", ","), COMMA: (",", ".")}
 """Style → what stands before decimals, and what between thousands."""
 RINGGIT = frozenset(("RM", "MYR"))
+SIGNS = {
+    "$": frozenset(("USD", "SGD", "AUD", "NZD", "HKD", "BND", "CAD", "TWD")),
+    "€": frozenset(("EUR",)),
+    "£": frozenset(("GBP",)),
+    "¥": frozenset(("JPY", "CNY")),
+}
+"""Sign of a currency → the currencies that it may stand for."""
 
 
 def without_odd_blanks(text: str) -> str:
@@ -149,7 +156,9 @@ MONTHS = {
     )
     for word in words.split()
 }
-_DAY_FIRST = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?[-/ .,]*([A-Za-z]{3,9})\.?[-/ .,]*(\d{4}|\d{2})")
+_DAY_FIRST = re.compile(
+    r"(\d{1,2})(?:st|nd|rd|th|hb)?[-/ .,]*([A-Za-z]{3,9})\.?[-/ .,]*(\d{4}|\d{2})"
+)
 _MONTH_FIRST = re.compile(r"([A-Za-z]{3,9})\.?[-/ .]*(\d{1,2})(?:st|nd|rd|th)?[-/ .,]+(\d{4})")
 _YEAR_FIRST = re.compile(r"(\d{4})[-/ .,]*([A-Za-z]{3,9})\.?[-/ .,]*(\d{1,2})")
 _NUMERIC = re.compile(r"(\d{1,4})([-/. ])\s*(\d{1,2})\2\s*(\d{1,4})")
@@ -203,6 +212,12 @@ def day_of(text: str) -> Written | None:
         return None
     readings = _in_orders(found[1], found[3], found[4])
     return Written(text, readings, tuple(rules), is_numeric=True) if readings else None
+
+
+def is_no_day(text: str) -> bool:
+    """Tell whether a text is made like a day in numbers, and no calendar has it."""
+    given = without_odd_blanks(text)
+    return bool(_NUMERIC.fullmatch(given)) and day_of(given) is None
 
 
 def _named(text: str) -> date | None:
@@ -320,6 +335,7 @@ READINGS: tuple[tuple[str, str, Mapping[str, tuple[str | None, ...]]], ...] = (
             "27 November 2026": ("2026-11-27",),
             "Nov 27, 2026": ("2026-11-27",),
             "3 Ogos 2026": ("2026-08-03",),
+            "27hb November 2026": ("2026-11-27",),
         },
     ),
     (

@@ -77,6 +77,9 @@ def _unescaped(found: Match[str]) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+DASHES = "\\-\u2010-\u2015\u2212"
+"""Dashes, as a set of a regular expression has them."""
+DASH = "a dash where a number belongs"
 ASKED_COMMA = (
     "has a comma, which may stand before decimals or between thousands; write a plain number "
     "with a decimal point, like 1234.50"
@@ -223,6 +226,15 @@ SPELLINGS = (
         ASKED_COMMA,
         None,
         dict.fromkeys(("1,234", "105,000")),
+    ),
+    Spelling(
+        DASH,
+        _NUMBER_KINDS,
+        re.compile(rf"(?:[A-Za-z]{{2,3}}|[$€£¥])?\s*[{DASHES}]+"),
+        Verdict.ASKED,
+        "is a dash, which may stand for 0 or for nothing; write 0, or empty the cell",
+        None,
+        dict.fromkeys(("-", "RM -", "\u2014")),
     ),
     Spelling(
         "a number that is dressed up",

@@ -22,6 +22,10 @@ _ITEM_CODE = (
     *("Item", "Item No", "SKU", "Product Code", "Stock Code"),
     *("Kod", "Kod Item", "Kod Barang"),
 )
+_CUSTOMER_NUMBER = (
+    *("Customer No", "Customer Code", "Cust No", "Cust Code", "Debtor Code", "Debtor No"),
+    *("No Pelanggan", "Kod Pelanggan"),
+)
 _INVOICE_NUMBER = ("Invoice No", "Inv No", "Invoice", "No Invois", "Nombor Invois", "Invois")
 
 HEADERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -31,10 +35,7 @@ HEADERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             *("Customer Name", "Customer", "Company Name", "Company"),
             *("Nama", "Nama Pelanggan", "Nama Syarikat", "Pelanggan"),
         ),
-        "customerNumber": (
-            *("Customer No", "Customer Code", "Cust No", "Cust Code", "Debtor Code"),
-            *("No Pelanggan", "Kod Pelanggan"),
-        ),
+        "customerNumber": _CUSTOMER_NUMBER,
         "type": ("Customer Type", "Jenis", "Jenis Pelanggan"),
         "status": ("Customer Status", "Status Pelanggan", "Active", "Is Active", "Aktif"),
         "phone": (
@@ -48,7 +49,8 @@ HEADERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ),
         "currency": ("Ccy", "Currency Code", "Matawang", "Mata Wang"),
         "paymentTerms": (
-            *("Terms", "Credit Terms", "Credit Days", "Payment Terms Days"),
+            *("Terms", "Term", "Credit Terms", "Credit Term", "Credit Days", "Payment Term"),
+            "Payment Terms Days",
             *("Terma", "Terma Bayaran", "Tempoh Kredit"),
         ),
         "creditLimit": ("Limit", "Had Kredit", "Limit Kredit"),
@@ -59,6 +61,7 @@ HEADERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "invoiceNumber": _INVOICE_NUMBER,
         "customerId": ("Cust ID", "ID Pelanggan"),
         "customer.email": (*_EMAIL, "Emel Pelanggan"),
+        "customer.customerNumber": _CUSTOMER_NUMBER,
         "invoiceDate": ("Date", "Inv Date", *_DATE, "Tarikh Invois"),
         "dueDate": ("Due", "Payment Due", "Tarikh Akhir", "Tarikh Matang"),
         "purchaseOrder": ("PO", "PO No", "PO Number", "Pesanan Belian", "No PO"),
@@ -72,9 +75,12 @@ HEADERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "items.quantity": ("Qty", "Kuantiti"),
         "items.unitPrice": ("Price", "Unit Rate", "Price Each", "Harga", "Harga Seunit"),
         "items.discountPercent": ("Disc %", "Diskaun %"),
-        "items.discountAmount": ("Discount Amt", "Disc Amt", "Jumlah Diskaun"),
+        "items.discountAmount": (
+            *("Discount Amt", "Disc Amt", "Discount RM", "Disc RM"),
+            *("Diskaun RM", "Jumlah Diskaun"),
+        ),
         "items.taxCode": ("SST Code", "Kod Cukai"),
-        "items.taxRate": ("Tax %", "SST %", "SST Rate", "Kadar Cukai"),
+        "items.taxRate": ("Tax %", "SST %", "GST %", "SST Rate", "Kadar Cukai"),
     },
     "payments": {
         "reference": (*_REFERENCE, "Receipt No", "Bank Ref", "No Resit"),
@@ -91,7 +97,10 @@ HEADERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "reference": (*_REFERENCE, "Voucher No", "JV No", "Journal Ref", "No Baucar"),
         "journalNumber": ("Journal No", "No Jurnal"),
         "date": ("Entry Date", "Journal Date", "Posting Date", *_DATE),
-        "description": ("Narration", "Particulars", "Keterangan", "Perihal"),
+        "description": (
+            *("Narration", "Particulars", "Details"),
+            *("Keterangan", "Butiran", "Perihal"),
+        ),
         "status": ("Posted", "Is Posted"),
         "lines.accountNumber": (*_ACCOUNT, "Kod Akaun"),
         "lines.description": ("Line Description", "Line Narration", "Memo", "Keterangan Baris"),
@@ -112,6 +121,17 @@ HEADERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
 }
 """Endpoint → column → what else it may be called in a header."""
+
+EITHER: Mapping[str, Mapping[tuple[str, ...], tuple[str, ...]]] = {
+    "invoices": {
+        ("items.discountPercent", "items.discountAmount"): ("Discount", "Disc", "Diskaun"),
+        ("items.taxRate", "items.taxCode"): ("Tax", "SST", "GST", "Cukai"),
+        ("customer.email", "customer.customerNumber", "customerId"): (
+            *("Customer", "Client", "Debtor", "Bill To", "Sold To", "Pelanggan"),
+        ),
+    },
+}
+"""Endpoint → columns → names that may mean each of them: what the cells hold has to tell."""
 
 _YES = ("Yes", "Y", "True", "1", "Ya", "Betul")
 _NO = ("No", "N", "False", "0", "Tidak", "Salah")
@@ -168,7 +188,11 @@ _UNITS = frozenset(
 )
 """What a header may have behind its name, in brackets or as its last word."""
 _ORDERS = {"ddmm": "dmy", "dmy": "dmy", "mmdd": "mdy", "mdy": "mdy", "yyyy": "ymd", "ymd": "ymd"}
-_BRACKET = re.compile(r"\s*[(\[]([^()\[\]]*)[)\]]\s*\*?\s*$")
+_MALAY = str.maketrans("hbt", "dmy")
+"""Hari, bulan, tahun."""
+_BRACKET = re.compile(r"\s*[(\[]([^()\[\]]*)[)\]][\s:*]*$")
+_ORDER = re.compile(r"[\s:,-]*\b([dmyhbt]{1,4}(?:[/.\s-][dmyhbt]{1,4}){2})[\s:*]*$", re.IGNORECASE)
+_CURRENCY = re.compile(r"[A-Z]{3}|[^\w\s]")
 
 
 def letters(text: str) -> str:
@@ -184,20 +208,35 @@ def signs(text: str) -> str:
 
 
 def without_unit(header: str) -> str:
-    """Return a header without the unit behind its name, in brackets or as its last word."""
+    """Return a header without the unit behind its name, in brackets or as its last word, or the
+    order of days.
+    """
     found = _BRACKET.search(header)
     if found and (letters(found[1]) in _UNITS or order_told(header)):
+        return header[: found.start()]
+    if (found := _ORDER.search(header)) and found.start() and order_told(header):
         return header[: found.start()]
     first, _, last = header.rstrip(" *").rpartition(" ")
     return first if letters(last) in ("rm", "myr") else header
 
 
+def without_explanation(header: str) -> str:
+    """Return a header without what is said in brackets behind its name, such as (as per SSM).
+
+    A currency there says what the numbers below are, and stays.
+    """
+    found = _BRACKET.search(header)
+    is_currency = found and _CURRENCY.fullmatch(found[1].strip())
+    return header if found is None or is_currency else header[: found.start()]
+
+
 def order_told(header: str) -> str | None:
     """Return the order of days that a header names, as in Date (DD/MM/YYYY): dmy, mdy or ymd."""
-    found = _BRACKET.search(header)
+    found = _BRACKET.search(header) or _ORDER.search(header)
     told = letters(found[1]) if found else ""
-    if not re.fullmatch(r"[dmy]{3,8}", told):
+    if not re.fullmatch(r"[dmy]{3,8}|[hbt]{3,8}", told):
         return None
+    told = told.translate(_MALAY)
     return next((order for start, order in _ORDERS.items() if told.startswith(start)), None)
 
 

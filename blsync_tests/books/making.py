@@ -11,11 +11,10 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rig import inputs
 from rig.seeds import hand_over
 
 from blsync.entities import ENTITIES
-from blsync.marts.figures import COMPANIES, FIGURES
-from blsync.marts.inputs import LOADS, PUSH_LOG
 from books.company import (
     CHART,
     DAY,
@@ -164,14 +163,7 @@ def write_inputs(data: Path, books: list[Book], figures: list[Row]) -> None:
         }
         for book in books
     ]
-    (data / "inputs").mkdir(parents=True, exist_ok=True)
-    for name, rows, schema in (
-        ("companies", companies, COMPANIES),
-        ("loads", [], LOADS),
-        ("push_log", [], PUSH_LOG),
-        ("report_figures", figures, FIGURES),
-    ):
-        pq.write_table(pa.Table.from_pylist(rows, schema), data / "inputs" / f"{name}.parquet")
+    inputs.write_inputs(data, companies=companies, report_figures=figures)
     hand_over(data, data.parent / "seeds")
 
 

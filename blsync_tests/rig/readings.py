@@ -30,6 +30,7 @@ from blsync.marts.figures import CompanyFacts
 from blsync.push.compare import to_text
 from blsync.push.report import PlanReport
 from blsync.sandbox import Options
+from blsync.sandbox.books import entities as books
 from blsync.sandbox.http.readings import GROUPS, SLIM
 from blsync.session import Session, open_session
 from blsync.settings import Company
@@ -126,9 +127,11 @@ class Round:
 
     def _as_shown(self, name: str, record: Any) -> Any:
         """Return a record to the cent, whatever its numbers are written as, less what no list of
-        such a server shows.
+        such a server shows, and what is never kept as it came.
         """
-        left_out = SLIM.get(name, ()) if "slim-lists" in self.readings else ()
+        left_out = {path.partition(".")[0] for path in ENTITIES[name].digested}
+        left_out |= set(books.ENTITIES[name].secret_fields)
+        left_out |= set(SLIM.get(name, ()) if "slim-lists" in self.readings else ())
         return {field: _plain(v) for field, v in record.items() if field not in left_out}
 
     def reports(self) -> dict[tuple[Any, ...], Decimal]:

@@ -135,11 +135,44 @@ def warm_up() -> None:
     """Import what takes long, and parse the project once for all that run dbt on it."""
     for name in IMPORTS:
         importlib.import_module(name)
+    keep_dbt_from_debugging()
     keep_what_was_parsed()
     # Arrow's allocator has a thread too, and looks after itself when a process forks.
     assert threading.active_count() == 1, "a fork would lose what another thread holds"
     gc.collect()
     gc.freeze()  # so that the processes share the memory for as long as they can
+
+
+def keep_dbt_from_debugging() -> None:
+    """Have no debug event of dbt be made: a build has eight thousand, and nobody reads them.
+
+    They are a fifth of what a small build takes. One whose level is raised, or that somebody looks
+    into, is made then.
+    """
+    from dbt_common.events.base_types import BaseEvent, EventLevel
+    from dbt_common.events.event_manager import EventManager
+
+    made, read, fired = BaseEvent.__init__, BaseEvent.__getattr__, EventManager.fire_event
+
+    def make(event: BaseEvent, *given: Any, **named: Any) -> None:
+        if event.level_tag() is EventLevel.DEBUG:
+            event.__dict__["given"] = (given, named)
+        else:
+            made(event, *given, **named)
+
+    def get(event: BaseEvent, name: str) -> Any:
+        if "given" not in event.__dict__:
+            return read(event, name)
+        given, named = event.__dict__.pop("given")
+        made(event, *given, **named)
+        return getattr(event, name)
+
+    def fire(manager: EventManager, e: BaseEvent, level: Any = None, **named: Any) -> None:
+        if level is not None or e.level_tag() is not EventLevel.DEBUG:
+            fired(manager, e, level=level, **named)
+
+    BaseEvent.__init__, BaseEvent.__getattr__ = make, get  # type: ignore[method-assign]
+    EventManager.fire_event = fire  # type: ignore[method-assign]
 
 
 def keep_what_was_parsed() -> None:

@@ -62,10 +62,11 @@ def commands(_: str) -> str:
 def walk(command: Any, path: str = "blsync") -> Iterator[tuple[str, Any]]:
     """Yield each command that does something, with all the words that call it."""
     below = getattr(command, "commands", None)
-    if below is None or path == "blsync":  # `blsync` itself has --version
+    if below is None or command.invoke_without_command:  # `blsync` itself has --version
         yield path, command
     for name, inner in (below or {}).items():
-        yield from walk(inner, f"{path} {name}")
+        if not inner.hidden:
+            yield from walk(inner, f"{path} {name}")
 
 
 def parameters(command: Any) -> Iterator[tuple[str, Any]]:

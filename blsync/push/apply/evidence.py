@@ -33,7 +33,7 @@ from blsync.ledger.plans import Operation
 from blsync.ledger.states import Action, EvidenceState, OperationState
 from blsync.push.compare import changes, from_text
 from blsync.push.endpoint import Endpoint, Json, Likeness
-from blsync.push.lookup import RecordIndex, created_since, look_up, look_up_id
+from blsync.push.lookup import RecordIndex, created_since, look_up, look_up_id, read_in_full
 from blsync.push.work import ApplyContext
 from blsync.settings import Company
 from blsync.text.natural_keys import normal_form
@@ -197,6 +197,9 @@ async def look_alikes(work: ApplyContext, rows: Sequence[Operation]) -> dict[int
     found = await created_since(
         work.client, work.endpoint.listing, min(since.values()), likeness.party, parties
     )
+    compared = {name for body in bodies.values() for name in work.endpoint.comparable(body)}
+    compared.discard(work.endpoint.natural_key)
+    await read_in_full(work.client, work.endpoint.listing, found, compared)
     taken = _taken_ids(work)
     free = [record for record in found.all() if str(record["id"]) not in taken]
     return _told_apart(work, likeness, rows, bodies, since, free)

@@ -28,7 +28,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
 from blsync.errors import ApiError, QuotaSpent
@@ -43,7 +42,7 @@ from blsync.ledger.states import (
 )
 from blsync.push.apply import evidence
 from blsync.push.apply.evidence import LookAlikes
-from blsync.push.compare import changes, from_text, version_of
+from blsync.push.compare import changes, figure, from_text, version_of
 from blsync.push.endpoint import Endpoint, Json, Sought
 from blsync.push.lookup import RecordIndex, look_up, look_up_id, read_in_full
 from blsync.push.plan.validate import problem
@@ -194,8 +193,7 @@ def _is_behind(row: Operation, found: Sequence[Json], done: Collection[str]) -> 
     if not found:
         return True
     return row.in_flight in done and any(
-        Decimal(str(found[0].get(name) or 0)) < before
-        for name, (before, _) in from_text(row.changes).items()
+        figure(found[0].get(name)) < before for name, (before, _) in from_text(row.changes).items()
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from blsync.push.compare import figure
 from blsync.push.endpoint import (
     TODAY,
     Endpoint,
@@ -51,11 +52,11 @@ def _comparable(body: Json) -> Json:
 
 
 def _quantity(body: Json) -> Decimal:
-    return Decimal(str(body.get("quantity") or 0))
+    return figure(body.get("quantity"))
 
 
 def _value(body: Json) -> Decimal:
-    return (Decimal(body["quantity"]) * Decimal(body.get("unitCost") or 0)).quantize(CENT)
+    return (figure(body["quantity"]) * figure(body.get("unitCost"))).quantize(CENT)
 
 
 def _amount(body: Json) -> Decimal | None:

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from blsync.ledger.plans import Problem
 from blsync.personal_data import PERSONAL_FIELDS
+from blsync.push.compare import figure
 from blsync.push.endpoint import Endpoint, Json, Likeness, Reference, Row, Settlement
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import (
@@ -36,9 +37,10 @@ _WORKED_OUT = (
 
 
 class CustomerName(Row):
-    """Another way to name the customer."""
+    """Other ways to name the customer."""
 
     email: Email = ""
+    customer_number: Code = ""
 
 
 class InvoiceLine(Row):
@@ -116,11 +118,11 @@ def _locked(invoice: Json) -> Problem | None:
 
 def _total(body: Json) -> Decimal:
     """Return an invoice's net total, before tax; a line without price is worked out elsewhere."""
-    total = Decimal(str(body.get("shippingCost") or 0))
+    total = figure(body.get("shippingCost"))
     for line in body.get("items") or []:
-        gross = line["quantity"] * (line.get("unitPrice") or 0)
-        percent = line.get("discountPercent") or Decimal(0)
-        total += gross - (line.get("discountAmount") or gross * percent / 100)
+        gross = figure(line["quantity"]) * figure(line.get("unitPrice"))
+        discount = gross * figure(line.get("discountPercent")) / 100
+        total += gross - (figure(line.get("discountAmount")) or discount)
     return total.quantize(CENT)
 
 
@@ -170,7 +172,13 @@ INVOICES = Endpoint(
     personal=PERSONAL_FIELDS["invoices"],
     references=(
         Reference(
-            "customerId", listings.CUSTOMERS, {"customerId": "id", "customer.email": "email"}
+            "customerId",
+            listings.CUSTOMERS,
+            {
+                "customerId": "id",
+                "customer.email": "email",
+                "customer.customerNumber": "customerNumber",
+            },
         ),
         Reference(
             "itemId",

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from blsync.ledger.plans import Problem
+from blsync.push.compare import figure
 from blsync.push.endpoint import Endpoint, Json, Likeness, Reference, Row, Settlement, in_the_future
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import Amount, Code, Day, Id, ReferenceText, Text
@@ -91,7 +92,7 @@ def _is_posted(body: Json) -> bool:
 
 
 def _debits(body: Json) -> Decimal:
-    return sum((line.get("debit") or Decimal(0) for line in body.get("lines") or []), Decimal(0))
+    return sum((figure(line.get("debit")) for line in body.get("lines") or []), Decimal(0))
 
 
 def _amount(entry: Json) -> Decimal | None:
@@ -119,6 +120,7 @@ JOURNAL_ENTRIES = Endpoint(
         ),
     ),
     lines="lines",
+    sides=frozenset(("lines.debit", "lines.credit")),
     date_field="date",
     is_tokened=True,
     settlement=Settlement(

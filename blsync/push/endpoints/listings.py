@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
+from blsync.push.compare import figure
 from blsync.push.endpoint import Json, Listing
 
 _OF_ADJUSTMENT = ("id", "reference", "locationId", "date", "createdAt")
@@ -13,7 +12,7 @@ def _adjusted(adjustment: Json) -> list[Json]:
     """Return a stock adjustment as the bulk endpoint would write each of its items."""
     rows = []
     for line in adjustment.get("items") or []:
-        change = Decimal(str(line.get("adjustmentQuantity") or 0))
+        change = figure(line.get("adjustmentQuantity"))
         rows.append(
             {
                 **{n: adjustment.get(n) for n in _OF_ADJUSTMENT},

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from blsync.ledger.plans import Operation
+from blsync.push.compare import figure
 from blsync.push.endpoint import (
     TODAY,
     Endpoint,
@@ -63,7 +64,7 @@ def _paid_in_all(_: Endpoint, __: Json, changed: Mapping[str, Any]) -> Mapping[s
 
 
 def _amount(body: Json) -> Decimal:
-    return Decimal(body["amount"])
+    return figure(body["amount"])
 
 
 _INVOICE = Reference(

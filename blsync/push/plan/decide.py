@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -15,6 +15,7 @@ from blsync.push.compare import (
     Changes,
     changes,
     create_body,
+    figure,
     from_text,
     to_text,
     update_body,
@@ -106,9 +107,9 @@ class Decision:
 
     def _operation(self, row: ParsedRow) -> Operation:
         is_delete = self.mode == Mode.DELETE
-        problems = row.problems or (() if is_delete else self._period_problem(row))
+        problems = row.problems if is_delete else (*row.problems, *self._period_problem(row))
         if problems:
-            return _rejected(row, problems)
+            return _rejected(row, (*problems, *self._lacking(row)))
         if is_delete:
             return self._unless_held(row, self._delete(row))
         if row.blocked:
@@ -267,12 +268,27 @@ class Decision:
 
     def _missing(self, row: ParsedRow) -> tuple[Problem, ...]:
         """Return which fields are missing of those without which nothing is created."""
-        record = self.endpoint.record
         return tuple(
-            problem("REQUIRED_FIELD", name, f"{name} is needed to create a {record}; fill it in")
-            for name in self.endpoint.required
-            if not row.data.get(name)
+            self._needed(name) for name in self.endpoint.required if not row.data.get(name)
         )
+
+    def _needed(self, name: str) -> Problem:
+        message = f"{name} is needed to create a {self.endpoint.record}; fill it in"
+        return problem("REQUIRED_FIELD", name, message)
+
+    def _lacking(self, row: ParsedRow) -> Iterator[Problem]:
+        """Yield which needed fields a row leaves out that has other mistakes, where it can only
+        create something: to be mended with them.
+        """
+        if self.endpoint.can_update and self.mode != Mode.CREATE:
+            return
+        told = {problem["field"] for problem in row.problems}
+        there = {name.partition(".")[0] for name in row.cells}
+        for name in self.endpoint.required:
+            ways = [r.columns for r in self.endpoint.references if r.field == name]
+            columns = {c.partition(".")[0] for each in ways for c in each} | {name}
+            if not columns & there and not columns & told:
+                yield self._needed(name)
 
     def _update(self, row: ParsedRow, now: Json) -> Operation:
         remote_id = _id(now)
@@ -329,7 +345,7 @@ class Decision:
             return _rejected(row, missing)
         assert self.endpoint.target is not None  # noqa: S101 (payments have one)
         invoice, amount = row.found[self.endpoint.target.field], row.data["amount"]
-        paid, due = (Decimal(str(invoice.get(name) or 0)) for name in ("amountPaid", "amountDue"))
+        paid, due = (figure(invoice.get(name)) for name in ("amountPaid", "amountDue"))
         if self._is_paid(row, paid):
             return _operation(self.endpoint, row, Action.ADOPT)
         earlier = self._paid[invoice["id"]]

@@ -49,7 +49,7 @@ async def _known(
     client: Client, reference: Reference, endpoint: Endpoint, rows: Iterable[ParsedRow]
 ) -> RecordIndex:
     known = RecordIndex()
-    holders = [h for row in rows if not row.problems for h in _holders(endpoint, reference, row)]
+    holders = [holder for row in rows for holder in _holders(endpoint, reference, row)]
     for column, identifier in reference.columns.items():
         values = [str(value) for holder in holders if (value := _at(holder, column))]
         await look_up(client, reference.listing, identifier, values, known)
@@ -78,7 +78,7 @@ def _resolved(
     data = _copy(row.data, endpoint.lines)
     for index, holder in enumerate(_holders(endpoint, reference, replace(row, data=data))):
         given = {c: str(v) for c in reference.columns if (v := _at(holder, c))}
-        if not given or row.problems:
+        if not given:
             continue
         place = f"{endpoint.lines}[{index}]." if reference.in_lines else ""
         records = _matching(reference, known, given)

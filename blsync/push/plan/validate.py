@@ -145,13 +145,14 @@ def _checked(endpoint: Endpoint, row: SheetRow, style: NumberStyle) -> ParsedRow
     cleared = [n for n, value in given.items() if value == CLEAR]
     problems = [p for name in cleared if (p := _clear_problem(endpoint, name))]
     data: dict[str, Any] = {}
+    kept = {n: value for n, value in given.items() if n not in cleared}
     try:
-        kept = {n: value for n, value in given.items() if n not in cleared}
         model = endpoint.model.model_validate(_nested(kept), context=style)
         data = model.model_dump(by_alias=True, exclude_unset=True)
     except ValidationError as error:
         told = [_worded(endpoint, e, given, row) for e in error.errors(include_url=False)]
         problems += {p["message"]: p for p in told}.values()  # a union tells one mistake often
+        data = _sound_part(endpoint, kept, style)
     named, told = _named_by(endpoint, row, data)
     problems += told
     for name in cleared:
@@ -175,6 +176,38 @@ def _checked(endpoint: Endpoint, row: SheetRow, style: NumberStyle) -> ParsedRow
         place=row.place,
         lines_at=row.lines_at,
     )
+
+
+def _sound_part(endpoint: Endpoint, kept: Mapping[str, Any], style: NumberStyle) -> dict[str, Any]:
+    """Return of a row that cannot be used the day and the names of other records that can be read,
+    so that whatever else is wrong with those is told at once.
+    """
+    own = [c for r in endpoint.references if not r.in_lines for c in r.columns]
+    data: dict[str, Any] = {}
+    for name in dict.fromkeys((endpoint.date_field or "", *endpoint.parts, *own)):
+        if name in kept and (value := _read_alone(endpoint, name, kept[name], style)) is not None:
+            _put(data, name, value)
+    columns = [c for r in endpoint.references if r.in_lines for c in r.columns]
+    lines = kept.get(endpoint.lines or "")
+    if endpoint.lines and isinstance(lines, list):
+        data[endpoint.lines] = [
+            {
+                name: value
+                for name in columns
+                if isinstance(line, dict)
+                and name in line
+                and (value := _read_alone(endpoint, f"{endpoint.lines}.{name}", line[name], style))
+            }
+            for line in lines
+        ]
+    return data
+
+
+def _read_alone(endpoint: Endpoint, column: str, value: Any, style: NumberStyle) -> Any:
+    try:
+        return endpoint.readers[column].validate_python(value, context=style)
+    except ValidationError:
+        return None
 
 
 def _named_by(

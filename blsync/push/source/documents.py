@@ -175,6 +175,13 @@ def _documents(rows: Iterator[_Row], lines: str, key: str) -> Iterator[SheetRow]
             continue
         if open_:
             yield _record(open_, lines)
+            if key not in row.cells and row.lines and key in open_[0].cells:
+                own = ", ".join(row.cells)
+                row.problems.append(
+                    f"row {row.place} has no {key}, and {own} of its own, so it is no line of row "
+                    f"{open_[0].place}: write the {key} in each row of a document, or leave {own} "
+                    "empty in all but its first"
+                )
         open_ = [row]
         if key in row.cells:
             first = firsts.setdefault(normal_form(str(row.cells[key])), row.place)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from blsync.errors import ConfigError, InputFileError
 from blsync.push.endpoint import Endpoint
 from blsync.text.natural_keys import cleaned
-from blsync.text.synonyms import HEADERS, letters, without_unit
+from blsync.text.synonyms import EITHER, HEADERS, letters, without_explanation, without_unit
 
 BASIS = ("base_updated_at", "updatedAt")
 """Columns that say which version of the record the row was based on: its `updatedAt`, in ISO 8601
@@ -104,7 +104,15 @@ class Form:
         for spelled in spellings:
             if header := self._fitting(name, spelled):
                 return header
-        return Header(name)
+        bare = without_explanation(name)
+        if bare == name:
+            return Header(name)
+        column = self._by_letters(bare)
+        header = Header(name, column) if column else self._fitting(name, bare)
+        if header is None or header.column is None:
+            return header or Header(name)
+        rules = (header.rule, "without what its brackets say")
+        return replace(header, rule=", ".join(filter(None, rules)))
 
     def _fitting(self, name: str, spelled: str) -> Header | None:
         wanted = letters(spelled)
@@ -116,6 +124,9 @@ class Form:
         for column, names in HEADERS.get(self.endpoint.name, {}).items():
             if wanted in map(letters, names):
                 return Header(name, column, "another name for it")
+        for columns, names in EITHER.get(self.endpoint.name, {}).items():
+            if wanted in map(letters, names):
+                return Header(name, None, "", columns)
         return Header(name, None, "", tuple(ends)) if ends else None
 
     def _by_letters(self, name: str) -> str | None:
@@ -171,6 +182,17 @@ class Form:
         there = {INDEX.sub("", h.column).partition(".")[0] for h in headers if h.column}
         there |= {INDEX.sub("", h.column) for h in headers if h.column}
         asked = [] if self.is_strict else self._asked(out, there)
+        either = EITHER.get(self.endpoint.name, {})
+        if unclear := [h for h in out if h.twins in either and not there & set(h.twins)]:
+            told = "; ".join(map(self.told, unclear))
+            names = {c for r in self.endpoint.references for c in r.columns}
+            by_name = (
+                " No record is known by its name alone." if names & {*unclear[0].twins} else ""
+            )
+            raise InputFileError(
+                f"{path_name} cannot be used: {told}, or with --map '{unclear[0].name}=' that it "
+                f"is left out.{by_name}"
+            )
         known = f"Known: {', '.join(self.known()[:-1])}."
         if self.is_strict and (odd := [h for h in out if not h.rule]):
             told = "; ".join(map(self.told, odd))

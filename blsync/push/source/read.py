@@ -240,7 +240,8 @@ def _delimiter(text: str) -> str:
 
 
 def _read_xlsx(path: Path, how: _How) -> Table:
-    sheet = read_worksheet(path, _chooser(path, how.form), MOST_ABOVE if how.form else 0)
+    alike: list[str] = []
+    sheet = read_worksheet(path, _chooser(path, how.form, alike), MOST_ABOVE if how.form else 0)
     if not sheet.rows:
         raise _empty(path)
     width = max(len(values) for _, values in sheet.rows)
@@ -251,6 +252,8 @@ def _read_xlsx(path: Path, how: _How) -> Table:
     if beside := [name for name in sheet.others if not name.startswith("_")]:
         others = ", ".join(map(repr, beside))
         told = f"{path.name}: only the worksheet {sheet.name!r} is read; not {others}."
+        if alike := [name for name in alike if name != sheet.name]:
+            told += f" {_also(alike)} such a header too: --sheet {alike[0]!r} reads that one."
         notes.append(told)
     table = table_of(
         path,
@@ -260,6 +263,7 @@ def _read_xlsx(path: Path, how: _How) -> Table:
             left_out=frozenset() if how.hidden else sheet.hidden.rows,
             doubts=sheet.doubts,
             merged=sheet.merged,
+            unvalued=sheet.unvalued,
             notes=tuple(notes),
         ),
         how.form,
@@ -269,8 +273,14 @@ def _read_xlsx(path: Path, how: _How) -> Table:
     return table
 
 
-def _chooser(path: Path, form: Form | None) -> Callable[[Sequence[Start]], int]:
-    """Return what picks the worksheet: the one that is named, or the first whose header fits."""
+def _also(names: Sequence[str]) -> str:
+    return f"{', '.join(map(repr, names))} {'has' if len(names) == 1 else 'have'}"
+
+
+def _chooser(path: Path, form: Form | None, alike: list[str]) -> Callable[[Sequence[Start]], int]:
+    """Return what picks the worksheet: the one that is named, or the first of those whose header
+    fits best, all of which are put down in `alike`.
+    """
 
     def choose(starts: Sequence[Start]) -> int:
         if form is None:
@@ -289,7 +299,9 @@ def _chooser(path: Path, form: Form | None) -> Callable[[Sequence[Start]], int]:
             max((fit(form, row) for _, row in start.rows if start.name[:1] != "_"), default=0)
             for start in starts
         ]
-        return next((n for n, good in enumerate(fits) if good), 0)
+        best = max(fits, default=0)
+        alike.extend(names[n] for n, good in enumerate(fits) if good == best > 0)
+        return fits.index(best) if fits else 0
 
     return choose
 

@@ -10,19 +10,22 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from blsync.push.endpoint import Endpoint
-from blsync.push.source.form import INDEX, DateOrder, Form
+from blsync.push.source.form import INDEX, Form
 from blsync.push.source.sheet import CLEAR, Cells, Reading, Table
 from blsync.text.natural_keys import cleaned, stripped
 from blsync.text.readings import (
     RINGGIT,
+    SIGNS,
     Amount,
     Written,
     amount_of,
     day_of,
+    is_no_day,
     orders_of,
     style_of,
     without_odd_blanks,
@@ -30,6 +33,7 @@ from blsync.text.readings import (
 from blsync.text.spellings import (
     ASKED_COMMA,
     ASKED_DAY,
+    DASH,
     Kind,
     Unclear,
     number_style,
@@ -38,10 +42,16 @@ from blsync.text.spellings import (
 )
 from blsync.text.synonyms import letters, order_told, word_of
 
+LAST_MONTH = 12
 _SHOWN = 60
 """Characters of a cell that a reading shows."""
 _UNIT = re.compile(r"(?:net\s*)?([0-9]{1,3})\s*(?:days?|hari)?", re.IGNORECASE)
 _DAYS_OF_TERMS = "paymentTerms"
+MAY_BE_SWAPPED = (
+    "as the cell has it; look at it, as whoever typed 27/11/2026 beside it may have typed this day "
+    "first as well, and the spreadsheet program took it for month first"
+)
+NO_DAY = "is in no calendar, or lies decades off"
 _PERCENT = re.compile(r"(.*?)\s*%")
 
 
@@ -141,6 +151,8 @@ def _readers(form: Form, column: str, of_file: set[str]) -> Iterator[_Reader]:
     kind = form.endpoint.kinds.get(column)
     if column == _DAYS_OF_TERMS:
         yield _terms
+    if column in form.endpoint.sides:
+        yield _dashes
     if kind in (Kind.NUMBER, Kind.PERCENT):
         yield lambda cells: _as_numbers(cells, form, of_file)
     if kind == Kind.DAY:
@@ -212,13 +224,21 @@ def _as_numbers(
         yield cell, (f"{number}%" if sign else number, _number_rule(amount, is_clear, form))
 
 
+def _dashes(cells: list[_Cell]) -> Iterator[tuple[_Cell, Change]]:
+    """Read the dash that bookkeepers write on the other side of a debit or a credit."""
+    for cell in cells:
+        spelling = spelling_of(Kind.NUMBER, without_odd_blanks(cell.text))
+        if spelling and spelling.name == DASH:
+            yield cell, ("0", "a dash for nothing on this side")
+
+
 def _is_own_currency(currency: str, cell: _Cell) -> bool:
     """Tell whether a currency beside a number is the row's, or where none is said ringgit."""
     said = cell.row.get("currency")
     if said is None:
         return currency in RINGGIT
     own = str(said).strip().upper()
-    return currency == own or {currency, own} <= RINGGIT
+    return currency == own or {currency, own} <= RINGGIT or own in SIGNS.get(currency, ())
 
 
 def _number_rule(amount: Amount, is_clear: bool, form: Form) -> str:
@@ -250,10 +270,17 @@ def _unclear_number(text: str, amount: Amount, proven: set[str]) -> Unclear:
 def _as_days(cells: list[_Cell], form: Form) -> Iterator[tuple[_Cell, Change]]:
     found = [(cell, day_of(cell.text)) for cell in cells]
     days = [day for _, day in found if day]
-    told = form.dates or next((o for c, _ in found if (o := order_told(c.header))), None)
+    by_header = next((o for c, _ in found if (o := order_told(c.header))), None)
+    told = form.dates or by_header
+    said = f"as --dates {form.dates} says" if form.dates else ""
+    said = said or ("as its header says" if by_header else "")
     orders = {str(told)} if told else orders_of(days)
+    doubtful = not told and orders == {"dmy"} and not any(_is_late(d) for d in days)
     for cell, day in found:
         if day is None:
+            spelling = spelling_of(Kind.DAY, cell.text)
+            if is_no_day(cell.text) and spelling and spelling.told == ASKED_DAY:
+                yield cell, (Unclear(cell.text, NO_DAY), "")
             continue
         fitting = {day.readings[order] for order in orders if order in day.readings}
         values = day.values
@@ -264,11 +291,28 @@ def _as_days(cells: list[_Cell], form: Form) -> Iterator[tuple[_Cell, Change]]:
         else:
             yield cell, (_unclear_day(cell.text, day, told), "")
             continue
-        if cell.text != chosen.isoformat():
-            yield cell, (chosen.isoformat(), _day_rule(day, is_clear, orders, form.dates))
+        rule = "" if cell.text == chosen.isoformat() else _day_rule(day, is_clear, orders, said)
+        if doubtful and not day.is_numeric and _may_be_swapped(cell.text):
+            rule = ", ".join(filter(None, (rule, MAY_BE_SWAPPED)))
+        if rule:
+            yield cell, (chosen.isoformat(), rule)
 
 
-def _day_rule(day: Written, is_clear: bool, orders: set[str], said: DateOrder | None) -> str:
+def _is_late(day: Written) -> bool:
+    """Tell whether a day that is no text of numbers is one that can be no month."""
+    return not day.is_numeric and any(value.day > LAST_MONTH for value in day.values)
+
+
+def _may_be_swapped(text: str) -> bool:
+    """Tell whether a day that a program keeps as one is another with day and month changed over."""
+    try:
+        day = date.fromisoformat(text[:10])
+    except ValueError:
+        return False
+    return day.day <= LAST_MONTH and day.day != day.month
+
+
+def _day_rule(day: Written, is_clear: bool, orders: set[str], said: str) -> str:
     rules = [*day.rules]
     if day.is_numeric:
         order = next((o for o in ("dmy", "mdy", "ymd") if o in orders and o in day.readings), "")
@@ -276,7 +320,7 @@ def _day_rule(day: Written, is_clear: bool, orders: set[str], said: DateOrder | 
         if is_clear and order not in day.readings:
             order = next(iter(day.readings))
         why = "as the column proves" if len(orders) == 1 else "as only that is a day"
-        why = f"as --dates {said} says" if said and not is_clear else why
+        why = said if said and not is_clear else why
         rules.insert(0, f"{names.get(order, order)}, {why}")
     return ", ".join(rules) or "another spelling of a day"
 

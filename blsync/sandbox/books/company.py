@@ -9,7 +9,7 @@ at every date, by construction.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -44,6 +44,8 @@ class Books:
     def __init__(self, store: Store, day: date | None = None) -> None:
         self.store = store
         self.day = day
+        self.on_payment: Callable[[Record], None] = lambda _: None
+        """Hears of each payment: no record has it but the event that tells of it."""
         self.counters: Counter[str] = Counter(store.recall("counters") or {})
         self.modules: bool = store.recall("modules") is True
         self.keeps_transit_account: bool = store.recall("transit_account") is True

@@ -220,6 +220,21 @@ def pay_invoice(
     if not invoice["amountDue"]:
         invoice["status"], invoice["overdueBy"] = "paid", 0
     books.touch("invoices", invoice["id"], invoice)
+    books.on_payment(
+        {
+            "id": payment_id,
+            "amount": amount,
+            "currency": invoice["currency"],
+            "paymentDate": day,
+            "paymentMethod": method,
+            "reference": reference,
+            "customerId": invoice["customerId"],
+            "invoiceId": invoice["id"],
+            "status": "completed",
+            "bankAccount": {"name": "Operating account", "accountNumber": "****4321"},
+            "createdAt": books.stamp(payment_id),
+        }
+    )
     return {
         "id": payment_id,
         "invoiceId": invoice["id"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,10 @@ class Store:
         for entity in ENTITIES.values():
             self.connection.execute(_create_table(entity))
             self._index(entity, entity.looked_up)
+        self.watch: Callable[[str, Record | None, Record], None] = lambda *_: None
+        """Hears of each record that was written: its entity, as it was before, as it is."""
+        self.is_watched: Callable[[], bool] = lambda: False
+        """Tells whether anybody wants to hear."""
         self.versions: Counter[str] = Counter()
         self._records: dict[str, dict[str, Record]] = {name: {} for name in ENTITIES}
         self._complete: set[str] = set()
@@ -158,10 +163,12 @@ class Store:
         """Write all that changed, in one transaction."""
         if not self.waiting and not any(self._moves.values()):
             return
+        told: list[tuple[str, Record | None, Record]] = []
         self.connection.execute("begin")
         for name, changed in self._changed.items():
             if changed:
                 entity, records = ENTITIES[name], self._records[name]
+                told += self._told(name, [*changed])
                 self._insert(name, [_row(entity, key, records[key]) for key in changed])
                 changed.clear()
                 self.versions[name] += 1
@@ -169,6 +176,18 @@ class Store:
                 self._records[name].clear()
         self._insert_moves()
         self.connection.execute("commit")
+        for one in told:
+            self.watch(*one)
+
+    def _told(self, name: str, keys: list[str]) -> list[tuple[str, Record | None, Record]]:
+        """Return what is to be told of records that are written now."""
+        if not self.is_watched():
+            return []
+        told = []
+        for key in keys:
+            rows = self.query(f"select doc from {name} where id = ?", key)  # noqa: S608
+            told.append((name, loads(rows[0][0]) if rows else None, self._records[name][key]))
+        return told
 
     def discard(self) -> None:
         """Forget all that has not been flushed, changes inside records included."""

@@ -356,6 +356,26 @@ GROUPS: dict[str, dict[str, Fault]] = {
             "lists, totals and look-ups by id leave out that share of records; 1: all",
         ),
     },
+    "events": {
+        "double-events": Fault(
+            _share, 0.0, "double-events=0.1", "that share of webhooks is delivered twice"
+        ),
+        "lose-events": Fault(
+            _share, 0.0, "lose-events=0.1", "that share of events is delivered to no webhook"
+        ),
+        "forge-events": Fault(
+            _share, 0.0, "forge-events=0.1", "that share of webhooks has a signature of zeros"
+        ),
+        "late-events": Fault(
+            _seconds, 0.0, "late-events=2s", "webhooks are delivered so much later"
+        ),
+        "shuffle-events": Fault(
+            _flag, False, "shuffle-events", "webhooks are delivered in another order"
+        ),
+        "cut-stream": Fault(
+            _seconds, 0.0, "cut-stream=1s", "the stream is closed so long after it was opened"
+        ),
+    },
     "records": {
         "odd-records": Fault(
             _count,

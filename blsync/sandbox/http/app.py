@@ -17,6 +17,7 @@ from swagger_ui_bundle import swagger_ui_path
 from blsync.sandbox.books.company import Books
 from blsync.sandbox.books.errors import ApiError
 from blsync.sandbox.books.store import Store
+from blsync.sandbox.events.hub import Hub
 from blsync.sandbox.faults.faults import Faults
 from blsync.sandbox.generate.seed import History
 from blsync.sandbox.http.contract import serve_contract
@@ -24,7 +25,9 @@ from blsync.sandbox.http.control import control_routes, forget_odd_records, take
 from blsync.sandbox.http.gateway import Gateway, error_body
 from blsync.sandbox.http.oauth import oauth_routes
 from blsync.sandbox.http.readings import Readings
-from blsync.sandbox.http.routes import api_routes
+from blsync.sandbox.http.routes import answer, api_routes
+from blsync.sandbox.http.stream import stream_route
+from blsync.sandbox.http.webhooks import webhook_routes
 from blsync.sandbox.options import Options
 
 ASSETS = "/docs-assets"
@@ -66,10 +69,13 @@ def create_app(options: Options) -> FastAPI:
     books = open_books(options)
     gateway = Gateway(options, faults, has_modules=books.modules)
     take_effect(books, faults, gateway.limits)
+    hub = Hub(books, options.company_id, faults)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        hub.open()
         yield
+        hub.close()
         books.save()
         books.store.close()
 
@@ -87,6 +93,10 @@ def create_app(options: Options) -> FastAPI:
     app.include_router(
         api_routes(books, options, faults, readings), prefix="/api/v1", include_in_schema=False
     )
+    for prefix, is_shown in (("/v1", True), ("/api/v1", False)):
+        routes = webhook_routes(hub, answer)
+        app.include_router(routes, prefix=prefix, include_in_schema=is_shown)
+        app.include_router(stream_route(hub, options, gateway.tokens.accepts), prefix=prefix)
     control = control_routes(books, faults, readings, gateway.limits, gateway.stats, options.seed)
     for router in (control, oauth_routes(gateway.tokens, gateway.stats)):
         app.include_router(router)

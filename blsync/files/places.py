@@ -1,7 +1,7 @@
 """Where the program's own files are, and where it reads and writes unless the settings say more.
 
 In a checkout of the repository everything is in the repository. An installed package has its files
-in `installed/` beside this module (`setup.py` puts them there), which may be read-only and is never
+in `blsync/installed/` (`setup.py` puts them there), which may be read-only and is never
 written to: data goes to the folder that the platform has for it.
 """
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import platformdirs
 
-ROOT = Path(__file__).resolve().parent.parent
-_INSTALLED = Path(__file__).resolve().with_name("installed")
+ROOT = Path(__file__).resolve().parents[2]
+_INSTALLED = Path(__file__).resolve().parents[1] / "installed"
 IS_CHECKOUT = not _INSTALLED.is_dir()
 FILES = ROOT if IS_CHECKOUT else _INSTALLED
 """The folder with the dbt project, `warehouse`, and `dagster.yaml`."""
