@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import os
 import random
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from conftest import Asked, Reply, failure, listed, serving
 from hypothesis import given as given_drawn
 from hypothesis import strategies as st
 from rig.commands import pull
 from rig.depth import drawn
+from test_cli import blsync, environment
 from test_nights import truth
 from test_pull import assert_in_step, control, history, landed, latest, run
 
@@ -95,6 +101,74 @@ def test_a_module_that_is_not_there_stops_nothing_and_comes_back_without_a_hole(
         assert latest(given, name) == truth(sandbox.url, name), name
     told = status.report(given)["companies"]["company_sandbox"]["entities"]
     assert not any(entity["unavailable"] for entity in told.values())
+
+
+def a_day_later(data: Path) -> None:
+    """Have what is not there have been asked for a day earlier than it was."""
+    with closing(sqlite3.connect(data / "ledger.db")) as db, db:
+        found = db.execute("select rowid, learnt_at from dialects where parameter = 'list'")
+        for row, learnt_at in found.fetchall():
+            earlier = datetime.fromisoformat(learnt_at) - timedelta(days=1)
+            text = earlier.isoformat(" ")
+            db.execute("update dialects set learnt_at = ? where rowid = ?", (text, row))
+
+
+@pytest.mark.deep
+def test_a_sync_ends_well_without_modules_and_the_marts_hold_all_of_them_once_they_are_back(
+    sandbox, tmp_path
+):
+    env = environment(tmp_path, sandbox.base_url, BLSYNC_START=str(date.today()))
+
+    def sync(*arguments: str) -> dict[str, Any]:
+        done = blsync("sync", "--json", *arguments, env=env)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)["entities"]
+
+    def unavailable() -> set[str]:
+        """What the one line of each entity in the table of status says."""
+        done = blsync("status", env=env | {"COLUMNS": "140"})
+        assert done.returncode == 0
+        lines = [line.split() for line in done.stdout.splitlines() if line.split()]
+        lines = [words for words in lines if words[0] in ENTITIES]
+        assert sorted(words[0] for words in lines) == sorted(ENTITIES)
+        return {words[0] for words in lines if "unavailable" in words}
+
+    # What has never been there, and what goes after a first sync, come back alike.
+    late = ("quotes", "pos_transactions")
+    faults = f"absent={'+'.join(late)}"
+    control(sandbox, "faults", faults=f"clock=none,{faults}")
+    first = sync("--no-build")
+    assert {name for name, entity in first.items() if entity["unavailable"]} == {*late}
+    gone = [name for name in OPTIONAL if name not in late]
+    control(sandbox, "faults", faults=f"clock=none,{faults},forbid={'+'.join(gone)}")
+    control(sandbox, "night", seed=5)
+    without = sync("--no-build")
+    assert {name for name, entity in without.items() if entity["unavailable"]} == {*OPTIONAL}
+    assert not any(entity["error"] for entity in without.values())
+    assert {without[name]["requests"] for name in late} == {0}
+    assert unavailable() == {*OPTIONAL}
+
+    control(sandbox, "faults", faults="clock=none")
+    a_day_later(tmp_path)
+    back = sync()
+    assert not any(entity["unavailable"] or entity["error"] for entity in back.values())
+    assert unavailable() == set()
+    with duckdb.connect(str(tmp_path / "blsync.duckdb"), read_only=True) as db:
+        checked = db.sql(
+            "select entity_key, status from finance.reconciliation where check_name = 'list_totals'"
+        ).fetchall()
+        assert {key for key, _ in checked} >= {f"{name}:records" for name in ENTITIES}
+        assert {status for _, status in checked} == {"pass"}
+        for name in OPTIONAL:
+            key = db.table(f"history.{name}").columns[1]
+            versions = db.sql(
+                f"select {key}, known_from, known_to, is_deleted from history.{name}"
+                f" order by {key}, known_from"
+            ).fetchall()
+            now = {(key,) for key, _, until, is_deleted in versions if not (until or is_deleted)}
+            assert now == {*truth(sandbox.url, name)}, name
+            for (key, _, until, _), (after, since, *_) in pairwise(versions):
+                assert until == (since if key == after else None), name
 
 
 def test_one_that_was_never_there_begins_with_all_that_there_is(configure, sandbox):

@@ -20,7 +20,8 @@ covered as (
 ),
 
 -- By how much invoices that changed after a customer was read may part the two: each may have been due,
--- as it does now or not, with anything up to the most that a version of it bills.
+-- as it does now or not, with anything up to the most that a version of it bills. A customer is paired
+-- with the invoices of which a version names it, because pairs with all that changed are too many.
 changed_invoices as (
     select
         records.company_id,
@@ -32,15 +33,18 @@ changed_invoices as (
                 and versions.customer_id = records.customer_id
                 then versions.amount_due
         end) as due,
-    from {{ ref('stg_customers') }} as records
+    from (
+        select distinct company_id, customer_id, invoice_id from {{ ref('int_invoice_versions') }}
+    ) as billed
+    inner join {{ ref('stg_customers') }} as records using (company_id, customer_id)
     inner join {{ ref('stg_invoices') }} as invoices
-        on invoices.company_id = records.company_id
+        on invoices.company_id = billed.company_id
+        and invoices.invoice_id = billed.invoice_id
         and invoices.updated_at > records.pulled_at
     inner join {{ ref('int_invoice_versions') }} as versions
         on versions.company_id = invoices.company_id
         and versions.invoice_id = invoices.invoice_id
     group by records.company_id, records.customer_id, versions.invoice_id
-    having bool_or(versions.customer_id = records.customer_id)
 ),
 
 invoice_changes as (
@@ -132,15 +136,18 @@ changed_bills as (
                 and versions.supplier_id = records.supplier_id
                 then versions.amount_due
         end) as due,
-    from {{ ref('stg_suppliers') }} as records
+    from (
+        select distinct company_id, supplier_id, bill_id from {{ ref('int_bill_versions') }}
+    ) as billed
+    inner join {{ ref('stg_suppliers') }} as records using (company_id, supplier_id)
     inner join {{ ref('stg_bills') }} as bills
-        on bills.company_id = records.company_id
+        on bills.company_id = billed.company_id
+        and bills.bill_id = billed.bill_id
         and bills.updated_at > records.pulled_at
     inner join {{ ref('int_bill_versions') }} as versions
         on versions.company_id = bills.company_id
         and versions.bill_id = bills.bill_id
     group by records.company_id, records.supplier_id, versions.bill_id
-    having bool_or(versions.supplier_id = records.supplier_id)
 ),
 
 bill_changes as (
