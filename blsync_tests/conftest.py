@@ -44,8 +44,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--store-durations", action="store_true", help=f"write {DURATIONS.name}")
 
 
+@pytest.hookimpl(tryfirst=True)  # marks are to be there when `-m` chooses by them
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, so that no worker is left with one at the end."""
+    """Have the later cases of a matrix be deep, where its test says so. Begin with the files that
+    take longest, so that no worker is left with one at the end.
+    """
+    cases: Counter[str] = Counter()
+    for item in items:
+        if mark := item.get_closest_marker("deep_after"):
+            test = item.nodeid.partition("[")[0]
+            cases[test] += 1
+            if cases[test] > mark.args[0]:
+                item.add_marker("deep")
     seconds = json.loads(DURATIONS.read_text())
     items.sort(key=lambda item: -seconds.get(item.path.name, 0))
 

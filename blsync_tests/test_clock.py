@@ -218,6 +218,7 @@ def test_what_an_earlier_run_has_read_is_kept_when_the_clock_is_wrong_later(conf
     assert run(loaded, "customers")["customers"].rows == 2
 
 
+@pytest.mark.deep
 def test_a_sync_ends_with_the_code_of_a_setting_and_says_which_clock(configure):
     with running(replace(SMALL, faults="clock=+7200s")) as sandbox:
         today = datetime.now(ZoneInfo("Asia/Kuala_Lumpur")).date()

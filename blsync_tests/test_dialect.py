@@ -58,6 +58,7 @@ def assert_second_sync_lands_nothing(given: Settings) -> None:
     assert {name: result.rows for name, result in results.items()} == dict.fromkeys(ENTITIES, 0)
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize(
     "names", ["no-sort", "no-operators", "no-sort,no-filters", "sort-and-order"]
 )
@@ -92,6 +93,7 @@ def test_against_a_server_that_behaves_as_the_reference_says_nothing_costs_more(
         assert sum(night.values()) <= 20, night
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("readings", ["no-sort", "sort-and-order", "no-pagination,no-sort"])
 def test_what_was_learnt_is_not_asked_for_again(configure, readings):
     with running(Options(**BOOKS, readings=readings)) as sandbox:
@@ -101,6 +103,7 @@ def test_what_was_learnt_is_not_asked_for_again(configure, readings):
         assert requests(run(given)) == QUIET
 
 
+@pytest.mark.deep_after(2)
 @pytest.mark.parametrize(
     "readings",
     ["no-operators", "filters-ignored", "no-filters", "no-operators,no-sort,offset", "no-total",
@@ -164,6 +167,7 @@ def test_a_list_without_a_total_is_read_whole_once_in_the_hours_of_drift_and_tha
         )
 
 
+@pytest.mark.deep_after(2)
 @pytest.mark.parametrize(
     ("readings", "is_asked"),
     [("date-from", True), ("own-dates", True), ("date-from,unnamed,refuse-422", True),
@@ -200,6 +204,7 @@ def test_without_a_way_to_ask_for_a_record_nothing_is_marked_deleted(configure):
         assert any("2 seem to be gone; not confirmed" in text for text in said)
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("readings", ["no-operators", "no-filters", "filters-ignored,sort-ignored"])
 def test_a_voided_entry_is_fetched_again_in_whatever_way_a_record_can_be_asked_for(
     configure, readings
@@ -276,6 +281,7 @@ def test_without_an_address_of_its_own_a_record_has_no_details_to_bring(configur
         assert_second_sync_lands_nothing(given)
 
 
+@pytest.mark.deep
 def test_details_of_changed_records_are_fetched_and_land_once(configure):
     with running(Options(**BOOKS, readings="slim-lists")) as sandbox:
         given = configure(sandbox)

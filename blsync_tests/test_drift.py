@@ -43,6 +43,7 @@ def delete(sandbox: Handle, name: str, count: int) -> list:
     return control(sandbox, "delete", entity=name, count=count, seed=7)["ids"]
 
 
+@pytest.mark.deep_after(4)
 @pytest.mark.parametrize("name", sorted(ENTITIES))
 def test_what_was_deleted_at_the_server_is_marked_deleted_once(configure, sandbox, name):
     loaded = configure(sandbox, **ALWAYS)

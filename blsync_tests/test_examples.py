@@ -126,6 +126,7 @@ def test_the_companies_and_policies_of_the_examples_are_read(
     assert policies.companies_of(current, found[0]) == [acme]
 
 
+@pytest.mark.deep
 def test_the_proposal_of_the_example_is_built_and_planned_and_the_tables_name_what_exists(
     desk: Desk, tmp_path: Path
 ) -> None:

@@ -219,6 +219,7 @@ def test_a_database_has_the_marts_with_exact_types_and_what_people_built_on_them
     assert asked(database, "select n from theirs") == [(3000,)]
 
 
+@pytest.mark.deep
 def test_a_reader_sees_one_night_whole_while_others_are_written_and_one_that_is_killed_is_none(
     env: dict[str, str], database: str
 ) -> None:

@@ -77,6 +77,7 @@ def with_filling(path: Path, part: str, after: bytes, filling: bytes, times: int
     return path
 
 
+@pytest.mark.deep_after(2)
 @pytest.mark.parametrize(
     ("part", "after", "filling", "times", "told"),
     [

@@ -474,6 +474,7 @@ def test_days_are_pulled_again_without_a_hole_beside_what_events_brought(books):
     assert {row["id"]: row["phone"] for row in rows} == server
 
 
+@pytest.mark.deep
 def test_payments_and_the_log_of_events_are_in_the_marts_after_a_live_build(books):
     with api(books.server) as client:
         listed = client.get("/invoices", params={"limit": 100}).json()["data"]

@@ -63,6 +63,7 @@ def of_optional(results: dict[str, Result], what: Callable[[Result], Any]) -> se
     return {what(results[name]) for name in OPTIONAL}
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("fault", ["absent", "forbid"])
 def test_a_module_that_is_not_there_stops_nothing_and_comes_back_without_a_hole(
     configure, sandbox, fault

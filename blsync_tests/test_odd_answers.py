@@ -38,6 +38,7 @@ REASONS = {
 }
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("kind", REASONS)
 def test_one_damaged_record_of_a_page_goes_to_quarantine_and_the_others_land(
     configure, sandbox, kind
@@ -276,6 +277,7 @@ def pulled_apart(configure, server: Handle, data: Path) -> dict[str, list[dict[s
     }
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("kind", ["empty", "zero", "midnight"])
 def test_a_server_that_spells_every_date_otherwise_lands_as_one_that_does_not(
     configure, sandbox, tmp_path, kind
@@ -326,6 +328,7 @@ def test_a_build_before_anything_was_pulled_says_so(call, tmp_path):  # noqa: F8
     assert "nothing to build from" in done.stderr
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("kind", ["zeros", "noise"])
 def test_a_server_that_spells_every_amount_at_length_lands_as_one_that_does_not(
     configure, sandbox, tmp_path, kind

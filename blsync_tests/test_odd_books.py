@@ -396,6 +396,7 @@ def test_the_report_is_written_of_odd_books(
 LAWS = ("every_journal_balances_and_equals_its_header", "no_journal_line_without_an_account")
 
 
+@pytest.mark.deep
 def test_a_law_that_records_break_names_them_by_ids_and_amounts_and_no_more_is_accepted(
     dbt: Dbt, tmp_path: Path
 ) -> None:

@@ -93,6 +93,7 @@ def test_where_nothing_changed_a_plan_says_one_request_a_feed(configure, sandbox
     assert spent["reports"] == 0
 
 
+@pytest.mark.deep
 def test_where_a_report_has_to_be_asked_again_a_plan_knows_it(configure, sandbox, tmp_path):
     seeds = shutil.copytree(ROOT / "warehouse" / "seeds", tmp_path / "seeds")
     loaded = configure(sandbox, BLSYNC_SEEDS=str(seeds))
@@ -316,6 +317,7 @@ def test_several_companies_are_added_up_and_listed(tmp_path, environment, config
     assert document["minutes"] == max(part["minutes"] for part in parts.values())
 
 
+@pytest.mark.deep
 def test_the_command_plans_what_the_sync_command_then_uses(tmp_path, sandbox):
     start = str(datetime.now(UTC).date() - timedelta(days=1))
     env = environment(tmp_path, sandbox.base_url, BLSYNC_START=start)

@@ -188,6 +188,7 @@ def test_a_second_pull_costs_one_request_a_feed_and_lands_nothing(configure, san
     assert files(loaded) == before
 
 
+@pytest.mark.deep
 def test_after_nights_of_business_the_lake_is_in_step_with_the_server(configure, sandbox):
     loaded = configure(sandbox)
     run(loaded)
@@ -716,6 +717,7 @@ def larger(many: Handle):
     control(many, "reset-stats")
 
 
+@pytest.mark.deep
 def test_slow_answers_are_asked_for_side_by_side_at_no_more_than_one_page_a_slice(
     configure, larger
 ):
@@ -737,6 +739,7 @@ def test_fast_answers_are_asked_for_one_after_the_other(configure, larger):
     assert result.requests == math.ceil(result.rows / 100)
 
 
+@pytest.mark.deep
 def test_slices_that_are_killed_go_on_where_each_was(configure, larger):
     loaded = configure(larger, BLSYNC_QUOTA_PER_SECOND="40")
     control(larger, "faults", faults="latency=100ms")
@@ -776,6 +779,7 @@ ODD_SERVERS = [
 ]
 
 
+@pytest.mark.deep_after(4)
 @pytest.mark.parametrize("faults", ODD_SERVERS)
 def test_every_odd_server_is_read_whole_and_without_doubles(configure, larger, faults):
     loaded = configure(larger)
@@ -799,6 +803,7 @@ def assert_in_step_despite(settings: Settings, sandbox: Handle, name: str) -> No
     assert held == wanted
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("faults", ["churn=0.3", "churn=0.3,offset-cursors", "churn=0.3,unsorted"])
 def test_records_that_move_while_being_walked_end_complete(configure, larger, faults):
     loaded = configure(larger, BLSYNC_DRIFT_HOURS="0")

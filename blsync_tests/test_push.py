@@ -383,6 +383,7 @@ def test_no_other_plan_touches_a_row_that_is_held(desk: Desk) -> None:
     assert desk.requests("POST /bulk/customers") == 1
 
 
+@pytest.mark.deep
 def test_many_batches_without_answer_lose_and_double_nothing(desk: Desk) -> None:
     text = new_customers(1000)
     plan_id = desk.plan(text).plan.plan_id

@@ -96,6 +96,7 @@ def amounts(desk: Desk, kind: Kind, count: int) -> Counter[Decimal]:
     return Counter(each for each in told if each in wanted)
 
 
+@pytest.mark.deep_after(2)
 @pytest.mark.parametrize("kind", ALL, ids=str)
 def test_a_first_row_goes_out_alone_and_what_is_seen_of_it_is_kept(desk: Desk, kind: Kind) -> None:
     plan_id = desk.plan(rows_for(desk, kind, 4), kind.endpoint).plan.plan_id
@@ -127,6 +128,7 @@ class Made:
         return amounts(self.desk, self.kind, self.count) - self.before
 
 
+@pytest.mark.deep_after(5)
 @pytest.mark.parametrize("kind", OWN, ids=str)
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_what_was_done_without_an_answer_is_found_by_what_else_it_says_and_never_sent_again(
@@ -145,6 +147,7 @@ def test_what_was_done_without_an_answer_is_found_by_what_else_it_says_and_never
     assert len({o.remote_id for o in report.operations}) == 4
 
 
+@pytest.mark.deep_after(2)
 @pytest.mark.parametrize("kind", OWN, ids=str)
 def test_what_leaves_no_trace_at_such_a_server_is_held_for_a_person(desk: Desk, kind: Kind) -> None:
     plan_id = desk.plan(rows_for(desk, kind, 3), kind.endpoint).plan.plan_id
@@ -201,6 +204,7 @@ def test_one_record_for_two_alike_rows_is_nobodys_and_both_are_held_with_its_id(
     assert desk.requests("POST /bulk") == 2
 
 
+@pytest.mark.deep_after(2)
 @pytest.mark.parametrize("kind", ALL, ids=str)
 def test_the_same_sheet_planned_again_creates_nothing_at_a_server_that_forgets(
     desk: Desk, kind: Kind
@@ -242,6 +246,7 @@ cli.main()
 """
 
 
+@pytest.mark.deep_after(3)
 @pytest.mark.parametrize("place", ["check", "learn"])
 @pytest.mark.parametrize("does_forget", [False, True], ids=["keeps", "forgets"])
 @pytest.mark.parametrize("kind", [INVOICES, PAYMENTS, ADJUSTMENTS], ids=str)
@@ -263,6 +268,7 @@ def test_a_kill_between_the_first_write_and_its_look_up_does_nothing_twice(
     assert (report.exit_code == 0) == is_right
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("kind", [INVOICES, DRAFTS], ids=str)
 def test_two_processes_at_a_server_that_forgets_send_each_row_once(desk: Desk, kind: Kind) -> None:
     plan_id = desk.plan(rows_for(desk, kind, 4), kind.endpoint).plan.plan_id

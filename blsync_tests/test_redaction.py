@@ -373,6 +373,7 @@ def crashing(tmp_path: Path) -> dict[str, str]:
     )
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("command", [("plan",), ("sync", "invoices", "--no-build")])
 def test_an_unexpected_error_is_one_line_that_names_a_file_with_the_details(
     crashing, tmp_path, command
@@ -403,6 +404,7 @@ plan.dagster_event_sequence_for_step = execute
 """
 
 
+@pytest.mark.deep
 def test_a_run_that_fails_outside_our_steps_says_why_too(crashing, tmp_path):
     (tmp_path / "fault" / "sitecustomize.py").write_text(CRASH_BETWEEN)
     done = blsync("sync", "invoices", "--no-build", env=crashing)

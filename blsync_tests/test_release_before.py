@@ -93,6 +93,7 @@ def published(folder: Path, sql: str) -> Any:
         return db.execute(sql).fetchone()
 
 
+@pytest.mark.deep
 def test_an_older_folder_goes_on_push_pull_and_build(
     environment: dict[str, str], folder: Path, server: str
 ) -> None:

@@ -598,6 +598,7 @@ def published(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield loaded
 
 
+@pytest.mark.deep
 def test_the_documentation_is_one_page_that_needs_no_network(published: Settings) -> None:
     page = report.write_docs(published).read_text()
     loaded = re.findall(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=.?(?:https?:)?//", page)
@@ -1058,6 +1059,7 @@ def test_a_broken_law_fails_the_build_and_stops_what_comes_after(dbt: Dbt, tmp_p
     assert ("general_ledger",) not in tables
 
 
+@pytest.mark.deep
 def test_a_role_that_nothing_tells_stops_the_build_with_the_accounts_to_decide_on(
     dbt: Dbt, tmp_path: Path
 ) -> None:

@@ -238,6 +238,7 @@ def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones(use, tiny_server)
     assert [asked.params["limit"] for asked in server.asked] == ["100", "50", "20"]
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize(
     ("beginning", "filling"),
     [

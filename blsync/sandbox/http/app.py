@@ -1,4 +1,4 @@
-"""The application: books, routes under both prefixes, control routes, documentation."""
+"""The application: books, routes, control routes, documentation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from blsync.sandbox.faults.faults import Faults
 from blsync.sandbox.generate.seed import History
 from blsync.sandbox.http.contract import serve_contract
 from blsync.sandbox.http.control import control_routes, forget_odd_records, take_effect
-from blsync.sandbox.http.gateway import Gateway, error_body
+from blsync.sandbox.http.gateway import PREFIX, Gateway, error_body
 from blsync.sandbox.http.oauth import oauth_routes
 from blsync.sandbox.http.readings import Readings
 from blsync.sandbox.http.routes import answer, api_routes
@@ -89,19 +89,16 @@ def create_app(options: Options) -> FastAPI:
     )
     app.openapi_version = "3.0.3"  # the bundled Swagger UI reads no later one
     app.gateway = gateway
-    app.include_router(api_routes(books, options, faults, readings), prefix="/v1")
+    for router in (
+        api_routes(books, options, faults, readings),
+        webhook_routes(hub, answer),
+        stream_route(hub, options, gateway.tokens.accepts),
+    ):
+        app.include_router(router, prefix=PREFIX)
     app.include_router(
-        api_routes(books, options, faults, readings), prefix="/api/v1", include_in_schema=False
+        control_routes(books, faults, readings, gateway.limits, gateway.stats, options.seed)
     )
-    for prefix, is_shown in (("/v1", True), ("/api/v1", False)):
-        routes = webhook_routes(hub, answer)
-        app.include_router(routes, prefix=prefix, include_in_schema=is_shown)
-        app.include_router(stream_route(hub, options, gateway.tokens.accepts), prefix=prefix)
-    control = control_routes(books, faults, readings, gateway.limits, gateway.stats, options.seed)
-    for router in (control, oauth_routes(gateway.tokens, gateway.stats)):
-        app.include_router(router)
-        for prefix in ("/v1", "/api/v1"):
-            app.include_router(router, prefix=prefix, include_in_schema=False)
+    app.include_router(oauth_routes(gateway.tokens, gateway.stats))
     serve_contract(app, books)
     _add_documentation(app)
     _add_errors(app)

@@ -19,6 +19,7 @@ from blsync.sandbox.books.fields import Entity
 from blsync.sandbox.books.store import DOCUMENT
 from blsync.sandbox.books.values import loads
 from blsync.sandbox.http.cash_flow import METHODS, cash_flow
+from blsync.sandbox.http.gateway import PREFIX
 from blsync.sandbox.http.reports import Reports
 from blsync.sandbox.http.till_report import daily
 
@@ -26,7 +27,6 @@ Schema = dict[str, Any]
 
 SAMPLE = 200
 """Records that a kind of record is described by."""
-PREFIX = "/v1"
 OPEN = ("/sandbox", "/oauth")
 """What needs no key."""
 KEY, COMPANY = "key", "company"

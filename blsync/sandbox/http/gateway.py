@@ -1,7 +1,7 @@
 """What stands before every route: request ids, keys, scopes, limits, faults, compression.
 
 Contract, sections 1, 2 and 4. Addresses outside `/v1` and `/api/v1` (the control routes, the
-documentation) pass untouched.
+documentation) pass untouched; `/api/v1` is another name of `/v1`.
 """
 
 from __future__ import annotations
@@ -36,8 +36,11 @@ Application = Callable[[Any, Receive, Send], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 
-PREFIXES = ("/api/v1", "/v1")
+PREFIX = "/v1"
+PREFIXES = ("/api/v1", PREFIX)
+"""What an address of the API may begin with; the application knows it under `PREFIX`."""
 OPEN = ("/sandbox/", "/oauth/")
+"""What the application knows without a prefix, and is found behind one too."""
 SMALLEST_GZIP = 500
 NO_ANSWER = 444
 """The status by which a route asks for the connection to be closed instead of an answer."""
@@ -124,14 +127,10 @@ class Gateway:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Handle one connection event of the server."""
-        path = next(
-            (
-                scope["path"][len(p) :]
-                for p in PREFIXES
-                if scope.get("path", "").startswith(p + "/")
-            ),
-            None,
-        )
+        asked = scope.get("path", "")
+        path = next((asked[len(p) :] for p in PREFIXES if asked.startswith(f"{p}/")), None)
+        if path is not None:
+            scope["path"] = path if path.startswith(OPEN) else PREFIX + path
         if scope["type"] != "http" or path is None or path.startswith(OPEN):
             await self.app(scope, receive, send)
             return
