@@ -25,6 +25,8 @@ from test_cli import blsync, environment
 
 from blsync.sandbox import Handle, Options, running
 
+pytestmark = pytest.mark.deep
+
 ZERO = Decimal(0)
 CASH = "cash"
 OPERATING, INVESTING, FINANCING = "operating", "investing", "financing"
@@ -419,7 +421,6 @@ def test_every_guess_that_carries_a_balance_is_listed_with_its_line(books: Books
     assert told == guessed
 
 
-@pytest.mark.deep
 def test_a_role_that_the_user_confirms_is_a_guess_no_more(books: Books, tmp_path: Path) -> None:
     done = blsync("doctor", "--json", env=books.env)
     (check,) = [c for c in json.loads(done.stdout)["checks"] if "account roles" in c["name"]]
