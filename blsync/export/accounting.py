@@ -41,6 +41,8 @@ ROOTS = {
 """Kinds of account → the five names under which both programs keep accounts."""
 OTHER_ROOT = "Equity"
 """Where an account of a kind that BigLedger's reference does not name is kept."""
+NO_CURRENCY = "XXX"
+"""What ISO 4217 has for amounts of no currency."""
 _NO_NAME = re.compile(r"[^0-9A-Za-z]+")
 _NO_TEXT = re.compile(r"\s+")
 _NO_COMMODITY = re.compile(r"[^A-Z]")
@@ -141,7 +143,7 @@ def _write(
             if account in accounts
         ]
         lines = queries.Answer(db.sql(_LINES, params=given).to_arrow_reader(BATCH)).rows()
-        commodity = _NO_COMMODITY.sub("", currency.upper()) or "XXX"
+        commodity = _NO_COMMODITY.sub("", currency.upper()) or NO_CURRENCY
         parts = told(commodity, accounts, counted(_entries(lines, accounts)), balances)
         with (
             storage_errors(output),

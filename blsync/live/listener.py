@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import uvicorn
 from fastapi import FastAPI
@@ -132,7 +133,7 @@ class Listener:
                     session,
                     company,
                     inbox,
-                    lambda name=company.name: self.puller.tell(f"{GAP} {name}"),  # type: ignore[misc]
+                    partial(self.puller.tell, f"{GAP} {company.name}"),
                     session.clock,
                     session.say,
                     session.sleep,
