@@ -8,18 +8,17 @@ from __future__ import annotations
 import os
 import sys
 import webbrowser
-from datetime import date, datetime
+from datetime import date
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
-from zoneinfo import ZoneInfo
 
 import typer
 from typer.core import TyperGroup
 
 from blsync import __version__, doctor, marts, redaction, settings, status
-from blsync.cli import estimate
+from blsync.cli import estimate, status_screen
 from blsync.cli.company import app as company_app
 from blsync.cli.listen import app as listen_app
 from blsync.cli.progress import showing
@@ -40,8 +39,6 @@ from blsync.entities import select
 from blsync.errors import BlsyncError, ConfigError, PartlyFailed
 from blsync.files import permissions
 from blsync.files.unexpected import unexpected
-from blsync.lake.landed import told
-from blsync.ledger.states import EvidenceState
 from blsync.session import open_session
 
 if TYPE_CHECKING:
@@ -418,7 +415,7 @@ def sync(
         ]
         headers = ("entity", "rows", "deleted", "quarantined", "requests", "")
         print_table(None, headers, rows)
-        _print_findings(document["entities"])
+        status_screen.show_findings(document["entities"])
         for name, found in document["entities"].items():
             if found["unannounced"]:
                 tell(f"{name}: {found['unannounced']} changed without an event that told of it.")
@@ -573,117 +570,8 @@ def status_command(as_json: Json = False) -> None:
     report = status.report(current)
     if as_json:
         print_json(report)
-        return
-    for name, company in report["companies"].items():
-        if company["entities"]:
-            left = company["quota_left"]
-            title = f"{name}: {left} requests left this hour (times in {current.timezone})"
-            print_table(title, *_status_table(company["entities"], current.zone))
-            _print_findings(company["entities"])
-        else:
-            tell(f"{name}: what is covered is not known without the ledger.")
-        for endpoint, seen in company["push_evidence"].items():
-            if seen["state"] != EvidenceState.KEPT:
-                tell(f"push to {endpoint}: {seen['meaning']}")
-        _print_events(company, current.zone)
-        _print_reconciliation(company["reconciliation"])
-        if company["accepted_exceptions"]:
-            tell(f"Accepted exceptions in the marts: {company['accepted_exceptions']}")
-    at = report["published_at"]
-    published = f"{_to_minute(at, current.zone)} ({current.timezone})" if at else "nothing yet"
-    tell(f"Published: {published}")
-    if report["problem"]:
-        tell(report["problem"])
-    if line := told(report["strays"]):
-        say(line)
-
-
-def _print_events(company: dict[str, Any], zone: ZoneInfo) -> None:
-    if company["fresh_until"]:
-        tell(f"All that is pulled is known up to {_to_minute(company['fresh_until'], zone)}.")
-    events = company["events"]
-    if events and events["received"]:
-        at = _to_minute(events["last_received_at"], zone)
-        tell(f"{events['received']} events, the last at {at}; {events['waiting']} wait for a pull.")
-    if events and events["unknown"]:
-        tell(f"{events['unknown']} events are about nothing that is pulled here.")
-    for kind, took in company["response_times"].items():
-        tell(
-            f"{kind} answers on {took['day']}: half in {took['p50_ms']} ms, 95 % in "
-            f"{took['p95_ms']} ms; {took['share_within']:.0%} in the {took['target_ms']} ms meant."
-        )
-
-
-def _print_reconciliation(compared: dict[str, Any] | None) -> None:
-    if compared is None:
-        return
-    counts = ", ".join(f"{compared[name]} {name.replace('_', ' ')}" for name in _COUNTS)
-    healed = f" ({compared['healed']} of them healed)" if compared["healed"] else ""
-    tell(f"Compared with BigLedger's own figures: {counts}{healed}")
-    for check, off in compared["failing"].items():
-        figures = "figure" if off["rows"] == 1 else "figures"
-        tell(
-            f"{check}: {off['rows']} {figures} differ, by {off['difference']} in all",
-        )
-
-
-_COUNTS = ("fail", "not_comparable", "pass")
-
-
-def _status_table(entities: dict[str, Any], zone: ZoneInfo) -> tuple[list[str], list[list[Any]]]:
-    """Return headers and rows; columns that would say nothing are left out."""
-    always = ("covered_until", "rows", "last_load")
-    order = (
-        "covered_until",
-        "rows",
-        "deleted",
-        "quarantined",
-        "last_load",
-        "drift",
-        "open_load",
-        "unavailable",
-    )
-    columns = [n for n in order if n in always or any(e[n] for e in entities.values())]
-    rows = [
-        [entity, *(_cell(name, e[name], zone) for name in columns)]
-        for entity, e in entities.items()
-    ]
-    return ["entity", *(name.replace("_", " ") for name in columns)], rows
-
-
-def _cell(name: str, value: Any, zone: ZoneInfo) -> Any:
-    if name in ("covered_until", "last_load"):
-        return _to_minute(value, zone)
-    if name == "unavailable":
-        return "unavailable" if value else None
-    if name == "open_load" and value:
-        total = value["total"]
-        return f"{value['records']} of {'?' if total is None else total} read"
-    return value
-
-
-def _print_findings(entities: dict[str, Any]) -> None:
-    for name, entity in entities.items():
-        if entity["unknown_fields"]:
-            fields = ", ".join(entity["unknown_fields"])
-            tell(
-                f"{name}: fields that the model does not know: {fields}",
-            )
-        if entity["newly_null"]:
-            fields = ", ".join(entity["newly_null"])
-            tell(f"{name}: null for the first time: {fields}")
-        if entity["noisy_numbers"]:
-            fields = "; ".join(entity["noisy_numbers"])
-            tell(f"{name}: numbers computed in binary, rounded to the short ones meant: {fields}")
-        if entity["finer_amounts"]:
-            fields = "; ".join(entity["finer_amounts"])
-            tell(f"{name}: amounts of more than 2 decimals, which the marts round: {fields}")
-
-
-def _to_minute(instant: str | None, zone: ZoneInfo) -> str:
-    return (
-        f"{datetime.fromisoformat(instant).astimezone(zone):%Y-%m-%d %H:%M}" if instant else "never"
-    )
+    else:
+        status_screen.show(report, current)
 
 
 class Format(StrEnum):

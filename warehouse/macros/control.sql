@@ -55,6 +55,20 @@ from {{ ref(control) }}
 where difference = 0
 {%- endmacro %}
 
+{# What parts accounts from documents, item by item: the items of a CTE `sides` whose two amounts differ.
+   A side has company_id, item_type, item_id, ledger_amount and document_amount. #}
+{% macro items_that_differ(sides) -%}
+    select
+        company_id,
+        item_type,
+        item_id,
+        sum(ledger_amount) as ledger_amount,
+        sum(document_amount) as document_amount,
+    from {{ sides }}
+    group by company_id, item_type, item_id
+    having sum(ledger_amount) <> sum(document_amount)
+{%- endmacro %}
+
 {# The sum of a mart's column as of today, by company. #}
 {% macro today_of(mart, amount) -%}
     select

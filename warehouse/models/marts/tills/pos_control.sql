@@ -44,15 +44,7 @@ sides as (
 ),
 
 items as (
-    select
-        company_id,
-        item_type,
-        item_id,
-        sum(ledger_amount) as ledger_amount,
-        sum(document_amount) as document_amount,
-    from sides
-    group by company_id, item_type, item_id
-    having sum(ledger_amount) <> sum(document_amount)
+    {{ items_that_differ('sides') }}
 ),
 
 entries as (
