@@ -55,6 +55,14 @@ class Address(Record):
     country: str | None = None
 
 
+class Party(Record):
+    """The customer or supplier as a document repeats it."""
+
+    id: str | None = None
+    name: str | None = None
+    email: str | None = None
+
+
 @dataclass(frozen=True)
 class Feed:
     """One way to ask an entity what changed: a timestamp field, and filters that go with it.

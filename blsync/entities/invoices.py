@@ -11,19 +11,12 @@ from blsync.entity import (
     FreeForm,
     Key,
     Money,
+    Party,
     Quantity,
     Rate,
     Record,
     UnitAmount,
 )
-
-
-class Party(Record):
-    """The customer as the invoice repeats it."""
-
-    id: str | None = None
-    name: str | None = None
-    email: str | None = None
 
 
 class Line(Record):

@@ -4,24 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from blsync.entity import (
-    Address,
-    Entity,
-    Key,
-    Money,
-    Quantity,
-    Rate,
-    Record,
-    UnitAmount,
-)
-
-
-class Party(Record):
-    """The supplier as the order repeats it."""
-
-    id: str | None = None
-    name: str | None = None
-    email: str | None = None
+from blsync.entity import Address, Entity, Key, Money, Party, Quantity, Rate, Record, UnitAmount
 
 
 class DeliveryAddress(Address):

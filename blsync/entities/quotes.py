@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from blsync.entity import NOTHING, Entity, FreeForm, Key, Money, Quantity, Record, UnitAmount
-
-
-class Party(Record):
-    """The customer as the quote repeats it."""
-
-    id: str | None = None
-    name: str | None = None
-    email: str | None = None
+from blsync.entity import NOTHING, Entity, FreeForm, Key, Money, Party, Quantity, Record, UnitAmount
 
 
 class QuoteLine(Record):
