@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import httpx
 import pyarrow.dataset
 import pytest
 from conftest import Asked, Reply, Server, failure, serving
+from rig import patient
 from rig.ui_process import serving_ui
 from test_redaction import ENCODERS, leaks
 
@@ -109,7 +109,7 @@ class Dagster:
         """Return the one field that a query asks for."""
         asked = {"query": query, "variables": variables}
         headers = {"Authorization": f"Bearer {self.token}"}
-        answer = httpx.post(f"{self.url}/graphql", json=asked, headers=headers, timeout=60).json()
+        answer = patient.post(f"{self.url}/graphql", json=asked, headers=headers).json()
         assert "errors" not in answer, answer["errors"]
         (value,) = answer["data"].values()
         return value
@@ -249,7 +249,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         }
         ended = _await_end(dagster, first)
         requests = {
-            name: httpx.get(f"{handle.url}/sandbox/stats").json()["routes"]
+            name: patient.get(f"{handle.url}/sandbox/stats").json()["routes"]
             for name, handle in books.items()
         }
         landed = {name: _landed(data, "whole", name) for name in ENTITIES}
@@ -260,7 +260,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
 def _server_ids(story: Story, company: str, entity: str, since: str = "0001-01-02") -> list[str]:
     """Return the ids of the server's records that changed on that day or later."""
     url = f"{story.books[company].url}/sandbox/records"
-    records = httpx.get(url, params={"entity": entity}).json()
+    records = patient.get(url, params={"entity": entity}).json()
     midnight = datetime.fromisoformat(since).replace(tzinfo=ZONE)
     return sorted(r["id"] for r in records if datetime.fromisoformat(r["updatedAt"]) >= midnight)
 

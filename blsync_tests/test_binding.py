@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from rig import patient
 from rig.commands import compact, pull, replay
 from rig.commands import plan as plan_push
 from test_cli import blsync, environment
@@ -44,9 +45,8 @@ def told(given: Settings) -> dict:
 
 
 def requests(server: Handle) -> int:
-    import httpx
 
-    return httpx.get(f"{server.url}/sandbox/stats").json()["requests"]
+    return patient.get(f"{server.url}/sandbox/stats").json()["requests"]
 
 
 def everything(folder: Path) -> dict[str, bytes]:

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import duckdb
-import httpx
 import pytest
+from rig import patient
 from test_cli import blsync, environment
 
 from blsync.sandbox import Handle, Options, running
@@ -197,7 +197,7 @@ class Desk:
             "Authorization": f"Bearer {self.server.api_key}",
             "X-Company-Id": self.server.company_id,
         }
-        answer = httpx.post(f"{self.server.base_url}{path}", json=body, headers=headers)
+        answer = patient.post(f"{self.server.base_url}{path}", json=body, headers=headers)
         return dict(answer.raise_for_status().json()["data"])
 
     def enter(self, day: date, text: str, *lines: tuple[str, int]) -> None:
@@ -252,13 +252,13 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
     )
     with running(options) as server:
         url = f"{server.url}/sandbox/records?entity="
-        ids = {a["accountNumber"]: a["id"] for a in httpx.get(f"{url}accounts").json()}
+        ids = {a["accountNumber"]: a["id"] for a in patient.get(f"{url}accounts").json()}
         keep_books(Desk(server, ids))
         data = tmp_path_factory.mktemp("chart") / "data"
         env = environment(data, server.base_url, BLSYNC_START=str(NOW))
         done = blsync("sync", env=env)
         assert done.returncode == 0, done.stderr
-        found = json.loads(httpx.get(f"{url}journal_entries").text, parse_float=Decimal)
+        found = json.loads(patient.get(f"{url}journal_entries").text, parse_float=Decimal)
         numbers = {key: number for number, key in ids.items()}
         lines = [
             (

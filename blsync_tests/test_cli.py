@@ -18,11 +18,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import duckdb
-import httpx
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from rig import patient
 from rig.warm import PYTHON
 
 from blsync import cli
@@ -161,7 +161,7 @@ def test_a_second_sync_costs_one_request_a_feed_lands_nothing_and_blocks_no_read
     first_sync, env, sandbox
 ):
     control = sandbox.base_url.removesuffix("/v1") + "/sandbox"
-    httpx.post(f"{control}/reset-stats")
+    patient.post(f"{control}/reset-stats")
     published = f"{env['BLSYNC_DATA']}/blsync.duckdb"
     look = (
         "select (select count(*) from finance.general_ledger), "
@@ -185,13 +185,13 @@ def test_a_second_sync_costs_one_request_a_feed_lands_nothing_and_blocks_no_read
         assert held.execute(look).fetchone() == before
     report = json.loads(stdout)
     feeds = sum(len(entity.feeds) for entity in ENTITIES.values())
-    assert report["requests"] == httpx.get(f"{control}/stats").json()["requests"] == feeds
+    assert report["requests"] == patient.get(f"{control}/stats").json()["requests"] == feeds
     assert sum(entity["rows"] for entity in report["entities"].values()) == 0
 
 
 def test_after_a_night_of_business_every_figure_ties_out_again(first_sync, env, sandbox):
     control = sandbox.base_url.removesuffix("/v1") + "/sandbox"
-    httpx.post(f"{control}/night").raise_for_status()
+    patient.post(f"{control}/night").raise_for_status()
     done = blsync("sync", "--json", env=env)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["entities"]["invoices"]["rows"] > 0
@@ -237,17 +237,17 @@ def test_status_and_sync_tell_what_is_odd_about_the_latest_loads(call, tmp_path)
         control = sandbox.base_url.removesuffix("/v1") + "/sandbox"
         names = ("customers", "items")
         assert blsync("sync", *names, "--no-build", env=env).returncode == 0
-        httpx.post(f"{control}/delete", json={"entity": "items", "count": 1, "seed": 3})
-        httpx.post(f"{control}/touch", json={"entity": "customers", "count": 3})
-        httpx.post(f"{control}/faults", json={"faults": "extra-fields,null-fields=name"})
+        patient.post(f"{control}/delete", json={"entity": "items", "count": 1, "seed": 3})
+        patient.post(f"{control}/touch", json={"entity": "customers", "count": 3})
+        patient.post(f"{control}/faults", json={"faults": "extra-fields,null-fields=name"})
         done = blsync("sync", *names, "--no-build", env=env)
         assert done.returncode == 0, done.stderr
         assert "customers: fields that the model does not know: " in done.stdout
         assert "customers: null for the first time: name" in done.stdout
-        httpx.post(f"{control}/delete", json={"entity": "items", "count": 1, "seed": 4})
+        patient.post(f"{control}/delete", json={"entity": "items", "count": 1, "seed": 4})
         # The fourth request is refused: what was read until then is kept.
-        httpx.post(f"{control}/touch", json={"entity": "customers", "share": 1})
-        httpx.post(f"{control}/faults", json={"faults": "revoke-after=3"})
+        patient.post(f"{control}/touch", json={"entity": "customers", "share": 1})
+        patient.post(f"{control}/faults", json={"faults": "revoke-after=3"})
         assert blsync("sync", *names, "--no-build", env=env).returncode == 2
     report = json.loads(call("status", "--json", env=env).stdout)
     entities = report["companies"]["company_sandbox"]["entities"]
@@ -414,7 +414,7 @@ def test_marts_and_push_read_a_close_alike_or_both_refuse_it(first_sync, env, tm
 
 def test_one_forbidden_entity_ends_with_exit_3_while_the_others_land(tmp_path):
     with running(Options(invoices=20, customers=5, items=5, limits=False)) as handle:
-        httpx.post(f"{handle.url}/sandbox/faults", json={"faults": "forbid=invoices"})
+        patient.post(f"{handle.url}/sandbox/faults", json={"faults": "forbid=invoices"})
         env = environment(tmp_path, handle.base_url)
         done = blsync("sync", "--json", "--no-build", env=env)
     assert done.returncode == 3, done.stderr

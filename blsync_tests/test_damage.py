@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import open_for_writing
-from rig import commands
+from rig import commands, patient
 from rig.commands import compact, pull
 from test_cli import blsync, call, said_once  # noqa: F401
 from test_cli import environment as environment_of
@@ -114,12 +113,12 @@ def repaired(given: Settings, say: Callable[[str], None] = lambda _: None) -> An
 
 
 def asked(server: Handle) -> int:
-    routes = httpx.get(f"{server.url}/sandbox/stats").json()["routes"]
+    routes = patient.get(f"{server.url}/sandbox/stats").json()["routes"]
     return sum(routes.values())
 
 
 def forget_requests(server: Handle) -> None:
-    httpx.post(f"{server.url}/sandbox/reset-stats").raise_for_status()
+    patient.post(f"{server.url}/sandbox/reset-stats").raise_for_status()
 
 
 def a_load_of(given: Settings, name: str, layer: str = "landing") -> Path:

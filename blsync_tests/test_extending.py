@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import httpx
 import pytest
+from rig import patient
 
 pytestmark = pytest.mark.deep
 """A program of another project parses dbt's models anew at each step."""
@@ -55,7 +55,7 @@ class House:
         return done
 
     def control(self, path: str, **body: Any) -> Any:
-        return httpx.post(f"{self.sandbox}/sandbox/{path}", json=body, timeout=60).json()
+        return patient.post(f"{self.sandbox}/sandbox/{path}", json=body).json()
 
     def asked(self, sql: str, file: str = "build.duckdb") -> list[Row]:
         with duckdb.connect(str(self.folder / "data" / file), read_only=True) as db:
@@ -125,7 +125,7 @@ def test_a_new_kind_of_record_lands_and_its_total_is_compared_and_its_quarantine
     assert house.total() == [(WIDGETS, WIDGETS + 1, "fail")]
     [odd] = [
         widget
-        for widget in httpx.get(f"{house.sandbox}/sandbox/records?entity=widgets").json()
+        for widget in patient.get(f"{house.sandbox}/sandbox/records?entity=widgets").json()
         if isinstance(widget["price"], str)
     ]
     found = house.asked(

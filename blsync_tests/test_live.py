@@ -22,6 +22,7 @@ import duckdb
 import httpx
 import pyarrow.dataset as ds
 import pytest
+from rig import patient
 from rig.warm import PYTHON
 from test_cli import blsync, environment
 from test_pull import api, control
@@ -182,7 +183,7 @@ def test_a_signature_may_come_without_its_prefix_and_in_capitals(receiving):
 def test_an_event_whose_signature_does_not_fit_is_refused_and_not_stored(receiving, signature):
     told = event()
     headers = {} if signature is None else {"X-Signature": signature.encode()}
-    answer = httpx.post(receiving.url, content=json.dumps(told), headers=headers)
+    answer = patient.post(receiving.url, content=json.dumps(told), headers=headers)
     assert answer.status_code == 401
     assert told["id"] not in receiving.stored
 
@@ -266,7 +267,7 @@ def test_a_body_above_the_limit_is_refused_before_it_is_read(receiving):
     body = json.dumps(event(padding="x" * (1 << 20))).encode()
     assert receiving.send(body).status_code == 413
     parts = (b"x" * 65536 for _ in range(17))
-    assert httpx.post(receiving.url, content=parts).status_code == 413
+    assert patient.post(receiving.url, content=parts).status_code == 413
 
 
 def test_nothing_of_a_person_is_kept_of_an_event(receiving):
@@ -348,7 +349,7 @@ class Books:
 
     @property
     def asked(self) -> dict[str, int]:
-        routes: dict[str, int] = httpx.get(f"{self.server.url}/sandbox/stats").json()["routes"]
+        routes: dict[str, int] = patient.get(f"{self.server.url}/sandbox/stats").json()["routes"]
         return routes
 
 

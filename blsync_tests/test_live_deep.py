@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pyarrow.dataset as ds
 import pytest
+from rig import patient
 from rig.warm import PYTHON
 from test_cli import blsync
 from test_live import (
@@ -56,7 +57,7 @@ def landed(env: dict[str, str], entity: str) -> dict[str, Any]:
 
 
 def on_server(server: Handle, entity: str) -> dict[str, Any]:
-    answer = httpx.get(f"{server.url}/sandbox/records", params={"entity": entity}, timeout=60)
+    answer = patient.get(f"{server.url}/sandbox/records", params={"entity": entity})
     return {record["id"]: record for record in answer.json()}
 
 
@@ -130,7 +131,7 @@ def test_nothing_is_missed_where_the_stream_is_cut_every_second_for_a_minute(ser
         control(server, "faults", faults="")
         wait_for(lambda: equal(env, server))
         assert any("stream was cut" in line for line in process.said)
-    assert httpx.get(f"{server.url}/sandbox/stats").json()["requests"] < 900
+    assert patient.get(f"{server.url}/sandbox/stats").json()["requests"] < 900
 
 
 def test_a_listener_a_sync_a_backfill_and_a_push_at_once_land_what_the_server_has(tmp_path):
@@ -177,7 +178,7 @@ def test_a_listener_a_sync_a_backfill_and_a_push_at_once_land_what_the_server_ha
                 assert one.returncode == 0, said
             night.join()
             wait_for(lambda: equal(env, server))
-        stats = httpx.get(f"{server.url}/sandbox/stats").json()
+        stats = patient.get(f"{server.url}/sandbox/stats").json()
         assert stats["refused"] == 0
         assert stats["max_per_window"] <= 1000
         shown = json.loads(blsync("push", "show", plan_id, "--json", env=env).stdout)

@@ -28,6 +28,7 @@ import msgspec
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from rig import patient
 from rig.commands import compact, pull
 from rig.depth import drawn, is_deep
 from rig.kept import kept
@@ -101,7 +102,7 @@ def in_child(job: str, given: Settings, wanted: list[str], complaint: Path) -> N
 
 def truth(url: str, name: str) -> dict[tuple, str]:
     """Key → the record's exact text, as the server has it, less what is not kept."""
-    answer = httpx.get(f"{url}/sandbox/records", params={"entity": name}).raise_for_status()
+    answer = patient.get(f"{url}/sandbox/records", params={"entity": name}).raise_for_status()
     keys = ENTITIES[name].key
     found = {}
     for raw in msgspec.json.decode(answer.content, type=list[msgspec.Raw]):

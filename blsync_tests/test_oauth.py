@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager
 from email.utils import formatdate
 from pathlib import Path
 
-import httpx
 import pytest
 from conftest import Asked, Reply, failure
+from rig import patient
 from rig.warm import PYTHON
 
 from blsync import doctor
@@ -142,7 +142,7 @@ def get(client: Client):
 
 
 def renewals(handle: Handle) -> int:
-    stats = httpx.get(f"{handle.url}/sandbox/stats", trust_env=False).json()
+    stats = patient.get(f"{handle.url}/sandbox/stats", trust_env=False).json()
     return stats["routes"].get("POST /oauth/token", 0)
 
 

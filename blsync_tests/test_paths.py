@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
+from rig import patient
 from test_cli import blsync, call, environment, said_once  # noqa: F401
 
 from blsync.sandbox import Handle, Options, running
@@ -70,14 +70,14 @@ def test_a_name_that_some_part_would_misread_is_refused_before_anything_is_asked
     setting,
     name,
 ):
-    httpx.post(f"{sandbox.url}/sandbox/reset-stats").raise_for_status()
+    patient.post(f"{sandbox.url}/sandbox/reset-stats").raise_for_status()
     env = environment(tmp_path / "data", sandbox.base_url, **{setting: str(tmp_path / name / "d")})
     for command in (["sync"], ["status"], ["build"]):
         done = call(*command, env=env)
         assert done.returncode == 2
         assert setting in said_once(done)
     assert tree(tmp_path) == set()
-    assert httpx.get(f"{sandbox.url}/sandbox/stats").json()["routes"] == {}
+    assert patient.get(f"{sandbox.url}/sandbox/stats").json()["routes"] == {}
 
 
 @pytest.mark.parametrize("url", ["sqlite:///l.db?timeout=soon"])

@@ -25,6 +25,7 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 from conftest import Asked, Reply, failure, listed
+from rig import patient
 from rig.commands import pull
 from rig.kept import kept
 
@@ -60,7 +61,7 @@ def sandbox(module_sandbox: Handle):
 
 
 def control(sandbox: Handle, switch: str, **body: object) -> dict:
-    answer = httpx.post(f"{sandbox.url}/sandbox/{switch}", json=body)
+    answer = patient.post(f"{sandbox.url}/sandbox/{switch}", json=body)
     answer.raise_for_status()
     return answer.json()
 
@@ -385,7 +386,7 @@ def test_pages_are_typed_and_written_while_others_are_waited_for(configure, tiny
 
 
 def requests_at(sandbox: Handle) -> int:
-    return httpx.get(f"{sandbox.url}/sandbox/stats").json()["requests"]
+    return patient.get(f"{sandbox.url}/sandbox/stats").json()["requests"]
 
 
 def copy_state(settings: Settings, to: Path) -> None:
@@ -725,7 +726,7 @@ def test_slow_answers_are_asked_for_side_by_side_at_no_more_than_one_page_a_slic
     control(larger, "faults", faults="latency=200ms")
     control(larger, "reset-stats")
     result = run(loaded, "invoices")["invoices"]
-    stats = httpx.get(f"{larger.url}/sandbox/stats").json()
+    stats = patient.get(f"{larger.url}/sandbox/stats").json()
     pages = math.ceil(result.rows / 100)
     assert stats["max_per_second"] > 5  # what one walk reaches
     assert pages < result.requests <= pages + 4
@@ -797,7 +798,7 @@ def test_every_odd_server_is_read_whole_and_without_doubles(configure, larger, f
 
 def assert_in_step_despite(settings: Settings, sandbox: Handle, name: str) -> None:
     """Compare with the server's truth, which no fault touches."""
-    truth = httpx.get(f"{sandbox.url}/sandbox/records", params={"entity": name}).json()
+    truth = patient.get(f"{sandbox.url}/sandbox/records", params={"entity": name}).json()
     wanted = {tuple(record[k] for k in ENTITIES[name].key): record["updatedAt"] for record in truth}
     held = {key: json.loads(text)["updatedAt"] for key, text in latest(settings, name).items()}
     assert held == wanted

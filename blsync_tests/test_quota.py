@@ -13,10 +13,10 @@ from email.utils import format_datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rig import patient
 
 from blsync.api.client import Client
 from blsync.api.rate_limit import RateLimiter
@@ -639,6 +639,6 @@ def test_real_requests_inside_real_limits_are_never_refused(configure):
     with running(options) as sandbox:
         loaded = configure(sandbox, BLSYNC_QUOTA_PER_HOUR="1000", BLSYNC_QUOTA_PER_SECOND="10")
         asyncio.run(ask(loaded))
-        stats = httpx.get(f"{sandbox.url}/sandbox/stats").json()
+        stats = patient.get(f"{sandbox.url}/sandbox/stats").json()
     assert (stats["requests"], stats["refused"]) == (25, 0)
     assert stats["max_per_second"] <= 10

@@ -11,10 +11,9 @@ from decimal import Decimal
 from typing import Any
 
 import duckdb
-import httpx
 import pytest
 from conftest import Asked, Reply, failure, listed
-from rig import commands
+from rig import commands, patient
 from rig.commands import pull, reread
 from test_pull import control, landed
 
@@ -47,7 +46,7 @@ def sandbox(module_sandbox: Handle):
 
 
 def faults(sandbox: Handle, text: str) -> None:
-    httpx.post(f"{sandbox.url}/sandbox/faults", json={"faults": text}).raise_for_status()
+    patient.post(f"{sandbox.url}/sandbox/faults", json={"faults": text}).raise_for_status()
 
 
 def land(settings: Settings) -> None:
@@ -94,7 +93,7 @@ def test_the_reports_are_asked_for_once_and_again_after_something_landed(configu
     land(loaded)  # nothing new
     assert ask(loaded).requests == 0
 
-    httpx.post(f"{sandbox.url}/sandbox/night", json={}).raise_for_status()
+    patient.post(f"{sandbox.url}/sandbox/night", json={}).raise_for_status()
     land(loaded)
     assert ask(loaded).requests == REQUESTS
 

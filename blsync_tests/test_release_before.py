@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import httpx
 import pytest
-from rig import commands
+from rig import commands, patient
 from rig.warm import PYTHON
 
 from blsync import settings
@@ -82,7 +81,7 @@ def blsync(env: dict[str, str], *arguments: str) -> Any:
 
 def pushed(server: str) -> list[str]:
     """Return the addresses of the customers at the server that the plan is about."""
-    records = httpx.get(f"{server}/sandbox/records", params={"entity": "customers"}).json()
+    records = patient.get(f"{server}/sandbox/records", params={"entity": "customers"}).json()
     return sorted(
         record["email"] for record in records if (record["email"] or "").endswith("@example.com")
     )

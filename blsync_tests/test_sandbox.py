@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from rig import patient
 from rig.sandbox_api import (
     LISTS,
     SMALL,
@@ -326,7 +327,7 @@ def test_both_addresses_and_both_prefixes_serve_the_same(read_only: Api) -> None
     ):
         assert read_only.data(one) == read_only.data(other)
     url = f"{read_only.handle.url}/api/v1/customers"
-    answer = httpx.get(url, headers=read_only.http.headers)
+    answer = patient.get(url, headers=read_only.http.headers)
     assert loads(answer.content)["data"] == read_only.data("/customers")
 
 
@@ -383,10 +384,12 @@ def test_unknown_addresses_and_methods_answer_in_the_envelope(read_only: Api) ->
 
 
 def test_the_documentation_needs_no_internet(read_only: Api) -> None:
-    page = httpx.get(f"{read_only.handle.url}/docs").text
+    page = patient.get(f"{read_only.handle.url}/docs").text
     assert "https://" not in page
-    assert httpx.get(f"{read_only.handle.url}/docs-assets/swagger-ui-bundle.js").status_code == 200
-    schema = httpx.get(f"{read_only.handle.url}/openapi.json").json()
+    assert (
+        patient.get(f"{read_only.handle.url}/docs-assets/swagger-ui-bundle.js").status_code == 200
+    )
+    schema = patient.get(f"{read_only.handle.url}/openapi.json").json()
     assert schema["openapi"].startswith("3.0")
     assert {"/v1/customers", "/v1/bulk/{name}", "/sandbox/night"} <= set(schema["paths"])
 
@@ -448,7 +451,7 @@ def test_limits_are_on_by_default_and_refusals_are_counted() -> None:
         assert [a.headers["x-ratelimit-remaining"] for a in answers] == ["2", "1", "0", "0", "0"]
         assert error_of(answers[4]) == (429, "RATE_LIMIT_EXCEEDED")
         assert 3500 < int(answers[4].headers["retry-after"]) <= 3600
-        stats = httpx.get(f"{client.handle.url}/sandbox/stats").json()
+        stats = patient.get(f"{client.handle.url}/sandbox/stats").json()
         assert (stats["requests"], stats["refused"]) == (5, 2)
         assert stats["routes"] == {"GET /company": 5}
         assert client.control("reset-stats")["requests"] == 0
@@ -676,7 +679,7 @@ def test_control_requests_that_cannot_be_done_say_why(shop: Api) -> None:
         ("delete", {"entity": "customers", "ids": ["cust_none"]}, 404),
         ("delete", {"entity": "moons", "count": 1}, 422),
     ):
-        answer = httpx.post(f"{shop.handle.url}/sandbox/{path}", json=body)
+        answer = patient.post(f"{shop.handle.url}/sandbox/{path}", json=body)
         assert answer.status_code == status, answer.text
 
 
@@ -737,7 +740,7 @@ def refresh(client: Api, token: str, **more: str) -> httpx.Response:
         "refresh_token": token,
         **more,
     }
-    return httpx.post(client.handle.token_url, json=form)
+    return patient.post(client.handle.token_url, json=form)
 
 
 def with_token(client: Api, token: str) -> httpx.Response:
@@ -758,7 +761,7 @@ def test_an_access_token_opens_the_api_and_the_refresh_token_rotates(shop: Api) 
     third = refresh(shop, first["refresh_token"])  # its answer may have got lost
     assert third.status_code == 200
     assert refresh(shop, second["refresh_token"]).json() == {"error": "invalid_grant"}
-    routes = httpx.get(f"{shop.handle.url}/sandbox/stats").json()["routes"]
+    routes = patient.get(f"{shop.handle.url}/sandbox/stats").json()["routes"]
     assert routes == {"POST /oauth/token": 4, "GET /company": 4}
 
 
@@ -771,7 +774,7 @@ def test_tokens_are_refused_to_strangers(shop: Api) -> None:
     ):
         answer = refresh(shop, "blg_oauth_rt_sandbox", **more)
         assert (answer.status_code, answer.json()) == (status, {"error": error})
-    answer = httpx.post(shop.handle.token_url, content=b"{")
+    answer = patient.post(shop.handle.token_url, content=b"{")
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid_request"})
 
 

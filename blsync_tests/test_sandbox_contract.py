@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
+from rig import patient
 from test_pull import api
 
 from blsync.sandbox import Handle, Options, running
@@ -22,7 +22,7 @@ def sandbox() -> Iterator[Handle]:
 
 @pytest.fixture(scope="module")
 def contract(sandbox: Handle) -> dict[str, Any]:
-    found: dict[str, Any] = httpx.get(f"{sandbox.url}/openapi.json").json()
+    found: dict[str, Any] = patient.get(f"{sandbox.url}/openapi.json").json()
     return found
 
 

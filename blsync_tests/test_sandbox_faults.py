@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from rig import patient
 from rig.sandbox_api import (
     LISTS,
     SMALL,
@@ -276,7 +277,7 @@ def test_retry_after_comes_in_every_spelling_and_other_programs_use_the_quota() 
         wait = parsedate_to_datetime(told["date"] or "") - datetime.now(UTC)
         assert timedelta(seconds=3500) < wait <= timedelta(seconds=3601)
         assert (told["zero"], told["none"]) == ("0", None)
-        stats = httpx.get(f"{client.handle.url}/sandbox/stats").json()
+        stats = patient.get(f"{client.handle.url}/sandbox/stats").json()
         assert (stats["requests"], stats["refused"], stats["max_per_window"]) == (5, 3, 2)
 
 
@@ -329,7 +330,7 @@ def test_the_whole_truth_holds_what_no_list_shows(shop: Api) -> None:
     with under(shop, "late-commit=99999999s,null-fields=name,odd-records=1"):
         assert truth(shop, "accounts") == accounts
         assert len(truth(shop, "customers")) == 1 + len(shop_keys(shop, "customers"))
-    answer = httpx.get(f"{shop.handle.url}/sandbox/records", params={"entity": "moons"})
+    answer = patient.get(f"{shop.handle.url}/sandbox/records", params={"entity": "moons"})
     assert answer.status_code == 400
 
 

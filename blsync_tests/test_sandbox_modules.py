@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import httpx
 import pytest
+from rig import patient
 from rig.module_laws import MODULES, Ledger, assert_modules_hold, walk
 from rig.sandbox_api import (
     SMALL,
@@ -309,7 +309,7 @@ def test_a_module_is_absent_or_forbidden_and_comes_back(shop: Api, entity: str) 
 
 
 def test_only_a_module_can_be_absent(shop: Api) -> None:
-    refused = httpx.post(f"{shop.handle.url}/sandbox/faults", json={"faults": "absent=customers"})
+    refused = patient.post(f"{shop.handle.url}/sandbox/faults", json={"faults": "absent=customers"})
     assert refused.status_code == 400
     assert "not optional" in refused.json()["error"]["message"]
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import uvicorn
+from rig import patient
 from rig.ui_process import Ui, descendants, serving_ui
 
 from blsync.ui import lifeline
@@ -482,11 +482,11 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
 
 def test_dagster_answers_whoever_has_the_token_and_nobody_else(ui: Ui) -> None:
     query = {"query": "{ version }"}
-    assert httpx.post(f"{ui.url}/graphql", json=query).status_code == 401
+    assert patient.post(f"{ui.url}/graphql", json=query).status_code == 401
     headers = {"Authorization": f"Bearer {ui.token}"}
-    answer = httpx.post(f"{ui.url}/graphql", json=query, headers=headers)
+    answer = patient.post(f"{ui.url}/graphql", json=query, headers=headers)
     assert answer.json()["data"]["version"]
-    page = httpx.get(f"{ui.url}{secret_path(ui.token)}/runs", headers=headers)
+    page = patient.get(f"{ui.url}{secret_path(ui.token)}/runs", headers=headers)
     assert f'"{secret_path(ui.token)}' in page.text
 
 
@@ -512,8 +512,8 @@ def test_the_token_is_in_no_process_list_and_no_log(ui: Ui) -> None:
     for pid in (ui.process.pid, *descendants(ui.process.pid)):
         assert ui.token not in _command(pid)
         assert ui.token.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
-    httpx.get(f"{ui.url}/?token={ui.token}")
-    httpx.get(f"{ui.url}/runs?token={ui.token}&x=wrong")
+    patient.get(f"{ui.url}/?token={ui.token}")
+    patient.get(f"{ui.url}/runs?token={ui.token}&x=wrong")
     said = ui.log.read_text()
     assert said.count(ui.token) == 1  # the address that is told
     kept = (ui.data / "dagster").rglob("*")

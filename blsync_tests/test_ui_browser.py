@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import httpx
 import pytest
+from rig import patient
 from rig.chromium import Browser, Page, browsing, program
 from rig.ui_process import Ui, serving_ui
 
@@ -155,7 +155,7 @@ class Scene:
 
     def ask(self, query: str) -> Any:
         headers = {"Authorization": f"Bearer {self.ui.token}"}
-        answer = httpx.post(f"{self.ui.url}/graphql", json={"query": query}, headers=headers)
+        answer = patient.post(f"{self.ui.url}/graphql", json={"query": query}, headers=headers)
         return answer.json()["data"]
 
     def runs(self) -> list[dict[str, str]]:

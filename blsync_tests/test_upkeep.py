@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import httpx
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rig import patient
 from rig.commands import compact, pull, replay
 from rig.warm import PYTHON
 
@@ -696,7 +696,7 @@ def synced(configure) -> Iterator[tuple[Any, Settings]]:
         settings = configure(sandbox)
         sync(settings)
         while len(files(settings)) < 10:
-            httpx.post(f"{sandbox.url}/sandbox/night", json={}).raise_for_status()
+            patient.post(f"{sandbox.url}/sandbox/night", json={}).raise_for_status()
             sync(settings)
         yield sandbox, settings
 

@@ -12,6 +12,7 @@ import httpx
 
 from blsync.sandbox import Handle, Options, running
 from blsync.sandbox.books.values import loads
+from rig import patient
 
 TODAY = date(2026, 11, 20)
 SMALL = Options(invoices=160, customers=25, items=30, months=8, limits=False, today=TODAY)
@@ -39,6 +40,7 @@ class Api:
                 "X-Company-Id": handle.company_id,
                 **headers,
             },
+            timeout=patient.SECONDS,
         )
 
     def get(self, path: str, **query: Any) -> httpx.Response:
@@ -68,7 +70,7 @@ class Api:
             cursor = {"cursor": page["pagination"]["nextCursor"]}
 
     def control(self, path: str, body: Any = None) -> Any:
-        return httpx.post(f"{self.handle.url}/sandbox/{path}", json=body).json()
+        return patient.post(f"{self.handle.url}/sandbox/{path}", json=body).json()
 
     def bulk(self, name: str, *data: Any) -> list[dict[str, Any]]:
         operations = [{"operation": "create", "data": record} for record in data]
@@ -192,6 +194,6 @@ def ids(pages: list[list[dict[str, Any]]]) -> list[str]:
 
 
 def truth(client: Api, entity: str) -> list[dict[str, Any]]:
-    answer = httpx.get(f"{client.handle.url}/sandbox/records", params={"entity": entity})
+    answer = patient.get(f"{client.handle.url}/sandbox/records", params={"entity": entity})
     assert answer.status_code == 200
     return list(loads(answer.content))
