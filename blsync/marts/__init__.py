@@ -1,7 +1,8 @@
 """The marts' files: inputs of a build, one build at a time, publishing, what is published.
 
-Only one process may write a DuckDB file and an open reader blocks it. So dbt writes `build.duckdb`;
-what is published is a copy under another name, renamed onto `blsync.duckdb` once it is whole.
+Only one process may write a DuckDB file and an open reader blocks it. So a build writes
+`build.duckdb`; what is published is a copy under another name, renamed onto `blsync.duckdb` once it
+is whole.
 """
 
 from blsync.files.places import PROJECT
@@ -9,13 +10,14 @@ from blsync.marts.build import (
     MOST_MEMORY,
     Table,
     ask_for_full_build,
+    build,
     building,
     dbt_environment,
     dbt_executable,
-    failure_of,
     is_build_damaged,
     tables_of_build,
 )
+from blsync.marts.compiled import manifest_of
 from blsync.marts.files import (
     companies_known,
     strays_of,
@@ -37,6 +39,7 @@ from blsync.marts.published import (
     published_file,
     tie_out,
 )
+from blsync.marts.running import Result
 
 __all__ = [
     "INPUT_COLUMNS",
@@ -46,17 +49,19 @@ __all__ = [
     "PUBLISHED",
     "PUSH_LOG",
     "REPORT",
+    "Result",
     "Table",
     "accepted_exceptions",
     "ask_for_full_build",
+    "build",
     "building",
     "companies_known",
     "dbt_environment",
     "dbt_executable",
-    "failure_of",
     "fetch_rows",
     "is_build_damaged",
     "left_behind",
+    "manifest_of",
     "mend_inputs",
     "open_published",
     "open_unpublished",

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +24,13 @@ from blsync.files.places import PROJECT
 from blsync.lake.landed import OF_A_LOAD, damage_of, damaged
 from blsync.lake.store import Lake
 from blsync.marts import failures
+from blsync.marts.compiled import Compiled, compiled_project, entities_of_project
 from blsync.marts.database import is_locked, open_elsewhere, reason_of
 from blsync.marts.figures import COMPANIES
-from blsync.marts.files import companies_known, lake_files, write_files_of_build
+from blsync.marts.files import companies_known, lake_files, no_quarantine, write_files_of_build
+from blsync.marts.running import Result, run
 from blsync.session.binding import open_ledger
-from blsync.settings import Settings, environment_for_a_child
+from blsync.settings import Settings
 
 STORAGE_VERSION = "v1.0.0"
 """Of the build, and so of the published copy: DuckDB 1.0 and later open it."""
@@ -51,16 +52,6 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def entities_of_project() -> list[str]:
-    """Return the names of the entities that the dbt project has a history of.
-
-    dbt has to be told: while it reads the models, which is when it learns what refers to what, it
-    cannot look into its own graph (`warehouse/macros/entities.sql`).
-    """
-    histories = (PROJECT / "models" / "history").glob("hist_*.sql")
-    return sorted(path.stem.removeprefix("hist_") for path in histories)
-
-
 def _build_memory() -> int:
     """Return the bytes that DuckDB may use before it spills; what dbt needs comes on top."""
     installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -79,9 +70,33 @@ def _script_folders() -> list[str]:
     return [sysconfig.get_path("scripts"), sysconfig.get_path("scripts", of_user)]
 
 
+def build(
+    settings: Settings, say: Callable[[str], None], chosen: Collection[str] | None = None
+) -> tuple[list[Result], BuildError | None]:
+    """Build the marts from the landing and check their laws; returns how each node went, and what
+    stopped the build if anything did.
+
+    Of `chosen` node ids the others stay as they are. Raises what `building` does.
+    """
+    compiled = compiled_project(settings)
+    results: list[Result] = []
+    try:
+        with building(settings, say):
+            say("Building the marts and checking their laws …")
+            with _build_errors(settings.data / "build.duckdb"):
+                results = run(compiled, settings.data, _build_memory(), chosen)
+            if any(result.status in ("error", "fail") for result in results):
+                raise _failure_of(settings, compiled, results)
+    except BuildError as error:
+        return results, error
+    kinds = Counter(compiled.nodes[result.unique_id].is_law for result in results)
+    say(f"Built {kinds[False]:,} tables and views; all {kinds[True]:,} checks passed.")
+    return results, None
+
+
 @contextmanager
-def building(settings: Settings, say: Callable[[str], None]) -> Iterator[Path]:
-    """Hold `build.duckdb` for one build; yields a folder for dbt's artifacts.
+def building(settings: Settings, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold `build.duckdb` for one build.
 
     The build counts as whole only when the block ends without an error: `publish` takes no other.
     The user's tables are read first, so that a change of one counts without a sync. Raises
@@ -92,20 +107,18 @@ def building(settings: Settings, say: Callable[[str], None]) -> Iterator[Path]:
     with build_lock(settings, say):
         open_ledger(settings).close()
         whole, files = whole_marker(settings), Lake(settings.data).build_files
-        artifacts = settings.data / "dbt"
-        with storage_errors(artifacts):
-            clear(whole)
-            clear(files)  # of a build that was killed
-            artifacts.mkdir(parents=True, exist_ok=True)
+        with storage_errors(settings.data):
+            for path in (whole, files, no_quarantine(files)):  # of a build that was killed
+                clear(path)
             write_user_tables(Lake(settings.data), settings.seeds)
-            (artifacts / "run_results.json").unlink(missing_ok=True)
             _ensure_schemas(settings)
             _begin_anew_if_needed(settings, say)
         write_files_of_build(settings, files)
         try:
-            yield artifacts
+            yield
         finally:
-            files.unlink(missing_ok=True)
+            for path in (files, no_quarantine(files)):
+                path.unlink(missing_ok=True)
         with storage_errors(whole):
             whole.touch()
 
@@ -199,13 +212,13 @@ def is_build_damaged(settings: Settings) -> bool:
     return file.exists() and bool(damage_of_database(file, is_thorough=True))
 
 
-def failure_of(settings: Settings, artifacts: Path) -> BuildError:
-    """Return what dbt's latest run failed with; a damaged file of the lake is named, with its cure.
+def _failure_of(settings: Settings, compiled: Compiled, results: list[Result]) -> BuildError:
+    """Return what stopped a build; a damaged file of the lake is named, with its cure.
 
     The files are looked through only then: DuckDB reads them in any case, and would say no more
     than that one is no Parquet.
     """
-    if _has_errors(artifacts):
+    if any(result.status == "error" for result in results):
         files = [Path(path) for _, _, path in lake_files(settings)]
         for is_thorough in (False, True):
             for file in files:
@@ -214,16 +227,7 @@ def failure_of(settings: Settings, artifacts: Path) -> BuildError:
                         "The marts could not be built, so the published ones stay as they were. "
                         f"{damaged(file, why)}"
                     )
-    return BuildError(_explain_failure(settings, artifacts))
-
-
-def _has_errors(artifacts: Path) -> bool:
-    """Tell whether dbt stopped at anything but a broken law."""
-    try:
-        results = json.loads((artifacts / "run_results.json").read_text())["results"]
-    except (OSError, ValueError, KeyError):
-        return True
-    return any(result["status"] in ("error", "runtime error") for result in results)
+    return BuildError(failures.told(compiled, results, settings.data / "build.duckdb"))
 
 
 def _fingerprint_of_sources(settings: Settings) -> str:
@@ -283,23 +287,6 @@ def tables_in(db: duckdb.DuckDBPyConnection, database: str) -> dict[str, Table]:
         rows = count[0] if count else 0
         found[f"{schema}.{table}"] = Table(rows, comment, columns[schema, table])
     return found
-
-
-def _explain_failure(settings: Settings, artifacts: Path) -> str:
-    """Return what stopped dbt's latest run, with the records that did.
-
-    Where it was records, `exceptions` is built all the same, for whoever asks the build which; what
-    comes after a broken law would else not be there. To be called while the build is held.
-    """
-    build = settings.data / "build.duckdb"
-    message = failures.told(artifacts, build)
-    if failures.breaks_a_law_of_records(artifacts):
-        command = [dbt_executable(), "--quiet", "--no-use-colors", "run", "--select", "+exceptions"]
-        places = {"project-dir": PROJECT, "profiles-dir": PROJECT, "target-path": artifacts}
-        command += [f"--{name}={path}" for name, path in places.items()]
-        environment = environment_for_a_child(dbt_environment(settings))
-        subprocess.run(command, env=environment, capture_output=True, check=False)  # noqa: S603
-    return message
 
 
 def build_lock(settings: Settings, say: Callable[[str], None]) -> AbstractContextManager[None]:

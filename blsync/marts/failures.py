@@ -5,9 +5,8 @@ Records are named by ids, numbers and amounts alone: no names, addresses or free
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any
 import duckdb
 
 from blsync import user_tables
+from blsync.marts.compiled import Compiled
+from blsync.marts.running import Result
 
 ROLES_LAW = "every_needed_role_has_an_account"
 MOST_NAMED = 5
@@ -24,9 +25,9 @@ SEE_ALL = "blsync query --unpublished \"from finance.exceptions where severity =
 _IDENTITY = re.compile(r"(\w+_)?(id|key|number|no|measure|report|rule|entity|file)")
 
 
-def told(artifacts: Path, build: Path) -> str:
-    """Return what went wrong in dbt's latest run, model by model and law by law."""
-    failed = list(_failed(artifacts))
+def told(compiled: Compiled, results: Iterable[Result], build: Path) -> str:
+    """Return what went wrong in a build, model by model and law by law."""
+    failed = list(_failed(compiled, results))
     undecided = roles_to_decide(build) if any(name == ROLES_LAW for name, *_ in failed) else ""
     parts = [undecided] if undecided else []
     for name, message, sql in failed:
@@ -36,7 +37,7 @@ def told(artifacts: Path, build: Path) -> str:
         parts.append(f"{name}: {'; '.join(records) or message}")
     parts += _ways_out([name for name, *_ in failed])
     return (
-        "dbt could not build the marts, so the published ones stay as they were. "
+        "The marts could not be built, so the published ones stay as they were. "
         + (
             ". ".join(p.rstrip(".") for p in parts)
             or "See the run's log in Dagster's UI (`make ui`)"
@@ -45,22 +46,12 @@ def told(artifacts: Path, build: Path) -> str:
     )
 
 
-def breaks_a_law_of_records(artifacts: Path) -> bool:
-    """Tell whether a record stopped the run, which `exceptions` lists."""
-    return any(name in user_tables.LAWS for name, *_ in _failed(artifacts))
-
-
-def _failed(artifacts: Path) -> Iterator[tuple[str, str, str | None]]:
+def _failed(compiled: Compiled, results: Iterable[Result]) -> Iterator[tuple[str, str, str | None]]:
     """Yield name, message, and of a broken law the SQL that finds the records."""
-    try:
-        results = json.loads((artifacts / "run_results.json").read_text())["results"]
-    except (OSError, ValueError, KeyError):
-        return
     for result in results:
-        if result["status"] in ("error", "fail", "runtime error"):
-            message = " ".join(str(result["message"]).split())
-            sql = result.get("compiled_code") if result["status"] == "fail" else None
-            yield result["unique_id"].split(".")[2], message, sql
+        if result.status in ("error", "fail"):
+            sql = result.compiled_code if result.status == "fail" else None
+            yield compiled.nodes[result.unique_id].name, result.message, sql
 
 
 def _ways_out(laws: list[str]) -> list[str]:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from blsync.errors import StorageError
 from blsync.files.atomic import atomic_write, storage_errors
 from blsync.lake.landed import files_of_build, strays, told
+from blsync.lake.landing import QUARANTINE
 from blsync.lake.store import Lake
 from blsync.marts.figures import COMPANIES
 from blsync.settings import Settings
@@ -54,12 +55,23 @@ def lake_files(settings: Settings) -> list[tuple[str, str, str]]:
 
 
 def write_files_of_build(settings: Settings, target: Path) -> None:
-    """Write which files of the lake dbt reads, for as long as it runs: (layer, entity, path).
+    """Write which files of the lake a build reads, for as long as it runs: (layer, entity, path).
 
-    By a pattern it would read strays too. Raises StorageError.
+    By a pattern it would read strays too. A file without rows stands beside the list, and in it, so
+    that there is a quarantine to be read. Raises StorageError.
     """
-    names = ("layer", "entity", "path")
-    rows = [dict(zip(names, row, strict=True)) for row in lake_files(settings)]
+    names, empty = ("layer", "entity", "path"), no_quarantine(target)
+    found = [*lake_files(settings), ("quarantine", "", str(empty))]
+    rows = [dict(zip(names, row, strict=True)) for row in found]
     schema = pa.schema([(name, pa.string()) for name in names])
-    with storage_errors(target), atomic_write(target) as draft:
-        pq.write_table(pa.Table.from_pylist(rows, schema), draft)
+    for path, table in (
+        (empty, QUARANTINE.empty_table()),
+        (target, pa.Table.from_pylist(rows, schema)),
+    ):
+        with storage_errors(path), atomic_write(path) as draft:
+            pq.write_table(table, draft)
+
+
+def no_quarantine(files: Path) -> Path:
+    """Return the file without rows that stands beside a build's list of files."""
+    return files.with_name("build.quarantine")

@@ -17,7 +17,7 @@ from blsync.orchestration.live_sensor import live_events
 from blsync.orchestration.location import OWNERS, SETTINGS, run_of_caller
 from blsync.orchestration.push_assets import push_definitions
 from blsync.orchestration.raw import raw
-from blsync.orchestration.warehouse import dbt_resource, inputs, published, report_page, warehouse
+from blsync.orchestration.warehouse import inputs, published, report_page, warehouse
 
 proposals = [key for key in warehouse.keys if key.path[0] == "proposals"]
 defs = dg.Definitions.merge(
@@ -29,7 +29,6 @@ defs = dg.Definitions.merge(
         executor=dg.in_process_executor,
         resources={
             "watch": run_of_caller,
-            "dbt": dbt_resource(),
         },
     ),
     push_definitions(SETTINGS, proposals, OWNERS),

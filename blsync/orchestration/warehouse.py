@@ -1,36 +1,18 @@
 """The warehouse as assets: inputs, dbt's models and laws, what is published, the report."""
 
-import hashlib
-import json
-import os
-import shutil
-import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-import dagster_dbt.core.resource
-from dagster_dbt import (
-    DagsterDbtTranslator,
-    DbtCliInvocation,
-    DbtCliResource,
-    dbt_assets,
-)
-from dagster_dbt.compat import DBT_PYTHON_VERSION
-from dagster_dbt.errors import DagsterDbtCliRuntimeError
+from dagster_dbt import DagsterDbtTranslator, dbt_assets
+from dagster_dbt.asset_utils import DAGSTER_DBT_UNIQUE_ID_METADATA_KEY
 
-from blsync import marts, report, settings
+from blsync import marts, report
 from blsync.entities import pulled
 from blsync.errors import (
-    BuildError,
     DeletesHeldBack,
     WrongClock,
 )
-from blsync.files.atomic import storage_errors
-from blsync.files.places import IS_CHECKOUT
 from blsync.files.unexpected import apart
 from blsync.marts.figures import CompanyFacts, stored_facts
 from blsync.orchestration.location import (
@@ -138,132 +120,73 @@ class Translator(DagsterDbtTranslator):
         return OWNERS
 
 
-class _Invocation(DbtCliInvocation):
-    """A dbt process that gets no credentials: dagster-dbt would hand down the whole environment."""
-
-    @classmethod
-    def run(
-        cls, args: Sequence[str], env: dict[str, str], *more: Any, **named: Any
-    ) -> DbtCliInvocation:
-        """Start dbt with what it needs of `env`."""
-        needed = {
-            name: value
-            for name, value in env.items()
-            if name == "DAGSTER_DBT_CLI" or name.startswith(("DBT_", "PYTHON"))
-        }
-        needed |= marts.dbt_environment(SETTINGS)
-        return super().run(args, settings.environment_for_a_child(needed), *more, **named)
-
-
-# The one place from which dagster-dbt starts dbt; it has no setting for the environment.
-dagster_dbt.core.resource.DbtCliInvocation = _Invocation  # type: ignore[attr-defined]
-
-
-class Dbt(DbtCliResource):
-    """dbt without what dagster-dbt does before it: a process of dbt's own that tells the version,
-    and an adapter in this process, for row counts and lineage that we get otherwise. Together they
-    take as long as a small build.
-    """
-
-    @cached_property
-    def _cli_version(self) -> Any:
-        return DBT_PYTHON_VERSION
-
-    def _initialize_dbt_core_adapter(self, args: object) -> Any:
-        return None
-
-
-def dbt_resource() -> Dbt:
-    """Return the resource that runs dbt on the project of the house."""
-    project = str(marts.PROJECT)
-    executable = marts.dbt_executable()
-    return Dbt(project_dir=project, profiles_dir=project, dbt_executable=executable)
-
-
-def _manifest() -> Path:
-    """Return dbt's manifest, parsed anew only where it is missing or older than the project.
-
-    A checkout has it where dbt puts it. An installed project may be read-only, and its files as old
-    as some package cache: the manifest is in the data folder, under a name of what it was made of.
-    """
-    project = marts.PROJECT
-    sources = [project / "dbt_project.yml", project / "profiles.yml"]
-    sources += [p for d in ("models", "macros", "tests") for p in (project / d).rglob("*")]
-    sources = sorted(path for path in sources if path.is_file())
-    if IS_CHECKOUT:
-        manifest = project / "target" / "manifest.json"
-        is_current = manifest.exists() and manifest.stat().st_mtime >= max(
-            path.stat().st_mtime for path in sources
-        )
-    else:
-        # With the project's folder: the manifest names its files.
-        told = b"".join([str(project).encode(), *map(Path.read_bytes, sources)])
-        name = f"manifest.{hashlib.sha256(told).hexdigest()[:16]}.json"
-        manifest = SETTINGS.data / "cache" / name
-        is_current = manifest.exists()
-    if not is_current:
-        with storage_errors(manifest):
-            manifest.parent.mkdir(parents=True, exist_ok=True)
-        # Another process may be reading: it gets the whole file, this one's or the one before.
-        with tempfile.TemporaryDirectory(dir=manifest.parent) as folder:
-            dbt_resource().cli(["--quiet", "parse"], target_path=Path(folder)).wait()
-            shutil.copy2(Path(folder) / "manifest.json", f"{manifest}.{os.getpid()}")
-        Path(f"{manifest}.{os.getpid()}").replace(manifest)
-        for earlier in manifest.parent.glob("manifest.*.json"):
-            if earlier != manifest:
-                earlier.unlink(missing_ok=True)
-    return manifest
-
-
-@dbt_assets(manifest=_manifest(), dagster_dbt_translator=Translator(), name="warehouse")
+@dbt_assets(
+    manifest=marts.manifest_of(SETTINGS),
+    dagster_dbt_translator=Translator(),
+    name="warehouse",
+)
 def warehouse(
-    context: dg.AssetExecutionContext, dbt: Dbt, watch: dg.ResourceParam[RunContext]
+    context: dg.AssetExecutionContext, watch: dg.ResourceParam[RunContext]
 ) -> Iterator[Any]:
     """Build staging and marts and run their laws."""
     with failing_clearly(watch):
         say = watch.say or context.log.info
         watch.tell_strays(say)
-        events, failure = _build(context, dbt, say)
+        chosen = _chosen(context)
+        results, failure = marts.build(SETTINGS, say, chosen)
         if failure and marts.is_build_damaged(SETTINGS):
             say("What the last build left behind is damaged.")
             marts.ask_for_full_build(SETTINGS)
-            events, failure = _build(context, dbt, say)
-        # dagster-dbt would ask dbt's adapter table by table, which takes longer than the build.
-        tables = {} if failure else marts.tables_of_build(SETTINGS)
-        for event in events:
-            if isinstance(event, dg.Output):
-                key = context.asset_key_for_output(event.output_name)
-                event = event.with_metadata({**event.metadata, **_table_metadata(tables, key)})
-            yield event
+            results, failure = marts.build(SETTINGS, say, chosen)
+        yield from _events(context, results, {} if failure else marts.tables_of_build(SETTINGS))
         if failure:
             raise failure
 
 
-def _build(
-    context: dg.AssetExecutionContext, dbt: Dbt, say: Callable[[str], None]
-) -> tuple[list[Any], BuildError | None]:
-    """Run dbt; return its events, those until it failed too, and what it failed with."""
-    events: list[Any] = []
-    try:
-        with marts.building(SETTINGS, say) as artifacts:
-            say("Building the marts and checking their laws …")
-            run: DbtCliInvocation = dbt.cli(["build"], context=context, target_path=artifacts)
-            try:
-                events.extend(run.stream())
-            except DagsterDbtCliRuntimeError:
-                raise marts.failure_of(SETTINGS, artifacts) from None
-            say(_built(artifacts))
-    except BuildError as error:
-        return events, error
-    return events, None
+def _chosen(context: dg.AssetExecutionContext) -> set[str] | None:
+    """Return the ids of the models and laws that a run is of; None where it is of all."""
+    if not context.is_subset:
+        return None
+    keys, checks = context.selected_asset_keys, context.selected_asset_check_keys
+    definition = context.assets_def
+    chosen = {_node_of(spec.metadata) for spec in definition.specs if spec.key in keys}
+    return chosen | {
+        _node_of(spec.metadata) for spec in definition.check_specs if spec.key in checks
+    }
 
 
-def _built(artifacts: Path) -> str:
-    """Tell how many tables a build made and how many laws they passed."""
-    results = json.loads((artifacts / "run_results.json").read_bytes())["results"]
-    kinds = Counter(result["unique_id"].partition(".")[0] for result in results)
-    laws = kinds["test"] + kinds["unit_test"]
-    return f"Built {kinds['model']:,} tables and views; all {laws:,} checks passed."
+def _node_of(metadata: Mapping[str, Any]) -> str:
+    return str(metadata[DAGSTER_DBT_UNIQUE_ID_METADATA_KEY])
+
+
+def _events(
+    context: dg.AssetExecutionContext,
+    results: Sequence[marts.Result],
+    tables: Mapping[str, marts.Table],
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+    """Yield what Dagster records of a build: the tables that were made, the laws looked at."""
+    definition = context.assets_def
+    keys = {_node_of(spec.metadata): spec.key for spec in definition.specs}
+    laws = {_node_of(spec.metadata): spec for spec in definition.check_specs}
+    for result in results:
+        if result.status == "success":
+            key = keys[result.unique_id]
+            yield dg.MaterializeResult(
+                asset_key=key,
+                metadata={
+                    "seconds": round(result.execution_time, 3),
+                    **_table_metadata(tables, key),
+                },
+            )
+        elif result.failures is not None and (law := laws.get(result.unique_id)):
+            is_warning = result.status == "warn"
+            yield dg.AssetCheckResult(
+                asset_key=law.asset_key,
+                check_name=law.name,
+                passed=result.status == "pass",
+                severity=dg.AssetCheckSeverity.WARN if is_warning else dg.AssetCheckSeverity.ERROR,
+                metadata={"records": result.failures},
+            )
 
 
 def _table_metadata(tables: Mapping[str, marts.Table], key: dg.AssetKey) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 {% macro accepted_exceptions() -%}
     {%- set file = as_pattern(env_var('BLSYNC_DATA', 'data')) ~ '/inputs/accepted_exceptions.parquet' -%}
     {%- set columns = ['company_id', 'record_id', 'rule', 'reason', 'accepted_by'] -%}
-    {%- if execute and run_query("select 1 from glob('" ~ file ~ "')").rows | length -%}
+    {%- if form_ahead() or execute and run_query("select 1 from glob('" ~ file ~ "')").rows | length -%}
         select {{ columns | join(', ') }}
         from read_parquet('{{ file }}')
     {%- else -%}

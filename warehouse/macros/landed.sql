@@ -4,9 +4,8 @@
    dbt by hand. The next `blsync build` does so itself. #}
 {% macro landed(entity) -%}
     {%- set relation = source('landing', entity) -%}
-    {%- set files = lake_files('landing', entity) -%}
-    {%- if files -%}
-        read_parquet([{{ files }}], hive_partitioning = false, union_by_name = true)
+    {%- if is_listed() -%}
+        read_parquet([{{ lake_files('landing', entity) }}], hive_partitioning = false, union_by_name = true)
     {%- else -%}
         {{ relation }}
     {%- endif -%}
@@ -17,25 +16,25 @@
     {{- path | replace("'", "''") | replace("[", "[[]") | replace("*", "[*]") -}}
 {%- endmacro %}
 
-{# The paths of a layer's files, quoted and put together; nothing where there are none. #}
+{# Whether `blsync` has listed the files that this build reads. #}
+{% macro is_listed() -%}
+    {%- set listed = as_pattern(env_var('BLSYNC_DATA', 'data')) ~ '/build.files' -%}
+    {{ return(form_ahead() or execute and run_query("select 1 from glob('" ~ listed ~ "')").rows | length > 0) }}
+{%- endmacro %}
+
+{# The paths of a layer's files, quoted and put together; null where there are none. #}
 {% macro lake_files(layer, entity=none) -%}
     {%- set data = as_pattern(env_var('BLSYNC_DATA', 'data')) -%}
-    {%- set listed = data ~ '/build.files' -%}
-    {%- if not execute -%}
-        {%- set query = none -%}
-    {%- elif run_query("select 1 from glob('" ~ listed ~ "')").rows | length -%}
+    {%- if is_listed() -%}
         {%- set query -%}
-            select path from read_parquet('{{ listed }}')
+            select replace(replace(path, '[', '[[]'), '*', '[*]') from read_parquet('{{ data }}/build.files')
             where layer = '{{ layer }}'{% if entity %} and entity = '{{ entity }}'{% endif %} order by path
         {%- endset -%}
     {%- else -%}
         {%- set query -%}
-            select file from glob('{{ data }}/{{ layer }}/{{ entity or '*' }}/*/*.parquet') order by file
+            select replace(replace(file, '[', '[[]'), '*', '[*]')
+            from glob('{{ data }}/{{ layer }}/{{ entity or '*' }}/*/*.parquet') order by file
         {%- endset -%}
     {%- endif -%}
-    {%- if query -%}
-        {%- for path in run_query(query).columns[0].values() -%}
-            '{{ as_pattern(path) }}'{{ ', ' if not loop.last }}
-        {%- endfor -%}
-    {%- endif -%}
+    {{ values_of(query) }}
 {%- endmacro %}

@@ -55,10 +55,11 @@
 
 {# Whether an earlier build came to its end, so that only some of the landing is news. #}
 {% macro has_last_build() -%}
+    {%- set form = form_ahead() -%}
     {%- set found = run_query(
         "select 1 from duckdb_tables() where schema_name = 'last_build' and table_name = 'loads'"
-    ) if execute else none -%}
-    {{ return(found is not none and found.rows | length > 0) }}
+    ) if execute and not form else none -%}
+    {{ return(form == 'night' or found is not none and found.rows | length > 0) }}
 {%- endmacro %}
 
 {# Condition on `load_id` of a history: the row came by a load that is news. #}
@@ -71,7 +72,11 @@
     {%- if execute and flags.WHICH == 'build' %}
     {%- set nodes = graph.nodes.values() | selectattr('resource_type', 'in', ['model', 'test']) | list -%}
     {%- set good = results | selectattr('status', 'in', ['success', 'pass', 'warn']) | list -%}
-    {%- if good | length == nodes | length %}
+    {{ what_a_build_knew() if good | length == nodes | length }}
+    {%- endif %}
+{% endmacro %}
+
+{% macro what_a_build_knew() %}
     create schema if not exists last_build;
     create or replace table last_build.loads as
         {%- for entity in entities() %}
@@ -83,8 +88,6 @@
         {{ chart_columns() }} from finance.accounts;
     create or replace table last_build.closing_entries as
         select company_id, journal_id from intermediate.int_closing_entries;
-    {%- endif %}
-    {%- endif %}
 {% endmacro %}
 
 {# What the ledger's rows repeat of an account. #}

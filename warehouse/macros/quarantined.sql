@@ -1,8 +1,9 @@
 {# The quarantine as it lies on the disk: one folder an entity and company, and no folder at all while
-   every record could be typed. DuckDB reads no list that is empty, so it is looked at first. #}
+   every record could be typed. DuckDB reads no list that is empty: `blsync` lists a file without rows
+   too, and where dbt runs by itself, it is looked first. #}
 {% macro quarantined() -%}
     {%- set files = lake_files('quarantine') -%}
-    {%- if files -%}
+    {%- if files != 'null' -%}
         select
             regexp_extract(filename, '/company_id=([^/]*)/[^/]*$', 1) as company_id,
             regexp_extract(filename, '/quarantine/([^/]*)/[^/]*/[^/]*$', 1) as entity,

@@ -128,17 +128,10 @@ select * from final
     {%- if not is_incremental() or not execute -%}
         true
     {%- else -%}
-        {%- set found = run_query(
+        {{ column }} in ({{ values_of(
             'select distinct ' ~ column ~ ' from ' ~ relation
             ~ ' where ' ~ column ~ ' not in (select distinct load_id from ' ~ this ~ ')'
-        ).columns[0].values() -%}
-        {%- if found -%}
-            {{ column }} in (
-            {%- for load_id in found %}'{{ load_id | replace("'", "''") }}'{{ ', ' if not loop.last }}{% endfor -%}
-            )
-        {%- else -%}
-            false
-        {%- endif -%}
+        ) }})
     {%- endif -%}
 {%- endmacro %}
 

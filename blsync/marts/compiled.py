@@ -1,0 +1,215 @@
+"""dbt's models and laws as SQL that is ready to run, compiled once for each state of the project.
+
+Rendering a model takes dbt longer than running it takes DuckDB, and what comes out is the same
+night after night, but for what `warehouse/macros/ahead.sql` leaves open. So dbt compiles all of it
+in both forms: `whole`, which makes every table anew, and `night`, which stands on the last whole
+build. `blsync.marts.running` runs it.
+
+As a program (`python -m blsync.marts.compiled FOLDER`) this compiles the project into FOLDER, in a
+process of its own: dbt needs more memory than the build of small books, and keeps it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from blsync.errors import BuildError
+from blsync.files.atomic import storage_errors
+from blsync.files.locks import blocking_file_lock
+from blsync.files.places import IS_CHECKOUT, PROJECT
+from blsync.settings import Settings, environment_for_a_child
+
+DATA = "/the.data.folder.of.a.build"
+"""Stands in compiled SQL where the data folder's path belongs."""
+FORMS = ("whole", "night")
+_AHEAD = "BLSYNC_AHEAD"
+_BETWEEN = "\n--*--\n"
+"""Between hooks that are rendered in one go."""
+_INLINE = '"build"."main"."inline_query"'
+"""What `this` is in a hook that is rendered by itself."""
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A model or a law. `whole` and `night` are its SQL in both forms."""
+
+    id: str
+    name: str
+    is_law: bool
+    relation: str
+    """Its full name in the build, quoted; empty for a law."""
+    schema: str
+    alias: str
+    materialized: str
+    unique_key: list[str]
+    parents: list[str]
+    """Ids of the models that it reads."""
+    whole: str
+    night: str
+    before: list[str]
+    """What is to run before it in a night, in one transaction with it."""
+    after: list[str]
+    is_warning: bool
+    description: str
+    columns: dict[str, str]
+    """What its columns mean, by name."""
+
+
+class Compiled(msgspec.Struct, frozen=True):
+    """The project: its nodes by id, DuckDB's settings, and the SQL that remembers a whole build."""
+
+    nodes: dict[str, Node]
+    settings: dict[str, Any]
+    what_a_build_knew: str
+
+
+def manifest_of(settings: Settings) -> Path:
+    """Return dbt's manifest of the project as it is, which is compiled where it was not.
+
+    Raises BuildError, StorageError.
+    """
+    return _folder(settings) / "manifest.json"
+
+
+def compiled_project(settings: Settings) -> Compiled:
+    """Return the project as it is, compiled where it was not. Raises BuildError, StorageError."""
+    return msgspec.json.decode((_folder(settings) / "compiled.json").read_bytes(), type=Compiled)
+
+
+def entities_of_project() -> list[str]:
+    """Return the names of the entities that the dbt project has a history of.
+
+    dbt has to be told: while it reads the models, which is when it learns what refers to what, it
+    cannot look into its own graph (`warehouse/macros/entities.sql`).
+    """
+    histories = (PROJECT / "models" / "history").glob("hist_*.sql")
+    return sorted(path.stem.removeprefix("hist_") for path in histories)
+
+
+def _folder(settings: Settings) -> Path:
+    """Return where the compiled project is, under a name of all that it was made of.
+
+    In a checkout that is where dbt has its files; an installed project may be read-only, so there
+    it is the data folder.
+    """
+    place = PROJECT / "target" if IS_CHECKOUT else settings.data / "cache"
+    folder = place / f"compiled-{_fingerprint()}"
+    if folder.is_dir():
+        return folder
+    with storage_errors(folder):
+        place.mkdir(parents=True, exist_ok=True)
+        with blocking_file_lock(place / "compiling.lock", lambda _: None, ""):
+            if not folder.is_dir():
+                _compile_into(folder)
+                for earlier in place.glob("compiled-*"):
+                    if earlier != folder:
+                        shutil.rmtree(earlier, ignore_errors=True)
+    return folder
+
+
+def _fingerprint() -> str:
+    """Return what changes with any file of the project, this one, dbt, and the project's place."""
+    files = [PROJECT / "dbt_project.yml", PROJECT / "profiles.yml", Path(__file__)]
+    files += [p for d in ("models", "macros", "tests") for p in (PROJECT / d).rglob("*")]
+    parts = [str(PROJECT).encode(), version("dbt-core").encode(), version("dbt-duckdb").encode()]
+    for path in sorted(path for path in files if path.is_file()):
+        parts += [str(path.relative_to(PROJECT.anchor)).encode(), path.read_bytes()]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+
+
+def _compile_into(folder: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="compiling-") as draft:
+        command = [sys.executable, "-m", __spec__.name, draft]
+        told = {"BLSYNC_DATA": DATA, "DBT_ENTITIES": " ".join(entities_of_project())}
+        told |= {"DBT_LOG_LEVEL_FILE": "none", "DBT_LOG_PATH": draft}
+        told["BLSYNC_BUILD_FILE"] = str(Path(draft) / "build.duckdb")
+        done = subprocess.run(  # noqa: S603
+            command,
+            env=environment_for_a_child(told),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise BuildError(
+                f"dbt could not compile the project in {PROJECT}, so the marts were not built and "
+                f"the published ones stay: {' '.join((done.stdout + done.stderr).split())}"
+            )
+        written = Path(draft) / "whole"
+        written.mkdir()
+        for name in ("manifest.json", "compiled.json"):
+            (Path(draft) / name).rename(written / name)
+        written.rename(folder)
+
+
+def compile_project(folder: Path) -> None:
+    """Have dbt compile the project, and write `manifest.json` and `compiled.json` into a folder."""
+    from dbt.cli.main import dbtRunner
+
+    places = {"project-dir": PROJECT, "profiles-dir": PROJECT, "target-path": folder}
+    options = [f"--{name}={place}" for name, place in places.items()]
+
+    def dbt(*arguments: str) -> Any:
+        done = dbtRunner(manifest=manifest).invoke(
+            ["--quiet", "--no-populate-cache", *arguments, *options]
+        )
+        if not done.success:
+            sys.exit(str(done.exception or "see above"))
+        return done.result
+
+    manifest = None
+    manifest = dbt("parse")
+    written = {}
+    for form in FORMS:
+        os.environ[_AHEAD] = form
+        for result in dbt("compile").results:
+            written[form, result.node.unique_id] = result.node.compiled_code
+    nodes = [n for n in manifest.nodes.values() if n.resource_type in ("model", "test")]
+    hooks = [hook.sql for node in nodes for hook in _hooks(node)]
+    text = _BETWEEN.join([*hooks, "{{ what_a_build_knew() }}", "{{ tojson(target.settings) }}"])
+    [inline] = dbt("compile", "--inline", text).results
+    *rendered, what_a_build_knew, duckdb = inline.node.compiled_code.split(_BETWEEN)
+    told = {}
+    for node in nodes:
+        own = [rendered.pop(0).replace(_INLINE, node.relation_name) for _ in _hooks(node)]
+        count = len(node.config.pre_hook) if node.resource_type == "model" else 0
+        told[node.unique_id] = Node(
+            id=node.unique_id,
+            name=node.name,
+            is_law=node.resource_type == "test",
+            relation=node.relation_name or "",
+            schema=node.schema,
+            alias=node.alias,
+            materialized=node.config.materialized,
+            unique_key=list(node.config.get("unique_key") or []),
+            parents=[parent for parent in node.depends_on.nodes if parent.startswith("model.")],
+            whole=written["whole", node.unique_id],
+            night=written["night", node.unique_id],
+            before=own[:count],
+            after=own[count:],
+            is_warning=str(node.config.get("severity") or "error").lower() == "warn",
+            description=node.description,
+            columns={column.name: column.description for column in node.columns.values()},
+        )
+    compiled = Compiled(told, msgspec.json.decode(duckdb), what_a_build_knew)
+    (folder / "compiled.json").write_bytes(msgspec.json.encode(compiled))
+
+
+def _hooks(node: Any) -> list[Any]:
+    if node.resource_type != "model":
+        return []
+    return [*node.config.pre_hook, *node.config.post_hook]
+
+
+if __name__ == "__main__":
+    compile_project(Path(sys.argv[1]))

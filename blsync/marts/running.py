@@ -1,0 +1,245 @@
+"""Running compiled models and laws in DuckDB, each as soon as what it reads is there.
+
+A law that does not hold stops no other node: nothing is published of such a build, and
+`finance.exceptions` of it tells which records broke what. What only follows from it is told as
+`skipped`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import duckdb
+import msgspec
+
+from blsync.marts.compiled import DATA, Compiled, Node
+from blsync.marts.database import reason_of
+
+THREADS = 2
+"""Nodes that run at once. DuckDB has threads of its own, which small nodes leave idle."""
+_GOOD = ("success", "pass", "warn")
+_MARKS = re.compile("([«»])")
+
+
+class Result(msgspec.Struct):
+    """How a node went. `status` is success or error of a model; pass, warn, fail or error of a law;
+    skipped of either where what it reads is not there, or it fails only because another law does.
+    """
+
+    unique_id: str
+    status: str
+    message: str
+    failures: int | None
+    """Records that a law found."""
+    execution_time: float
+    """Seconds."""
+    compiled_code: str
+
+
+def run(
+    compiled: Compiled, data: Path, memory: int, chosen: Collection[str] | None = None
+) -> list[Result]:
+    """Run the nodes in `build.duckdb` of a data folder, all or those whose ids are `chosen`.
+
+    DuckDB may use so many bytes of `memory` before it spills. Raises duckdb.Error where the file
+    cannot be opened.
+    """
+    nodes = {
+        unique_id: node
+        for unique_id, node in compiled.nodes.items()
+        if chosen is None or unique_id in chosen
+    }
+    with closing(duckdb.connect(str(data / "build.duckdb"))) as db:
+        for name, value in {**compiled.settings, "memory_limit": f"{memory // 2**20}MiB"}.items():
+            db.execute(f"set global {name} = '{value}'")
+        for schema in sorted({node.schema for node in nodes.values() if not node.is_law}):
+            db.execute(f'create schema if not exists "{schema}"')
+        build = _Build(db, nodes, data, _has_last_build(db))
+        build.run()
+        results = list(build.results.values())
+        if len(nodes) == len(compiled.nodes) and all(r.status in _GOOD for r in results):
+            db.execute(compiled.what_a_build_knew)
+        _describe(db, [nodes[r.unique_id] for r in results if r.status == "success"])
+    return results
+
+
+def _has_last_build(db: duckdb.DuckDBPyConnection) -> bool:
+    found = (
+        "select 1 from duckdb_tables() where schema_name = 'last_build' and table_name = 'loads'"
+    )
+    return db.execute(found).fetchone() is not None
+
+
+@dataclass
+class _Build:
+    """A build that is running."""
+
+    db: duckdb.DuckDBPyConnection
+    nodes: Mapping[str, Node]
+    data: Path
+    is_night: bool
+    results: dict[str, Result] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Run all nodes; `results` then has each."""
+        order = TopologicalSorter({i: self._parents(node) for i, node in self.nodes.items()})
+        order.prepare()
+        running: dict[Future[Result], duckdb.DuckDBPyConnection] = {}
+        with ThreadPoolExecutor(THREADS) as pool:
+            try:
+                while order.is_active():
+                    for unique_id in order.get_ready():
+                        cursor = self.db.cursor()
+                        running[pool.submit(self._result, cursor, unique_id)] = cursor
+                    for done in wait(running, return_when=FIRST_COMPLETED).done:
+                        running.pop(done).close()
+                        result = done.result()
+                        self.results[result.unique_id] = result
+                        order.done(result.unique_id)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for cursor in running.values():
+                    cursor.interrupt()
+                raise
+        self._skip_what_follows()
+
+    def _parents(self, node: Node) -> list[str]:
+        return [parent for parent in node.parents if parent in self.nodes]
+
+    def _result(self, cursor: duckdb.DuckDBPyConnection, unique_id: str) -> Result:
+        node = self.nodes[unique_id]
+        given = node.night if self.is_night else node.whole
+        if any(self.results[parent].status != "success" for parent in self._parents(node)):
+            return Result(unique_id, "skipped", "", None, 0.0, given)
+        started = time.perf_counter()
+        failures, sql = None, given
+        try:
+            sql = self._filled(cursor, given)
+            if node.is_law:
+                failures = _count(cursor, sql)
+                status = "warn" if failures and node.is_warning else "fail" if failures else "pass"
+                message = f"{failures:,} found" if failures else ""
+            else:
+                self._make(cursor, node, sql)
+                status, message = "success", ""
+        except duckdb.Error as error:
+            status, message = "error", reason_of(error)
+        return Result(unique_id, status, message, failures, time.perf_counter() - started, sql)
+
+    def _filled(self, cursor: duckdb.DuckDBPyConnection, sql: str) -> str:
+        """Put into SQL what only this build knows: the folder, and the values of queries."""
+        open_parts: list[list[str]] = [[]]
+        known: dict[str, str] = {}
+        for part in _MARKS.split(sql.replace(DATA, _as_pattern(self.data))):
+            if part == "«":
+                open_parts.append([])
+            elif part == "»":
+                query = "".join(open_parts.pop())
+                if query not in known:
+                    values = [str(value) for (value,) in cursor.execute(query).fetchall()]
+                    known[query] = ", ".join(map(_quoted, values)) or "null"
+                open_parts[-1].append(known[query])
+            else:
+                open_parts[-1].append(part)
+        return "".join(open_parts[0])
+
+    def _make(self, cursor: duckdb.DuckDBPyConnection, node: Node, sql: str) -> None:
+        """Make a model's table or view, whole or in what the news touch; in one transaction."""
+        cursor.execute("begin")
+        if node.materialized == "view":
+            cursor.execute(f"create or replace view {node.relation} as (\n{sql}\n)")
+        elif not self.is_night or node.materialized != "incremental":
+            cursor.execute(f"create or replace table {node.relation} as (\n{sql}\n)")
+        else:
+            self._renew(cursor, node, sql)
+        for hook in node.after:
+            cursor.execute(self._filled(cursor, hook))
+        cursor.execute("commit")
+
+    def _renew(self, cursor: duckdb.DuckDBPyConnection, node: Node, sql: str) -> None:
+        for hook in node.before:
+            cursor.execute(self._filled(cursor, hook))
+        if node.unique_key:
+            keys, new = ", ".join(node.unique_key), f'"{node.alias} new"'
+            cursor.execute(f"create or replace temp table {new} as (\n{sql}\n)")
+            cursor.execute(
+                f"delete from {node.relation} "  # noqa: S608
+                f"where ({keys}) in (select ({keys}) from {new})"
+            )
+            sql = f"from {new}"
+        cursor.execute(f"insert into {node.relation} by name (\n{sql}\n)")
+        if node.unique_key:
+            cursor.execute(f"drop table {new}")
+
+    def _skip_what_follows(self) -> None:
+        """Have a node that fails count as skipped where all that a broken law reads is behind it.
+
+        The law is then the reason, and the one to be told.
+        """
+        broken = [i for i, result in self.results.items() if result.status == "fail"]
+        for law in broken:
+            read = set(self._parents(self.nodes[law]))
+            for unique_id, result in self.results.items():
+                if result.status in ("fail", "error") and any(
+                    read <= self._behind(parent) for parent in self._parents_or_self(unique_id)
+                ):
+                    result.status = "skipped"
+
+    def _parents_or_self(self, unique_id: str) -> Iterable[str]:
+        node = self.nodes[unique_id]
+        return self._parents(node) if node.is_law else [unique_id]
+
+    def _behind(self, unique_id: str) -> set[str]:
+        """Return all models that a model reads, directly or by way of others."""
+        found: set[str] = set()
+        waiting = self._parents(self.nodes[unique_id])
+        while waiting:
+            parent = waiting.pop()
+            if parent not in found:
+                found.add(parent)
+                waiting += self._parents(self.nodes[parent])
+        return found
+
+
+def _count(cursor: duckdb.DuckDBPyConnection, sql: str) -> int:
+    found = cursor.execute(f"select count(*) from (\n{sql}\n)").fetchone()  # noqa: S608
+    return int(found[0]) if found else 0
+
+
+def _describe(db: duckdb.DuckDBPyConnection, models: Iterable[Node]) -> None:
+    """Write the yml's descriptions as comments on tables and columns, in one transaction."""
+    known = {
+        (schema, table, column.lower())
+        for schema, table, column in db.execute(
+            "select schema_name, table_name, column_name from duckdb_columns() where not internal"
+        ).fetchall()
+    }
+    db.execute("begin")
+    for statement in _comments(models, known):
+        db.execute(statement)
+    db.execute("commit")
+
+
+def _comments(models: Iterable[Node], known: set[tuple[str, str, str]]) -> Iterator[str]:
+    for node in models:
+        kind = "view" if node.materialized == "view" else "table"
+        yield f"comment on {kind} {node.relation} is {_quoted(node.description)}"
+        for name, meaning in node.columns.items():
+            if (node.schema, node.alias, name.lower()) in known:
+                yield f'comment on column {node.relation}."{name}" is {_quoted(meaning)}'
+
+
+def _as_pattern(path: Path) -> str:
+    """Return a path as `as_pattern` of the macros writes it: between quotes, in a pattern."""
+    return str(path).replace("'", "''").replace("[", "[[]").replace("*", "[*]")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
