@@ -6,8 +6,6 @@ with its plan, from which `books.making.make` writes it again.
 
 from __future__ import annotations
 
-import os
-import subprocess
 import tempfile
 from decimal import Decimal
 from pathlib import Path
@@ -21,8 +19,9 @@ from books.making import make, write_inputs, write_landing, write_seeds
 from books.reports import reports_of
 from hypothesis import given
 from hypothesis import strategies as st
+from rig import models
 from rig.depth import drawn, is_deep
-from rig.warm import DBT
+from rig.seeds import hand_over
 from test_warehouse import WAREHOUSE
 
 pytestmark = pytest.mark.drawn
@@ -32,63 +31,35 @@ COMPANIES = 16 if is_deep() else 6
 MOST_TOLD = 12
 
 
-def dbt(command: str, folder: Path, target: Path, *arguments: str) -> str:
-    """Run dbt on the books in a folder; return what failed, empty where nothing did."""
-    places = {
-        "--project-dir": WAREHOUSE,
-        "--profiles-dir": WAREHOUSE,
-        "--target-path": target,
-        "--log-path": target,
-    }
-    done = subprocess.run(
-        [DBT, "--no-use-colors", command, *arguments]
-        + [str(part) for pair in places.items() for part in pair],
-        env={
-            **os.environ,
-            "BLSYNC_DATA": str(folder / "data"),
-            "BLSYNC_SEEDS": str(folder / "seeds"),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode == 0:
-        return ""
-    return done.stdout[max(done.stdout.find("Completed with"), 0) :]
-
-
-@pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One for all builds, so that only the first one parses the project."""
-    return tmp_path_factory.mktemp("target")
-
-
 @drawn(1, 6)
 @given(drawn=st.tuples(*map(plans, range(COMPANIES))), is_grown=st.sampled_from([True, False]))
 def test_every_law_holds_and_every_figure_is_as_defined(
-    target: Path, drawn: tuple[Plan, ...], is_grown: bool
+    drawn: tuple[Plan, ...], is_grown: bool
 ) -> None:
     books = [make(f"co_{place}", plan) for place, plan in enumerate(drawn)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        build(folder, target, books, is_grown)
+        build(folder, books, is_grown)
         with duckdb.connect(str(folder / "data/build.duckdb"), read_only=True) as connection:
             problems = wrong_in(books, lambda sql: connection.execute(sql).fetchall())
     assert not problems, told(books, problems)
 
 
-def build(folder: Path, target: Path, books: list[Book], is_grown: bool) -> None:
+def build(folder: Path, books: list[Book], is_grown: bool) -> None:
     """Build the books with their laws, at once or half of the nights after the other half."""
     figures = [figure for book in books for figure in reports_of(book)]
     write_seeds(folder / "seeds", books)
     write_inputs(folder / "data", books, figures)
-    if is_grown:
-        write_landing(folder / "data", books, slice(None, None, 2))
-        failed = dbt("run", folder, target)
+    for landed in ([slice(None, None, 2)] if is_grown else []) + [slice(None)]:
+        write_landing(folder / "data", books, landed)
+        failed = build_models(folder)
         assert not failed, told(books, [failed])
-    write_landing(folder / "data", books)
-    failed = dbt("build", folder, target)
-    assert not failed, told(books, [failed])
+
+
+def build_models(folder: Path) -> str:
+    """Build the books in a folder; return what failed, empty where nothing did."""
+    hand_over(folder / "data", folder / "seeds")
+    return models.failed(models.build(folder / "data"))
 
 
 def told(books: list[Book], problems: list[str]) -> str:

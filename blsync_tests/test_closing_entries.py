@@ -10,20 +10,18 @@ from typing import Any
 
 import duckdb
 import pytest
+from rig import models
 from rig.inputs import write_inputs
+from rig.seeds import hand_over
 from test_warehouse import (
     LATER,
     TODAY,
     WAREHOUSE,
-    Dbt,
     Row,
     account,
-    dbt,
     journal,
     write,
 )
-
-__all__ = ["dbt"]
 
 CHART = {
     "bank": ("Bank", "asset", "current_asset"),
@@ -170,7 +168,7 @@ def landed(company: str, case: Case) -> Iterator[Row]:
 
 
 @pytest.fixture(scope="module")
-def ask(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("closings")
     data, seeds = folder / "data", folder / "seeds"
     data.mkdir()
@@ -189,9 +187,8 @@ def ask(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     for table in ("account_roles", "period_close"):
         text = (WAREHOUSE / f"seeds/{table}.csv").read_text()
         (seeds / f"{table}.csv").write_text(text)
-    chosen = ("--select", "+profit_and_loss_summary", "--indirect-selection", "cautious")
-    done = dbt(data, seeds, *chosen)
-    assert done.returncode == 0, done.stdout
+    hand_over(data, seeds)
+    assert not models.failed(models.build(data, "profit_and_loss_summary"))
     with duckdb.connect(str(data / "build.duckdb"), read_only=True) as db:
         db.execute("set schema = 'finance'")
         yield lambda sql, *values: db.execute(sql, values).fetchall()

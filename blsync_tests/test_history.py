@@ -5,8 +5,6 @@ Each build here is dbt's own, of the models that a test needs; what is compared 
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,9 +16,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from rig import commands
+from rig import commands, models
 from rig.inputs import write_inputs
-from rig.warm import DBT
 from test_pull import control, run
 
 from blsync import marts
@@ -35,36 +32,21 @@ pytestmark = pytest.mark.deep
 """Nights of whole books, each built twice."""
 
 WAREHOUSE = Path(__file__).parent.parent / "warehouse"
-RECORDS = ("--select", "path:models/history", "path:models/staging")
+RECORDS = tuple(
+    path.stem
+    for place in ("history", "staging")
+    for path in (WAREHOUSE / "models" / place).glob("*.sql")
+)
 NIGHT = datetime(2026, 3, 14, 18, 0, tzinfo=UTC)
 COMPANY = "company_one"
 
 Row = dict[str, Any]
-Dbt = Callable[..., None]
 
 
-@pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where dbt keeps what it parsed, so that only the first run parses."""
-    return tmp_path_factory.mktemp("target")
-
-
-@pytest.fixture
-def dbt(target: Path) -> Dbt:
-    """Builds in a data folder as `blsync build` does; without models named, all, laws included."""
-
-    def build(given: Settings, *models: str) -> None:
-        verb = "run" if models else "build"
-        command = [DBT, "--no-use-colors", verb, *models]
-        for name, place in (("project-dir", WAREHOUSE), ("profiles-dir", WAREHOUSE)):
-            command += [f"--{name}", str(place)]
-        command += ["--target-path", str(target), "--log-path", str(target)]
-        environment = {**os.environ, **marts.dbt_environment(given)}
-        with marts.building(given, lambda _: None):
-            done = subprocess.run(command, env=environment, capture_output=True, text=True)
-            assert done.returncode == 0, done.stdout
-
-    return build
+def build(given: Settings, *wanted: str) -> None:
+    """Build in a data folder as `blsync build` does; where models are named, these alone."""
+    with marts.building(given, lambda _: None):
+        assert not models.failed(models.build(given.data, *wanted, laws=not wanted))
 
 
 @pytest.fixture
@@ -167,7 +149,7 @@ def story(environment: pytest.MonkeyPatch) -> Settings:
 
 
 def test_history_tells_what_was_known_when_and_nights_add_up_to_a_full_build(
-    story: Settings, dbt: Dbt
+    story: Settings,
 ) -> None:
     land(
         story,
@@ -182,7 +164,7 @@ def test_history_tells_what_was_known_when_and_nights_add_up_to_a_full_build(
         ],
         journal_entries=[entry(0, "load 2", "voided", "posted")],
     )
-    dbt(story, *RECORDS)
+    build(story, *RECORDS)
     land(
         story,
         "load 3",
@@ -197,7 +179,7 @@ def test_history_tells_what_was_known_when_and_nights_add_up_to_a_full_build(
         ],
     )
     merge(story)
-    dbt(story, *RECORDS)
+    build(story, *RECORDS)
     assert asked(story, "select invoice_id from staging.stg_invoices where is_deleted") == [
         ("deleted",)
     ]
@@ -210,8 +192,8 @@ def test_history_tells_what_was_known_when_and_nights_add_up_to_a_full_build(
             invoice(3, "load 4", "deleted", 21, lines=3),
         ],
     )
-    dbt(story, "--select", "hist_invoices")  # and a kill before the lines are brought in step
-    dbt(story, *RECORDS)
+    build(story, "hist_invoices")  # and a kill before the lines are brought in step
+    build(story, *RECORDS)
 
     due = "cast(amount_due as integer)"
     assert known(story, "invoices", "invoice_id = 'paid later'", due) == [
@@ -235,29 +217,27 @@ def test_history_tells_what_was_known_when_and_nights_add_up_to_a_full_build(
 
     incremental = every_row(story)
     marts.ask_for_full_build(story)
-    dbt(story, *RECORDS)
+    build(story, *RECORDS)
     assert every_row(story) == incremental
 
 
-def test_a_record_that_is_only_known_to_be_gone_is_in_history_alone(
-    story: Settings, dbt: Dbt
-) -> None:
+def test_a_record_that_is_only_known_to_be_gone_is_in_history_alone(story: Settings) -> None:
     land(story, "load 1", customers=[gone("customers", 0, "load 1", "quarantined")])
-    dbt(story, "--select", "hist_customers", "stg_customers")
+    build(story, "hist_customers", "stg_customers")
     assert known(story, "customers", "true", "is_deleted") == [(0, None, True)]
     assert asked(story, "from staging.stg_customers") == []
 
 
 def test_nights_of_business_give_the_same_marts_as_a_full_build(
-    given: Settings, module_sandbox: Handle, dbt: Dbt, monkeypatch: pytest.MonkeyPatch
+    given: Settings, module_sandbox: Handle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     company = given.companies()[0]
     monkeypatch.setattr(compacting, "FEWEST", 2)
 
-    def night_passes(*models: str) -> None:
+    def night_passes(*wanted: str) -> None:
         run(given)
         commands.write_inputs(given, [(company, CompanyFacts("Trading", "MYR"))])
-        dbt(given, *models)
+        build(given, *wanted)
 
     night_passes()
     control(module_sandbox, "night")
@@ -277,7 +257,7 @@ def test_nights_of_business_give_the_same_marts_as_a_full_build(
     assert asked(given, "from history.journal_entries where status = 'void'") != []
     incremental = every_row(given)
     marts.ask_for_full_build(given)
-    dbt(given, "--select", "path:models")
+    build(given)
     full = every_row(given)
     differing = defaultdict(list)
     for table in full.keys() | incremental.keys():

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from books.company import Book, Plan
 from books.making import make, write_inputs, write_landing, write_seeds
-from test_books import dbt
+from test_books import build_models
 
 from blsync.entities import ENTITIES
 
@@ -51,11 +51,10 @@ def books() -> list[Book]:
 
 
 @pytest.fixture(scope="module")
-def building(tmp_path_factory: pytest.TempPathFactory, books: list[Book]) -> Callable[..., None]:
+def building(books: list[Book]) -> Callable[..., None]:
     """Lands the nights up to one of them, and builds as of its day."""
-    target = tmp_path_factory.mktemp("target")
 
-    def build(folder: Path, night: int, laws: bool = True) -> None:
+    def build(folder: Path, night: int) -> None:
         write_seeds(folder / "seeds", books)
         write_inputs(folder / "data", books, [])
         earlier = timedelta(days=DAYS_BETWEEN * (NIGHTS - night))
@@ -67,7 +66,7 @@ def building(tmp_path_factory: pytest.TempPathFactory, books: list[Book]) -> Cal
         write_landing(folder / "data", books, slice(-(-last * night // NIGHTS)))
         if night == NIGHTS:
             rename_an_account(folder / "data", books[1])
-        failed = dbt("build" if laws else "run", folder, target)
+        failed = build_models(folder)
         assert not failed, failed
 
     return build
@@ -119,7 +118,7 @@ def test_nights_make_the_rows_that_a_full_build_makes(
     grown, whole = tmp_path / "grown", tmp_path / "whole"
     for night in range(1, NIGHTS + 1):
         building(grown, night)
-    building(whole, NIGHTS, laws=False)
+    building(whole, NIGHTS)
     nights, full = all_rows(grown), all_rows(whole)
     assert {name for name in full if nights.get(name) != full[name]} == set()
     assert nights.keys() == full.keys()

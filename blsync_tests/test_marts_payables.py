@@ -5,8 +5,6 @@ Company alpha has every module, beta has none.
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -14,8 +12,8 @@ from typing import Any
 
 import duckdb
 import pytest
+from rig import models
 from rig.seeds import hand_over
-from rig.warm import DBT
 from test_warehouse import TODAY, WAREHOUSE, account, journal, version, write
 
 Row = dict[str, Any]
@@ -182,15 +180,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Query]:
     }  # fmt: skip
     write(data, landing(), [missing])
     hand_over(data, WAREHOUSE / "seeds")
-    target = tmp_path_factory.mktemp("target")
-    done = subprocess.run(
-        [DBT, "--no-use-colors", "build",
-         "--project-dir", str(WAREHOUSE), "--profiles-dir", str(WAREHOUSE),
-         "--target-path", str(target), "--log-path", str(target)],
-        env={**os.environ, "BLSYNC_DATA": str(data), "BLSYNC_SEEDS": str(WAREHOUSE / "seeds")},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
+    assert not models.failed(models.build(data))
     with duckdb.connect(str(data / "build.duckdb"), read_only=True) as connection:
         connection.execute("set schema = 'finance'")
 

@@ -5,9 +5,7 @@ One build for all; figures are worked out here from the definitions, not by the 
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -20,9 +18,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rig import models
 from rig.inputs import write_inputs
 from rig.seeds import hand_over
-from rig.warm import DBT
 
 from blsync.entities import ENTITIES
 
@@ -396,19 +394,10 @@ def query(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     ]
     write_inputs(data, companies=companies, loads=loads, report_figures=figures())
     tables = ("stock_on_hand", "inventory_valuation", "transfers_in_transit", "reconciliation")
-    chosen = [f"+{name},resource_type:model" for name in tables]
-    laws = ["path:tests/stock", "reconciliation_says_why_it_cannot_compare",
-            "reconciliation_compares_every_figure_that_was_fetched"]  # fmt: skip
-    command = [DBT, "--no-use-colors", "build"]
-    command += ["--indirect-selection", "empty", "--select", *chosen, *laws]
-    places = {"project-dir": WAREHOUSE, "profiles-dir": WAREHOUSE}
-    for name, place in (places | {"target-path": data / "t", "log-path": data / "t"}).items():
-        command += [f"--{name}", str(place)]
     hand_over(data, WAREHOUSE / "seeds")
-    paths = {"BLSYNC_DATA": str(data), "BLSYNC_SEEDS": str(WAREHOUSE / "seeds")}
-    done = subprocess.run(command, env={**os.environ, **paths}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
-    assert "stock_history_ends_at_the_stock_on_hand" in done.stdout
+    results = models.build(data, *tables)
+    assert not models.failed(results)
+    assert "stock_history_ends_at_the_stock_on_hand" in results
     with duckdb.connect(str(data / "build.duckdb"), read_only=True) as db:
         db.execute("set schema = 'finance'")
         yield lambda sql: db.execute(sql).fetchall()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,13 +17,15 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rig import models
 from rig.inputs import write_inputs
 from rig.seeds import hand_over
-from rig.warm import DBT
 
 from blsync import marts, report, settings
 from blsync.entities import ENTITIES
 from blsync.marts import failures
+from blsync.marts.compiled import compiled_project
+from blsync.marts.running import Result
 from blsync.settings import Settings
 
 WAREHOUSE = Path(__file__).parent.parent / "warehouse"
@@ -425,54 +426,22 @@ def balances(company: str, day: date) -> dict[str, Decimal]:
     return dict(sums)
 
 
-Dbt = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture(scope="module")
-def dbt(tmp_path_factory: pytest.TempPathFactory) -> Dbt:
-    """Runs dbt on a data folder; all runs share one target, so that only the first one parses."""
-    target = tmp_path_factory.mktemp("target")
-
-    shared = target
-
-    def run(
-        data: Path, seeds: Path, *arguments: str, target: Path = shared
-    ) -> subprocess.CompletedProcess[str]:
-        hand_over(data, seeds)
-        command = [DBT, "--no-use-colors", "build", *arguments]
-        places = {
-            "--project-dir": WAREHOUSE,
-            "--profiles-dir": WAREHOUSE,
-            "--target-path": target,
-            "--log-path": target,
-        }
-        return subprocess.run(
-            command + [str(part) for pair in places.items() for part in pair],
-            env={**os.environ, "BLSYNC_DATA": str(data), "BLSYNC_SEEDS": str(seeds)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return run
-
-
 Query = Callable[[str], list[Any]]
 
 
 @dataclass
 class Build:
     data: Path
-    output: str
+    results: dict[str, Result]
 
-    def warnings(self, test: str) -> int:
+    def warnings(self, law: str) -> int:
         """How many rows a law of severity warn listed."""
-        found = re.search(rf"Warning in test {test} .*\n.*Got (\d+) result", self.output)
-        return int(found[1]) if found else 0
+        [found] = [result for name, result in self.results.items() if re.fullmatch(law, name)]
+        return (found.failures or 0) if found.status == "warn" else 0
 
 
 @pytest.fixture(scope="module")
-def build(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> Build:
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     """The books above, built whole, in folders whose names are harder than most."""
     folder = tmp_path_factory.mktemp("books") / ODD_NAME
     data, seeds = folder / "data", folder / "seeds"
@@ -486,9 +455,10 @@ def build(dbt: Dbt, tmp_path_factory: pytest.TempPathFactory) -> Build:
         "company_id,period,closed_at\nalpha,2026-01-31,2026-02-05 09:00:00+08:00\n"
     )
     (seeds / "fiscal_year.csv").write_text("company_id,start_month\nbeta,6\ndelta,4\n")
-    result = dbt(data, seeds)
-    assert result.returncode == 0, result.stdout
-    return Build(data, result.stdout)
+    hand_over(data, seeds)
+    results = models.build(data)
+    assert not models.failed(results)
+    return Build(data, results)
 
 
 @pytest.fixture(scope="module")
@@ -1040,28 +1010,30 @@ def test_a_company_that_the_inputs_do_not_name_is_a_warning(build: Build) -> Non
     assert build.warnings("every_company_in_the_landing_is_known") == 1
 
 
-def test_a_broken_law_fails_the_build_and_stops_what_comes_after(dbt: Dbt, tmp_path: Path) -> None:
+def test_what_only_follows_from_a_broken_law_is_not_told(tmp_path: Path) -> None:
     day = date(2026, 1, 5)
     unbalanced = journal("alpha", "je_1", (day, [("acc_1000", "100.00"), ("acc_4000", "-99.99")]))
     nowhere = journal("alpha", "je_2", (day, [("acc_1000", "1.00"), ("acc_gone", "-1.00")]))
     odd = journal("alpha", "je_3", (day, [("acc_1000", "1.00"), ("memo", "-1.00")]))
     accounts = [*chart("alpha"), account("alpha", "memo", "Memorandum", "memo", None)]
     write(tmp_path, {"accounts": accounts, "journal_entries": [unbalanced, nowhere, odd]}, [])
-    result = dbt(tmp_path, WAREHOUSE / "seeds", "--select", "+general_ledger")
-    assert result.returncode == 1
-    assert "Failure in test every_journal_balances_and_equals_its_header" in result.stdout
-    assert re.search(
-        r"Failure in test no_journal_line_without_an_account .*\n.*Got 2 results", result.stdout
-    )
+    hand_over(tmp_path, WAREHOUSE / "seeds")
+    results = models.build(tmp_path)
+    assert results["every_journal_balances_and_equals_its_header"].status == "fail"
+    assert results["no_journal_line_without_an_account"].failures == 2
+    follows = results["trial_balance_sums_to_zero_every_month"]
+    assert follows.failures
+    assert follows.status == "skipped"
     with duckdb.connect(str(tmp_path / "build.duckdb"), read_only=True) as connection:
-        tables = connection.execute("select table_name from duckdb_tables()").fetchall()
-    assert ("stg_journal_lines",) in tables
-    assert ("general_ledger",) not in tables
+        found = connection.execute(
+            "select distinct record_id from finance.exceptions where severity = 'error'"
+        ).fetchall()
+    assert {("je_1",), ("je_2",), ("je_3",)} <= set(found)
 
 
 @pytest.mark.deep
 def test_a_role_that_nothing_tells_stops_the_build_with_the_accounts_to_decide_on(
-    dbt: Dbt, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     accounts = [
         account("alpha", "acc_1010", "Kotak Depan", "asset", "current_asset"),
@@ -1077,10 +1049,10 @@ def test_a_role_that_nothing_tells_stops_the_build_with_the_accounts_to_decide_o
     write(tmp_path, {"accounts": accounts, "journal_entries": sales}, [])
     seeds = tmp_path / "seeds"
     shutil.copytree(WAREHOUSE / "seeds", seeds)
-    law = ("--select", f"+{failures.ROLES_LAW}", "--indirect-selection", "cautious")
-    result = dbt(tmp_path, seeds, *law, target=tmp_path / "dbt")
-    assert result.returncode == 1
-    told = failures.told(tmp_path / "dbt", tmp_path / "build.duckdb")
+    hand_over(tmp_path, seeds)
+    results = models.build(tmp_path, "int_missing_roles")
+    assert results[failures.ROLES_LAW].status == "fail"
+    told = failures.told(compiled_project(tmp_path), results.values(), tmp_path / "build.duckdb")
     assert (
         "alpha has no account of the role cash, which the cash flow stands on, and neither items "
         "nor names tell which it is. In question: 1010 Kotak Depan (asset), 1020 Kotak Belakang "
@@ -1089,4 +1061,5 @@ def test_a_role_that_nothing_tells_stops_the_build_with_the_accounts_to_decide_o
     )
     with (seeds / "account_roles.csv").open("a") as file:
         file.write("alpha,1010,cash\n")
-    assert dbt(tmp_path, seeds, *law, target=tmp_path / "dbt").returncode == 0
+    hand_over(tmp_path, seeds)
+    assert not models.failed(models.build(tmp_path, "int_missing_roles"))

@@ -78,7 +78,7 @@ def build(
 
     Of `chosen` node ids the others stay as they are. Raises what `building` does.
     """
-    compiled = compiled_project(settings)
+    compiled = compiled_project(settings.data)
     results: list[Result] = []
     try:
         with building(settings, say):

@@ -27,7 +27,7 @@ from blsync.errors import BuildError
 from blsync.files.atomic import storage_errors
 from blsync.files.locks import blocking_file_lock
 from blsync.files.places import IS_CHECKOUT, PROJECT
-from blsync.settings import Settings, environment_for_a_child
+from blsync.settings import environment_for_a_child
 
 DATA = "/the.data.folder.of.a.build"
 """Stands in compiled SQL where the data folder's path belongs."""
@@ -72,17 +72,17 @@ class Compiled(msgspec.Struct, frozen=True):
     what_a_build_knew: str
 
 
-def manifest_of(settings: Settings) -> Path:
+def manifest_of(data: Path) -> Path:
     """Return dbt's manifest of the project as it is, which is compiled where it was not.
 
     Raises BuildError, StorageError.
     """
-    return _folder(settings) / "manifest.json"
+    return _folder(data) / "manifest.json"
 
 
-def compiled_project(settings: Settings) -> Compiled:
+def compiled_project(data: Path) -> Compiled:
     """Return the project as it is, compiled where it was not. Raises BuildError, StorageError."""
-    return msgspec.json.decode((_folder(settings) / "compiled.json").read_bytes(), type=Compiled)
+    return msgspec.json.decode((_folder(data) / "compiled.json").read_bytes(), type=Compiled)
 
 
 def entities_of_project() -> list[str]:
@@ -95,13 +95,13 @@ def entities_of_project() -> list[str]:
     return sorted(path.stem.removeprefix("hist_") for path in histories)
 
 
-def _folder(settings: Settings) -> Path:
+def _folder(data: Path) -> Path:
     """Return where the compiled project is, under a name of all that it was made of.
 
     In a checkout that is where dbt has its files; an installed project may be read-only, so there
     it is the data folder.
     """
-    place = PROJECT / "target" if IS_CHECKOUT else settings.data / "cache"
+    place = PROJECT / "target" if IS_CHECKOUT else data / "cache"
     folder = place / f"compiled-{_fingerprint()}"
     if folder.is_dir():
         return folder

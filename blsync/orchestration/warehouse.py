@@ -121,7 +121,7 @@ class Translator(DagsterDbtTranslator):
 
 
 @dbt_assets(
-    manifest=marts.manifest_of(SETTINGS),
+    manifest=marts.manifest_of(SETTINGS.data),
     dagster_dbt_translator=Translator(),
     name="warehouse",
 )
