@@ -89,8 +89,13 @@ def build(
                 raise _failure_of(settings, compiled, results)
     except BuildError as error:
         return results, error
-    kinds = Counter(compiled.nodes[result.unique_id].is_law for result in results)
-    say(f"Built {kinds[False]:,} tables and views; all {kinds[True]:,} checks passed.")
+    made = [result for result in results if result.status != "unchanged"]
+    kinds = Counter(compiled.nodes[result.unique_id].is_law for result in made)
+    left = len(results) - len(made)
+    say(
+        f"Built {kinds[False]:,} tables and views; all {kinds[True]:,} checks passed."
+        + (f" {left:,} others have no news and stay as they are." if left else "")
+    )
     return results, None
 
 

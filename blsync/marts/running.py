@@ -19,18 +19,22 @@ from pathlib import Path
 import duckdb
 import msgspec
 
+from blsync.lake.store import Lake
 from blsync.marts.compiled import DATA, Compiled, Node
 from blsync.marts.database import reason_of
+from blsync.marts.fingerprints import fingerprints
 
 THREADS = 2
 """Nodes that run at once. DuckDB has threads of its own, which small nodes leave idle."""
-_GOOD = ("success", "pass", "warn")
+_GOOD = ("success", "pass", "warn", "unchanged")
 _MARKS = re.compile("([«»])")
 
 
 class Result(msgspec.Struct):
     """How a node went. `status` is success or error of a model; pass, warn, fail or error of a law;
-    skipped of either where what it reads is not there, or it fails only because another law does.
+    of either `unchanged` where it was left as it is, because what it stands on is the same as in
+    the last whole build, and `skipped` where what it reads is not there, or it fails only because
+    another law does.
     """
 
     unique_id: str
@@ -46,33 +50,61 @@ class Result(msgspec.Struct):
 def run(
     compiled: Compiled, data: Path, memory: int, chosen: Collection[str] | None = None
 ) -> list[Result]:
-    """Run the nodes in `build.duckdb` of a data folder, all or those whose ids are `chosen`.
+    """Run the nodes in `build.duckdb` of a data folder: those that have news, or those whose ids
+    are `chosen`.
 
     DuckDB may use so many bytes of `memory` before it spills. Raises duckdb.Error where the file
     cannot be opened.
     """
-    nodes = {
-        unique_id: node
-        for unique_id, node in compiled.nodes.items()
-        if chosen is None or unique_id in chosen
-    }
     with closing(duckdb.connect(str(data / "build.duckdb"))) as db:
         for name, value in {**compiled.settings, "memory_limit": f"{memory // 2**20}MiB"}.items():
             db.execute(f"set global {name} = '{value}'")
-        for schema in sorted({node.schema for node in nodes.values() if not node.is_law}):
+        is_night = _has_last_build(db)
+        stands_on = fingerprints(compiled, data, Lake(data).build_files)
+        before = _fingerprints_before(db) if is_night else {}
+        due = chosen
+        if due is None:
+            due = [i for i in compiled.nodes if before.get(i) != stands_on[i]]
+        for schema in sorted({node.schema for node in compiled.nodes.values() if not node.is_law}):
             db.execute(f'create schema if not exists "{schema}"')
-        build = _Build(db, nodes, data, _has_last_build(db))
+        if is_night:  # what is begun and not ended is to be made again, whatever its files
+            db.execute("delete from last_build.nodes where list_contains(?, id)", [list(due)])
+        build = _Build(db, compiled.nodes, set(due), data, is_night)
         build.run()
         results = list(build.results.values())
-        if len(nodes) == len(compiled.nodes) and all(r.status in _GOOD for r in results):
-            db.execute(compiled.what_a_build_knew)
-        _describe(db, [nodes[r.unique_id] for r in results if r.status == "success"])
+        if chosen is None:
+            results += [_unchanged(i) for i in compiled.nodes if i not in build.due]
+            if all(result.status in _GOOD for result in results):
+                _remember(db, compiled.what_a_build_knew, stands_on)
+        _describe(db, [compiled.nodes[r.unique_id] for r in results if r.status == "success"])
     return results
+
+
+def _unchanged(unique_id: str) -> Result:
+    return Result(unique_id, "unchanged", "", None, 0.0, "")
+
+
+def _fingerprints_before(db: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    return dict(db.execute("select id, fingerprint from last_build.nodes").fetchall())
+
+
+def _remember(
+    db: duckdb.DuckDBPyConnection, what_a_build_knew: str, stands_on: dict[str, str]
+) -> None:
+    """Write what a whole build knew, for the next one."""
+    db.execute("begin")
+    db.execute(what_a_build_knew)
+    db.execute("create or replace table last_build.nodes (id varchar, fingerprint varchar)")
+    db.execute(
+        "insert into last_build.nodes select unnest(?), unnest(?)",
+        [list(stands_on), list(stands_on.values())],
+    )
+    db.execute("commit")
 
 
 def _has_last_build(db: duckdb.DuckDBPyConnection) -> bool:
     found = (
-        "select 1 from duckdb_tables() where schema_name = 'last_build' and table_name = 'loads'"
+        "select 1 from duckdb_tables() where schema_name = 'last_build' and table_name = 'nodes'"
     )
     return db.execute(found).fetchone() is not None
 
@@ -83,13 +115,15 @@ class _Build:
 
     db: duckdb.DuckDBPyConnection
     nodes: Mapping[str, Node]
+    due: Collection[str]
+    """Ids of those that are run."""
     data: Path
     is_night: bool
     results: dict[str, Result] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Run all nodes; `results` then has each."""
-        order = TopologicalSorter({i: self._parents(node) for i, node in self.nodes.items()})
+        """Run what is due; `results` then has each."""
+        order = TopologicalSorter({i: self._due_parents(i) for i in self.due})
         order.prepare()
         running: dict[Future[Result], duckdb.DuckDBPyConnection] = {}
         with ThreadPoolExecutor(THREADS) as pool:
@@ -110,13 +144,13 @@ class _Build:
                 raise
         self._skip_what_follows()
 
-    def _parents(self, node: Node) -> list[str]:
-        return [parent for parent in node.parents if parent in self.nodes]
+    def _due_parents(self, unique_id: str) -> list[str]:
+        return [parent for parent in self.nodes[unique_id].parents if parent in self.due]
 
     def _result(self, cursor: duckdb.DuckDBPyConnection, unique_id: str) -> Result:
         node = self.nodes[unique_id]
         given = node.night if self.is_night else node.whole
-        if any(self.results[parent].status != "success" for parent in self._parents(node)):
+        if any(self.results[parent].status != "success" for parent in self._due_parents(unique_id)):
             return Result(unique_id, "skipped", "", None, 0.0, given)
         started = time.perf_counter()
         failures, sql = None, given
@@ -185,7 +219,7 @@ class _Build:
         """
         broken = [i for i, result in self.results.items() if result.status == "fail"]
         for law in broken:
-            read = set(self._parents(self.nodes[law]))
+            read = set(self.nodes[law].parents)
             for unique_id, result in self.results.items():
                 if result.status in ("fail", "error") and any(
                     read <= self._behind(parent) for parent in self._parents_or_self(unique_id)
@@ -194,17 +228,17 @@ class _Build:
 
     def _parents_or_self(self, unique_id: str) -> Iterable[str]:
         node = self.nodes[unique_id]
-        return self._parents(node) if node.is_law else [unique_id]
+        return node.parents if node.is_law else [unique_id]
 
     def _behind(self, unique_id: str) -> set[str]:
         """Return all models that a model reads, directly or by way of others."""
         found: set[str] = set()
-        waiting = self._parents(self.nodes[unique_id])
+        waiting = list(self.nodes[unique_id].parents)
         while waiting:
             parent = waiting.pop()
             if parent not in found:
                 found.add(parent)
-                waiting += self._parents(self.nodes[parent])
+                waiting += self.nodes[parent].parents
         return found
 
 

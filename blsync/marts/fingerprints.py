@@ -1,0 +1,69 @@
+"""What each model and law stands on, in a word that is another as soon as that is.
+
+A table whose files are the same as when it was last built would be built the same: nothing in the
+models depends on the hour, and what depends on the day reads it from the companies' input. So a
+build makes what has news, and leaves the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from blsync.marts.compiled import DATA, Compiled
+
+_INPUT = re.compile(re.escape(DATA) + r"/inputs/(\w+)\.parquet")
+_LISTED = re.compile(r"where layer = '(\w+)'(?: and entity = '(\w+)')?")
+_MOMENT = "built_at"
+"""The column of an input that tells when a build began: another each time, and no news."""
+
+
+def fingerprints(compiled: Compiled, data: Path, files: Path) -> dict[str, str]:
+    """Return a fingerprint of all that each node stands on, by its id.
+
+    `files` is the list of the lake's files that the build reads. Raises OSError, ArrowException.
+    """
+    listed = _fingerprints_of_lake(files)
+    inputs = {
+        path.stem: _fingerprint_of_input(path) for path in (data / "inputs").glob("*.parquet")
+    }
+    found: dict[str, str] = {}
+
+    def fingerprint(unique_id: str) -> str:
+        if unique_id not in found:
+            node = compiled.nodes[unique_id]
+            parts = [fingerprint(parent) for parent in node.parents]
+            parts += [inputs.get(name, "") for name in sorted({*_INPUT.findall(node.whole)})]
+            parts += [listed.get(key, "") for key in sorted({*_LISTED.findall(node.whole)})]
+            found[unique_id] = _digest(*parts)
+        return found[unique_id]
+
+    return {unique_id: fingerprint(unique_id) for unique_id in compiled.nodes}
+
+
+def _fingerprints_of_lake(files: Path) -> dict[tuple[str, str], str]:
+    """Return what tells files from others, by their layer and entity; of a layer with "" for it."""
+    found = defaultdict[tuple[str, str], list[str]](list)
+    for row in pq.read_table(files).to_pylist():
+        if not row["entity"]:  # the file without rows, made anew for each build
+            continue
+        about = Path(row["path"]).stat()
+        told = f"{row['path']} {about.st_size} {about.st_mtime_ns}"
+        for entity in {row["entity"], ""}:
+            found[row["layer"], entity].append(told)
+    return {key: _digest(*sorted(texts)) for key, texts in sorted(found.items())}
+
+
+def _fingerprint_of_input(path: Path) -> str:
+    with pq.ParquetFile(path) as file:
+        if _MOMENT not in file.schema_arrow.names:
+            return hashlib.sha256(path.read_bytes()).hexdigest()
+        return _digest(repr(file.read().drop_columns(_MOMENT).to_pylist()))
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
