@@ -3,15 +3,14 @@
 The books are synthetic, and every law holds in them (`landing/`): to each ten invoices a bill with
 its purchase order, a sales order and a quote, ten e-invoices and ten transactions at tills, and a
 stock transfer to a hundred; with the journal entries of all of them. A night brings 0.5 % more of
-each kind and changes as many old ones. A build is `dbt build` as `blsync build` runs it: models,
-laws and all; its memory is the dbt process's peak. Beside it the same final SQL of a full build,
-run directly in DuckDB without dbt and without the laws, and publishing the result. Medians of three
-runs; a million invoices once.
+each kind and changes as many old ones. A build is what `blsync build` does between inputs and
+publishing, models, laws and all; its memory is the process's peak. Beside it the same final SQL of
+a full build, run directly in DuckDB, one model after the other and without the laws, and publishing
+the result. Medians of three runs; a million invoices once.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -21,11 +20,15 @@ from contextlib import closing
 from pathlib import Path
 
 import duckdb
+import msgspec
 from landing import COMPANY, FIRST_PULL, Books
 
 from blsync import marts, settings
+from blsync.lake.store import Lake
 from blsync.ledger import loads
 from blsync.ledger.loads import Load
+from blsync.marts.compiled import Compiled, compiled_project
+from blsync.marts.running import Result
 from blsync.session.binding import open_ledger
 
 SIZES = (10_000, 100_000)
@@ -33,38 +36,53 @@ RUNS = 3
 ONCE_ABOVE = 100_000
 
 
-def built(given: settings.Settings, target: Path) -> tuple[float, float, int]:
-    """Run dbt as a build does; returns its seconds, those of the processor, and its peak bytes."""
-    command = [marts.dbt_executable(), "--quiet", "build", "--target-path", str(target)]
-    for name in ("project-dir", "profiles-dir"):
-        command += [f"--{name}", str(marts.PROJECT)]
-    command += ["--log-path", str(target)]
-    environment = {**os.environ, **marts.dbt_environment(given)}
-    with marts.building(given, lambda _: None), (target / "out.txt").open("w") as out:
-        started = time.perf_counter()
-        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
+BUILD = """
+import resource, sys, time
+import msgspec
+from blsync import marts, settings
+
+given = settings.load()
+used = lambda: sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+started, before = time.perf_counter(), used()
+results, failure = marts.build(given, lambda _: None)
+seconds, cpu = time.perf_counter() - started, used() - before
+if failure:
+    sys.exit(str(failure))
+print(msgspec.json.encode([seconds, cpu, results]).decode())
+"""
+
+
+def built() -> tuple[tuple[float, float, int], list[Result]]:
+    """Build in a process of its own: its seconds, those of the processor, its peak bytes, and how
+    each node went.
+    """
+    with tempfile.TemporaryFile() as out:
+        process = subprocess.Popen([sys.executable, "-c", BUILD], stdout=out)
         _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - started
-    if status:
-        sys.exit((target / "out.txt").read_text())
+        out.seek(0)
+        if status:
+            sys.exit("the build failed")
+        seconds, cpu, results = msgspec.json.decode(
+            out.read(), type=tuple[float, float, list[Result]]
+        )
     memory = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return seconds, usage.ru_utime + usage.ru_stime, memory
+    return (seconds, cpu, memory), results
 
 
-def models_of(target: Path) -> tuple[list[dict[str, str]], dict[str, float], float]:
+def models_of(
+    compiled: Compiled, results: list[Result]
+) -> tuple[list[dict[str, str]], dict[str, float], float]:
     """The models in the order in which they ran, their seconds, and those of all laws."""
-    results = json.loads((target / "run_results.json").read_text())["results"]
-    nodes = json.loads((target / "manifest.json").read_text())["nodes"]
-    models = [
-        result for result in results if nodes[result["unique_id"]]["resource_type"] == "model"
-    ]
-    seconds = {nodes[r["unique_id"]]["name"]: r["execution_time"] for r in models}
-    laws = sum(r["execution_time"] for r in results) - sum(seconds.values())
+    nodes = compiled.nodes
+    models = [result for result in results if not nodes[result.unique_id].is_law]
+    seconds = {nodes[r.unique_id].name: r.execution_time for r in models}
+    laws = sum(r.execution_time for r in results) - sum(seconds.values())
     done = [
         {
-            "name": f"{nodes[r['unique_id']]['schema']}.{nodes[r['unique_id']]['alias']}",
-            "kind": nodes[r["unique_id"]]["config"]["materialized"],
-            "sql": r["compiled_code"],
+            "name": nodes[r.unique_id].relation,
+            "schema": nodes[r.unique_id].schema,
+            "kind": nodes[r.unique_id].materialized,
+            "sql": r.compiled_code,
         }
         for r in models
     ]
@@ -83,7 +101,7 @@ def run_directly(models: list[dict[str, str]], folder: Path) -> float:
         )
         started = time.perf_counter()
         for model in models:
-            db.execute(f"create schema if not exists {model['name'].partition('.')[0]}")
+            db.execute(f"create schema if not exists {model['schema']}")
             kind = "view" if model["kind"] == "view" else "table"
             db.execute(f"create {kind} {model['name']} as {model['sql']}")
         db.execute("checkpoint")
@@ -96,8 +114,8 @@ def slowest(seconds: dict[str, float], count: int = 6) -> str:
 
 
 def measure(size: int, folder: Path) -> None:
-    data, target = folder / "data", folder / "dbt"
-    target.mkdir(parents=True)
+    data = folder / "data"
+    data.mkdir(parents=True)
     os.environ |= {"BLSYNC_DATA": str(data), "BLSYNC_ENV_FILE": os.devnull}
     os.environ["BIGLEDGER_COMPANY_ID"] = COMPANY
     given = settings.load()
@@ -105,16 +123,20 @@ def measure(size: int, folder: Path) -> None:
         loads.start(ledger, Load("bench", COMPANY, "invoices", None, None, FIRST_PULL))
     books = Books(data, size)
     books.land(0)
-    built(given, target)  # parses the project, and warms the file system's cache
+    built()  # compiles the project, and warms the file system's cache
+    compiled = compiled_project(data)
     fulls, nights, directs = [], [], []
     for run in range(1 if size > ONCE_ABOVE else RUNS):
         marts.ask_for_full_build(given)
-        fulls.append(built(given, target))
-        models, full_seconds, full_laws = models_of(target)
+        full, results = built()
+        fulls.append(full)
+        models, full_seconds, full_laws = models_of(compiled, results)
+        marts.write_files_of_build(given, Lake(data).build_files)  # the same SQL reads the list
         directs.append(run_directly(models, folder / f"direct {run}"))
         books.land(run + 1)
-        nights.append(built(given, target))
-    _, night_seconds, night_laws = models_of(target)
+        night, results = built()
+        nights.append(night)
+    _, night_seconds, night_laws = models_of(compiled, results)
     started = time.perf_counter()
     marts.publish(given)
     publishing = time.perf_counter() - started

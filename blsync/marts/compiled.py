@@ -32,6 +32,7 @@ from blsync.settings import environment_for_a_child
 DATA = "/the.data.folder.of.a.build"
 """Stands in compiled SQL where the data folder's path belongs."""
 FORMS = ("whole", "night")
+MATERIALIZED = ("table", "view", "incremental")
 _AHEAD = "BLSYNC_AHEAD"
 _BETWEEN = "\n--*--\n"
 """Between hooks that are rendered in one go."""
@@ -175,6 +176,12 @@ def compile_project(folder: Path) -> None:
         for result in dbt("compile").results:
             written[form, result.node.unique_id] = result.node.compiled_code
     nodes = [n for n in manifest.nodes.values() if n.resource_type in ("model", "test")]
+    for node in nodes:
+        if node.resource_type == "model" and node.config.materialized not in MATERIALIZED:
+            sys.exit(
+                f"{node.original_file_path} is materialized as {node.config.materialized!r}; "
+                f"known are {', '.join(MATERIALIZED)}"
+            )
     hooks = [hook.sql for node in nodes for hook in _hooks(node)]
     text = _BETWEEN.join([*hooks, "{{ what_a_build_knew() }}", "{{ tojson(target.settings) }}"])
     [inline] = dbt("compile", "--inline", text).results
