@@ -44,7 +44,7 @@ from blsync import marts, settings
 given = settings.load()
 used = lambda: sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
 started, before = time.perf_counter(), used()
-results, failure = marts.build(given, lambda _: None)
+results, failure = marts.run_build(given, lambda _: None)
 seconds, cpu = time.perf_counter() - started, used() - before
 if failure:
     sys.exit(str(failure))

@@ -253,7 +253,7 @@ def test_ledger_reports_are_asked_for_today_and_the_closed_month(configure, tiny
     commands.ask_reports(loaded, loaded.companies()[0])
     asked = [(a.path, a.params.get("asOfDate")) for a in server.asked]
     for path in ("/reports/trial-balance", "/reports/balance-sheet"):
-        assert [day for p, day in asked if p == path] == [str(today), "2024-02-29"]
+        assert sorted(day for p, day in asked if p == path) == ["2024-02-29", str(today)]
     periods = [a.params for a in server.asked if a.path == "/reports/profit-loss"]
     assert {"periodFrom": "2024-02-01", "periodTo": "2024-02-29"} in periods
     assert [day for p, day in asked if p == "/reports/aged-receivables"] == [str(today)]

@@ -10,11 +10,11 @@ from blsync.marts.build import (
     MOST_MEMORY,
     Table,
     ask_for_full_build,
-    build,
     building,
     dbt_environment,
     dbt_executable,
     is_build_damaged,
+    run_build,
     tables_of_build,
 )
 from blsync.marts.compiled import manifest_of
@@ -53,7 +53,6 @@ __all__ = [
     "Table",
     "accepted_exceptions",
     "ask_for_full_build",
-    "build",
     "building",
     "companies_known",
     "dbt_environment",
@@ -68,6 +67,7 @@ __all__ = [
     "publish",
     "published_file",
     "refresh_inputs",
+    "run_build",
     "strays_of",
     "strays_told",
     "tables_of_build",

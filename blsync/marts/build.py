@@ -70,7 +70,7 @@ def _script_folders() -> list[str]:
     return [sysconfig.get_path("scripts"), sysconfig.get_path("scripts", of_user)]
 
 
-def build(
+def run_build(
     settings: Settings, say: Callable[[str], None], chosen: Collection[str] | None = None
 ) -> tuple[list[Result], BuildError | None]:
     """Build the marts from the landing and check their laws; returns how each node went, and what

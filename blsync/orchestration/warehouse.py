@@ -133,11 +133,11 @@ def warehouse(
         say = watch.say or context.log.info
         watch.tell_strays(say)
         chosen = _chosen(context)
-        results, failure = marts.build(SETTINGS, say, chosen)
+        results, failure = marts.run_build(SETTINGS, say, chosen)
         if failure and marts.is_build_damaged(SETTINGS):
             say("What the last build left behind is damaged.")
             marts.ask_for_full_build(SETTINGS)
-            results, failure = marts.build(SETTINGS, say, chosen)
+            results, failure = marts.run_build(SETTINGS, say, chosen)
         yield from _events(context, results, {} if failure else marts.tables_of_build(SETTINGS))
         if failure:
             raise failure
