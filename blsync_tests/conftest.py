@@ -28,7 +28,7 @@ from rig import (
 from rig.push_desk import Desk, opened, server
 
 from blsync import redaction, settings
-from blsync.marts.build import entities_of_project
+from blsync.marts.compiled import entities_of_project
 from blsync.sandbox import Handle, Options, running
 from blsync.settings import Settings
 

@@ -16,7 +16,6 @@ from rig import commands
 from rig.commands import pull
 from rig.push_desk import Desk, errors_of, opened, server
 from rig.seeds import hand_over
-from rig.warm import DBT
 
 from blsync import marts, settings, user_tables
 from blsync.entities import ENTITIES
@@ -140,7 +139,7 @@ def test_the_proposal_of_the_example_is_built_and_planned_and_the_tables_name_wh
     shutil.copytree(ROOT / "warehouse", project, ignore=left_out)
     for file in (EXAMPLES / "proposals").iterdir():
         shutil.copy(file, project / "models/proposals")
-    command = [DBT, "--no-use-colors", "--warn-error", "build"]
+    command = [marts.dbt_executable(), "--no-use-colors", "--warn-error", "build"]
     command += ["--select", f"+{VIEW}", "+the_users_tables_name_what_exists"]
     command += ["--indirect-selection", "empty", "--project-dir", str(project)]
     command += ["--profiles-dir", str(project), "--target-path", str(target)]

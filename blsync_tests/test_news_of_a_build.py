@@ -12,7 +12,6 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 from rig import commands
-from rig.warm import DBT
 from test_pull import run
 
 from blsync import marts
@@ -130,7 +129,7 @@ def test_dbt_by_itself_makes_the_same_tables(given: Settings, tmp_path: Path) ->
     ours = every_sum(given)
     with marts.building(given, lambda _: None):
         (given.data / "build.duckdb").unlink()
-        command = [DBT, "--quiet", "--no-use-colors", "build", "--target-path", str(tmp_path / "t")]
+        command = [marts.dbt_executable(), "--quiet", "build", "--target-path", str(tmp_path / "t")]
         for name in ("project-dir", "profiles-dir"):
             command += [f"--{name}", str(marts.PROJECT)]
         variables = environment_for_a_child(marts.dbt_environment(given))

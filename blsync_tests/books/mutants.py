@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from rig.warm import DBT
 from test_warehouse import WAREHOUSE
 
+from blsync.marts import dbt_executable
 from books.checks import CHECKS, expected_of, wrong
 from books.company import Book
 from books.making import write_inputs, write_landing, write_seeds
@@ -102,7 +102,7 @@ class Workshop:
         target = folder / "target"
         places = ["--project-dir", self.project, "--profiles-dir", self.project]
         places += ["--target-path", target, "--log-path", target]
-        command = [DBT, "--no-use-colors", "compile", *places]
+        command = [dbt_executable(), "--no-use-colors", "compile", *places]
         paths = {"BLSYNC_DATA": str(folder / "data"), "BLSYNC_SEEDS": str(folder / "seeds")}
         done = subprocess.run(
             [*map(str, command)],

@@ -1,10 +1,9 @@
-"""Programs of ours that start at once: `blsync`, dbt, and any Python that works with them.
+"""Programs of ours that start at once: `blsync`, and any Python that works with it.
 
-Most of what a short program takes is the import of Dagster and dbt, and dbt's parsing of the
-project. One process of the whole test session has done that, and each program is a fork of it, with
-arguments, environment, folder and streams of its own. `PYTHON` takes `-m` and `-c` as Python does;
-`DBT` is dbt. Whoever finds dbt beside its Python, as `blsync` does, finds this one. `FOLDER` is a
-virtual environment like the one of the tests, with a `bin/blsync` that starts at once.
+Most of what a short program takes is the import of Dagster. One process of the whole test session
+has done that, and each program is a fork of it, with arguments, environment, folder and streams of
+its own. `PYTHON` takes `-m` and `-c` as Python does. `FOLDER` is a virtual environment like the one
+of the tests, with a `bin/blsync` that starts at once.
 
 Tests of how a program starts, or of processes and their families, start `sys.executable` instead.
 """
@@ -26,7 +25,7 @@ IS_OWNER = _NAME not in os.environ
 """Whether this is the process that begins the tests; its workers have the variable from it."""
 FOLDER = Path(os.environ.get(_NAME) or tempfile.mkdtemp(prefix="warm-"))
 os.environ[_NAME] = str(FOLDER)
-PYTHON, DBT = str(FOLDER / "bin/warm-python"), str(FOLDER / "bin/dbt")
+PYTHON = str(FOLDER / "bin/warm-python")
 _ROOM = Path(__file__).parent
 _CLIENT = """#!{python} -ISs
 import sys
@@ -65,7 +64,7 @@ def _set_up_environment() -> None:
     own.symlink_to(Path(sys.executable).resolve())
     (FOLDER / "lib").symlink_to(Path(sys.prefix) / "lib")
     shutil.copy(Path(sys.prefix) / "pyvenv.cfg", FOLDER)
-    for file, name in ((PYTHON, "python"), (DBT, "dbt"), (str(FOLDER / "bin/blsync"), "blsync")):
+    for file, name in ((PYTHON, "python"), (str(FOLDER / "bin/blsync"), "blsync")):
         places = {"python": sys.executable, "room": str(_ROOM), "folder": str(FOLDER)}
         Path(file).write_text(_CLIENT.format(**places, own=sys.executable, name=name))
         Path(file).chmod(0o700)

@@ -29,14 +29,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 IMPORTS = (
-    "dagster", "dagster_dbt", "dbt.cli.main", "dbt.adapters.duckdb", "duckdb",
+    "dagster", "dagster_dbt", "duckdb",
     "matplotlib.figure", "openpyxl", "pyarrow.dataset", "pyarrow.parquet", "rich.console",
     "rich.table", "typer", "blsync.maintenance", "blsync.orchestration.history",
     "blsync.orchestration.parallel", "blsync.orchestration.steps", "blsync.pull", "blsync.push",
     "blsync.reconcile", "blsync.report", "blsync.sandbox",
 )  # fmt: skip
 """None of them reads the environment when it is imported, as `blsync.cli` does for its console."""
-WAREHOUSE = Path(__file__).parents[2] / "warehouse"
 
 
 class Server:
@@ -132,87 +131,13 @@ def _received(client: socket.socket) -> tuple[bytes, list[int]]:
 
 
 def warm_up() -> None:
-    """Import what takes long, and parse the project once for all that run dbt on it."""
+    """Import what takes long."""
     for name in IMPORTS:
         importlib.import_module(name)
-    keep_dbt_from_debugging()
-    keep_what_was_parsed()
     # Arrow's allocator has a thread too, and looks after itself when a process forks.
     assert threading.active_count() == 1, "a fork would lose what another thread holds"
     gc.collect()
     gc.freeze()  # so that the processes share the memory for as long as they can
-
-
-def keep_dbt_from_debugging() -> None:
-    """Have no debug event of dbt be made: a build has eight thousand, and nobody reads them.
-
-    They are a fifth of what a small build takes. One whose level is raised, or that somebody looks
-    into, is made then.
-    """
-    from dbt_common.events.base_types import BaseEvent, EventLevel
-    from dbt_common.events.event_manager import EventManager
-
-    made, read, fired = BaseEvent.__init__, BaseEvent.__getattr__, EventManager.fire_event
-
-    def make(event: BaseEvent, *given: Any, **named: Any) -> None:
-        if event.level_tag() is EventLevel.DEBUG:
-            event.__dict__["given"] = (given, named)
-        else:
-            made(event, *given, **named)
-
-    def get(event: BaseEvent, name: str) -> Any:
-        if "given" not in event.__dict__:
-            return read(event, name)
-        given, named = event.__dict__.pop("given")
-        made(event, *given, **named)
-        return getattr(event, name)
-
-    def fire(manager: EventManager, e: BaseEvent, level: Any = None, **named: Any) -> None:
-        if level is not None or e.level_tag() is not EventLevel.DEBUG:
-            fired(manager, e, level=level, **named)
-
-    BaseEvent.__init__, BaseEvent.__getattr__ = make, get  # type: ignore[method-assign]
-    EventManager.fire_event = fire  # type: ignore[method-assign]
-
-
-def keep_what_was_parsed() -> None:
-    """Have each dbt begin with the project as it was parsed here, whatever data it works on.
-
-    dbt itself compares every file with what was parsed, and the variables that a file names. It
-    would parse everything anew for a data folder of another name, because the profile names that.
-    """
-    from dbt.contracts.files import FileHash
-    from dbt.contracts.graph.manifest import Manifest
-    from dbt.parser.manifest import ManifestLoader, extended_mashumuro_decoder
-
-    told = ManifestLoader.build_manifest_state_check
-    read = ManifestLoader.read_manifest_for_partial_parse
-    parsed: list[Manifest] = []
-
-    def build_manifest_state_check(loader: Any) -> Any:
-        check = told(loader)
-        check.profile_hash = FileHash.from_contents("any data folder")
-        return check
-
-    def read_manifest_for_partial_parse(loader: Any) -> Any:
-        is_ours = Path(loader.root_project.project_root) == WAREHOUSE
-        if parsed and is_ours and loader.is_partial_parsable(parsed[0])[0]:
-            return parsed[0]
-        return read(loader)
-
-    ManifestLoader.build_manifest_state_check = build_manifest_state_check
-    ManifestLoader.read_manifest_for_partial_parse = read_manifest_for_partial_parse
-    target = Path(sys.prefix) / "target"
-    places = {"project-dir": WAREHOUSE, "profiles-dir": WAREHOUSE, "target-path": target}
-    command = ["--quiet", "parse", *(f"--{name}={place}" for name, place in places.items())]
-    if pid := os.fork():
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, "the project does not parse"
-    else:
-        environment = {**os.environ, "DBT_LOG_LEVEL_FILE": "none", "BLSYNC_DATA": str(target)}
-        own = {"folder": "/", "umask": 0o077, "environment": environment}
-        run({**own, "arguments": ["dbt", *command]}, [os.dup(2) for _ in range(3)])
-    written = (target / "partial_parse.msgpack").read_bytes()
-    parsed.append(Manifest.from_msgpack(written, decoder=extended_mashumuro_decoder))
 
 
 def run(told: dict[str, Any], descriptors: list[int]) -> NoReturn:
@@ -249,9 +174,6 @@ def _code_of(arguments: list[str]) -> int:
     program, *rest = arguments
     sys.orig_argv = [sys.executable, *rest]
     try:
-        if program == "dbt":
-            _run_dbt(rest)
-            return 0
         if program == "blsync":
             rest = ["-m", "blsync.cli", *rest]
         if rest[0] == "-m":
@@ -278,15 +200,6 @@ def _code_of(arguments: list[str]) -> int:
         traceback.print_exc()
         return 1
     return 0
-
-
-def _run_dbt(arguments: list[str]) -> None:
-    from dbt.cli.main import cli
-
-    sys.argv = [str(Path(sys.executable).with_name("dbt")), *arguments]
-    sys.path[0] = str(Path(sys.executable).parent)
-    sys.orig_argv = [sys.executable, *sys.argv]
-    cli()
 
 
 if __name__ == "__main__":
