@@ -33,10 +33,13 @@ def given(configure: Callable[..., Settings], module_sandbox: Handle) -> Setting
 
 
 def statuses(given: Settings) -> dict[str, str]:
-    """Build; how each model and law went, by name."""
+    """Build; how each model and law went, by name; `unchanged` where it had no news."""
     results, _ = marts.run_build(given, lambda _: None)
     nodes = compiled_project(given.data).nodes
-    return {nodes[result.unique_id].name: result.status for result in results}
+    return {
+        nodes[result.unique_id].name: result.status if result.has_news else "unchanged"
+        for result in results
+    }
 
 
 def land_again(given: Settings, name: str, load: int, **changed: Any) -> None:

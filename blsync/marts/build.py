@@ -89,7 +89,7 @@ def run_build(
                 raise _failure_of(settings, compiled, results)
     except BuildError as error:
         return results, error
-    made = [result for result in results if result.status != "unchanged"]
+    made = [result for result in results if result.has_news]
     kinds = Counter(compiled.nodes[result.unique_id].is_law for result in made)
     left = len(results) - len(made)
     say(

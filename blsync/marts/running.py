@@ -26,32 +26,32 @@ from blsync.marts.fingerprints import fingerprints
 
 THREADS = 2
 """Nodes that run at once. DuckDB has threads of its own, which small nodes leave idle."""
-_GOOD = ("success", "pass", "warn", "unchanged")
+_GOOD = ("success", "pass", "warn")
 _MARKS = re.compile("([«»])")
 
 
 class Result(msgspec.Struct):
     """How a node went. `status` is success or error of a model; pass, warn, fail or error of a law;
-    of either `unchanged` where it was left as it is, because what it stands on is the same as in
-    the last whole build, and `skipped` where what it reads is not there, or it fails only because
-    another law does.
+    skipped of either where what it reads is not there, or it fails only because another law does.
     """
 
     unique_id: str
     status: str
-    message: str
-    failures: int | None
+    failures: int | None = None
     """Records that a law found."""
-    execution_time: float
+    message: str = ""
+    execution_time: float = 0.0
     """Seconds."""
-    compiled_code: str
+    compiled_code: str = ""
+    has_news: bool = True
+    """Whether it was run; without news it went as it had in the last whole build."""
 
 
 def run(
     compiled: Compiled, data: Path, memory: int, chosen: Collection[str] | None = None
 ) -> list[Result]:
     """Run the nodes in `build.duckdb` of a data folder: those that have news, or those whose ids
-    are `chosen`.
+    are `chosen`. Returns how all went, or the chosen ones, each after what it reads.
 
     DuckDB may use so many bytes of `memory` before it spills. Raises duckdb.Error where the file
     cannot be opened.
@@ -61,10 +61,10 @@ def run(
             db.execute(f"set global {name} = '{value}'")
         is_night = _has_last_build(db)
         stands_on = fingerprints(compiled, data, Lake(data).build_files)
-        before = _fingerprints_before(db) if is_night else {}
+        before = _results_before(db) if is_night else {}
         due = chosen
         if due is None:
-            due = [i for i in compiled.nodes if before.get(i) != stands_on[i]]
+            due = [i for i in compiled.nodes if i not in before or before[i][0] != stands_on[i]]
         for schema in sorted({node.schema for node in compiled.nodes.values() if not node.is_law}):
             db.execute(f'create schema if not exists "{schema}"')
         if is_night:  # what is begun and not ended is to be made again, whatever its files
@@ -73,32 +73,42 @@ def run(
         build.run()
         results = list(build.results.values())
         if chosen is None:
-            results += [_unchanged(i) for i in compiled.nodes if i not in build.due]
             if all(result.status in _GOOD for result in results):
-                _remember(db, compiled.what_a_build_knew, stands_on)
-        _describe(db, [compiled.nodes[r.unique_id] for r in results if r.status == "success"])
+                _remember(db, compiled.what_a_build_knew, results, stands_on)
+            results += [result for i, (_, result) in before.items() if i not in build.due]
+            order = TopologicalSorter({i: node.parents for i, node in compiled.nodes.items()})
+            place = {unique_id: number for number, unique_id in enumerate(order.static_order())}
+            results.sort(key=lambda result: place[result.unique_id])
+        made = [result.unique_id for result in build.results.values() if result.status == "success"]
+        _describe(db, [compiled.nodes[unique_id] for unique_id in made])
     return results
 
 
-def _unchanged(unique_id: str) -> Result:
-    return Result(unique_id, "unchanged", "", None, 0.0, "")
-
-
-def _fingerprints_before(db: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    return dict(db.execute("select id, fingerprint from last_build.nodes").fetchall())
+def _results_before(db: duckdb.DuckDBPyConnection) -> dict[str, tuple[str, Result]]:
+    """Return what each node stood on in the last whole build, and how it went, by its id."""
+    rows = db.execute("select id, fingerprint, status, failures from last_build.nodes").fetchall()
+    return {
+        unique_id: (stood_on, Result(unique_id, status, failures, has_news=False))
+        for unique_id, stood_on, status, failures in rows
+    }
 
 
 def _remember(
-    db: duckdb.DuckDBPyConnection, what_a_build_knew: str, stands_on: dict[str, str]
+    db: duckdb.DuckDBPyConnection,
+    what_a_build_knew: str,
+    results: Iterable[Result],
+    stands_on: Mapping[str, str],
 ) -> None:
-    """Write what a whole build knew, for the next one."""
+    """Write what a whole build knew, and how its nodes went, for the next one."""
+    went = [(r.unique_id, stands_on[r.unique_id], r.status, r.failures) for r in results]
     db.execute("begin")
     db.execute(what_a_build_knew)
-    db.execute("create or replace table last_build.nodes (id varchar, fingerprint varchar)")
     db.execute(
-        "insert into last_build.nodes select unnest(?), unnest(?)",
-        [list(stands_on), list(stands_on.values())],
+        "create table if not exists last_build.nodes "
+        "(id varchar, fingerprint varchar, status varchar, failures bigint)"
     )
+    if went:  # DuckDB takes no empty list
+        db.executemany("insert into last_build.nodes values (?, ?, ?, ?)", went)
     db.execute("commit")
 
 
@@ -151,7 +161,7 @@ class _Build:
         node = self.nodes[unique_id]
         given = node.night if self.is_night else node.whole
         if any(self.results[parent].status != "success" for parent in self._due_parents(unique_id)):
-            return Result(unique_id, "skipped", "", None, 0.0, given)
+            return Result(unique_id, "skipped", compiled_code=given)
         started = time.perf_counter()
         failures, sql = None, given
         try:
@@ -165,7 +175,7 @@ class _Build:
                 status, message = "success", ""
         except duckdb.Error as error:
             status, message = "error", reason_of(error)
-        return Result(unique_id, status, message, failures, time.perf_counter() - started, sql)
+        return Result(unique_id, status, failures, message, time.perf_counter() - started, sql)
 
     def _filled(self, cursor: duckdb.DuckDBPyConnection, sql: str) -> str:
         """Put into SQL what only this build knows: the folder, and the values of queries."""

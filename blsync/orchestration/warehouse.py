@@ -164,7 +164,9 @@ def _events(
     results: Sequence[marts.Result],
     tables: Mapping[str, marts.Table],
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-    """Yield what Dagster records of a build: the tables that were made, the laws looked at."""
+    """Yield what Dagster records of a build. What had no news is recorded too, as it was: a step
+    that reads what a run does not record would be skipped.
+    """
     definition = context.assets_def
     keys = {_node_of(spec.metadata): spec.key for spec in definition.specs}
     laws = {_node_of(spec.metadata): spec for spec in definition.check_specs}
@@ -174,6 +176,7 @@ def _events(
             yield dg.MaterializeResult(
                 asset_key=key,
                 metadata={
+                    "has_news": result.has_news,
                     "seconds": round(result.execution_time, 3),
                     **_table_metadata(tables, key),
                 },
