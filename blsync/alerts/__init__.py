@@ -17,7 +17,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 from blsync.alerts.collectors import HEARTBEAT, Collector, collectors, ping
-from blsync.alerts.decide import MAX_AGE, conditions_of
+from blsync.alerts.decide import MAX_AGE, conditions_of, unexplained
 from blsync.alerts.messages import LATE, Message, messages_for, titled
 from blsync.errors import BlsyncError
 from blsync.files.locks import blocking_file_lock
@@ -93,7 +93,8 @@ def _tell(
     """Keep what holds, and start who sends the messages where there are any."""
     if not settings.alerts and not settings.heartbeat_url:
         return
-    found = conditions_of(settings, ledger, now, max_age)
+    known = {one.condition.key for one in conditions.kept(ledger) if one.ended_at is None}
+    found = unexplained(conditions_of(settings, ledger, now, max_age), known)
     names = {one.name for one in collectors(settings)}
     conditions.forget_others(ledger, {*names, SAID, HEARTBEAT})
     held = conditions.observe(ledger, found, now)

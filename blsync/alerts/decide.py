@@ -45,8 +45,7 @@ def conditions_of(
     history = loads.history(ledger)
     failing = [o for o in outcomes.of_all(ledger) if o.failing_since]
     found = [*_failed(failing, {c.company_id for c in companies}, {e.name for e in asked})]
-    if not found:
-        found += _late(settings, ledger, asked, now, max_age)
+    found += _late(settings, ledger, asked, now, max_age)
     for company in companies:
         found += _drifts(ledger, company, asked)
         done = [row for row in history if row["company_id"] == company.company_id]
@@ -59,6 +58,28 @@ def conditions_of(
         if company_id in ids
     ]
     return found
+
+
+def unexplained(
+    found: Iterable[Condition], known: Collection[tuple[str, ConditionKind, str]]
+) -> list[Condition]:
+    """Return what is told of what holds: that something is late is no news where a night or a build
+    failed, or where it is the marts of a night that is late; but what is `known` already, by its
+    key, goes on.
+    """
+    listed = [*found]
+    nights = [one for one in listed if one.kind in (ConditionKind.NIGHT, ConditionKind.BUILD)]
+
+    def is_explained(late: Condition) -> bool:
+        return any(
+            one.subject != LATE
+            or (late.kind, one.kind) == (ConditionKind.BUILD, ConditionKind.NIGHT)
+            for one in nights
+        )
+
+    return [
+        one for one in listed if one.subject != LATE or one.key in known or not is_explained(one)
+    ]
 
 
 def _failed(
@@ -80,19 +101,15 @@ def _late(
     now: datetime,
     max_age: timedelta,
 ) -> list[Condition]:
-    """Return what is older than it may be; what is published only where all companies are covered,
-    so that one late night is one condition.
-    """
+    """Return what is older than it may be."""
     found = [
         Condition(ConditionKind.NIGHT, company.company_id, LATE)
         for company in settings.companies()
         if any(_is_old(ledger, company, entity, now, max_age) for entity in asked)
     ]
     published = marts.published_file(settings)
-    is_published = published.exists()
-    if not found and not (
-        is_published and published.stat().st_mtime >= (now - max_age).timestamp()
-    ):
+    at = published.stat().st_mtime if published.exists() else 0
+    if at < (now - max_age).timestamp():
         found.append(Condition(ConditionKind.BUILD, ALL, LATE))
     return found
 

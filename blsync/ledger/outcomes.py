@@ -45,12 +45,18 @@ def failed(ledger: Ledger, company_id: str, subject: str, error: BlsyncError, at
     told = {
         "failed_at": at,
         "error": without_addresses(str(error)),
-        "error_kind": type(error).__name__,
+        "error_kind": _kind_of(error),
         "request_id": getattr(error, "request_id", "") or None,
     }
     _put(ledger, company_id, subject, told)
     with ledger.begin() as db:
         db.execute(_FIRST_FAILURE, {"of_company": company_id, "of_subject": subject, "at": at})
+
+
+def _kind_of(error: BlsyncError) -> str:
+    """Return the name of the error in the tree of `blsync.errors`: rooms have narrower ones."""
+    kinds = type(error).__mro__
+    return next(kind.__name__ for kind in kinds if kind.__module__ == BlsyncError.__module__)
 
 
 def of_all(ledger: Ledger) -> list[Outcome]:
