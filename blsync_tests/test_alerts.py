@@ -12,21 +12,28 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from rig import patient
 from rig.warm import PYTHON
 from test_cli import Done, blsync, call, environment  # noqa: F401
+from test_live import wait_for
 from test_pull import api, control
 
+from blsync.entities import ENTITIES
 from blsync.ledger import Ledger, conditions
 from blsync.ledger.conditions import Condition
 from blsync.ledger.states import ConditionKind
 from blsync.sandbox import Handle, Options, running
+from blsync.settings import ROOT
 
 Call = Callable[..., Done]
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -386,3 +393,162 @@ def test_dagster_s_sensors_tell_and_ping_as_the_command_does(call, env, collecto
     tick("succeed")
     # This folder was never published, so the marts are late by now.
     assert collector.titles[1:] == ["the marts are late", "the night is well again"]
+
+
+class Week:
+    """A company's nights, each a whole `blsync sync` from cron, and what was told after each."""
+
+    def __init__(self, call: Call, folder: Path, server: Handle, collector: Collector) -> None:  # noqa: F811
+        self.call, self.server, self.collector = call, server, collector
+        self.seeds = folder / "seeds"
+        shutil.copytree(ROOT / "warehouse" / "seeds", self.seeds)
+        self.env = environment(
+            folder / "data",
+            server.base_url,
+            BLSYNC_SEEDS=str(self.seeds),
+            BLSYNC_DRIFT_HOURS="0",
+            BLSYNC_PUSH_SETTLE_SECONDS="0",
+            BLSYNC_ALERTS=collector.address,
+            BLSYNC_HEARTBEAT_URL=collector.heartbeat,
+        )
+        self._seen = 0
+
+    def run(self, *command: str) -> int:
+        return blsync(*command, env=self.env).returncode
+
+    def night(self, faults: str = "") -> int:
+        control(self.server, "faults", faults=faults)
+        code = self.run("sync")
+        control(self.server, "faults", faults="")
+        return code
+
+    def news(self) -> list[str]:
+        """Return what was told since it was asked last."""
+        told(self.call, self.env)
+        titles = self.collector.titles[self._seen :]
+        self._seen += len(titles)
+        return sorted(titles)
+
+    def owe(self, books: Path, key: str, more: float) -> None:
+        """Have the server say that a customer owes more than its documents do."""
+        self.set_right(key)
+        with closing(sqlite3.connect(books, timeout=60)) as db:
+            db.execute(
+                "update customers set doc = json_set(doc, '$.currentBalance', "
+                "json_extract(doc, '$.currentBalance') + ?) where id = ?",
+                [more, key],
+            )
+            db.commit()
+
+    def set_right(self, key: str) -> None:
+        """Have the server write a customer anew, as it has it in mind."""
+        control(self.server, "touch", entity="customers", ids=[key])
+
+    def land_broken_entry(self) -> None:
+        """Put an entry that is off by a cent among those that landed."""
+        folder = Path(self.env["BLSYNC_DATA"]) / "landing/journal_entries"
+        source = sorted(folder.glob("company_id=*/2*.parquet"))[0]
+        table = pq.read_table(source)
+        row = table.filter(pc.equal(table["status"], "posted")).slice(0, 1).to_pylist()[0]
+        row |= {"id": "je_broken", "journalNumber": "JE-BROKEN", "_load_id": "99999999-broken"}
+        row["_pulled_at"] = datetime.now(UTC)
+        row["lines"][0]["debit"] = (row["lines"][0]["debit"] or 0) + Decimal("0.01")
+        broken = pa.Table.from_pylist([row], table.schema)
+        pq.write_table(broken, source.with_name("99999999-broken.parquet"))
+
+    def accept_broken_entry(self) -> None:
+        with (self.seeds / "accepted_exceptions.csv").open("a") as file:
+            file.write("company_sandbox,je_broken,unbalanced_entry,known,Mei\n")
+
+    def push(self) -> str:
+        sheet = self.seeds.with_name("customers.csv")
+        sheet.write_text("name,email,billingAddress.city\nKedai Baru,baru@kedai.example,Ipoh\n")
+        planned = blsync("push", "plan", "customers", str(sheet), "--json", env=self.env)
+        return str(json.loads(planned.stdout)["plan_id"])
+
+
+@contextmanager
+def week_of(call: Call, folder: Path, collector: Collector) -> Iterator[Week]:  # noqa: F811
+    """Begin a week with a good night, after which nobody was told anything of a customer."""
+    books = folder / "books.db"
+    options = Options(invoices=40, customers=12, items=8, months=3, limits=False, database=books)
+    with running(options) as server:
+        week = Week(call, folder, server, collector)
+        assert week.night() == 0
+        assert week.news() == []
+        wait_for(lambda: collector.beats == 1)
+        yield week
+        told_of = json.dumps(collector.messages)
+        for name in ENTITIES:
+            answer = patient.get(f"{server.url}/sandbox/records", params={"entity": name})
+            for record in answer.json():
+                words = personal_words(record) if name == "customers" else {record.get("id")}
+                assert not [word for word in words if word and word in told_of]
+
+
+def personal_words(record: dict[str, Any]) -> set[str]:
+    """Return what of a customer a message could name."""
+    names = ("id", "name", "email", "phone", "customerNumber", "taxNumber")
+    return {str(record[name]) for name in names if record.get(name)}
+
+
+@pytest.mark.deep
+def test_of_a_week_each_night_that_fails_or_differs_is_told_once_and_its_end_once(
+    call,  # noqa: F811
+    tmp_path,
+    collector,
+):
+    with week_of(call, tmp_path, collector) as week:
+        assert week.night("forbid=invoices") == 3
+        assert week.news() == ["the night failed"]
+        assert week.night("forbid=invoices+journal_entries") == 3
+        assert week.news() == ["the night failed"]  # of another entity
+        assert week.night() == 0
+        assert week.news() == ["the night is well again"]
+        wait_for(lambda: collector.beats == 2)
+
+        with api(week.server) as client:
+            key = client.get("/customers").json()["data"][0]["id"]
+        week.owe(tmp_path / "books.db", key, 12.5)
+        assert week.night() == 0
+        assert week.news() == ["figures differ from BigLedger's own"]
+        assert week.night() == 0
+        assert week.news() == []
+        week.set_right(key)
+        assert week.night() == 0
+        assert week.news() == ["all figures tie out with BigLedger's again"]
+        wait_for(lambda: collector.beats == 5)
+
+
+@pytest.mark.deep
+def test_of_a_week_each_odd_record_stopped_build_and_held_push_is_told_once_and_its_end_once(
+    call,  # noqa: F811
+    tmp_path,
+    collector,
+):
+    with week_of(call, tmp_path, collector) as week:
+        assert week.night("odd-records=1,extra-fields") == 0
+        assert week.news() == [
+            "BigLedger sends fields that no model knows",
+            "records could not be typed and are in quarantine",
+        ]
+        assert week.night() == 0
+        assert week.news() == ["nothing is in quarantine any more"]
+
+        week.land_broken_entry()
+        assert week.run("build", "--full") == 1
+        assert week.news() == ["the marts are not published"]
+        assert week.run("build", "--full") == 1
+        assert week.news() == []
+        week.accept_broken_entry()
+        assert week.run("build", "--full") == 0
+        assert "the marts are published again" in week.news()
+        wait_for(lambda: collector.beats == 3)
+
+        plan_id = week.push()
+        control(week.server, "faults", faults="only=writes,drop-after=1")
+        assert week.run("push", "apply", plan_id, "--yes") == 3
+        assert week.news() == ["rows of a push were sent and not answered"]
+        control(week.server, "faults", faults="")
+        assert week.run("push", "settle") == 0
+        assert week.news() == ["no push is held any more"]
