@@ -64,7 +64,7 @@ def environment(server: Handle, data: Path) -> dict[str, str]:
         "BIGLEDGER_API_KEY": server.api_key,
         "BIGLEDGER_COMPANY_ID": server.company_id,
         "BLSYNC_DATA": str(data),
-        "BLSYNC_ENV_FILE": str(data / "no.env"),
+        "BLSYNC_ENV_FILE": os.devnull,
         "BLSYNC_START": str(datetime.now(UTC).date() - timedelta(days=1)),
         "BLSYNC_WEBHOOK_SECRET": SECRET,
     }
