@@ -197,6 +197,23 @@ def test_a_key_that_is_refused_is_a_night_that_failed(call, env, collector):  # 
     assert company["last_error"]["kind"] == "Unauthorized"
 
 
+def test_a_ledger_that_is_damaged_is_told_once_and_its_end_once(call, env, collector):  # noqa: F811
+    env["BLSYNC_ALERTS"] = collector.address
+    ledger = Path(env["BLSYNC_DATA"], "ledger.db")
+    for path in ledger.parent.glob("ledger.db*"):
+        path.unlink()
+    ledger.write_bytes(b"no database" * 1000)
+    for _ in range(2):
+        assert blsync("sync", "--no-build", "customers", env=env).returncode == 1
+        told(call, env)
+    assert collector.titles == ["the data folder or its ledger cannot be used"]
+    assert call("repair", env=env).returncode == 0
+    assert blsync("sync", "--no-build", "customers", env=env).returncode == 0
+    told(call, env)
+    assert "the data folder and its ledger can be used again" in collector.titles
+    assert len(collector.titles) == len({*collector.titles})
+
+
 def test_what_is_late_is_found_by_a_check_and_told_once(call, env, collector):  # noqa: F811
     env["BLSYNC_ALERTS"] = collector.address
     old = {"loads": ("window_end", "committed_at")}

@@ -13,12 +13,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from blsync.alerts.collectors import HEARTBEAT, Collector, collectors, ping
 from blsync.alerts.decide import MAX_AGE, conditions_of, unexplained
-from blsync.alerts.messages import LATE, Message, messages_for, titled
+from blsync.alerts.messages import FOUND, LATE, LOST, Message, messages_for, titled
 from blsync.errors import BlsyncError
 from blsync.files.locks import blocking_file_lock
 from blsync.ledger import Ledger, conditions, outcomes
@@ -54,7 +55,7 @@ def after_night(
     """Note how a whole night ended, tell what is to be told, and ping where it ended well.
 
     `error` is what it failed with, None where it did not; what an entity or a step has noted since
-    `began_at` (UTC) already is not noted twice. Whatever goes wrong here is said, and no more.
+    `began_at` (UTC) already is not noted twice. Raises nothing of ours.
     """
     try:
         with closing(open_ledger(settings)) as ledger:
@@ -64,21 +65,19 @@ def after_night(
             elif not any(o.failed_at and o.failed_at >= began_at for o in outcomes.of_all(ledger)):
                 outcomes.failed(ledger, ALL, Step.NIGHT, error, now)
             _tell(settings, ledger, say, now, is_night=error is None)
-    except BlsyncError as problem:
-        say(f"Nobody could be told how the night ended: {problem}")
+    except BlsyncError:
+        _start_without_ledger(settings)
 
 
 def after_run(settings: Settings, say: Say, max_age: timedelta = MAX_AGE) -> None:
-    """Tell what is to be told now; what is older than `max_age` is late. Whatever goes wrong here
-    is said, and no more.
-    """
+    """Tell what is to be told now; what is older than `max_age` is late. Raises nothing of ours."""
     if not settings.alerts:
         return
     try:
         with closing(open_ledger(settings)) as ledger:
             _tell(settings, ledger, say, datetime.now(UTC), max_age)
-    except BlsyncError as problem:
-        say(f"Nobody could be told what is off: {problem}")
+    except BlsyncError:
+        _start_without_ledger(settings)
 
 
 def _tell(
@@ -101,7 +100,8 @@ def _tell(
     _say_what_is_down(settings, ledger, say, held)
     is_well = is_night and not any(one.kind in _FAILED for one in found)
     pings = bool(settings.heartbeat_url) and is_well
-    if pings or any(messages_for(held, name, settings) for name in names):
+    is_back = _mark_of(settings).exists()
+    if pings or is_back or any(messages_for(held, name, settings) for name in names):
         _start(settings, pings=pings)
 
 
@@ -116,6 +116,17 @@ def _say_what_is_down(settings: Settings, ledger: Ledger, say: Say, held: list[K
             continue
         say(f"{titled(condition, settings)}; what it was not told is tried again after each run.")
         conditions.mark_told(ledger, [condition], SAID)
+
+
+def _start_without_ledger(settings: Settings) -> None:
+    """Have it told that the ledger cannot be used, which the command that ran has said already."""
+    if settings.alerts:
+        _start(settings, pings=False)
+
+
+def _mark_of(settings: Settings) -> Path:
+    """Return the file that names who was told that the ledger cannot be used."""
+    return settings.data / "alerts.lost"
 
 
 def _start(settings: Settings, *, pings: bool) -> None:
@@ -138,18 +149,50 @@ def deliver(settings: Settings, *, pings: bool = False) -> list[str]:
     StorageError.
     """
     busy = "Another process is sending messages; waiting for it."
+    with blocking_file_lock(settings.data / "alerts.lock", lambda _: None, busy):
+        try:
+            ledger = open_ledger(settings)
+        except BlsyncError:
+            return _deliver_lost(settings)
+        with closing(ledger):
+            _deliver_found(settings)
+            return _deliver_kept(settings, ledger, pings=pings)
+
+
+def _deliver_lost(settings: Settings) -> list[str]:
+    """Tell each address once that the ledger cannot be used: nothing else can be known then."""
+    mark = _mark_of(settings)
+    told = set(mark.read_text().split("\n")) if mark.exists() else set()
+    found = [one for one in collectors(settings) if one.name not in told]
+    down = [one.name for one in found if not one.send(*LOST)]
+    told |= {one.name for one in found} - {*down}
+    with suppress(OSError):  # then it is told again
+        mark.write_text("\n".join(sorted(told)))
+    return down
+
+
+def _deliver_found(settings: Settings) -> None:
+    """Tell who knew that the ledger could not be used that it can."""
+    mark = _mark_of(settings)
+    if not mark.exists():
+        return
+    told = set(mark.read_text().split("\n"))
+    for one in collectors(settings):
+        if one.name in told:
+            one.send(*FOUND)
+    mark.unlink(missing_ok=True)
+
+
+def _deliver_kept(settings: Settings, ledger: Ledger, *, pings: bool) -> list[str]:
+    """Tell each address what of the ledger's conditions it was not told yet, and ping."""
     down = []
-    with (
-        blocking_file_lock(settings.data / "alerts.lock", lambda _: None, busy),
-        closing(open_ledger(settings)) as ledger,
-    ):
-        if pings and settings.heartbeat_url:
-            is_taken = ping(settings.heartbeat_url.get_secret_value())
-            down += [] if is_taken else [HEARTBEAT]
-            conditions.observe_collector(ledger, HEARTBEAT, datetime.now(UTC), is_down=not is_taken)
-        for collector in collectors(settings):
-            if not _deliver_to(settings, ledger, collector):
-                down.append(collector.name)
+    if pings and settings.heartbeat_url:
+        is_taken = ping(settings.heartbeat_url.get_secret_value())
+        down += [] if is_taken else [HEARTBEAT]
+        conditions.observe_collector(ledger, HEARTBEAT, datetime.now(UTC), is_down=not is_taken)
+    for collector in collectors(settings):
+        if not _deliver_to(settings, ledger, collector):
+            down.append(collector.name)
     return down
 
 

@@ -99,6 +99,17 @@ _STEPS = {
     Step.NIGHT: "it ended before its end",
 }
 _ENDED_WEIGHT = "success"
+LOST = (
+    "blsync: the data folder or its ledger cannot be used",
+    "No night can run. `blsync doctor` tells why, and what to do.",
+    "failure",
+)
+FOUND = (
+    "blsync: the data folder and its ledger can be used again",
+    "What was missed is pulled by the next sync.",
+    _ENDED_WEIGHT,
+)
+"""Title, body and weight of what is told without a ledger, and of its end."""
 
 
 @dataclass(frozen=True)
