@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from blsync import __version__, marts, push, settings, user_tables
+from blsync import __version__, alerts, marts, push, settings, user_tables
 from blsync.api import dialect
 from blsync.api.client import Client
 from blsync.api.envelope import UNUSABLE
@@ -89,6 +89,7 @@ def examine() -> Report:
         report.failed("settings", error)
         return report
     report.checks.append(Check("settings", True, _places(current)))
+    _alerts(report, current)
     _files(report, current)
     _versions(report)
     try:
@@ -128,6 +129,19 @@ def _places(current: Settings) -> str:
     _, version = binding.version_of(current.data)
     written = f", last written by blsync {version}" if version else ""
     return f"data in {current.data}{written}; {source}; your tables in {current.seeds}"
+
+
+def _alerts(report: Report, current: Settings) -> None:
+    """Tell which addresses of BLSYNC_ALERTS no message can be sent to; nothing is sent."""
+    found = alerts.collectors(current)
+    unknown = [str(one.place) for one in found if not one.is_known]
+    if unknown:
+        places = ", ".join(unknown)
+        text = f"Apprise knows no address like number {places} of BLSYNC_ALERTS. Write it anew."
+        report.checks.append(Check("alerts", False, text, ConfigError.exit_code))
+    elif found:
+        text = f"{len(found)} addresses are told; `blsync alerts try` sends each a message"
+        report.checks.append(Check("alerts", True, text))
 
 
 def _push_evidence(report: Report, ledger: Ledger, companies: list[Company]) -> None:

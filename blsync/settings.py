@@ -253,6 +253,15 @@ class Settings(BaseSettings):
     """Who may read those three: this user alone, or with 0640 the folder's group too (then
     BLSYNC_PUBLISH_TO is needed).
     """
+    alerts_given: Annotated[SecretStr | None, Field(alias="BLSYNC_ALERTS")] = None
+    """Who is told of a night that failed or is late, of what is off and of its end: one or several
+    addresses of [Apprise](https://github.com/caronc/apprise/wiki) (mail, Slack, Teams, Telegram and
+    others), apart by a comma or a blank. No message has anything of a customer.
+    """
+    heartbeat_url: Annotated[SecretStr | None, Field(alias="BLSYNC_HEARTBEAT_URL")] = None
+    """An http or https address that is asked for after each whole night that ended well: a service
+    that misses it tells what no program here could tell any more.
+    """
     export_url: Annotated[SecretStr | None, Field(alias="BLSYNC_EXPORT_URL")] = None
     """The PostgreSQL database of `blsync export postgres`:
     `postgresql://USER:PASSWORD@HOST/DATABASE`, over TLS except on this machine.
@@ -264,6 +273,9 @@ class Settings(BaseSettings):
         for url in (self.ledger_url_given, self.export_url):
             if url:
                 _register_passwords(url.get_secret_value())
+        _register(self.heartbeat_url)
+        for address in self.alerts:
+            _register_address(address)
 
     @field_validator("base_url")
     @classmethod
@@ -279,6 +291,25 @@ class Settings(BaseSettings):
     @classmethod
     def _printable(cls, value: SecretStr | None) -> SecretStr | None:
         return _checked_key(value)
+
+    @field_validator("alerts_given")
+    @classmethod
+    def _are_addresses(cls, value: SecretStr | None) -> SecretStr | None:
+        for place, address in enumerate(_addresses(value), start=1):
+            if not _ADDRESS.fullmatch(address):  # the address itself stays unsaid: it is a secret
+                raise ValueError(
+                    f"address {place} must be one of Apprise's, like mailto://USER:PASSWORD@HOST "
+                    "or slack://TOKEN_A/TOKEN_B/TOKEN_C"
+                )
+        return value
+
+    @field_validator("heartbeat_url")
+    @classmethod
+    def _is_http(cls, value: SecretStr | None) -> SecretStr | None:
+        parts = urlsplit(value.get_secret_value()) if value else None
+        if parts and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("must be an http or https address, like https://hc-ping.com/ID")
+        return value
 
     @field_validator("actor_given")
     @classmethod
@@ -364,6 +395,11 @@ class Settings(BaseSettings):
         return entity in names or "all" in names
 
     @property
+    def alerts(self) -> list[str]:
+        """The addresses of who is told, each a secret."""
+        return _addresses(self.alerts_given)
+
+    @property
     def actor(self) -> str:
         """Who acts: as the settings say, or the login name of the process's user."""
         if self.actor_given:
@@ -444,6 +480,16 @@ class Settings(BaseSettings):
         if name not in known:
             raise ConfigError(f"Unknown company {name!r}. Known: {', '.join(known)}.")
         return known[name]
+
+
+_BETWEEN_ADDRESSES = re.compile(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+"""What parts addresses: a comma within one is a part of it."""
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s]+")
+
+
+def _addresses(given: SecretStr | None) -> list[str]:
+    text = given.get_secret_value().strip(" \t\r\n,") if given else ""
+    return [*dict.fromkeys(_BETWEEN_ADDRESSES.split(text))] if text else []
 
 
 APPROVALS = ("none", "always")
@@ -682,6 +728,22 @@ def _register_passwords(url: str) -> None:
         redaction.register(written)
         redaction.register(unquote_plus(written))
         redaction.register(unquote(written))
+
+
+_TOKEN = re.compile(r"[^/?&=@:,]{16,}")
+"""What may be a token in an address of Apprise's, wherever it stands; a host has a dot or is short.
+"""
+
+
+def _register_address(address: str) -> None:
+    """Register an address of Apprise's as a whole, and what of it may be a token or a password."""
+    redaction.register(address)
+    _register_passwords(address)
+    behind = address.partition("://")[2]
+    for text in _TOKEN.findall(behind):
+        if "." not in text:
+            redaction.register(text)
+            redaction.register(unquote(text))
 
 
 def _check_env_file(path: Path) -> None:

@@ -6,12 +6,21 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from blsync import marts, push
+from blsync import alerts, marts, push
 from blsync.api.targets import TARGETS_MS, RequestKind
 from blsync.entities import ENTITIES, pulled
 from blsync.errors import StorageError
 from blsync.lake.store import Lake
-from blsync.ledger import Ledger, dialects, events, loads, response_times
+from blsync.ledger import (
+    Ledger,
+    conditions,
+    dialects,
+    events,
+    loads,
+    outcomes,
+    response_times,
+)
+from blsync.ledger.states import ConditionKind, Step
 from blsync.reconcile import differences
 from blsync.session import Session, binding
 from blsync.settings import Company, Settings
@@ -20,10 +29,17 @@ TIMES_SHOWN = timedelta(days=31)
 """How far back the last day with answers is looked for."""
 
 
-def report(settings: Settings) -> dict[str, Any]:
+def report(settings: Settings, max_age: timedelta = alerts.MAX_AGE) -> dict[str, Any]:
     """Return {companies: {NAME: {entities: {NAME: {covered_until, rows, …}}, quota_left,
-    reconciliation, accepted_exceptions}}, published_at, problem, strays}; instants are ISO 8601
-    in UTC.
+    reconciliation, accepted_exceptions, last_error}}, published_at, last_errors, off, problem,
+    strays}; instants are ISO 8601 in UTC.
+
+    `last_error` is what an entity, or the pull of a company as a whole, failed with the last time:
+    {message, kind, at, since, request_id}, `since` None where it has succeeded since; None where it
+    never failed. `last_errors` has the same of the steps of a night: reports, build, publish, page,
+    night. `off` is what holds that somebody should know: [{kind, company, subject, count, told}];
+    what was covered or published longer than `max_age` ago is late. `records` are those held now,
+    the ones in quarantine among them; None where that cannot be read.
 
     `push_evidence` is what was seen of look-ups by which pushes are settled, by endpoint.
 
@@ -63,6 +79,8 @@ def report(settings: Settings) -> dict[str, Any]:
             }
             for c in settings.companies()
         }
+        off = _off(settings, ledger, max_age, problems)
+        steps = _last_errors(ledger, outcomes.ALL, problems)
     finally:
         if ledger:
             ledger.close()
@@ -76,8 +94,71 @@ def report(settings: Settings) -> dict[str, Any]:
     return {
         "companies": companies,
         "published_at": at.isoformat() if at else None,
+        "last_errors": steps,
+        "off": off,
         "problem": " ".join(dict.fromkeys(problems)) or None,
         "strays": strays,
+    }
+
+
+def is_well(report: dict[str, Any]) -> bool:
+    """Tell whether nothing of a report is stale, failed or off; fields that no model knows stop
+    nothing and lack nothing.
+    """
+    kinds = {one["kind"] for one in report["off"]} - {ConditionKind.UNKNOWN_FIELD}
+    return not kinds and report["problem"] is None
+
+
+def _off(
+    settings: Settings, ledger: Ledger | None, max_age: timedelta, problems: list[str]
+) -> list[dict[str, Any]]:
+    """Return what holds that somebody should know; nothing, with the reason, without a ledger."""
+    if ledger is None:
+        return []
+    try:
+        found = alerts.conditions_of(settings, ledger, datetime.now(UTC), max_age)
+        found += [
+            one.condition
+            for one in conditions.kept(ledger)
+            if one.condition.kind == ConditionKind.COLLECTOR and one.ended_at is None
+        ]
+    except StorageError as error:
+        problems.append(str(error))
+        return []
+    names = {company.company_id: company.name for company in settings.companies()}
+    return [
+        {
+            "kind": one.kind.value,
+            "company": names.get(one.company_id),
+            "subject": one.subject,
+            "count": one.count,
+            "told": alerts.titled(one, settings),
+        }
+        for one in found
+    ]
+
+
+def _last_errors(
+    ledger: Ledger | None, company_id: str, problems: list[str]
+) -> dict[str, dict[str, Any]]:
+    """Return what entities and steps failed with the last time, by their names."""
+    if ledger is None:
+        return {}
+    try:
+        found = outcomes.of_all(ledger)
+    except StorageError as error:
+        problems.append(str(error))
+        return {}
+    return {
+        one.subject: {
+            "message": one.error,
+            "kind": one.error_kind,
+            "at": one.failed_at.isoformat(),
+            "since": one.failing_since.isoformat() if one.failing_since else None,
+            "request_id": one.request_id,
+        }
+        for one in found
+        if one.company_id == company_id and one.failed_at
     }
 
 
@@ -85,13 +166,19 @@ def _told_by_ledger(
     settings: Settings, ledger: Ledger | None, company: Company, problems: list[str]
 ) -> dict[str, Any]:
     """Return what the ledger says of a company; nothing, with the reason, where it cannot."""
-    if ledger:
+    if not company.company_id:
+        problems.append(
+            "BIGLEDGER_COMPANY_ID is not set, so nobody knows whose books these are: nothing can "
+            "be pulled, and nothing is shown of what is held."
+        )
+    elif ledger:
         try:
-            return _company(settings, ledger, company)
+            return _company(settings, ledger, company, problems)
         except StorageError as error:
             problems.append(str(error))
     return {
         "entities": {},
+        "last_error": None,
         "quota_left": None,
         "push_evidence": {},
         "events": None,
@@ -100,15 +187,23 @@ def _told_by_ledger(
     }
 
 
-def _company(settings: Settings, ledger: Ledger, company: Company) -> dict[str, Any]:
+def _company(
+    settings: Settings, ledger: Ledger, company: Company, problems: list[str]
+) -> dict[str, Any]:
+    errors = _last_errors(ledger, company.company_id, problems)
+    lake = Lake(settings.data)
     done = [row for row in loads.history(ledger) if row["company_id"] == company.company_id]
     chosen = {entity.name for entity in pulled(settings.entities)}
     entities = {
         name: _entity(ledger, company, name, [row for row in done if row["entity"] == name])
+        | {
+            "records": _records(lake, ledger, company, name),
+            "last_error": errors.get(name),
+        }
         for name in ENTITIES
         if name in chosen or any(row["entity"] == name for row in done)
     }
-    left = Session(settings, ledger, Lake(settings.data)).rate_limiter(company).left()
+    left = Session(settings, ledger, lake).rate_limiter(company).left()
     seen = {
         endpoint: {"state": one.state, "seen_at": one.seen_at.isoformat(), "meaning": meaning}
         for endpoint, (one, meaning) in push.seen_of_look_ups(ledger, company).items()
@@ -120,6 +215,7 @@ def _company(settings: Settings, ledger: Ledger, company: Company) -> dict[str, 
     ]
     return {
         "entities": entities,
+        "last_error": errors.get(Step.PULL),
         "quota_left": left,
         "push_evidence": seen,
         "events": events_of(ledger, company),
@@ -211,6 +307,20 @@ def _entity(
         ],
         "open_load": _open_load(ledger, company, name),
     }
+
+
+def _records(lake: Lake, ledger: Ledger, company: Company, name: str) -> int | None:
+    """Return how many records are held; None where the landing cannot be read, which whoever reads
+    it tells. They were counted when BigLedger's total was compared: often nothing landed since.
+    """
+    drift = loads.drift_of(ledger, company.company_id, name)
+    landed_at = loads.last_stamp(ledger, company.company_id, name)
+    if drift and landed_at and landed_at <= drift.checked_at:
+        return drift.held
+    try:
+        return lake.stored_count(ENTITIES[name], company.company_id)
+    except StorageError:
+        return None
 
 
 def _latest(done: list[dict[str, Any]], finding: str) -> list[str]:

@@ -6,9 +6,10 @@ The commands of `blsync push` and `blsync company` are in `cli.push` and `cli.co
 from __future__ import annotations
 
 import os
+import re
 import sys
 import webbrowser
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -17,8 +18,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from blsync import __version__, doctor, marts, redaction, settings, status
+from blsync import __version__, alerts, doctor, marts, redaction, settings, status
+from blsync.alerts import MAX_AGE
 from blsync.cli import estimate, status_screen
+from blsync.cli.alerts import app as alerts_app
+from blsync.cli.alerts import told_afterwards
 from blsync.cli.company import app as company_app
 from blsync.cli.listen import app as listen_app
 from blsync.cli.progress import showing
@@ -77,6 +81,7 @@ app = typer.Typer(
 app.add_typer(push_app, name="push")
 app.add_typer(company_app, name="company")
 app.add_typer(listen_app, name="listen")
+app.add_typer(alerts_app, name="alerts")
 
 NoWait = Annotated[
     bool, typer.Option("--no-wait", help="End with exit 3 where the hour's quota is used up.")
@@ -389,41 +394,48 @@ def sync(
     from blsync.orchestration import nightly
 
     days = (_day(first, "--from"), _day(last, "--to"))
-    with showing(err, say) as progress:
-        report = nightly.sync(
-            settings.load(),
-            companies=company or [],
-            entities=entity or [],
-            days=days,
-            has_build=not no_build,
-            allow=allow,
-            wait=not no_wait,
-            progress=progress,
-            say=say,
-        )
-    document = report.to_json()
-    if as_json:
-        print_json(document)
-    else:
-        # What failed is told in full by the error that the command ends with.
-        rows = [
-            (
-                *(name, e["rows"], e["deleted"], e["quarantined"], e["requests"]),
-                "failed" if e["error"] else "unavailable" if e["unavailable"] else None,
+    current = settings.load()
+    is_night = not (entity or company or first or last or no_build)
+    with told_afterwards(current, is_night=is_night):
+        with showing(err, say) as progress:
+            report = nightly.sync(
+                current,
+                companies=company or [],
+                entities=entity or [],
+                days=days,
+                has_build=not no_build,
+                allow=allow,
+                wait=not no_wait,
+                progress=progress,
+                say=say,
             )
-            for name, e in document["entities"].items()
-        ]
-        headers = ("entity", "rows", "deleted", "quarantined", "requests", "")
-        print_table(None, headers, rows)
-        status_screen.show_findings(document["entities"])
-        for name, found in document["entities"].items():
-            if found["unannounced"]:
-                tell(f"{name}: {found['unannounced']} changed without an event that told of it.")
-        tell(f"{document['requests']} requests, throttled {document['throttled_s']} s.")
-        if report.published:
-            tell(f"Published {marts.published_file(settings.load())}")
-    if report.error:
-        raise report.error
+        document = report.to_json()
+        if as_json:
+            print_json(document)
+        else:
+            _show_synced(document, published_file=marts.published_file(current))
+        if report.error:
+            raise report.error
+
+
+def _show_synced(document: dict[str, Any], published_file: Path) -> None:
+    # What failed is told in full by the error that the command ends with.
+    rows = [
+        (
+            *(name, e["rows"], e["deleted"], e["quarantined"], e["requests"]),
+            "failed" if e["error"] else "unavailable" if e["unavailable"] else None,
+        )
+        for name, e in document["entities"].items()
+    ]
+    headers = ("entity", "rows", "deleted", "quarantined", "requests", "")
+    print_table(None, headers, rows)
+    status_screen.show_findings(document["entities"])
+    for name, found in document["entities"].items():
+        if found["unannounced"]:
+            tell(f"{name}: {found['unannounced']} changed without an event that told of it.")
+    tell(f"{document['requests']} requests, throttled {document['throttled_s']} s.")
+    if document["published"]:
+        tell(f"Published {published_file}")
 
 
 def _day(text: str | None, option: str) -> date | None:
@@ -452,7 +464,8 @@ def build(
     from blsync.orchestration import nightly
 
     current = settings.load()
-    nightly.build(current, say, is_full=is_full, allow=allow)
+    with told_afterwards(current):
+        nightly.build(current, say, is_full=is_full, allow=allow)
     tell(f"Published {marts.published_file(current)}")
 
 
@@ -561,17 +574,67 @@ def _tell_repaired(done: Repair) -> None:
 
 
 @app.command("status")
-def status_command(as_json: Json = False) -> None:
-    """Tell what is covered, held and published; asks BigLedger nothing.
+def status_command(
+    is_check: Annotated[
+        bool,
+        typer.Option("--check", help="End with exit 1 where something is stale, failed or off."),
+    ] = False,
+    max_age: Annotated[
+        str,
+        typer.Option(help="How old what is covered and published may be: 26h, 90m, 2d."),
+    ] = f"{MAX_AGE // timedelta(hours=1)}h",
+    as_json: Json = False,
+) -> None:
+    """Tell what is covered, held and published, and what is off; asks BigLedger nothing.
 
-    Example: `blsync status --json`
+    With --check it tells what is off alone, tells it to BLSYNC_ALERTS too, and ends with exit 1
+    where there is anything but fields that no model knows. From cron it finds a night that never
+    began.
+
+    Examples: `blsync status --json`, `blsync status --check --max-age 26h`
     """
+    age = _age(max_age)
     current = settings.load()
-    report = status.report(current)
+    report = status.report(current, age)
     if as_json:
         print_json(report)
+    elif is_check:
+        status_screen.show_off(report)
     else:
         status_screen.show(report, current)
+    if is_check:
+        alerts.after_run(current, say, age)
+        raise typer.Exit(0 if status.is_well(report) else 1)
+
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def _age(text: str) -> timedelta:
+    found = re.fullmatch(r"([0-9]{1,6})([mhd])", text.strip().lower())
+    if found is None:
+        raise ConfigError(f"--max-age {text!r} is no length of time; write it as 26h, 90m or 2d.")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+@app.command()
+def metrics(
+    output: Annotated[
+        Path | None, typer.Option(help="Write to this file, whole or not at all; else to stdout.")
+    ] = None,
+) -> None:
+    """Write what `status` tells as metrics in OpenMetrics' text format; asks BigLedger nothing.
+
+    Example: `blsync metrics --output /var/lib/node_exporter/blsync.prom`
+    """
+    from blsync import metrics as room
+
+    text = room.written(status.report(settings.load()))
+    if output is None:
+        stdout().write(text)
+    else:
+        room.write(output, text)
+        say(f"Metrics written to {output}")
 
 
 class Format(StrEnum):

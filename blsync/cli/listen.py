@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from blsync import settings
+from blsync.cli.alerts import told_afterwards
 from blsync.cli.screen import Json, print_json, print_table, say, spoken, tell
 from blsync.session import open_session
 
@@ -172,7 +173,9 @@ def pull_command(no_build: NoBuild = False, as_json: Json = False) -> None:
     """
     from blsync.orchestration import live
 
-    done = live.pull_news(settings.load(), say, has_build=not no_build)
+    current = settings.load()
+    with told_afterwards(current):
+        done = live.pull_news(current, say, has_build=not no_build)
     if as_json:
         print_json(done.to_json())
     else:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from blsync import push, settings
+from blsync.cli.alerts import told_afterwards
 from blsync.cli.screen import Json, print_json, print_table, say, tell
 from blsync.errors import ConfigError
 from blsync.ledger.states import Mode, OnConflict
@@ -136,7 +137,8 @@ def apply_command(
 
     Example: `blsync push apply 3f2a --yes`
     """
-    with open_session(settings.load(), say=say) as session:
+    current = settings.load()
+    with told_afterwards(current), open_session(current, say=say) as session:
         if not (yes or dry_run):
             _confirm(push.show(session, plan))
         report = push.apply(session, plan, dry_run=dry_run)
@@ -193,7 +195,8 @@ def settle_command(as_json: Json = False) -> None:
 
     Example: `blsync push settle`
     """
-    with open_session(settings.load(), say=say) as session:
+    current = settings.load()
+    with told_afterwards(current), open_session(current, say=say) as session:
         reports = push.settle_all(session)
     if as_json:
         print_json([report.to_json() for report in reports])
@@ -221,7 +224,8 @@ def retry_command(plan: Plan, as_json: Json = False) -> None:
 
     Example: `blsync push retry 3f2a`
     """
-    with open_session(settings.load(), say=say) as session:
+    current = settings.load()
+    with told_afterwards(current), open_session(current, say=say) as session:
         report = push.retry(session, plan)
     _print_plan(report, as_json, has_code=True)
 

@@ -20,6 +20,9 @@ def show(report: dict[str, Any], current: Settings) -> None:
             title = f"{name}: {left} requests left this hour (times in {current.timezone})"
             print_table(title, *_status_table(company["entities"], current.zone))
             show_findings(company["entities"])
+            _print_error("The pull as a whole", company["last_error"], current.zone)
+            for entity, found in company["entities"].items():
+                _print_error(entity, found["last_error"], current.zone)
         else:
             tell(f"{name}: what is covered is not known without the ledger.")
         for endpoint, seen in company["push_evidence"].items():
@@ -32,10 +35,31 @@ def show(report: dict[str, Any], current: Settings) -> None:
     at = report["published_at"]
     published = f"{_to_minute(at, current.zone)} ({current.timezone})" if at else "nothing yet"
     tell(f"Published: {published}")
+    for step, error in report["last_errors"].items():
+        _print_error(step, error, current.zone)
+    for one in report["off"]:
+        tell(f"Off: {one['told']}")
     if report["problem"]:
         tell(report["problem"])
     if line := told(report["strays"]):
         say(line)
+
+
+def show_off(report: dict[str, Any]) -> None:
+    """Show what is stale, failed or off, and what does not fit together, a line each."""
+    for one in report["off"]:
+        tell(one["told"])
+    if report["problem"]:
+        tell(report["problem"])
+    if not report["off"] and not report["problem"]:
+        tell("Nothing is stale, failed or off.")
+
+
+def _print_error(name: str, error: dict[str, Any] | None, zone: ZoneInfo) -> None:
+    if error:
+        at, since = (_to_minute(error[part], zone) for part in ("at", "since"))
+        when = f"since {since}, the last time at {at}" if error["since"] else f"at {at}, not since"
+        tell(f"{name} failed {when}: {error['message']}")
 
 
 def _print_events(company: dict[str, Any], zone: ZoneInfo) -> None:
@@ -72,9 +96,10 @@ _COUNTS = ("fail", "not_comparable", "pass")
 
 def _status_table(entities: dict[str, Any], zone: ZoneInfo) -> tuple[list[str], list[list[Any]]]:
     """Return headers and rows; columns that would say nothing are left out."""
-    always = ("covered_until", "rows", "last_load")
+    always = ("covered_until", "records", "rows", "last_load")
     order = (
         "covered_until",
+        "records",
         "rows",
         "deleted",
         "quarantined",
@@ -88,7 +113,8 @@ def _status_table(entities: dict[str, Any], zone: ZoneInfo) -> tuple[list[str], 
         [entity, *(_cell(name, e[name], zone) for name in columns)]
         for entity, e in entities.items()
     ]
-    return ["entity", *(name.replace("_", " ") for name in columns)], rows
+    headers = ("versions" if name == "rows" else name.replace("_", " ") for name in columns)
+    return ["entity", *headers], rows
 
 
 def _cell(name: str, value: Any, zone: ZoneInfo) -> Any:
@@ -98,7 +124,9 @@ def _cell(name: str, value: Any, zone: ZoneInfo) -> Any:
         return "unavailable" if value else None
     if name == "open_load" and value:
         total = value["total"]
-        return f"{value['records']} of {'?' if total is None else total} read"
+        if total is None:
+            return f"{value['records']} read" if value["records"] else "begun, nothing read"
+        return f"{value['records']} of {total} read"
     return value
 
 

@@ -337,6 +337,20 @@ def _add_unknown_fields(
                 _add_unknown_fields(found, inner, part, within)
 
 
+def is_known_field(entity: Entity, path: str) -> bool:
+    """Tell whether the model of an entity has a field, written as `lines[].itemId`."""
+    model: type[Record] | None = entity.model
+    for part in path.split("."):
+        if model is None:
+            return False
+        names, nested = _known_fields(model)
+        name = part.removesuffix("[]")
+        if name not in names:
+            return False
+        model = dict(nested).get(name)
+    return True
+
+
 @cache
 def _known_fields(model: type[Record]) -> tuple[set[str], list[tuple[str, type[Record]]]]:
     """Return a model's fields as JSON names them, and those that hold a model, with that."""

@@ -12,11 +12,13 @@ from blsync.ledger.states import LoadState, OperationState
 from blsync.ledger.tables import (
     attempts,
     companies,
+    conditions,
     drift,
     evidence,
     lakes,
     loads,
     operations,
+    outcomes,
     pages,
     plans,
     response_times,
@@ -125,7 +127,7 @@ def drop(ledger: Ledger, company_id: str) -> None:
         ledger.backup.drop(company_id, plan_ids)
     with ledger.begin(durable=True) as db:
         _drop_loads(db, company_id)
-        for about in (drift, evidence, response_times):
+        for about in (conditions, drift, evidence, outcomes, response_times):
             db.execute(delete(about).where(about.c.company_id == company_id))
         events.drop(db, company_id)
         for table in (attempts, operations):

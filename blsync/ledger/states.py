@@ -23,6 +23,35 @@ class LoadState(StrEnum):
     LANDED = "landed"
 
 
+class Step(StrEnum):
+    """What can fail of a night beside an entity: the pull of a company as a whole, asking for
+    BigLedger's reports, the build, publishing, the report page, or the night for another reason.
+    """
+
+    PULL = "pull"
+    REPORTS = "reports"
+    BUILD = "build"
+    PUBLISH = "publish"
+    PAGE = "page"
+    NIGHT = "night"
+
+
+class ConditionKind(StrEnum):
+    """What somebody is told of: a night that failed or is late, a build that stopped, figures that
+    differ from BigLedger's, records that it counts otherwise, records in quarantine, fields that no
+    model knows, a push without an answer, an address that takes no message.
+    """
+
+    NIGHT = "night"
+    BUILD = "build"
+    COMPARISON = "comparison"
+    DRIFT = "drift"
+    QUARANTINE = "quarantine"
+    UNKNOWN_FIELD = "unknown_field"
+    HELD_PUSH = "held_push"
+    COLLECTOR = "collector"
+
+
 class PlanState(StrEnum):
     """How far a plan is: nobody began to send it, some rows may be left, or none is. Of one that
     was `rejected` nothing is sent any more.

@@ -28,6 +28,7 @@ from blsync.errors import LedgerDamaged
 from blsync.ledger.states import (
     Action,
     AttemptOutcome,
+    ConditionKind,
     EvidenceState,
     LoadKind,
     LoadState,
@@ -90,7 +91,7 @@ class Choice(TypeDecorator[StrEnum]):
 
 metadata = MetaData()
 
-VERSION = 7
+VERSION = 8
 """The ledger's own version, kept in `meta`: raised with every release that changes the tables, so
 that an earlier program leaves the ledger alone. One without `meta` is of version 1."""
 
@@ -247,6 +248,31 @@ event_marks = Table(
     Column("company_id", String(128), primary_key=True),
     Column("entity", String(64), primary_key=True),
     Column("seen_seq", Integer, nullable=False),  # a pull has begun after these were stored
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("company_id", String(128), primary_key=True),  # empty: of all companies together
+    Column("subject", String(64), primary_key=True),  # an entity, or one of Step
+    Column("succeeded_at", Instant),
+    Column("failed_at", Instant),  # the last time
+    Column("failing_since", Instant),  # null: it has succeeded since
+    Column("error", Text),  # what it failed with the last time
+    Column("error_kind", String(64)),
+    Column("request_id", Text),
+)
+
+conditions = Table(
+    "conditions",
+    metadata,
+    Column("company_id", String(128), primary_key=True),  # empty: of all companies together
+    Column("kind", Choice(ConditionKind), primary_key=True),
+    Column("subject", String(255), primary_key=True),
+    Column("size", BigInteger, nullable=False),  # of how many things
+    Column("since", Instant, nullable=False),
+    Column("ended_at", Instant),  # null: it holds
+    Column("told", Text, nullable=False),  # JSON: to whom; see ledger/conditions.py
 )
 
 quota_keys = Table(

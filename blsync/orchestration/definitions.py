@@ -5,6 +5,11 @@ Loading needs no credentials; a run without them fails with what is missing.
 
 import dagster as dg
 
+from blsync.orchestration.alert_sensors import (
+    alerts_sensor,
+    night_ended_well,
+    night_failed,
+)
 from blsync.orchestration.jobs import (
     backfill,
     build,
@@ -25,7 +30,7 @@ defs = dg.Definitions.merge(
         assets=[raw, inputs, warehouse, published, report_page],
         jobs=[nightly, backfill, build, compact],
         schedules=[nightly_sync, weekly_compaction],
-        sensors=[live_events],
+        sensors=[live_events, alerts_sensor, night_ended_well, night_failed],
         executor=dg.in_process_executor,
         resources={
             "watch": run_of_caller,

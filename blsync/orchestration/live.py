@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from blsync import alerts
 from blsync.entity import Entity
 from blsync.errors import BlsyncError, QuotaSpent
 from blsync.files.locks import blocking_file_lock
@@ -171,6 +172,7 @@ class Follower:
             done = pull_news(self.settings, self.say, has_build=self.has_build, gaps=gaps)
             self._gaps |= gaps & done.failed.keys()
             self._tell(done)
+            alerts.after_run(self.settings, self.say)
             if done.failed:
                 self._failures += 1
                 self.sleep(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._failures - 1)))

@@ -1,9 +1,10 @@
 """What every asset stands on: settings, companies, partitions, and how a run is followed."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -14,9 +15,13 @@ from blsync.errors import (
 )
 from blsync.files import permissions
 from blsync.files.atomic import storage_errors
+from blsync.ledger import outcomes
+from blsync.ledger.outcomes import ALL
+from blsync.ledger.states import Step
 from blsync.orchestration import history, steps
 from blsync.orchestration.parallel import INTERRUPTED
 from blsync.pull import Result
+from blsync.session.binding import open_ledger
 
 OWNERS = ["team:finance-data"]
 PARTITION = "dagster/partition"
@@ -104,10 +109,13 @@ def _companies_of_run(tags: Mapping[str, str]) -> list[str]:
 
 @contextmanager
 def failing_clearly(watch: RunContext) -> Iterator[None]:
-    """Fail a step with one message, which the caller of the run hears too."""
+    """Fail a step with one message, which the caller of the run hears too; the ledger keeps how the
+    steps of a build ended.
+    """
 
     def hear(error: BlsyncError) -> None:
         watch.failure = error
+        _note(error)
 
     try:
         with steps.failing_clearly(SETTINGS.data, hear=hear):
@@ -115,6 +123,28 @@ def failing_clearly(watch: RunContext) -> Iterator[None]:
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
         watch.failure = BlsyncError(INTERRUPTED)
         raise
+    _note(None)
+
+
+_STEPS = {
+    "inputs": Step.REPORTS,
+    "warehouse": Step.BUILD,
+    "published__finance": Step.PUBLISH,
+    "published__report": Step.PAGE,
+}
+"""The steps by their names in Dagster, but for the pull, which notes by itself how it ended."""
+
+
+def _note(error: BlsyncError | None) -> None:
+    """Keep how the step that runs has ended, where the ledger can be opened."""
+    step = _STEPS.get(dg.OpExecutionContext.get().op_execution_context.op.name)
+    if step is None:
+        return
+    with suppress(BlsyncError), closing(open_ledger(SETTINGS)) as ledger:
+        if error is None:
+            outcomes.succeeded(ledger, ALL, step, datetime.now(UTC))
+        else:
+            outcomes.failed(ledger, ALL, step, error, datetime.now(UTC))
 
 
 def range_tags(company: str, first: str, last: str) -> dict[str, str]:

@@ -22,6 +22,7 @@ from blsync.errors import (
     BlsyncError,
     DeletesHeldBack,
     PartlyFailed,
+    QuotaSpent,
     TooManyRejected,
     Unauthorized,
     WrongClock,
@@ -30,9 +31,9 @@ from blsync.files.atomic import storage_errors
 from blsync.files.locks import file_lock
 from blsync.files.unexpected import apart
 from blsync.lake.typing import KEY_SEPARATOR
-from blsync.ledger import events, loads
+from blsync.ledger import events, loads, outcomes
 from blsync.ledger.loads import Load, LoadResult
-from blsync.ledger.states import LoadKind
+from blsync.ledger.states import LoadKind, Step
 from blsync.pull import availability, details, drift, payments, stamps
 from blsync.pull.land import Deletions, land, outcome_of
 from blsync.pull.walk import feed_of, feeds_of, note_order, walk_feed
@@ -75,10 +76,17 @@ def pull(
     Raises ConfigError or Unauthorized where nothing can be read at all, WrongClock where this clock
     differs from the server's or from what it dated before, StorageError where nothing can be kept.
     """
-    require_credentials(company)
-    details.check(session.settings)
-    with _uncollected():
-        return asyncio.run(_pull_all(_Pulling(session, company), list(entities), window, again))
+    try:
+        require_credentials(company)
+        details.check(session.settings)
+        with _uncollected():
+            pulling = _Pulling(session, company)
+            results = asyncio.run(_pull_all(pulling, list(entities), window, again))
+    except BlsyncError as error:
+        outcomes.failed(session.ledger, company.company_id, Step.PULL, error, session.clock())
+        raise
+    outcomes.succeeded(session.ledger, company.company_id, Step.PULL, session.clock())
+    return results
 
 
 @dataclass(frozen=True)
@@ -183,6 +191,7 @@ async def _pull_all(
                 else:
                     folder = session.settings.data
                     result.error = apart(error, f"The pull of {entity.name}", folder)
+            _note(session, company, entity, result)
             _tell(result)
         return result
 
@@ -197,6 +206,17 @@ async def _pull_all(
         if isinstance(result.error, WrongClock):
             raise result.error
     return results
+
+
+def _note(session: Session, company: Company, entity: Entity, result: Result) -> None:
+    """Keep how the entity's pull ended. What events wait for because their share is used up is no
+    failure.
+    """
+    place = (session.ledger, company.company_id, entity.name)
+    if result.error is None:
+        outcomes.succeeded(*place, session.clock())
+    elif not (session.is_live and isinstance(result.error, QuotaSpent)):
+        outcomes.failed(*place, result.error, session.clock())
 
 
 def _tell(result: Result) -> None:
