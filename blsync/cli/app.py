@@ -627,7 +627,7 @@ def metrics(
 
     Example: `blsync metrics --output /var/lib/node_exporter/blsync.prom`
     """
-    from blsync import metrics as room
+    from blsync.status import metrics as room
 
     text = room.written(status.report(settings.load()))
     if output is None:
