@@ -159,6 +159,10 @@ class Desk:
         routes = self.http.get("/sandbox/stats").json()["routes"]
         return sum(count for route, count in routes.items() if part in route)
 
+    def posts(self, endpoint: str = "") -> int:
+        """Return how many requests have sent operations, in whichever dialect."""
+        return sum(self.requests(f"POST /{dialect}/{endpoint}") for dialect in push.DIALECTS)
+
     def forget_requests(self) -> None:
         self.http.post("/sandbox/reset-stats").raise_for_status()
 
@@ -175,6 +179,8 @@ def set_up(monkeypatch: pytest.MonkeyPatch, folder: Path, base_url: str) -> None
         "BLSYNC_QUOTA_PER_HOUR": "1000000",
         "BLSYNC_QUOTA_PER_SECOND": "10000",
         "BLSYNC_QUOTA_RESERVE": "0",
+        "BLSYNC_BATCHES_PER_MINUTE": "1000000",
+        "BLSYNC_LARGE_BATCHES_PER_MINUTE": "1000000",
     }.items():
         monkeypatch.setenv(name, value)
 

@@ -14,10 +14,17 @@ ENDPOINTS = {
     endpoint.name: endpoint
     for endpoint in (CUSTOMERS, INVOICES, INVENTORY_ADJUSTMENTS, JOURNAL_ENTRIES, PAYMENTS)
 }
+"""Those that bulk requests have; batches have them as well."""
+BATCH_ENDPOINTS: dict[str, Endpoint] = {}
+"""Those that batches alone have."""
+EVERY = {**BATCH_ENDPOINTS, **ENDPOINTS}
+"""Every endpoint, what others refer to first."""
 
 
 def endpoint_named(name: str) -> Endpoint:
     """Return the endpoint of that name. Raises ConfigError, naming those there are."""
-    if name not in ENDPOINTS:
-        raise ConfigError(f"There is no push to {name!r}. Available: {', '.join(ENDPOINTS)}.")
-    return ENDPOINTS[name]
+    if name in ENDPOINTS:
+        return ENDPOINTS[name]
+    if name not in EVERY:
+        raise ConfigError(f"There is no push to {name!r}. Available: {', '.join(EVERY)}.")
+    return EVERY[name]

@@ -18,8 +18,9 @@ from pydantic import (
 )
 
 from blsync.ledger.plans import Problem
+from blsync.ledger.states import SENDS
 from blsync.personal_data import PERSONAL_FIELDS
-from blsync.push.endpoint import Endpoint, Json, Likeness, Row, Settlement, TakesNumber
+from blsync.push.endpoint import Endpoint, Json, Likeness, Row, Settlement, TakesNumber, Terms
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import (
     Amount,
@@ -170,6 +171,7 @@ CUSTOMERS = Endpoint(
     record="customer",
     bulk_path="/bulk/customers",
     limit=100,
+    batch=Terms("/batch/customers", 500, SENDS),
     model=CustomerRow,
     listing=listings.CUSTOMERS,
     required=("name", "email"),

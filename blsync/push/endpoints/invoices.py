@@ -12,9 +12,10 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from blsync.ledger.plans import Problem
+from blsync.ledger.states import Action
 from blsync.personal_data import PERSONAL_FIELDS
 from blsync.push.compare import figure
-from blsync.push.endpoint import Endpoint, Json, Likeness, Reference, Row, Settlement
+from blsync.push.endpoint import Endpoint, Json, Likeness, Reference, Row, Settlement, Terms
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import (
     CENT,
@@ -162,6 +163,7 @@ INVOICES = Endpoint(
     record="invoice",
     bulk_path="/bulk/invoices",
     limit=50,
+    batch=Terms("/batch/invoices", 100, (Action.CREATE, Action.UPDATE)),
     model=InvoiceRow,
     listing=listings.INVOICES,
     required=("customerId", "items", "reference"),

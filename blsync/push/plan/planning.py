@@ -18,6 +18,7 @@ from blsync.ledger.plans import Operation, Plan
 from blsync.ledger.states import (
     FILE_MODES,
     SENDS,
+    Action,
     EvidenceState,
     Mode,
     OnConflict,
@@ -25,8 +26,9 @@ from blsync.ledger.states import (
     Verdict,
 )
 from blsync.push.compare import from_text, to_text
+from blsync.push.dialects import dialect_of, endpoints_of, reachable, terms_of
 from blsync.push.endpoint import Endpoint
-from blsync.push.endpoints import ENDPOINTS, endpoint_named
+from blsync.push.endpoints import endpoint_named
 from blsync.push.known import Known
 from blsync.push.lookup import RecordIndex, look_up, read_in_full
 from blsync.push.plan.confirmation import new_code
@@ -40,7 +42,7 @@ from blsync.push.source.memory import remember, remembered
 from blsync.push.source.read import read
 from blsync.push.source.sheet import Sheet
 from blsync.session import Session
-from blsync.settings import Company, require_credentials
+from blsync.settings import Company, Settings, require_credentials
 from blsync.text.natural_keys import normal_form
 from blsync.user_tables import closed_months
 
@@ -98,7 +100,7 @@ def plan(
     Raises ConfigError, InputFileError, ApiError, StorageError, or QuotaSpent where the session does
     not wait.
     """
-    rows, sheet = _read(session.settings.data, endpoint, source, options)
+    rows, sheet = _read(session.settings, endpoint, source, options)
     require_credentials(company)
     kind, now = endpoint_named(endpoint), session.clock()
     decision = Decision(
@@ -116,6 +118,7 @@ def plan(
     client = session.client(company)
     near = Known(session.settings, company.company_id).near
     operations = asyncio.run(_decided(session, client, decision, rows, near))
+    operations = reachable(session.settings, kind, operations)
     draft = draft_of(session, company, kind, sheet.path.name, sheet.notes)
     readings = to_text([vars(each) for each in sheet.readings]) if sheet.readings else None
     draft = replace(draft, mode=decision.mode, on_conflict=decision.on_conflict, readings=readings)
@@ -152,25 +155,28 @@ def _form(data: Path, kind: Endpoint, options: ReadingOptions) -> Form:
 
 
 def _read(
-    data: Path, endpoint: str, source: Path | Sheet, options: PlanOptions
+    settings: Settings, endpoint: str, source: Path | Sheet, options: PlanOptions
 ) -> tuple[list[ParsedRow], Sheet]:
     """Read and validate the rows, having refused what cannot be planned at all."""
     kind = endpoint_named(endpoint)
+    takes = terms_of(settings, kind).actions
     _check_choice("--mode", options.mode, FILE_MODES)
     _check_choice("--on-conflict", options.on_conflict, OnConflict)
     if options.mode == Mode.UPDATE and not kind.can_update:
         raise ConfigError(
             f"--mode update: a {kind.record} cannot be changed once it is there; use --mode create."
         )
-    if options.mode == Mode.DELETE and not kind.can_delete:
-        deletable = ", ".join(one.name for one in ENDPOINTS.values() if one.can_delete)
+    if options.mode == Mode.DELETE and not (kind.can_delete and Action.DELETE in takes):
+        dialect, known = dialect_of(settings), endpoints_of(settings).values()
+        terms = {one.name: dialect.terms(one) for one in known if one.can_delete}
+        deletable = ", ".join(n for n, t in terms.items() if t and Action.DELETE in t.actions)
         raise ConfigError(
             f"--mode delete: a {kind.record} cannot be deleted over the API, only records of "
             f"{deletable}; `blsync push undo PLAN` plans what takes a plan back."
         )
     if options.rejects:
         check_target(options.rejects, source if isinstance(source, Path) else source.path)
-    form = _form(data, kind, options.reading)
+    form = _form(settings.data, kind, options.reading)
     sheet = (
         read(source, lines=kind.lines, key=kind.natural_key, hidden=options.hidden, form=form)
         if isinstance(source, Path)

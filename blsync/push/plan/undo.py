@@ -31,6 +31,7 @@ from blsync.ledger import plans
 from blsync.ledger.plans import Attempt, Keys, Operation, Plan, Problem
 from blsync.ledger.states import SENDS, Action, AttemptOutcome, Mode, OperationState
 from blsync.push.compare import changes, create_body, from_text, to_text, update_body, version_of
+from blsync.push.dialects import reachable
 from blsync.push.endpoint import Endpoint, Json
 from blsync.push.endpoints import endpoint_named
 from blsync.push.lookup import RecordIndex, look_up, look_up_id, read_in_full
@@ -72,6 +73,7 @@ def undo(session: Session, plan_id: str) -> PlanReport:
     company, endpoint = company_of(session.settings, old), endpoint_named(old.endpoint)
     require_credentials(company)
     operations = asyncio.run(_undone(session, company, endpoint, old, done))
+    operations = reachable(session.settings, endpoint, operations)
     left = sum(row.state == OperationState.PENDING for row in rows)
     notes = (
         (
