@@ -171,8 +171,9 @@ def _read(
         terms = {one.name: dialect.terms(one) for one in known if one.can_delete}
         deletable = ", ".join(n for n, t in terms.items() if t and Action.DELETE in t.actions)
         raise ConfigError(
-            f"--mode delete: a {kind.record} cannot be deleted over the API, only records of "
-            f"{deletable}; `blsync push undo PLAN` plans what takes a plan back."
+            f"--mode delete: no {kind.record} can be deleted over the API"
+            f"{_by_the_other(settings, kind)}, only records of {deletable}; `blsync push undo "
+            "PLAN` plans what takes a plan back."
         )
     if options.rejects:
         check_target(options.rejects, source if isinstance(source, Path) else source.path)
@@ -186,6 +187,11 @@ def _read(
         return validate(kind, sheet), sheet
     except InputFileError as error:  # a column that is left out may be what is missing
         raise InputFileError(" ".join((str(error), *sheet.notes))) from None
+
+
+def _by_the_other(settings: Settings, kind: Endpoint) -> str:
+    """Tell in which dialect records can be deleted that cannot be in the settings' one."""
+    return f" by {settings.push_dialect} requests" if kind.can_delete else ""
 
 
 def _check_choice(option: str, value: str, choices: Iterable[StrEnum]) -> None:
