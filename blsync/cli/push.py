@@ -64,6 +64,10 @@ def plan_command(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a file with a column that is not known.")
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Ask BigLedger what it would refuse; it writes nothing."),
+    ] = False,
     company: Company = None,
     as_json: Json = False,
 ) -> None:
@@ -74,11 +78,13 @@ def plan_command(
     what it shows is planned. Headers and cells are read as people write them, and the plan tells
     how; --map is remembered for the next sheet with the same headers. With --mode delete each row
     names a record that is to go (customers, drafts of invoices and journal entries); nothing is
-    ever deleted for being absent from a file.
+    ever deleted for being absent from a file. With --check BigLedger itself is asked, by /batch
+    with validateOnly whatever BLSYNC_PUSH_DIALECT is, and what it would refuse is rejected here.
 
     Examples: `blsync push plan customers changes.csv --rejects mend.csv`,
     `blsync push plan customers list.xlsx --map 'Cust Email=email' --dates dmy`,
     `blsync push plan payments bank.xlsx --mode create`,
+    `blsync push plan invoices march.csv --check`,
     `blsync push plan invoices wrong.csv --mode delete`,
     `blsync push plan customers --from-view push_customers_credit_limit`
     """
@@ -86,7 +92,7 @@ def plan_command(
     chosen = current.chosen(company)
     source = source_of(current, chosen, endpoint, file, from_view)
     reading = push.ReadingOptions(tuple(maps or ()), sheet, dates, decimals, strict)
-    options = push.PlanOptions(mode, on_conflict, rejects, hidden, reading)
+    options = push.PlanOptions(mode, on_conflict, rejects, hidden, reading, check)
     with open_session(current, say=say) as session:
         report = push.plan(session, chosen, endpoint, source, options)
     _print_plan(report, as_json, has_code=True)

@@ -28,7 +28,7 @@ from blsync.ledger.states import SENDS, AttemptOutcome, OperationState, PlanStat
 from blsync.push import approval
 from blsync.push.apply import evidence, jobs, settle
 from blsync.push.apply.evidence import Trial
-from blsync.push.apply.results import is_taken, outcomes_of, refusal, unanswered
+from blsync.push.apply.results import MAY_BE_ONE_ROW, is_taken, outcomes_of, refusal, unanswered
 from blsync.push.apply.settle import DUPLICATE_FOUND
 from blsync.push.caps import Caps, over_cap
 from blsync.push.dialects import BATCH, MOST_AT_ONCE, check_sendable, encoded, terms_of
@@ -45,8 +45,6 @@ ANSWERED_BEFORE_LIMIT = 100
 """Rows answered before the share of rejected ones counts (interface.md, section 1)."""
 VALID_FOR = timedelta(hours=24)
 """How long after it was made a plan may be begun; after that too much may have changed."""
-_MAY_BE_ONE_ROW = (400, 409, 413, 422)
-"""Statuses of a request that was refused as a whole, perhaps for one bad row. Nothing was done."""
 
 
 def apply(session: Session, plan_id: str, *, dry_run: bool = False) -> PlanReport:
@@ -420,13 +418,13 @@ async def _take_back(work: ApplyContext, rows: list[Operation], error: BlsyncErr
     """
     plan_id, at = work.plan.plan_id, work.clock()
     request_id = error.request_id if isinstance(error, ApiError) else None
-    if isinstance(error, ApiError) and error.status in _MAY_BE_ONE_ROW and len(rows) == 1:
+    if isinstance(error, ApiError) and error.status in MAY_BE_ONE_ROW and len(rows) == 1:
         outcome = refusal(work.endpoint, rows[0], error)
         await _record(work, rows, [outcome], request_id)
         return
     back = [RowOutcome(row.row, OperationState.PENDING, AttemptOutcome.REFUSED) for row in rows]
     plans.settle(work.ledger, plan_id, back, at, request_id)
-    if isinstance(error, ApiError) and error.status in _MAY_BE_ONE_ROW:
+    if isinstance(error, ApiError) and error.status in MAY_BE_ONE_ROW:
         raise _Refused
     raise error
 

@@ -21,6 +21,8 @@ from blsync.push.lookup import usable_id
 from blsync.push.plan.validate import problem
 from blsync.redaction import redact_all
 
+MAY_BE_ONE_ROW = (400, 409, 413, 422)
+"""Statuses of a request that was refused as a whole, perhaps for one bad row. Nothing was done."""
 _TAKEN = re.compile(r"already (exists|in use|taken)", re.IGNORECASE)
 _TAKEN_CODES = ("DUPLICATE_VALUE", "CONFLICT", "DUPLICATE_RECORD", "INVALID_SUPPLIER_INVOICE")
 

@@ -68,6 +68,10 @@ class Decision:
         """Return what each row does."""
         return _no_twins(self.endpoint, [self._operation(row) for row in rows])
 
+    def anew(self) -> Decision:
+        """Return the same decision before it has decided on any row."""
+        return replace(self, _paid=defaultdict(Decimal))
+
     def spellings(self, row: ParsedRow, name: str) -> list[str]:
         """Return the values by which a row's record may be found, the surest first."""
         value = row.named[name]

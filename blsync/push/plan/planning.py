@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +14,7 @@ from blsync.api.client import Client
 from blsync.errors import ConfigError, InputFileError
 from blsync.ledger import Ledger, evidence, plans
 from blsync.ledger.approvals import Saying
-from blsync.ledger.plans import Operation, Plan
+from blsync.ledger.plans import Operation, Plan, Problem
 from blsync.ledger.states import (
     FILE_MODES,
     SENDS,
@@ -31,6 +31,7 @@ from blsync.push.endpoint import Endpoint
 from blsync.push.endpoints import endpoint_named
 from blsync.push.known import Known
 from blsync.push.lookup import RecordIndex, look_up, read_in_full
+from blsync.push.plan.check import Check
 from blsync.push.plan.confirmation import new_code
 from blsync.push.plan.decide import Decision, key_without_token
 from blsync.push.plan.references import Near, resolve
@@ -56,7 +57,8 @@ class PlanOptions:
     whose version holds where a record changed since the row's basis; abort leaves the row out. With
     `hidden`, rows and columns of a worksheet are planned that are hidden there. `rejects` is a file
     to write the rejected rows to, to be mended and planned again. `reading` says what the file's
-    columns and cells mean.
+    columns and cells mean. With `has_check` BigLedger is asked what it would refuse, and writes
+    nothing (`blsync.push.plan.check`).
     """
 
     mode: str = Mode.UPSERT
@@ -64,6 +66,7 @@ class PlanOptions:
     rejects: Path | None = None
     hidden: bool = False
     reading: ReadingOptions = field(default_factory=lambda: ReadingOptions())
+    has_check: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,9 +120,15 @@ def plan(
     )
     client = session.client(company)
     near = Known(session.settings, company.company_id).near
-    operations = asyncio.run(_decided(session, client, decision, rows, near))
-    operations = reachable(session.settings, kind, operations)
-    draft = draft_of(session, company, kind, sheet.path.name, sheet.notes)
+    decision, rows = asyncio.run(_informed(session, client, decision, rows, near))
+    operations = reachable(session.settings, kind, decision.operations(rows))
+    notes = sheet.notes
+    if options.has_check:
+        check = asyncio.run(_checked(session.client(company), kind, operations))
+        notes = (*notes, *check.notes(operations))
+        refused = [_with_refusal(row, check.refused) for row in rows]
+        operations = reachable(session.settings, kind, decision.anew().operations(refused))
+    draft = draft_of(session, company, kind, sheet.path.name, notes)
     readings = to_text([vars(each) for each in sheet.readings]) if sheet.readings else None
     draft = replace(draft, mode=decision.mode, on_conflict=decision.on_conflict, readings=readings)
     stored = store(session.ledger, draft, operations)
@@ -130,7 +139,20 @@ def plan(
         remember(session.settings.data, kind, _headers(sheet), said)
     report = report_of(session.ledger, stored)
     # One that is under way keeps the notes of the file that it was planned from first.
-    return replace(report, plan=replace(report.plan, notes=sheet.notes))
+    return replace(report, plan=replace(report.plan, notes=notes))
+
+
+async def _checked(client: Client, kind: Endpoint, operations: list[Operation]) -> Check:
+    async with client:
+        check = Check(client, kind)
+        await check.ask(operations)
+        return check
+
+
+def _with_refusal(row: ParsedRow, refused: Mapping[int, Problem]) -> ParsedRow:
+    """Return a row with what the server would refuse it for."""
+    why = refused.get(row.row)
+    return replace(row, problems=(*row.problems, why)) if why else row
 
 
 def _headers(sheet: Sheet) -> list[str]:
@@ -211,9 +233,10 @@ async def home_currency(session: Session, client: Client, endpoint: Endpoint) ->
     return str(currency) if currency else None
 
 
-async def _decided(
+async def _informed(
     session: Session, client: Client, decision: Decision, rows: list[ParsedRow], near: Near
-) -> list[Operation]:
+) -> tuple[Decision, list[ParsedRow]]:
+    """Return the decision with what BigLedger has, and the rows with what they name."""
     endpoint, ledger = decision.endpoint, session.ledger
     async with client:
         if decision.mode != Mode.DELETE:
@@ -234,7 +257,7 @@ async def _decided(
             names |= {name.partition(".")[0] for name in (*endpoint.required, *endpoint.rules)}
         await read_in_full(client, endpoint.listing, decision.known, names)
         await _remember(client, ledger, decision, rows)
-    return decision.operations(rows)
+    return decision, rows
 
 
 async def _remember(
