@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from rig import commands
 from rig.push_desk import (
+    BATCH_KINDS,
     CUSTOMER_UPDATES,
     CUSTOMERS,
     INVOICES,
@@ -63,8 +64,8 @@ def each_once(desk: Desk, count: int = MANY) -> Counter[str]:
     return Counter(f"r{n}@{desk.word}.example" for n in range(1, count + 1))
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
-@pytest.mark.deep_after(4)
+@pytest.mark.parametrize("kind", [*BATCH_KINDS, *KINDS], ids=str)
+@pytest.mark.deep_after(6)
 def test_rows_go_out_in_one_batch_and_are_read_back(desk: Desk, kind: Kind) -> None:
     rows = kind.rows(desk, 4)
     plan_id = desk.plan(rows, kind.endpoint).plan.plan_id
@@ -75,6 +76,8 @@ def test_rows_go_out_in_one_batch_and_are_read_back(desk: Desk, kind: Kind) -> N
     total = sum(map(amount, (1, 2, 3, 4)))
     assert sum(sum(amounts) for amounts in kind.live(desk).values()) == total
     assert desk.apply(plan_id).exit_code == 0
+    again = desk.plan(rows, kind.endpoint)
+    assert again.counts["noop"] + again.counts["adopt"] == 4
     assert desk.posts() == 1
 
 

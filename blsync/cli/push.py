@@ -34,7 +34,7 @@ Company = Annotated[
 
 @app.command("plan")
 def plan_command(
-    endpoint: Annotated[str, typer.Argument(help=", ".join(push.ENDPOINTS))],
+    endpoint: Annotated[str, typer.Argument(help=", ".join(push.EVERY))],
     file: Annotated[
         Path | None,
         typer.Argument(help="csv, xlsx, json, jsonl or parquet with the API's field names."),
@@ -100,7 +100,7 @@ def plan_command(
 
 @app.command("template")
 def template_command(
-    endpoint: Annotated[str, typer.Argument(help=", ".join(push.ENDPOINTS))],
+    endpoint: Annotated[str, typer.Argument(help=", ".join(push.EVERY))],
     output: Annotated[
         Path | None, typer.Option(help="The workbook to write; else ENDPOINT.xlsx here.")
     ] = None,

@@ -32,7 +32,7 @@ from blsync.ledger.states import OnConflict, OperationState, PlanState
 from blsync.marts.published import published_file
 from blsync.push.apply.outbox import VALID_FOR
 from blsync.push.caps import Caps, over_cap
-from blsync.push.endpoints import ENDPOINTS
+from blsync.push.endpoints import EVERY
 from blsync.push.report import PlanReport
 from blsync.push.source.views import read_view
 from blsync.session import Session
@@ -79,7 +79,7 @@ def load(settings: Settings) -> list[Policy]:
     found = [_policy(path, view, table) for view, table in tables.items()]
     for policy in found:
         companies_of(settings, policy)
-    order = list(ENDPOINTS)
+    order = list(EVERY)
     return sorted(found, key=lambda policy: order.index(policy.endpoint))
 
 
@@ -106,7 +106,7 @@ def run(session: Session, policy: Policy, company: Company) -> PlanReport:
     if company not in companies_of(settings, policy):
         raise SafetyLimit(f"The policy for {policy.view} does not allow company {company.name!r}.")
     _refuse_if_old(settings, policy, session.clock())
-    lines = ENDPOINTS[policy.endpoint].lines
+    lines = EVERY[policy.endpoint].lines
     source = read_view(settings, policy.view, policy.endpoint, company.company_id, lines=lines)
     options = push.PlanOptions(on_conflict=policy.on_conflict)
     report = push.plan(session, company, policy.endpoint, source, options)
@@ -144,7 +144,7 @@ def run_all(session: Session) -> tuple[list[PlanReport], dict[str, BlsyncError]]
 
 def _policy(path: Path, view: str, table: Any) -> Policy:
     if not _endpoint_of(view):
-        endpoints = ", ".join(name.replace("-", "_") for name in ENDPOINTS)
+        endpoints = ", ".join(name.replace("-", "_") for name in EVERY)
         raise _unusable(
             path,
             f"[{view}] is no view that can be pushed: its name is push_ENDPOINT_WHAT, ENDPOINT "
@@ -162,7 +162,7 @@ def _policy(path: Path, view: str, table: Any) -> Policy:
 
 
 def _endpoint_of(view: str) -> str | None:
-    prefixes = {name: f"push_{name.replace('-', '_')}_" for name in ENDPOINTS}
+    prefixes = {name: f"push_{name.replace('-', '_')}_" for name in EVERY}
     return next(
         (name for name, p in prefixes.items() if view.startswith(p) and len(view) > len(p)), None
     )

@@ -12,6 +12,7 @@ from typing import Any
 from blsync.errors import ConfigError
 from blsync.files.atomic import atomic_write, storage_errors
 from blsync.files.form_workbook import DAY, NUMBER, TEXT, FormColumn, ListSheet, write_form
+from blsync.push.dialects import terms_of
 from blsync.push.endpoint import Endpoint, Reference
 from blsync.push.endpoints import endpoint_named
 from blsync.push.known import LISTS, list_of, rows_of
@@ -64,6 +65,7 @@ def write_template(
     data is asked for and nothing is published, StorageError.
     """
     kind = endpoint_named(endpoint)
+    terms_of(settings, kind)
     if output.suffix.lower() != ".xlsx":
         raise ConfigError(f"--output {output.name}: a template is a workbook; name it .xlsx.")
     names = list(_columns(kind))
@@ -119,7 +121,11 @@ def is_needed(endpoint: Endpoint, name: str) -> bool:
         if reference.field in endpoint.required
         for column in reference.columns
     }
-    always = {"invoices": {"items.quantity"}, "journal-entries": {"lines.accountNumber"}}
+    always = {
+        "invoices": {"items.quantity"},
+        "bills": {"items.quantity", "items.unitPrice"},
+        "journal-entries": {"lines.accountNumber"},
+    }
     return name in endpoint.required or name in in_words | always.get(endpoint.name, set())
 
 

@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from blsync.ledger.plans import Problem
@@ -27,8 +27,8 @@ from blsync.push.endpoints.fields import (
     Percent,
     Quantity,
     ReferenceText,
+    TaxCode,
     Text,
-    key_text,
 )
 
 _WORKED_OUT = (
@@ -54,11 +54,7 @@ class InvoiceLine(Row):
     unit_price: Amount = Decimal(0)
     discount_percent: Percent = Decimal(0)
     discount_amount: Amount = Decimal(0)
-    tax_code: Annotated[
-        str,
-        BeforeValidator(key_text),
-        Field(max_length=20, description="a tax code like SST"),
-    ] = ""
+    tax_code: TaxCode = ""
     tax_rate: Percent = Decimal(0)
 
     @model_validator(mode="after")
