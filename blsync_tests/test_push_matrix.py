@@ -25,6 +25,7 @@ import pytest
 from rig import commands
 from rig.push_desk import (
     ADJUSTMENTS,
+    BATCH_KINDS,
     CUSTOMER_UPDATES,
     CUSTOMERS,
     DRAFTS,
@@ -222,6 +223,15 @@ def test_no_fault_loses_a_row_or_does_it_twice(
     assert len(rows.done()) == fault.done
     assert desk.posts() == fault.posts
     rows.end(fault.done, states, fault.posts)
+
+
+@pytest.mark.parametrize("dialect", ["batch"], indirect=True)
+@pytest.mark.parametrize("kind", BATCH_KINDS, ids=str)
+@pytest.mark.parametrize("fault", [*FAULTS, *MORE_FAULTS], ids=str)
+def test_no_fault_loses_a_record_that_batches_alone_take_or_does_it_twice(
+    desk: Desk, fault: Fault, kind: Kind, dialect: str
+) -> None:
+    test_no_fault_loses_a_row_or_does_it_twice(desk, fault, kind, dialect)
 
 
 @pytest.mark.parametrize("kind", [CUSTOMERS, POSTINGS], ids=str)

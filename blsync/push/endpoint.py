@@ -255,7 +255,7 @@ class Endpoint:
     defaults: Mapping[str, str] = field(default_factory=dict)
     read_only: frozenset[str] = frozenset()
     withheld: Mapping[str, str] = field(default_factory=dict)
-    """Fields that no file may have → why: what they hold must not be kept anywhere."""
+    """Fields that no file may have → why."""
     cleared: Mapping[str, object] = field(default_factory=dict)
     personal: frozenset[str] = frozenset()
     references: tuple[Reference, ...] = ()

@@ -57,9 +57,8 @@ ACCOUNTS = Endpoint(
     listing=listings.ACCOUNTS,
     required=("accountNumber", "name", "type", "category"),
     identifiers=("id", "accountNumber"),
-    read_only=frozenset(
-        ("level", "currency", "isActive", "isSystemAccount", "balance", "createdAt")
-    ),
+    read_only=frozenset(("level", "currency", "isSystemAccount", "balance", "createdAt")),
+    withheld={"isActive": "an account is made inactive in BigLedger itself"},
     references=(
         Reference(
             "parentId",

@@ -211,7 +211,8 @@ class Undoing:
         parts = [
             record
             for record in found
-            if all(str(record.get(part)) == str(body.get(part)) for part in self.endpoint.parts)
+            # What an update leaves alone is not in its body, and its id is the record's own.
+            if all(str(record.get(p)) == str(body[p]) for p in self.endpoint.parts if p in body)
         ]
         return parts[0] if parts else None
 

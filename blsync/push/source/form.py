@@ -218,7 +218,7 @@ class Form:
         return out
 
     def _check_withheld(self, path_name: str, headers: Iterable[Header]) -> None:
-        """Raise InputFileError for a column whose values must not be kept."""
+        """Raise InputFileError for a column that no file may have."""
         kept_out = {letters(name): why for name, why in self.endpoint.withheld.items()}
         for header in headers:
             if why := kept_out.get(letters(header.name.partition(".")[0])):
