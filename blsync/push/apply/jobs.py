@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
-from blsync.errors import ApiError
+from blsync.errors import ApiError, ServerFault
 from blsync.ledger import plans
 from blsync.push.apply.results import answer_of
 from blsync.push.dialects import MOST_JOBS
@@ -58,15 +59,23 @@ async def results_of(work: ApplyContext, job: plans.OpenJob) -> tuple[msgspec.Ra
     """
     waited, pause = timedelta(), FIRST_PAUSE
     while True:
-        if await _is_over(work, job):
-            return await _results(work, job)
-        if work.clock() - job.sent_at > LOST_AFTER:
-            raise JobLost(f"job {job.job_id} had not ended a day after it was sent")
+        try:
+            if await _is_over(work, job):
+                return await _results(work, job)
+        except JobRuns:
+            _give_up_if_old(work, job)
+            raise
+        _give_up_if_old(work, job)
         if waited >= PATIENCE or not work.session.waits:
             raise JobRuns(f"Job {job.job_id} is not done yet")
         await work.session.sleep(pause)
         waited += timedelta(seconds=pause)
         pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _give_up_if_old(work: ApplyContext, job: plans.OpenJob) -> None:
+    if work.clock() - job.sent_at > LOST_AFTER:
+        raise JobLost(f"job {job.job_id} had not ended a day after it was sent")
 
 
 async def is_free(work: ApplyContext) -> bool:
@@ -82,7 +91,7 @@ async def is_free(work: ApplyContext) -> bool:
 
 
 async def _is_over(work: ApplyContext, job: plans.OpenJob) -> bool:
-    told = await _read(work, job, f"/batch/jobs/{job.job_id}")
+    told = await _read(work, job, _path(job))
     status = str(told[0].get("status") or "").casefold()
     if status in _ENDED_BADLY:
         raise JobLost(f"job {job.job_id} ended as {status}")
@@ -91,7 +100,7 @@ async def _is_over(work: ApplyContext, job: plans.OpenJob) -> bool:
 
 async def _results(work: ApplyContext, job: plans.OpenJob) -> tuple[msgspec.Raw, str]:
     """Return what became of a job's rows, where it says so: in the answer, or behind a link."""
-    path = f"/batch/jobs/{job.job_id}/results"
+    path = f"{_path(job)}/results"
     for _ in range(_LONGEST_CHAIN):
         answer, data, request_id = await _read(work, job, path)
         if _has_results(answer):
@@ -107,6 +116,10 @@ async def _results(work: ApplyContext, job: plans.OpenJob) -> tuple[msgspec.Raw,
     raise JobLost(f"the results of job {job.job_id} are one link behind the other")
 
 
+def _path(job: plans.OpenJob) -> str:
+    return f"/batch/jobs/{quote(job.job_id, safe='')}"
+
+
 def _has_results(answer: Json) -> bool:
     return isinstance(answer.get("results"), list)
 
@@ -118,6 +131,8 @@ async def _read(work: ApplyContext, job: plans.OpenJob, path: str) -> tuple[Json
     except ApiError as error:
         if error.status in _IS_LOST:
             raise JobLost(f"BigLedger does not know job {job.job_id} (any more)") from None
+        if isinstance(error, ServerFault) and path != _path(job):
+            raise JobLost(f"the results of job {job.job_id} cannot be read: {error}") from None
         raise JobRuns(f"Job {job.job_id} could not be asked for: {error}") from None
     told: Any = answer_of(answer.data)
     if told:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from blsync.sandbox.books.values import encode
 from blsync.sandbox.faults.faults import Faults
 from blsync.sandbox.http.answers import BODY, answer
 from blsync.sandbox.http.gateway import NO_ANSWER
@@ -41,8 +42,8 @@ def add_batches(router: APIRouter, batches: Batches, options: Options, faults: F
             data = {"downloadUrl": f"{host}/v1/batch/jobs/{job_id}/results/file"}
         return answer(request, data)
 
-    async def read_file(request: Request, job_id: str) -> Response:
-        return answer(request, batches.results(job_id))
+    async def read_file(job_id: str) -> Response:
+        return Response(encode(batches.results(job_id)), media_type="application/json")
 
     async def read_metrics(request: Request) -> Response:
         return answer(request, batches.metrics(limits.remaining, limits.resets_at))
