@@ -22,6 +22,10 @@ app = typer.Typer(
     "\n\nExample: `blsync push plan customers changes.csv`",
 )
 
+ENDPOINTS = (
+    f"{', '.join(push.ENDPOINTS)}; where BLSYNC_PUSH_DIALECT is batch also "
+    f"{', '.join(name for name in push.EVERY if name not in push.ENDPOINTS)}"
+)
 MOST_ROWS = 200
 """Rows that are printed; a file has all of them."""
 
@@ -34,7 +38,7 @@ Company = Annotated[
 
 @app.command("plan")
 def plan_command(
-    endpoint: Annotated[str, typer.Argument(help=", ".join(push.EVERY))],
+    endpoint: Annotated[str, typer.Argument(help=ENDPOINTS)],
     file: Annotated[
         Path | None,
         typer.Argument(help="csv, xlsx, json, jsonl or parquet with the API's field names."),
@@ -100,7 +104,7 @@ def plan_command(
 
 @app.command("template")
 def template_command(
-    endpoint: Annotated[str, typer.Argument(help=", ".join(push.EVERY))],
+    endpoint: Annotated[str, typer.Argument(help=ENDPOINTS)],
     output: Annotated[
         Path | None, typer.Option(help="The workbook to write; else ENDPOINT.xlsx here.")
     ] = None,

@@ -2,7 +2,7 @@
 
 `bulk` has a row's id beside its data and matches results by their place in the request; `batch` has
 the id inside the data, gives each row a reference of its own and matches by that, and takes more
-rows at once (bigledger-api.md, sections 6 and 7). Nothing else of a push depends on which it is.
+rows at once (bigledger-api.md, sections 6 and 15). Nothing else of a push depends on which it is.
 """
 
 from __future__ import annotations

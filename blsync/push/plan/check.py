@@ -1,8 +1,8 @@
 """Asking BigLedger what it would say of a plan: batches with `validateOnly`, which write nothing.
 
 It is asked of `/batch` whatever the dialect is that changes are sent in: bulk requests have no such
-option (bigledger-api.md, section 7). A server that does not know the option would carry out what it
-is asked about. So one row goes out alone first, and what comes back must not show that it was done.
+option (bigledger-api.md, section 15). A server that does not know it would carry out what it is
+asked about. So one row goes out alone first, and what comes back must not show that it was done.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The batch endpoints: one call for many records, with options (bigledger-api.md, section 7).
+"""The batch endpoints: one call for many records, with options (bigledger-api.md, section 15).
 
 What an operation does to the books is what `/bulk` or the single write does: the same functions.
-Options are by default as documented in section 11: `continueOnError` true, the others false.
+By default, which no page tells, `continueOnError` is true and the others are false.
 """
 
 from __future__ import annotations

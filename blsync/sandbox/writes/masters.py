@@ -147,7 +147,7 @@ def create_item(books: Books, data: object) -> Record:
 
 def _nested(books: Books, data: object) -> object:
     """Return an item's data as `POST /items` takes it: a batch has it flat, its category by name
-    (bigledger-api-more.md, section 7).
+    (bigledger-api.md, section 15).
     """
     if not isinstance(data, dict):
         return data
