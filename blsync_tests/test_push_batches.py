@@ -130,7 +130,7 @@ JOB_FAULTS = (
 
 
 @pytest.mark.parametrize("fault", JOB_FAULTS, ids=str)
-@pytest.mark.deep_after(3)
+@pytest.mark.deep_after(2)
 def test_no_fault_of_a_job_loses_a_row_or_does_it_twice(desk: Desk, fault: JobFault) -> None:
     plan_id = desk.plan(many(desk)).plan.plan_id
     desk.forget_requests()
@@ -173,6 +173,7 @@ cli.main()
 """
 
 
+@pytest.mark.deep
 def test_an_apply_that_is_killed_at_its_job_goes_on_with_the_same_job(desk: Desk) -> None:
     plan_id = desk.plan(many(desk)).plan.plan_id
     desk.forget_requests()
@@ -201,6 +202,7 @@ def test_settle_asks_for_the_job_too_and_whatever_the_dialect_is_by_then(
     assert (desk.requests("POST /batch"), desk.requests("POST /bulk")) == (1, 0)
 
 
+@pytest.mark.deep
 def test_a_fourth_job_waits_until_one_of_three_has_ended(desk: Desk) -> None:
     plans = [
         desk.plan([{**row, "email": f"{n}{row['email']}"} for row in many(desk)]).plan.plan_id
@@ -264,7 +266,7 @@ def test_what_a_batch_cannot_do_is_told_in_the_plan_and_before_anything_is_sent(
     rows = invoice_rows(desk, 2)
     created = desk.plan(rows, "invoices").plan.plan_id
     assert desk.apply(created).exit_code == 0
-    why = "no invoice can be deleted over the API by batch requests, only records of customers"
+    why = "no invoice can be deleted over the API by batch requests, only records of items"
     with pytest.raises(ConfigError, match=why) as caught:
         desk.plan([{"reference": rows[0]["reference"]}], "invoices", mode="delete")
     assert caught.value.exit_code == 2
