@@ -266,7 +266,7 @@ def test_what_a_batch_cannot_do_is_told_in_the_plan_and_before_anything_is_sent(
     rows = invoice_rows(desk, 2)
     created = desk.plan(rows, "invoices").plan.plan_id
     assert desk.apply(created).exit_code == 0
-    why = "no invoice can be deleted over the API by batch requests, only records of items"
+    why = "an invoice cannot be deleted over the API by batch requests, only records of items"
     with pytest.raises(ConfigError, match=why) as caught:
         desk.plan([{"reference": rows[0]["reference"]}], "invoices", mode="delete")
     assert caught.value.exit_code == 2

@@ -223,7 +223,7 @@ def _out_of_reach(
     if other and row.action in other.actions:
         cure = f"plan it with BLSYNC_PUSH_DIALECT={_other(settings)}"
     message = (
-        f"{terms.path} takes only {', '.join(terms.actions)} of a {endpoint.record}, and this row "
+        f"{terms.path} takes only {', '.join(terms.actions)} of {endpoint.a_record}, and this row "
         f"would {row.action} it; {cure}"
     )
     return rejected(row, problem("NOT_IN_DIALECT", None, message))

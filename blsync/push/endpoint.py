@@ -298,6 +298,11 @@ class Endpoint:
     """Tells what of a body a server of the stricter rules may refuse, given the body, the record as
     it will be, and the business day. The vendor's pages name several rules for one field."""
 
+    @property
+    def a_record(self) -> str:
+        """One of its records, with its article: a bill, an invoice."""
+        return f"{'an' if self.record[0] in 'aeio' else 'a'} {self.record}"
+
     @cached_property
     def bulk(self) -> Terms | None:
         """What its bulk requests take; None: there are none."""

@@ -27,8 +27,10 @@ EVERY = {**BATCH_ENDPOINTS, **ENDPOINTS}
 
 def endpoint_named(name: str) -> Endpoint:
     """Return the endpoint of that name. Raises ConfigError, naming those there are."""
-    if name in ENDPOINTS:
-        return ENDPOINTS[name]
-    if name not in EVERY:
-        raise ConfigError(f"There is no push to {name!r}. Available: {', '.join(EVERY)}.")
-    return EVERY[name]
+    found = ENDPOINTS.get(name) or BATCH_ENDPOINTS.get(name)
+    if found is None:
+        raise ConfigError(
+            f"There is no push to {name!r}. Available: {', '.join(ENDPOINTS)}, and in batches "
+            f"(BLSYNC_PUSH_DIALECT=batch) {', '.join(BATCH_ENDPOINTS)}."
+        )
+    return found

@@ -277,7 +277,7 @@ class Decision:
         )
 
     def _needed(self, name: str) -> Problem:
-        message = f"{name} is needed to create a {self.endpoint.record}; fill it in"
+        message = f"{name} is needed to create {self.endpoint.a_record}; fill it in"
         return problem("REQUIRED_FIELD", name, message)
 
     def _lacking(self, row: ParsedRow) -> Iterator[Problem]:
@@ -338,7 +338,7 @@ class Decision:
         told = "--mode create changes none" if self.endpoint.can_update else "none can be changed"
         fields = ", ".join(changed)
         message = (
-            f"a {self.endpoint.record} with this {name} exists with other {fields}, and {told}"
+            f"{self.endpoint.a_record} with this {name} exists with other {fields}, and {told}"
         )
         return replace(
             _rejected(row, (problem("DUPLICATE_VALUE", name, message),)), remote_id=_id(now)

@@ -186,14 +186,14 @@ def _read(
     _check_choice("--on-conflict", options.on_conflict, OnConflict)
     if options.mode == Mode.UPDATE and not kind.can_update:
         raise ConfigError(
-            f"--mode update: a {kind.record} cannot be changed once it is there; use --mode create."
+            f"--mode update: {kind.a_record} cannot be changed once it is there; use --mode create."
         )
     if options.mode == Mode.DELETE and not (kind.can_delete and Action.DELETE in takes):
         dialect, known = dialect_of(settings), endpoints_of(settings).values()
         terms = {one.name: dialect.terms(one) for one in known if one.can_delete}
         deletable = ", ".join(n for n, t in terms.items() if t and Action.DELETE in t.actions)
         raise ConfigError(
-            f"--mode delete: no {kind.record} can be deleted over the API"
+            f"--mode delete: {kind.a_record} cannot be deleted over the API"
             f"{_by_the_other(settings, kind)}, only records of {deletable}; `blsync push undo "
             "PLAN` plans what takes a plan back."
         )

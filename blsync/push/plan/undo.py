@@ -219,7 +219,7 @@ class Undoing:
     def _deleted(self, row: Operation, now: Json) -> Operation:
         """Delete what was created, where nobody has changed it since."""
         if not self.endpoint.can_delete:
-            message = f"a {self.endpoint.record} cannot be deleted over the API; do it in BigLedger"
+            message = f"{self.endpoint.a_record} cannot be deleted over the API; do it in BigLedger"
             return self._kept(row, Action.BLOCKED, problem("NEEDS_A_PERSON", None, message))
         body = self.endpoint.comparable(from_text(row.body))
         if why := undeletable(self.endpoint, now):
