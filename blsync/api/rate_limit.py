@@ -78,6 +78,8 @@ class RateLimiter:
                 if taken.is_hour:
                     self._announce(taken.until)
                 pause = max(taken.until - now, 0.001)
+                if taken.is_batch:
+                    self.say(f"BigLedger takes no more batches this minute; waiting {pause:.0f} s.")
                 self.throttled += pause
                 await self.sleep(pause)
 

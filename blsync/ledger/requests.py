@@ -108,12 +108,14 @@ class ServerQuota:
 class Wait:
     """No request may go out before `until` (unix seconds).
 
-    `is_share`: others may, but those that are sent for events have used up their share.
+    `is_share`: others may, but those that are sent for events have used up their share. `is_batch`:
+    others may, but no batch.
     """
 
     until: float
     is_hour: bool
     is_share: bool = False
+    is_batch: bool = False
 
 
 @dataclass(frozen=True)
@@ -322,7 +324,7 @@ def _batch_wait(
     if records > LARGE_BATCH:
         full.append((large, limits.large_batches))
     waits = [at[len(at) - most] + MINUTE for at, most in full if len(at) >= most]
-    return Wait(max(waits), is_hour=False) if waits else None
+    return Wait(max(waits), is_hour=False, is_batch=True) if waits else None
 
 
 def _second_wait(db: Connection, key_id: str, limits: Limits, now: float) -> Wait | None:
