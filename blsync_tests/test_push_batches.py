@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -29,6 +30,7 @@ from rig.push_desk import (
     invoice_rows,
 )
 
+from blsync.api.client import Client
 from blsync.errors import ConfigError
 from blsync.push.apply import settle
 
@@ -289,14 +291,10 @@ def test_what_a_batch_cannot_do_is_told_in_the_plan_and_before_anything_is_sent(
 def test_every_option_is_said_and_each_row_has_a_reference_of_its_own(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from blsync.api.client import Client
-
     sent: list[Mapping[str, Any]] = []
     post = Client.post
 
     async def noted(self: Client, path: str, body: Any, **more: Any) -> Any:
-        import json
-
         sent.append(json.loads(bytes(body)))
         return await post(self, path, body, **more)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import pytest
 from rig.push_desk import (
@@ -23,6 +24,7 @@ from rig.push_desk import (
 )
 
 from blsync.errors import ConfigError, ServerFault
+from blsync.push.endpoints import ENDPOINTS
 
 
 @pytest.mark.parametrize("dialect", ["bulk", "batch"])
@@ -126,10 +128,6 @@ def test_deletes_are_checked_and_rows_that_batches_do_not_take_are_told(desk: De
 def test_a_server_without_batches_cannot_be_asked_and_no_plan_is_stored(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dataclasses import replace
-
-    from blsync.push.endpoints import ENDPOINTS
-
     kind = ENDPOINTS["invoices"]
     elsewhere = replace(kind, batch=replace(kind.batch, path="/batch/nothing"))
     monkeypatch.setitem(ENDPOINTS, "invoices", elsewhere)
