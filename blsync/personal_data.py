@@ -26,6 +26,13 @@ PERSONAL_FIELDS = {
         ("id", "email", "name", "phone", "website", "taxNumber", "customFields", *_ADDRESSES)
     ),
     "invoices": frozenset({"customer", "notes"}),
+    "suppliers": frozenset(
+        (
+            *("id", "email", "name", "displayName", "phone", "website", "taxNumber"),
+            *("registrationNumber", "address"),
+        )
+    ),
+    "bills": frozenset({"supplier", "notes"}),
 }
 """Fields of what is pushed whose values are a person's, by endpoint; no message names them."""
 

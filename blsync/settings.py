@@ -163,6 +163,14 @@ class Settings(BaseSettings):
     """Requests that the key may make in an hour."""
     quota_per_second: Annotated[int, Field(alias="BLSYNC_QUOTA_PER_SECOND", gt=0)] = 10
     """Requests that the key may make in a second."""
+    batches_per_minute: Annotated[int, Field(alias="BLSYNC_BATCHES_PER_MINUTE", gt=0)] = 10
+    """Batches that the key may send in a minute, where `BLSYNC_PUSH_DIALECT` is `batch`; they count
+    in the hour as well.
+    """
+    large_batches_per_minute: Annotated[
+        int, Field(alias="BLSYNC_LARGE_BATCHES_PER_MINUTE", gt=0)
+    ] = 5
+    """Those of them that may have more than 100 records."""
     quota_window_seconds: Annotated[
         float, Field(alias="BLSYNC_QUOTA_WINDOW_SECONDS", gt=0, allow_inf_nan=False)
     ] = 3600
@@ -204,6 +212,10 @@ class Settings(BaseSettings):
     absent), and optional `accepted_exceptions.csv` (company_id, record_id, rule, reason,
     accepted_by), `tax_cycles.csv` (company_id, start, cycle_months, basis) and `tax_codes.csv`
     (company_id, tax_code, tax_type, tariff_code).
+    """
+    push_dialect: Annotated[str, Field(alias="BLSYNC_PUSH_DIALECT")] = "bulk"
+    """How changes are sent: `bulk`, in BigLedger's bulk requests, or `batch`, in its batches, which
+    take more rows at once and suppliers, bills, items and accounts as well.
     """
     push_settle_seconds: Annotated[float, Field(alias="BLSYNC_PUSH_SETTLE_SECONDS", ge=0)] = 900
     """How long a write that was not answered is left alone before look-ups decide; the two
@@ -332,6 +344,13 @@ class Settings(BaseSettings):
                 "written like 5000.00"
             )
         return word
+
+    @field_validator("push_dialect")
+    @classmethod
+    def _known_dialect(cls, value: str) -> str:
+        if value not in DIALECTS:
+            raise ValueError(f"{value!r:.40} must be one of {', '.join(DIALECTS)}")
+        return value
 
     @field_validator("timezone")
     @classmethod
@@ -494,6 +513,7 @@ def _addresses(given: SecretStr | None) -> list[str]:
 
 APPROVALS = ("none", "always")
 """Words of BLSYNC_PUSH_APPROVAL; anything else is an amount."""
+DIALECTS = ("bulk", "batch")
 LONGEST_ACTOR = 100
 """Characters of a name of who acts."""
 _PLAIN_AMOUNT = re.compile(r"[0-9]{1,15}(\.[0-9]{1,2})?")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from blsync.entities import ENTITIES
 from blsync.marts.figures import CompanyFacts
 from blsync.pull import raise_failures
 from blsync.push import policies
-from blsync.push.endpoints import ENDPOINTS
+from blsync.push.endpoints import BATCH_ENDPOINTS, ENDPOINTS, EVERY
 from blsync.push.source.views import read_view
 from blsync.sandbox import Options
 
@@ -71,9 +72,20 @@ def test_every_example_is_listed_and_every_listed_one_is_there() -> None:
     assert [path for path in listed if not (EXAMPLES / path).exists()] == []
 
 
-def test_there_is_a_sheet_for_each_endpoint_and_every_row_of_it_can_be_pushed(desk: Desk) -> None:
-    assert sorted(path.stem for path in (EXAMPLES / "push").iterdir()) == sorted(ENDPOINTS)
-    for endpoint in ENDPOINTS:  # customers come before the invoices that name them
+def test_there_is_a_sheet_for_each_endpoint_and_every_row_of_it_can_be_pushed(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sorted(path.stem for path in (EXAMPLES / "push").iterdir()) == sorted(EVERY)
+    are_all_pushed(desk, ENDPOINTS)
+    with server(replace(BOOKS, modules=True)) as http:
+        monkeypatch.setenv("BLSYNC_PUSH_DIALECT", "batch")
+        with opened(http, tmp_path / "modules", monkeypatch) as other:
+            monkeypatch.setenv("BIGLEDGER_COMPANY_ID", COMPANY)
+            are_all_pushed(other, BATCH_ENDPOINTS)
+
+
+def are_all_pushed(desk: Desk, endpoints: Iterable[str]) -> None:
+    for endpoint in endpoints:  # customers come before the invoices that name them
         planned = desk.plan(sheet(endpoint), endpoint)
         assert errors_of(planned) == []
         assert planned.counts["create"] == 2

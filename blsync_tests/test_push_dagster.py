@@ -28,7 +28,7 @@ from blsync.errors import ConfigError, SafetyLimit
 from blsync.ledger import Ledger, plans, tables
 from blsync.orchestration.push_assets import key_of, push_definitions
 from blsync.push import policies
-from blsync.push.endpoints import ENDPOINTS
+from blsync.push.endpoints import ENDPOINTS, EVERY
 from blsync.sandbox import Options, running
 from blsync.settings import Settings
 
@@ -227,6 +227,15 @@ def test_every_endpoint_has_a_plan_and_an_apply_that_depends_on_it(desk: Desk) -
         assert {plan.group_name, apply.group_name} == {"push"}
         assert not plan.is_partitioned
         assert (VIEW_KEY in plan.parent_keys) == (name == "customers")
+
+
+def test_where_changes_go_in_batches_there_are_assets_of_what_batches_take(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BLSYNC_PUSH_DIALECT", "batch")
+    graph = desk.defs.resolve_asset_graph()
+    for name in EVERY:
+        assert graph.get(key_of(name, "apply")).parent_keys == {key_of(name, "plan")}
 
 
 def test_a_plan_shows_what_would_change_and_sends_nothing(desk: Desk) -> None:

@@ -25,6 +25,7 @@ import pytest
 from rig import commands
 from rig.push_desk import (
     ADJUSTMENTS,
+    BATCH_KINDS,
     CUSTOMER_UPDATES,
     CUSTOMERS,
     DRAFTS,
@@ -54,8 +55,16 @@ from blsync.push.apply import settle
 from blsync.push.endpoints import ENDPOINTS
 from blsync.session.binding import bind_anew
 
-pytestmark = pytest.mark.deep
-"""Every step of every endpoint is killed, refused and left without an answer."""
+pytestmark = [pytest.mark.deep, pytest.mark.usefixtures("dialect")]
+"""Every step of every endpoint is killed, refused and left without an answer, in both dialects."""
+
+
+@pytest.fixture(params=["bulk", "batch"])
+def dialect(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    name = str(request.param)
+    monkeypatch.setenv("BLSYNC_PUSH_DIALECT", name)
+    return name
+
 
 ROWS = 4
 
@@ -65,7 +74,8 @@ class Fault:
     """What goes wrong with the request that has all four rows.
 
     `states` are the rows' afterwards; `done` is how many of them the server has carried out, or
-    will have in `late` seconds; `posts` how many requests that took.
+    will have in `late` seconds; `posts` how many requests that took. `in_batches` are the states
+    where a batch has another answer to it.
     """
 
     name: str
@@ -74,6 +84,10 @@ class Fault:
     done: int
     late: float = 0
     posts: int = 1
+    in_batches: Mapping[str, int] = field(default_factory=dict)
+
+    def after(self, dialect: str) -> Mapping[str, int]:
+        return (self.in_batches if dialect == "batch" else {}) or self.states
 
     def __str__(self) -> str:
         return self.name
@@ -100,9 +114,9 @@ MORE_FAULTS = (
     Fault("500 after all is done", "only=writes,error-after=1", HELD, ROWS),
     Fault("the answer breaks off", "only=writes,truncate=1", HELD, ROWS),
     Fault("results in another order", "shuffle-results", ALL_DONE, ROWS),
-    Fault("a result comes twice", "double-results=1", ONE_HELD, ROWS),
+    Fault("a result comes twice", "double-results=1", ONE_HELD, ROWS, in_batches=HELD),
     Fault("a result is damaged", "damage-results", ALL_DONE, ROWS),
-    Fault("results of no row", "stray-results=2", ALL_DONE, ROWS),
+    Fault("results of no row", "stray-results=2", ALL_DONE, ROWS, in_batches=HELD),
     Fault("one row is too large", f"{POISON},poison-status=413", ONE_REFUSED, ROWS - 1, posts=5),
 )
 MATRIX = [
@@ -161,7 +175,7 @@ class Push:
             assert {code for code, _, _ in errors_of(report)} == {settle.FOR_A_PERSON}
             report = self.desk.apply(self.plan_id)
             self.check(report, 3, held=lost, **_some(applied=done))
-            assert self.desk.requests("POST /bulk") == posts
+            assert self.desk.posts() == posts
         else:
             there = self.count - rejected
             code = 3 if rejected else 0
@@ -172,7 +186,7 @@ class Push:
             report = self.desk.apply(again.plan.plan_id)
             self.check(report, 0, applied=self.count - done)
             posts += 1
-        assert self.desk.requests("POST /bulk") == posts
+        assert self.desk.posts() == posts
         self.is_complete()
 
     def is_complete(self) -> None:
@@ -196,16 +210,28 @@ def _some(**counts: int) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(("fault", "kind"), MATRIX, ids=str)
-def test_no_fault_loses_a_row_or_does_it_twice(desk: Desk, fault: Fault, kind: Kind) -> None:
+def test_no_fault_loses_a_row_or_does_it_twice(
+    desk: Desk, fault: Fault, kind: Kind, dialect: str
+) -> None:
     rows = Push(desk, kind)
+    states = fault.after(dialect)
     desk.faults(fault.faults)
     report = desk.apply(rows.plan_id)
     desk.faults()
     time.sleep(fault.late)
-    rows.check(report, 0 if fault.states == ALL_DONE else 3, **fault.states)
+    rows.check(report, 0 if states == ALL_DONE else 3, **states)
     assert len(rows.done()) == fault.done
-    assert desk.requests("POST /bulk") == fault.posts
-    rows.end(fault.done, fault.states, fault.posts)
+    assert desk.posts() == fault.posts
+    rows.end(fault.done, states, fault.posts)
+
+
+@pytest.mark.parametrize("dialect", ["batch"], indirect=True)
+@pytest.mark.parametrize("kind", BATCH_KINDS, ids=str)
+@pytest.mark.parametrize("fault", [*FAULTS, *MORE_FAULTS], ids=str)
+def test_no_fault_loses_a_record_that_batches_alone_take_or_does_it_twice(
+    desk: Desk, fault: Fault, kind: Kind, dialect: str
+) -> None:
+    test_no_fault_loses_a_row_or_does_it_twice(desk, fault, kind, dialect)
 
 
 @pytest.mark.parametrize("kind", [CUSTOMERS, POSTINGS], ids=str)
@@ -229,7 +255,9 @@ def test_a_server_that_is_not_there_leaves_every_row_to_be_sent(
 def test_429_is_waited_for_and_sends_no_row_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(ENDPOINTS, "invoices", replace(ENDPOINTS["invoices"], limit=1))
+    invoices = ENDPOINTS["invoices"]
+    one = replace(invoices, limit=1, batch=replace(invoices.batch, limit=1))
+    monkeypatch.setitem(ENDPOINTS, "invoices", one)
     limits = replace(OPTIONS, limits=True, per_hour=10**6, per_second=12)
     with server(limits) as http, opened(http, tmp_path, monkeypatch) as desk:
         rows = Push(desk, INVOICES, 10)
@@ -262,7 +290,7 @@ def test_a_list_that_lags_at_the_first_look_up_is_asked_again(desk: Desk, kind: 
     assert (rows_held.outcomes["held"], rows_held.exit_code) == (ROWS, 3)
     desk.faults()
     rows.check(desk.apply(rows.plan_id), 0, applied=ROWS)
-    assert desk.requests("POST /bulk") == 1
+    assert desk.posts() == 1
     rows.is_complete()
 
 
@@ -354,10 +382,10 @@ def test_an_apply_that_is_killed_goes_on_where_it_was(desk: Desk, place: str, ki
     desk.now = datetime.now(UTC)
     if states == HELD:
         assert desk.apply(rows.plan_id).outcomes["held"] == ROWS
-        rows.end(done, states, desk.requests("POST /bulk"))
+        rows.end(done, states, desk.posts())
         return
     rows.check(desk.apply(rows.plan_id), 0, applied=ROWS)
-    assert desk.requests("POST /bulk") == 1
+    assert desk.posts() == 1
     rows.is_complete()
 
 
@@ -389,7 +417,7 @@ def test_two_processes_at_once_send_each_row_once(desk: Desk, is_apart: bool) ->
     desk.faults()
     assert set(codes) <= {0, 3}
     assert 0 in codes
-    assert desk.requests("POST /bulk") == 1
+    assert desk.posts() == 1
     rows.check(desk.apply(rows.plan_id), 0, applied=ROWS)
     rows.is_complete()
 
@@ -423,10 +451,10 @@ def test_what_another_copy_of_the_folder_settled_during_a_look_up_stays_as_it_is
         return known or await look(*args)
 
     monkeypatch.setattr(settle, "_records", overtaken)
-    posts = desk.requests("POST /bulk")
+    posts = desk.posts()
     rows.check(desk.apply(rows.plan_id), 0, applied=ROWS)
     assert others == [None, 0]
-    assert desk.requests("POST /bulk") == posts + 1
+    assert desk.posts() == posts + 1
     rows.is_complete()
 
 
@@ -486,7 +514,7 @@ def test_a_record_that_others_changed_after_the_plan_is_not_overwritten(desk: De
     report = desk.apply(customers.plan_id)
     customers.check(report, 3, applied=3, rejected=1)
     assert [(code, f) for code, f, _ in errors_of(report)] == [("CONFLICT", "creditLimit")]
-    assert desk.requests("POST /bulk") == 1
+    assert desk.posts() == 1
     assert desk.apply(desk.retry(customers.plan_id).plan.plan_id).exit_code == 0
     customers.is_complete()
 
@@ -623,7 +651,7 @@ def test_what_lands_after_a_person_gave_it_up_is_not_done_again(desk: Desk, kind
     assert again.counts["create"] == 2
     time.sleep(max(0.0, sent + 3.4 - time.monotonic()))
     report = desk.apply(again.plan.plan_id)
-    assert desk.requests("POST /bulk") == 1
+    assert desk.posts() == 1
     if kind is PAYMENTS:  # whose the payment is, the invoice does not tell
         assert {code for code, _, _ in errors_of(report)} == {"CONFLICT"}
         assert desk.retry(again.plan.plan_id).counts["adopt"] == 2
@@ -645,7 +673,7 @@ def test_no_other_plan_sends_what_is_held(desk: Desk) -> None:
     report = desk.apply(planned)
     assert errors_of(report)[0][0] == "HELD_ELSEWHERE"
     assert (report.exit_code, report.outcomes["pending"]) == (3, 1)
-    assert desk.requests("POST /bulk/payments") == 1
+    assert desk.posts("payments") == 1
 
 
 def test_an_invoice_waits_for_the_plan_that_creates_its_customer(desk: Desk) -> None:
@@ -671,7 +699,7 @@ def test_an_invoice_waits_for_the_plan_that_creates_its_customer(desk: Desk) -> 
     desk.faults()
     desk.apply(desk.retry(parent.plan_id).plan.plan_id)
     assert desk.plan([row], "invoices").counts["create"] == 1
-    assert desk.requests("POST /bulk/invoices") == 0
+    assert desk.posts("invoices") == 0
 
 
 def test_settle_ends_what_is_held_in_every_plan_and_sends_nothing_new(desk: Desk) -> None:

@@ -32,10 +32,22 @@ def references(desk: Desk) -> Counter[str]:
         params["cursor"] = answer["pagination"]["nextCursor"]
 
 
-def applied_to_its_end(desk: Desk, plan_id: str) -> int:
+def emails(desk: Desk) -> Counter[str]:
+    """Count the desk's customers at the server by their emails, page after page."""
+    found: Counter[str] = Counter()
+    params = {"limit": "100", "email[endswith]": f"@{desk.word}.example"}
+    while True:
+        answer = desk.http.get("/v1/customers", params=params).json()
+        found.update(record["email"] for record in answer["data"])
+        if not answer["pagination"]["hasMore"]:
+            return found
+        params["cursor"] = answer["pagination"]["nextCursor"]
+
+
+def applied_to_its_end(desk: Desk, plan_id: str, faults: str = AMBIGUOUS) -> int:
     """Apply a plan as often as it takes; return how often a batch told nothing."""
     held = 0
-    desk.faults(AMBIGUOUS)
+    desk.faults(faults)
     for _ in range(MOST_RUNS):
         report = desk.apply(plan_id)
         held += report.outcomes["held"]
@@ -48,9 +60,11 @@ def applied_to_its_end(desk: Desk, plan_id: str) -> int:
     return held
 
 
+@pytest.mark.parametrize("dialect", ["bulk", "batch"])
 def test_of_ten_thousand_creates_none_is_lost_none_done_twice_and_all_are_taken_back(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, dialect: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("BLSYNC_PUSH_DIALECT", dialect)
     monkeypatch.setenv("BLSYNC_PUSH_MAX_DELETES", str(ROWS))
     one = invoice_rows(desk, 1)[0]
     lines = [{"description": "Work", "quantity": 1, "unitPrice": 1}]
@@ -60,10 +74,32 @@ def test_of_ten_thousand_creates_none_is_lost_none_done_twice_and_all_are_taken_
     plan_id = desk.plan(rows, "invoices").plan.plan_id
     assert applied_to_its_end(desk, plan_id) > 100
     assert references(desk) == Counter(f"{desk.word}-{n}" for n in range(ROWS))
+    monkeypatch.setenv("BLSYNC_PUSH_DIALECT", "bulk")  # batches delete no invoices
     undo = desk.undo(plan_id)
     assert undo.counts["delete"] == ROWS
     assert applied_to_its_end(desk, undo.plan.plan_id) > 100
     assert references(desk) == Counter()
-    posts = desk.requests("POST /bulk")
+    posts = desk.posts()
     assert desk.apply(plan_id).exit_code == desk.apply(undo.plan.plan_id).exit_code == 0
-    assert desk.requests("POST /bulk") == posts
+    assert desk.posts() == posts
+
+
+def test_of_ten_thousand_creates_in_jobs_none_is_lost_none_done_twice_and_all_are_taken_back(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BLSYNC_PUSH_DIALECT", "batch")
+    monkeypatch.setenv("BLSYNC_PUSH_MAX_DELETES", str(ROWS))
+    faults = f"{AMBIGUOUS},lose-jobs=0.1,fail-jobs=0.1"
+    rows: list[Row] = [
+        {"email": f"r{n}@{desk.word}.example", "name": f"Kedai {n}"} for n in range(ROWS)
+    ]
+    plan_id = desk.plan(rows).plan.plan_id
+    assert applied_to_its_end(desk, plan_id, faults) > 100
+    assert emails(desk) == Counter(f"r{n}@{desk.word}.example" for n in range(ROWS))
+    undo = desk.undo(plan_id)
+    assert undo.counts["delete"] == ROWS
+    assert applied_to_its_end(desk, undo.plan.plan_id, faults) > 100
+    assert emails(desk) == Counter()
+    posts = desk.posts()
+    assert desk.apply(plan_id).exit_code == desk.apply(undo.plan.plan_id).exit_code == 0
+    assert desk.posts() == posts

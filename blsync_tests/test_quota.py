@@ -642,3 +642,37 @@ def test_real_requests_inside_real_limits_are_never_refused(configure):
         stats = patient.get(f"{sandbox.url}/sandbox/stats").json()
     assert (stats["requests"], stats["refused"]) == (25, 0)
     assert stats["max_per_second"] <= 10
+
+
+def send_batch(pace: RateLimiter, records: int) -> float:
+    """Send a batch that is answered at once; return when it went out."""
+    slot = asyncio.run(pace.slot(records))
+    pace.answered(slot, 200, {})
+    return pace.clock() - EPOCH
+
+
+def test_batches_keep_ten_a_minute_and_large_ones_five_over_all_processes(ledger, clock):
+    paces = [paced(ledger, clock, window=2.0), paced(ledger, clock, window=2.0)]
+    said: list[str] = []
+    paces[0].say = said.append
+    large = [send_batch(paces[n % 2], 101) for n in range(5)]
+    small = [send_batch(paces[n % 2], 100) for n in range(5)]
+    assert (large[-1], small[-1]) == (0, 0)
+    assert send_batch(paces[0], 1) == 60
+    assert said == [
+        "BigLedger takes no more batches this minute; waiting 59 s."
+    ]  # after the second
+    assert send_batch(paces[1], 500) == 60
+    clock.now += 1
+    others = [asyncio.run(paces[0].slot()) for _ in range(3)]
+    assert (len(set(others)), clock.slept) == (3, 60)
+
+
+def test_a_large_batch_waits_for_the_fifth_before_it_while_small_ones_go_out(ledger, clock):
+    pace = paced(ledger, clock)
+    for _ in range(5):
+        send_batch(pace, 500)
+        clock.now += 5
+    assert send_batch(pace, 100) == 25
+    assert send_batch(pace, 101) == 60
+    assert send_batch(pace, 101) == 65

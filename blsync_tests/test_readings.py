@@ -20,7 +20,7 @@ from openpyxl.utils.datetime import CALENDAR_MAC_1904
 
 from blsync.errors import ConfigError, InputFileError
 from blsync.push.compare import to_text
-from blsync.push.endpoints import ENDPOINTS, endpoint_named
+from blsync.push.endpoints import EVERY, endpoint_named
 from blsync.push.plan.validate import ParsedRow, validate
 from blsync.push.source.form import DateOrder, Decimals, Form, maps_of
 from blsync.push.source.read import read
@@ -252,7 +252,7 @@ def test_digits_of_codes_are_kept_and_lost_ones_are_told(tmp_path: Path) -> None
 # Headers
 
 
-@pytest.mark.parametrize("endpoint", ENDPOINTS)
+@pytest.mark.parametrize("endpoint", EVERY)
 def test_every_name_of_a_column_is_that_columns_alone(endpoint: str) -> None:
     form = Form(endpoint_named(endpoint))
     for column in form.known():

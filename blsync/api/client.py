@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import msgspec
 
@@ -345,13 +345,25 @@ class Client:
             request_id=page.request_id,
         )
 
-    async def post(self, path: str, body: object) -> Answer:
+    def own_link(self, link: str) -> str | None:
+        """Return the address that a link leads to, where it is one on the API's own host; None for
+        any other: what may read the company's books goes nowhere else.
+        """
+        base = urlsplit(f"{self.company.base_url}/")
+        try:
+            at = urlsplit(urljoin(base.geturl(), link))
+        except ValueError:
+            return None
+        is_own = (at.scheme, at.netloc) == (base.scheme, base.netloc)
+        return at._replace(fragment="").geturl() if is_own else None
+
+    async def post(self, path: str, body: object, *, records: int | None = None) -> Answer:
         """Send a write, once. What was not carried out for certain is sent again: a 429 after the
-        wait, and what found no connection.
+        wait, and what found no connection. A batch says how many `records` it has, for its limits.
 
         Raises Unanswered where the server may or may not have acted, NotSent where it has not.
         """
-        return await self._written("POST", path, body)
+        return await self._written("POST", path, body, records)
 
     async def put(self, path: str, body: object) -> Answer:
         """Send what a record is to be, as `post` sends a write."""
@@ -361,9 +373,12 @@ class Client:
         """Delete a record, as `post` sends a write."""
         return await self._tried(NotSent, lambda: self._send("DELETE", path))
 
-    async def _written(self, method: str, path: str, body: object) -> Answer:
+    async def _written(
+        self, method: str, path: str, body: object, records: int | None = None
+    ) -> Answer:
         content = msgspec.json.encode(body)
-        return await self._tried(NotSent, lambda: self._send(method, path, content=content))
+        send = partial(self._send, method, path, content=content, records=records)
+        return await self._tried(NotSent, send)
 
     async def _send(
         self,
@@ -372,15 +387,18 @@ class Client:
         *,
         params: Mapping[str, str] | None = None,
         content: bytes | None = None,
+        records: int | None = None,
     ) -> Answer:
+        """Send a request; `path` is behind the base URL, or an address that `own_link` gave."""
         what = f"{method} {path}"
         # Given in parts, httpx parses the address once more for each part.
-        url = f"{self.company.base_url}{path}{'?' if params else ''}{urlencode(params or {})}"
+        place = path if path.startswith(("http://", "https://")) else self.company.base_url + path
+        url = f"{place}{'?' if params else ''}{urlencode(params or {})}"
         refused = ""
         for _ in range(REFUSALS):
             request_id = uuid.uuid4().hex
             async with self.connections.taken():
-                slot, token = await self._slot(refused)
+                slot, token = await self._slot(refused, records)
                 headers = {"X-Request-ID": request_id, "Authorization": f"Bearer {token}"}
                 if content is not None:
                     headers["Content-Type"] = "application/json"
@@ -482,10 +500,10 @@ class Client:
             self.limiter.withdrawn(slot)
             raise WrongClock(_wrong(self.company, now, self.skew))
 
-    async def _slot(self, refused: str) -> tuple[int, str]:
+    async def _slot(self, refused: str, records: int | None) -> tuple[int, str]:
         """Wait for a slot; return it with a token that is still good after the wait."""
         await self._token(refused)  # a renewal must not hold a slot
-        slot = await self.limiter.slot()
+        slot = await self.limiter.slot(records)
         try:
             return slot, await self._token(refused)
         except BaseException:

@@ -62,14 +62,14 @@ class RateLimiter:
     _ahead: tuple[float, float] = field(default=(-math.inf, math.inf), init=False)
     """Between how many and how many seconds the server's clock is ahead of ours."""
 
-    async def slot(self) -> int:
-        """Wait for a slot and take it. Raises QuotaSpent where the hour is used up and no wait
-        is wanted, or what is sent for events has used up its share.
+    async def slot(self, records: int | None = None) -> int:
+        """Wait for a slot and take it; `records` is how many a batch has. Raises QuotaSpent where
+        the hour is used up and no wait is wanted, or what is sent for events has used up its share.
         """
         async with self._lock:  # one asks the ledger at a time, the others wait in turn
             while True:
                 now = self.clock()
-                taken = requests.take(self.ledger, self.key_id, self.limits, now)
+                taken = requests.take(self.ledger, self.key_id, self.limits, now, records)
                 if not isinstance(taken, Wait):
                     self._sent_at[taken] = now
                     return taken
@@ -78,6 +78,8 @@ class RateLimiter:
                 if taken.is_hour:
                     self._announce(taken.until)
                 pause = max(taken.until - now, 0.001)
+                if taken.is_batch:
+                    self.say(f"BigLedger takes no more batches this minute; waiting {pause:.0f} s.")
                 self.throttled += pause
                 await self.sleep(pause)
 

@@ -33,7 +33,7 @@ WRITE_EVERY = 200
 
 def kind_of(method: str, path: str) -> RequestKind:
     """Return what kind of request this is; `path` as behind the base URL."""
-    if path.startswith(("/bulk/", "/batch/")):
+    if method == "POST" and path.startswith(("/bulk/", "/batch/")):
         return RequestKind.BULK
     if path.startswith(("/reports/", "/inventory/reports/")):
         return RequestKind.REPORT

@@ -23,6 +23,10 @@ app = typer.Typer(
     "\n\nExample: `blsync push plan customers changes.csv`",
 )
 
+ENDPOINTS = (
+    f"{', '.join(push.ENDPOINTS)}; where BLSYNC_PUSH_DIALECT is batch also "
+    f"{', '.join(name for name in push.EVERY if name not in push.ENDPOINTS)}"
+)
 MOST_ROWS = 200
 """Rows that are printed; a file has all of them."""
 
@@ -35,7 +39,7 @@ Company = Annotated[
 
 @app.command("plan")
 def plan_command(
-    endpoint: Annotated[str, typer.Argument(help=", ".join(push.ENDPOINTS))],
+    endpoint: Annotated[str, typer.Argument(help=ENDPOINTS)],
     file: Annotated[
         Path | None,
         typer.Argument(help="csv, xlsx, json, jsonl or parquet with the API's field names."),
@@ -65,6 +69,10 @@ def plan_command(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a file with a column that is not known.")
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Ask BigLedger what it would refuse; it writes nothing."),
+    ] = False,
     company: Company = None,
     as_json: Json = False,
 ) -> None:
@@ -75,11 +83,13 @@ def plan_command(
     what it shows is planned. Headers and cells are read as people write them, and the plan tells
     how; --map is remembered for the next sheet with the same headers. With --mode delete each row
     names a record that is to go (customers, drafts of invoices and journal entries); nothing is
-    ever deleted for being absent from a file.
+    ever deleted for being absent from a file. With --check BigLedger itself is asked, by /batch
+    with validateOnly whatever BLSYNC_PUSH_DIALECT is, and what it would refuse is rejected here.
 
     Examples: `blsync push plan customers changes.csv --rejects mend.csv`,
     `blsync push plan customers list.xlsx --map 'Cust Email=email' --dates dmy`,
     `blsync push plan payments bank.xlsx --mode create`,
+    `blsync push plan invoices march.csv --check`,
     `blsync push plan invoices wrong.csv --mode delete`,
     `blsync push plan customers --from-view push_customers_credit_limit`
     """
@@ -87,7 +97,7 @@ def plan_command(
     chosen = current.chosen(company)
     source = source_of(current, chosen, endpoint, file, from_view)
     reading = push.ReadingOptions(tuple(maps or ()), sheet, dates, decimals, strict)
-    options = push.PlanOptions(mode, on_conflict, rejects, hidden, reading)
+    options = push.PlanOptions(mode, on_conflict, rejects, hidden, reading, check)
     with open_session(current, say=say) as session:
         report = push.plan(session, chosen, endpoint, source, options)
     _print_plan(report, as_json, has_code=True)
@@ -95,7 +105,7 @@ def plan_command(
 
 @app.command("template")
 def template_command(
-    endpoint: Annotated[str, typer.Argument(help=", ".join(push.ENDPOINTS))],
+    endpoint: Annotated[str, typer.Argument(help=ENDPOINTS)],
     output: Annotated[
         Path | None, typer.Option(help="The workbook to write; else ENDPOINT.xlsx here.")
     ] = None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, cast
 
@@ -140,14 +140,32 @@ class Attempt:
     sent_at: datetime
     answered_at: datetime | None
     actor: str | None = None
+    job_id: str | None = None
 
 
 @dataclass(frozen=True)
 class HeldRow:
-    """An operation whose answer never came, and since when it has been left alone."""
+    """An operation whose answer never came, and since when it has been left alone.
+
+    `job_id` is BigLedger's job that has it in hand, as far as is known; None: none has.
+    """
 
     operation: Operation
     since: datetime
+    job_id: str | None = None
+
+
+@dataclass(frozen=True)
+class OpenJob:
+    """A job of BigLedger's of which it is not known yet what became of its rows.
+
+    `batch_id` is that of the attempts it carries out, `operations` their rows, in order.
+    """
+
+    job_id: str
+    batch_id: str
+    sent_at: datetime
+    operations: tuple[Operation, ...]
 
 
 @dataclass
@@ -421,8 +439,62 @@ def held_rows(ledger: Ledger, plan_id: str) -> list[HeldRow]:
         .group_by(*operations.c)
         .order_by(operations.c.row)
     )
+    jobs = {row.row: job.job_id for job in open_jobs(ledger, plan_id) for row in job.operations}
     with ledger.begin() as db:
-        return [HeldRow(operation_of(row), row["since"]) for row in db.execute(query).mappings()]
+        return [
+            HeldRow(operation_of(row), row["since"], jobs.get(row["row"]))
+            for row in db.execute(query).mappings()
+        ]
+
+
+def note_job(
+    ledger: Ledger, plan_id: str, rows: Sequence[Operation], batch_id: str, job_id: str
+) -> OpenJob | None:
+    """Write which job carries a batch out, before anybody asks how far it is, and return it; None
+    where its rows are settled already.
+    """
+    place = (attempts.c.plan_id == plan_id) & (attempts.c.batch_id == batch_id)
+    with _changing(ledger, plan_id, [row.row for row in rows]) as db:
+        db.execute(update(attempts).where(place).values(job_id=job_id))
+    return next((job for job in open_jobs(ledger, plan_id) if job.batch_id == batch_id), None)
+
+
+def open_jobs(ledger: Ledger, plan_id: str) -> list[OpenJob]:
+    """Return a plan's jobs that were not seen to end, the oldest first."""
+    query = (
+        select(operations, *_JOB)
+        .join(attempts, _ATTEMPT_AT)
+        .where(operations.c.plan_id == plan_id, *_IS_OPEN)
+        .order_by(attempts.c.attempt_id)
+    )
+    found: dict[str, OpenJob] = {}
+    with ledger.begin() as db:
+        for row in db.execute(query).mappings():
+            job = OpenJob(row["job_id"], row["batch_id"], row["sent_at"], ())
+            known = found.get(job.batch_id, job)
+            found[job.batch_id] = replace(known, operations=(*known.operations, operation_of(row)))
+    return list(found.values())
+
+
+def count_open_jobs(ledger: Ledger, company_id: str) -> int:
+    """Return how many jobs of a company's plans were not seen to end."""
+    query = (
+        select(func.count(func.distinct(attempts.c.job_id)))
+        .join(operations, _ATTEMPT_AT)
+        .join(plans, plans.c.plan_id == operations.c.plan_id)
+        .where(plans.c.company_id == company_id, *_IS_OPEN)
+    )
+    with ledger.begin() as db:
+        return int(db.execute(query).scalar_one())
+
+
+_ATTEMPT_AT = (attempts.c.plan_id == operations.c.plan_id) & (attempts.c.row == operations.c.row)
+_JOB = (attempts.c.job_id, attempts.c.batch_id, attempts.c.sent_at)
+_IS_OPEN = (
+    attempts.c.job_id.is_not(None),
+    attempts.c.outcome == AttemptOutcome.SENT,
+    operations.c.state == OperationState.HELD,
+)
 
 
 def date_back(ledger: Ledger, plan_id: str, now: datetime) -> None:

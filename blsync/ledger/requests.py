@@ -58,6 +58,10 @@ FORGET_EVERY = 256
 CLOCKS_APART = 60.0
 """Seconds by which the clocks of two machines on one ledger may differ: what was sent or told
 further ahead than that was dated by a clock that was wrong, or that was set back since."""
+MINUTE = 60.0
+"""Seconds in which batches are counted."""
+LARGE_BATCH = 100
+"""Records up to which a batch is not a large one."""
 _SLACK = 1.0
 """Seconds by which a wait may be longer than the window, for clocks that differ a little."""
 _SAME_RESET = 1.5
@@ -75,6 +79,11 @@ class Limits:
     live_share: float | None = None
     """The share of what is left of the hour that these requests may use together, because they are
     sent for events; None: they are not."""
+
+    batches: int = 10
+    """Batches that may be sent in a minute."""
+    large_batches: int = 5
+    """Those of them that have more than `LARGE_BATCH` records."""
 
     @property
     def for_events(self) -> int:
@@ -99,12 +108,14 @@ class ServerQuota:
 class Wait:
     """No request may go out before `until` (unix seconds).
 
-    `is_share`: others may, but those that are sent for events have used up their share.
+    `is_share`: others may, but those that are sent for events have used up their share. `is_batch`:
+    others may, but no batch.
     """
 
     until: float
     is_hour: bool
     is_share: bool = False
+    is_batch: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,17 +130,28 @@ class _Key:
     told_at: float | None = None
 
 
-def take(ledger: Ledger, key_id: str, limits: Limits, now: float) -> int | Wait:
-    """Take a slot for one request, or say how long to wait; `now` in unix seconds."""
+def take(
+    ledger: Ledger, key_id: str, limits: Limits, now: float, records: int | None = None
+) -> int | Wait:
+    """Take a slot for one request, or say how long to wait; `now` in unix seconds. `records` is how
+    many a batch has: batches have limits of their own beside.
+    """
     with ledger.begin() as db:
         key = _locked_key(db, key_id, limits, now)
         if key.blocked_until > now:
             return Wait(key.blocked_until, is_hour=key.blocked_until - now > 2)
         wait = _second_wait(db, key_id, limits, now) or _hour_wait(db, key, limits, now)
         wait = wait or _share_wait(db, key_id, limits, now)
+        if records is not None:
+            wait = wait or _batch_wait(db, key_id, limits, now, records)
         if wait:
             return wait
-        row = {"key_id": key_id, "sent_at": now, "is_live": limits.live_share is not None}
+        row = {
+            "key_id": key_id,
+            "sent_at": now,
+            "is_live": limits.live_share is not None,
+            "records": records,
+        }
         taken = db.execute(_TAKE, row).inserted_primary_key
         assert taken is not None  # noqa: S101 (an insert of one row has a key)
         return int(taken[0])
@@ -162,7 +184,8 @@ def answer(
         if told and told.reset_at > now:
             _hear(db, key, told, now)
         if slot % FORGET_EVERY == 0:
-            of_now = {"since": now - limits.window - SEEN_AFTER, "latest": now + CLOCKS_APART}
+            since = now - max(limits.window, MINUTE) - SEEN_AFTER
+            of_now = {"since": since, "latest": now + CLOCKS_APART}
             db.execute(_FORGET, {"key": key_id, **of_now})
 
 
@@ -290,6 +313,20 @@ def _count_live(db: Connection, key_id: str, limits: Limits, now: float) -> int:
     return db.execute(_LIVE, place).scalar_one()
 
 
+def _batch_wait(
+    db: Connection, key_id: str, limits: Limits, now: float, records: int
+) -> Wait | None:
+    """Wait until batches of a minute ago have made room for one of so many records."""
+    place = {"key": key_id, "since": now - MINUTE, "latest": now + CLOCKS_APART}
+    sent = db.execute(_BATCHES, place).all()
+    large = [row.at for row in sent if row.records > LARGE_BATCH]
+    full = [([row.at for row in sent], limits.batches)]
+    if records > LARGE_BATCH:
+        full.append((large, limits.large_batches))
+    waits = [at[len(at) - most] + MINUTE for at, most in full if len(at) >= most]
+    return Wait(max(waits), is_hour=False, is_batch=True) if waits else None
+
+
 def _second_wait(db: Connection, key_id: str, limits: Limits, now: float) -> Wait | None:
     """Wait until a second after the answer to the request `per_second` requests ago."""
     if _count(db, key_id, now - 1.0, now - SEEN_AFTER, now) < limits.per_second:
@@ -382,6 +419,12 @@ _IS_LIVE = (
 )
 _LIVE = select(func.count()).select_from(quota_requests).where(_IS_LIVE)
 _OLDEST_LIVE = select(func.min(_sent_at)).where(_IS_LIVE)
+_BATCHES = (
+    select(_seen_at.label("at"), quota_requests.c.records)
+    .where(_OF_KEY, quota_requests.c.records.is_not(None))
+    .where(_seen_at > bindparam("since"), _seen_at <= _LATEST)
+    .order_by(_seen_at)
+)
 _TAKE = insert(quota_requests)
 _FORGET = delete(quota_requests).where(
     _OF_KEY, (_seen_at < bindparam("since")) | (_seen_at > _LATEST)

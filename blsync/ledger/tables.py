@@ -207,6 +207,7 @@ quota_requests = Table(
     Column("answered_at", Float(53)),
     # Whether it was sent because of an event.
     Column("is_live", Boolean, nullable=False, default=False, server_default=false()),
+    Column("records", Integer),  # how many a batch had; null: it was none
     Index("quota_by_answer", "key_id", "answered_at", "sent_at"),
     sqlite_autoincrement=True,  # a late answer never frees another request's slot
 )
@@ -356,6 +357,7 @@ attempts = Table(
     Column("sent_at", Instant, nullable=False),
     Column("answered_at", Instant),
     Column("actor", String(128)),  # who had it sent; null: sent by a version that did not know
+    Column("job_id", Text),  # BigLedger's job that carries it out; null: it answers at once
     Index("attempts_by_operation", "plan_id", "row"),
     Index("attempts_by_batch", "batch_id"),
 )

@@ -193,7 +193,7 @@ def _alone(settings: Settings, company_id: str, say: Say) -> Iterator[None]:
     """Hold everything of the company: its entities, its pushes, and the build of the marts."""
     lake = Lake(settings.data)
     locks = [lake.lock_of(entity, company_id) for entity in ENTITIES.values()]
-    locks += [settings.data / "push" / f"{name}.{company_id}.lock" for name in push.ENDPOINTS]
+    locks += [settings.data / "push" / f"{name}.{company_id}.lock" for name in push.EVERY]
     # In the order in which everybody takes several, or two would wait for each other. The build's
     # comes last, as everywhere: whoever holds it waits for nothing else.
     with ExitStack() as held:

@@ -20,7 +20,7 @@ from blsync.orchestration.steps import failing_clearly, ticking_clearly
 from blsync.personal_data import without_addresses
 from blsync.push import overview, policies
 from blsync.push.apply.due import due
-from blsync.push.endpoints import ENDPOINTS
+from blsync.push.dialects import endpoints_of
 from blsync.push.report import PlanReport
 from blsync.push.source.views import source_of
 from blsync.session import Session, open_session
@@ -65,8 +65,9 @@ def push_definitions(
     neither credentials nor policies.
     """
     views = list(proposals)
-    plans = [_plan_asset(settings, name, views, owners) for name in ENDPOINTS]
-    applies = [_apply_asset(settings, name, owners) for name in ENDPOINTS]
+    names = [*endpoints_of(settings)]
+    plans = [_plan_asset(settings, name, views, owners) for name in names]
+    applies = [_apply_asset(settings, name, owners) for name in names]
     by_policy, settling = _policies_job(settings), _settle_job(settings)
     return dg.Definitions(
         assets=[*plans, *applies],

@@ -11,7 +11,8 @@ from blsync.ledger.states import Mode, OnConflict, OperationState
 from blsync.push import approval
 from blsync.push.apply.evidence import of_server, told
 from blsync.push.apply.outbox import apply, settle_all
-from blsync.push.endpoints import ENDPOINTS, endpoint_named
+from blsync.push.dialects import DIALECTS, endpoints_of
+from blsync.push.endpoints import ENDPOINTS, EVERY, endpoint_named
 from blsync.push.plan.confirmation import check_confirmed
 from blsync.push.plan.planning import PlanOptions, ReadingOptions, plan
 from blsync.push.plan.rejects import check_target, write_rejects
@@ -25,7 +26,9 @@ from blsync.session.loss import refuse_older
 from blsync.settings import Company, Settings
 
 __all__ = [
+    "DIALECTS",
     "ENDPOINTS",
+    "EVERY",
     "Mode",
     "OnConflict",
     "PlanOptions",
@@ -36,6 +39,7 @@ __all__ = [
     "awaits_approval",
     "check_confirmed",
     "endpoint_named",
+    "endpoints_of",
     "list_plans",
     "plan",
     "reject",

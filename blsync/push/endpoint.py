@@ -218,8 +218,18 @@ class Settlement:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """What an address takes: so many operations at most, with these actions."""
+
+    path: str
+    limit: int
+    actions: tuple[Action, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """A bulk endpoint (bigledger-api.md, section 6) and the list its records are looked up in.
+    """Where changes of one kind of record are sent, and the list its records are looked up in
+    (bigledger-api.md, section 6).
 
     `record` is what one of them is called. `identifiers` are the columns that name an existing one,
     strongest first; the last one is the natural key, to which `parts` belong where several rows may
@@ -231,8 +241,12 @@ class Endpoint:
 
     name: str
     record: str
-    bulk_path: str
-    limit: int
+    bulk_path: str = ""
+    """The address of bulk requests; empty: there is none, its records go in batches alone."""
+    limit: int = 0
+    """Operations of a bulk request, at most."""
+    batch: Terms
+    """What its batches take."""
     model: type[Row]
     listing: Listing
     required: tuple[str, ...]
@@ -240,6 +254,8 @@ class Endpoint:
     parts: tuple[str, ...] = ()
     defaults: Mapping[str, str] = field(default_factory=dict)
     read_only: frozenset[str] = frozenset()
+    withheld: Mapping[str, str] = field(default_factory=dict)
+    """Fields that no file may have → why."""
     cleared: Mapping[str, object] = field(default_factory=dict)
     personal: frozenset[str] = frozenset()
     references: tuple[Reference, ...] = ()
@@ -281,6 +297,20 @@ class Endpoint:
     warnings: Callable[[Json, Json, date], Iterator[str]] = _no_warnings
     """Tells what of a body a server of the stricter rules may refuse, given the body, the record as
     it will be, and the business day. The vendor's pages name several rules for one field."""
+
+    @property
+    def a_record(self) -> str:
+        """One of its records, with its article: a bill, an invoice."""
+        return f"{'an' if self.record[0] in 'aeio' else 'a'} {self.record}"
+
+    @cached_property
+    def bulk(self) -> Terms | None:
+        """What its bulk requests take; None: there are none."""
+        if not self.bulk_path:
+            return None
+        may = {Action.UPDATE: self.can_update, Action.DELETE: self.can_delete}
+        actions = (Action.CREATE, *(action for action, is_taken in may.items() if is_taken))
+        return Terms(self.bulk_path, self.limit, actions)
 
     @property
     def natural_key(self) -> str:

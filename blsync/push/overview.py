@@ -17,7 +17,7 @@ from blsync.personal_data import QUOTED_COLUMN, without_addresses, without_quote
 from blsync.push.apply import settle
 from blsync.push.compare import from_text
 from blsync.push.endpoint import Endpoint
-from blsync.push.endpoints import ENDPOINTS, endpoint_named
+from blsync.push.endpoints import EVERY, endpoint_named
 from blsync.push.report import PlanReport
 
 MOST_ROWS = 50
@@ -32,7 +32,7 @@ def told(error: BlsyncError) -> str:
     """
     fields = {
         name
-        for endpoint in ENDPOINTS.values()
+        for endpoint in EVERY.values()
         for name in (*endpoint.rules, *endpoint.identifiers, *endpoint.read_only)
     }
     known = fields | {name.partition(".")[0] for name in fields}

@@ -15,6 +15,7 @@ Without a policy nothing is pushed that nobody asked for.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Collection
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -32,7 +33,8 @@ from blsync.ledger.states import OnConflict, OperationState, PlanState
 from blsync.marts.published import published_file
 from blsync.push.apply.outbox import VALID_FOR
 from blsync.push.caps import Caps, over_cap
-from blsync.push.endpoints import ENDPOINTS
+from blsync.push.dialects import endpoints_of
+from blsync.push.endpoints import EVERY
 from blsync.push.report import PlanReport
 from blsync.push.source.views import read_view
 from blsync.session import Session
@@ -76,10 +78,11 @@ def load(settings: Settings) -> list[Policy]:
         raise _unusable(path, str(error)) from None
     except (RecursionError, ArithmeticError):
         raise _unusable(path, "it has values nested too deep, or a number too long") from None
-    found = [_policy(path, view, table) for view, table in tables.items()]
+    endpoints = endpoints_of(settings)
+    found = [_policy(path, view, table, endpoints) for view, table in tables.items()]
     for policy in found:
         companies_of(settings, policy)
-    order = list(ENDPOINTS)
+    order = list(EVERY)
     return sorted(found, key=lambda policy: order.index(policy.endpoint))
 
 
@@ -106,7 +109,7 @@ def run(session: Session, policy: Policy, company: Company) -> PlanReport:
     if company not in companies_of(settings, policy):
         raise SafetyLimit(f"The policy for {policy.view} does not allow company {company.name!r}.")
     _refuse_if_old(settings, policy, session.clock())
-    lines = ENDPOINTS[policy.endpoint].lines
+    lines = EVERY[policy.endpoint].lines
     source = read_view(settings, policy.view, policy.endpoint, company.company_id, lines=lines)
     options = push.PlanOptions(on_conflict=policy.on_conflict)
     report = push.plan(session, company, policy.endpoint, source, options)
@@ -142,13 +145,13 @@ def run_all(session: Session) -> tuple[list[PlanReport], dict[str, BlsyncError]]
     return reports, failed
 
 
-def _policy(path: Path, view: str, table: Any) -> Policy:
-    if not _endpoint_of(view):
-        endpoints = ", ".join(name.replace("-", "_") for name in ENDPOINTS)
+def _policy(path: Path, view: str, table: Any, endpoints: Collection[str]) -> Policy:
+    if _endpoint_of(view) not in endpoints:
+        known = ", ".join(name.replace("-", "_") for name in endpoints)
         raise _unusable(
             path,
             f"[{view}] is no view that can be pushed: its name is push_ENDPOINT_WHAT, ENDPOINT "
-            f"being one of {endpoints}",
+            f"being one of {known}",
         )
     if not isinstance(table, dict) or "view" in table:
         raise _unusable(path, f"{view} must be a table of caps: [{view}] max_creates = …")
@@ -162,7 +165,7 @@ def _policy(path: Path, view: str, table: Any) -> Policy:
 
 
 def _endpoint_of(view: str) -> str | None:
-    prefixes = {name: f"push_{name.replace('-', '_')}_" for name in ENDPOINTS}
+    prefixes = {name: f"push_{name.replace('-', '_')}_" for name in EVERY}
     return next(
         (name for name, p in prefixes.items() if view.startswith(p) and len(view) > len(p)), None
     )

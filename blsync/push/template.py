@@ -12,9 +12,10 @@ from typing import Any
 from blsync.errors import ConfigError
 from blsync.files.atomic import atomic_write, storage_errors
 from blsync.files.form_workbook import DAY, NUMBER, TEXT, FormColumn, ListSheet, write_form
+from blsync.push.dialects import terms_of
 from blsync.push.endpoint import Endpoint, Reference
 from blsync.push.endpoints import endpoint_named
-from blsync.push.known import LISTS, list_of, rows_of
+from blsync.push.known import LISTS, KnownList, list_of, rows_of
 from blsync.push.source.grid import EXAMPLE, EXAMPLE_KEYS
 from blsync.settings import Company, Settings
 from blsync.text.spellings import Kind
@@ -23,7 +24,6 @@ _WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 _UNITS = {"paymentTerms": "days"}
 _NOTE = "_note"
 _EXAMPLES: Mapping[str, Any] = {
-    **EXAMPLE_KEYS,
     "customer.email": "name@company.my",
     "name": "Kedai Contoh Sdn Bhd",
     "phone": "+60 3-1234 5678",
@@ -32,6 +32,11 @@ _EXAMPLES: Mapping[str, Any] = {
     "paymentTerms": 30,
     "tags": "retail;klang",
     "terms": "30 days",
+    "supplier.email": "name@supplier.my",
+    "category": "Hardware",
+    "unitOfMeasure": "pcs",
+    "parentNumber": "6000",
+    "items.accountCode": "6030",
     "items.itemCode": "ITEM-001",
     "items.description": "Work in March",
     "itemCode": "ITEM-001",
@@ -64,12 +69,13 @@ def write_template(
     data is asked for and nothing is published, StorageError.
     """
     kind = endpoint_named(endpoint)
+    terms_of(settings, kind)
     if output.suffix.lower() != ".xlsx":
         raise ConfigError(f"--output {output.name}: a template is a workbook; name it .xlsx.")
     names = list(_columns(kind))
     lists: list[ListSheet] = []
     if with_data:
-        named = [found for name in names if (found := list_of(name))]
+        named = [found for name in names if (found := _list_of(kind, name))]
         if kind.name == "customers":
             named.append(LISTS["customer.email"])
         known = {each.sheet: each for each in named}
@@ -119,7 +125,11 @@ def is_needed(endpoint: Endpoint, name: str) -> bool:
         if reference.field in endpoint.required
         for column in reference.columns
     }
-    always = {"invoices": {"items.quantity"}, "journal-entries": {"lines.accountNumber"}}
+    always = {
+        "invoices": {"items.quantity"},
+        "bills": {"items.quantity", "items.unitPrice"},
+        "journal-entries": {"lines.accountNumber"},
+    }
     return name in endpoint.required or name in in_words | always.get(endpoint.name, set())
 
 
@@ -132,7 +142,7 @@ def label(endpoint: Endpoint, name: str) -> str:
 
 def _form_column(endpoint: Endpoint, name: str, lists: Mapping[str, ListSheet]) -> FormColumn:
     kind = endpoint.kinds.get(name)
-    known = list_of(name)
+    known = _list_of(endpoint, name)
     rows = lists[known.sheet].rows if known and known.sheet in lists else []
     choices = endpoint.choices.get(name, ())
     return FormColumn(
@@ -146,11 +156,18 @@ def _form_column(endpoint: Endpoint, name: str, lists: Mapping[str, ListSheet]) 
     )
 
 
+def _list_of(endpoint: Endpoint, name: str) -> KnownList | None:
+    """Return the list of what a column may hold; what names a new record is in none."""
+    return None if name == endpoint.natural_key else list_of(name)
+
+
 def _example(endpoint: Endpoint, name: str, kind: Kind | None, choices: tuple[str, ...]) -> Any:
     if name in _EMPTY:
         return None
     if choices:
         return choices[0]
+    if name == endpoint.natural_key:
+        return EXAMPLE_KEYS[name]
     if name in _EXAMPLES:
         return _EXAMPLES[name]
     return _OF_KIND.get(kind) if kind else None

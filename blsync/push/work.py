@@ -13,7 +13,8 @@ from blsync.errors import ConfigError
 from blsync.files.locks import file_lock
 from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import HeldRow, Plan
-from blsync.push.endpoint import Endpoint
+from blsync.push.dialects import PushDialect, dialect_of, terms_of
+from blsync.push.endpoint import Endpoint, Terms
 from blsync.session import Session
 from blsync.settings import Company, Settings
 
@@ -40,6 +41,16 @@ class ApplyContext:
         """The session's ledger."""
         return self.session.ledger
 
+    @property
+    def dialect(self) -> PushDialect:
+        """How the settings say that changes are sent."""
+        return dialect_of(self.settings)
+
+    @property
+    def terms(self) -> Terms:
+        """What the dialect takes of the endpoint. Raises ConfigError where it has none such."""
+        return terms_of(self.settings, self.endpoint)
+
     def say(self, text: str) -> None:
         """Tell whoever watches the session."""
         self.session.say(text)
@@ -60,10 +71,13 @@ class ApplyContext:
 
 
 def is_due(settings: Settings, held: HeldRow, now: datetime) -> bool:
-    """Tell whether a held row is to be looked up by now, for the first or the second time.
+    """Tell whether a held row is to be looked up by now, for the first or the second time; never
+    while a job has it in hand.
 
     One whose times lie ahead is: whoever settles it dates them anew first (`settle_due`).
     """
+    if held.job_id:
+        return False
     settle_time = timedelta(seconds=settings.push_settle_seconds)
     looked_up_at = held.operation.looked_up_at
     if looked_up_at:

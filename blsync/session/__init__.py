@@ -77,6 +77,8 @@ class Session:
             given.quota_window_seconds,
             given.quota_reserve,
             given.live_share if self.is_live else None,
+            given.batches_per_minute,
+            given.large_batches_per_minute,
         )
         return RateLimiter(
             self.ledger,

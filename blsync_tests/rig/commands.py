@@ -126,9 +126,12 @@ def plan(
     on_conflict: str = "abort",
     rejects: Any = None,
     reading: ReadingOptions | None = None,
+    has_check: bool = False,
     **opened: Any,
 ) -> PlanReport:
-    options = PlanOptions(mode, on_conflict, rejects, reading=reading or ReadingOptions())
+    options = PlanOptions(
+        mode, on_conflict, rejects, reading=reading or ReadingOptions(), has_check=has_check
+    )
     with open_session(settings, **opened) as session:
         return push.plan(session, company, endpoint, source, options)
 

@@ -64,7 +64,7 @@ class Desk:
     def has_seen_all(self, session: Session) -> None:
         """Write into the ledger that look-ups find what every endpoint writes."""
         company = self.settings.companies()[0]
-        for name in push.ENDPOINTS:
+        for name in push.EVERY:
             seen = Evidence(name, company.base_url, EvidenceState.KEPT, self.now)
             evidence.learn(session.ledger, company.company_id, seen)
 
@@ -159,6 +159,10 @@ class Desk:
         routes = self.http.get("/sandbox/stats").json()["routes"]
         return sum(count for route, count in routes.items() if part in route)
 
+    def posts(self, endpoint: str = "") -> int:
+        """Return how many requests have sent operations, in whichever dialect."""
+        return sum(self.requests(f"POST /{dialect}/{endpoint}") for dialect in push.DIALECTS)
+
     def forget_requests(self) -> None:
         self.http.post("/sandbox/reset-stats").raise_for_status()
 
@@ -175,6 +179,8 @@ def set_up(monkeypatch: pytest.MonkeyPatch, folder: Path, base_url: str) -> None
         "BLSYNC_QUOTA_PER_HOUR": "1000000",
         "BLSYNC_QUOTA_PER_SECOND": "10000",
         "BLSYNC_QUOTA_RESERVE": "0",
+        "BLSYNC_BATCHES_PER_MINUTE": "1000000",
+        "BLSYNC_LARGE_BATCHES_PER_MINUTE": "1000000",
     }.items():
         monkeypatch.setenv(name, value)
 
@@ -245,8 +251,8 @@ class Kind:
         """Return the amounts of the desk's live records at the server, by email or reference."""
         found: dict[str, list[Decimal]] = defaultdict(list)
         for record in _listed(desk, self.endpoint):
-            name = str(record.get("email") or unmarked(str(record["reference"])))
-            found[name.casefold()].append(_amount_of(record))
+            name = next(str(record[key]) for key in NAMES if record.get(key))
+            found[unmarked(name).casefold()].append(_amount_of(record))
         return found
 
 
@@ -256,8 +262,12 @@ def amount(number: int) -> Decimal:
 
 
 def _listed(desk: Desk, endpoint: str) -> list[Row]:
-    if endpoint == "customers":
-        return desk.customers(**{"email[endswith]": f"@{desk.word}.example"})
+    if endpoint in ("customers", "suppliers"):
+        return desk.records(f"/{endpoint}", **{"email[endswith]": f"@{desk.word}.example"})
+    if name := {"items": "itemCode", "accounts": "accountNumber"}.get(endpoint):
+        return desk.records(f"/{endpoint}", **{f"{name}[startswith]": f"{desk.word}-"})
+    if endpoint == "bills":
+        return desk.records("/bills", **{"supplierInvoiceNumber[startswith]": f"{desk.word}-"})
     path = {"invoices": "/invoices", "inventory-adjustments": "/inventory/adjustments"}.get(
         endpoint, "/journal-entries"
     )
@@ -266,8 +276,14 @@ def _listed(desk: Desk, endpoint: str) -> list[Row]:
 
 
 def _amount_of(record: Row) -> Decimal:
-    names = ("creditLimit", "subtotal", "totalValue", "totalDebit")
+    if "pricing" in record:
+        return Decimal(record["pricing"]["sellingPrice"])
+    names = ("creditLimit", "subtotal", "totalValue", "totalDebit", "description")
     return Decimal(next(record[name] for name in names if name in record))
+
+
+NAMES = ("email", "itemCode", "accountNumber", "supplierInvoiceNumber", "reference")
+"""What a record is known by, whichever it has."""
 
 
 def customer_rows(desk: Desk, count: int) -> list[Row]:
@@ -316,6 +332,60 @@ def entry_rows(desk: Desk, count: int, **more: str) -> list[Row]:
                 {"accountNumber": "1010", "credit": amount(n)},
             ],
             **more,
+        }
+        for n in range(1, count + 1)
+    ]
+
+
+def supplier_rows(desk: Desk, count: int) -> list[Row]:
+    return [{**row, "paymentTerms": {"termsDays": 14}} for row in customer_rows(desk, count)]
+
+
+def item_rows(desk: Desk, count: int) -> list[Row]:
+    return [
+        {
+            "itemCode": f"{desk.word}-{n}",
+            "name": f"Work {n}",
+            "type": "service",
+            "category": "Services",
+            "unitOfMeasure": "hour",
+            "sellingPrice": amount(n),
+            "reorderLevel": n,
+        }
+        for n in range(1, count + 1)
+    ]
+
+
+def account_rows(desk: Desk, count: int) -> list[Row]:
+    """Rows of accounts, which have no amount: their description says it."""
+    return [
+        {
+            "accountNumber": f"{desk.word}-{n}",
+            "name": f"Account {n}",
+            "type": "expense",
+            "category": "operating_expense",
+            "parentNumber": "6000",
+            "description": str(amount(n)),
+        }
+        for n in range(1, count + 1)
+    ]
+
+
+def bill_rows(desk: Desk, count: int) -> list[Row]:
+    supplier = next(one for one in desk.records("/suppliers") if one["status"] == "active")
+    return [
+        {
+            "supplierInvoiceNumber": f"{desk.word}-{n}",
+            "supplierId": supplier["id"],
+            "billDate": desk.today,
+            "items": [
+                {
+                    "description": "Rent",
+                    "quantity": 1,
+                    "unitPrice": amount(n),
+                    "accountCode": "6030",
+                }
+            ],
         }
         for n in range(1, count + 1)
     ]
@@ -376,3 +446,10 @@ KINDS = (
     *(CUSTOMERS, CUSTOMER_UPDATES, INVOICES, INVOICE_UPDATES),
     *(ADJUSTMENTS, DRAFTS, POSTINGS, PAYMENTS),
 )
+BATCH_KINDS = (
+    Kind("suppliers", "suppliers", supplier_rows),
+    Kind("items", "items", item_rows),
+    Kind("accounts", "accounts", account_rows),
+    Kind("bills", "bills", bill_rows),
+)
+"""Kinds that batches alone take."""

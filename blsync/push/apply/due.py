@@ -12,7 +12,7 @@ from blsync.session import Session
 
 
 def due(session: Session) -> str | None:
-    """Return a name for what `push settle` would look up now, None where there is nothing.
+    """Return a name for what `push settle` would look up, or ask a job for, now; None for nothing.
 
     Rows that wait for a person do not count. The name is the same until a row's state changes, or
     the hour does: what could not be settled is worth another try an hour later, not every minute.
@@ -22,7 +22,8 @@ def due(session: Session) -> str | None:
         [plan.plan_id, held.operation.row, held.since, held.operation.looked_up_at]
         for plan in plans.holding(ledger)
         for held in plans.held_rows(ledger, plan.plan_id)
-        if not is_for_a_person(held.operation) and is_due(session.settings, held, now)
+        if held.job_id
+        or (not is_for_a_person(held.operation) and is_due(session.settings, held, now))
     ]
     if not rows:
         return None

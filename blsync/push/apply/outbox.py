@@ -13,8 +13,6 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
 
-import msgspec
-
 from blsync.clock import is_ahead
 from blsync.errors import (
     ApiError,
@@ -25,16 +23,16 @@ from blsync.errors import (
 )
 from blsync.files.unexpected import apart
 from blsync.ledger import plans
-from blsync.ledger.plans import Operation, Plan, RowOutcome
-from blsync.ledger.states import SENDS, Action, AttemptOutcome, OperationState, PlanState
+from blsync.ledger.plans import OpenJob, Operation, Plan, RowOutcome
+from blsync.ledger.states import SENDS, AttemptOutcome, OperationState, PlanState
 from blsync.push import approval
-from blsync.push.apply import evidence, settle
+from blsync.push.apply import evidence, jobs, settle
 from blsync.push.apply.evidence import Trial
-from blsync.push.apply.results import held, is_taken, outcomes_of, refusal
+from blsync.push.apply.results import MAY_BE_ONE_ROW, is_taken, outcomes_of, refusal, unanswered
 from blsync.push.apply.settle import DUPLICATE_FOUND
 from blsync.push.caps import Caps, over_cap
-from blsync.push.compare import to_text
-from blsync.push.endpoints import ENDPOINTS, endpoint_named
+from blsync.push.dialects import BATCH, MOST_AT_ONCE, check_sendable, encoded, terms_of
+from blsync.push.endpoints import EVERY, endpoint_named
 from blsync.push.plan.validate import problem
 from blsync.push.report import STATES, PlanReport, report_of
 from blsync.push.work import ApplyContext, company_of, only_apply, plan_named
@@ -47,8 +45,6 @@ ANSWERED_BEFORE_LIMIT = 100
 """Rows answered before the share of rejected ones counts (interface.md, section 1)."""
 VALID_FOR = timedelta(hours=24)
 """How long after it was made a plan may be begun; after that too much may have changed."""
-_MAY_BE_ONE_ROW = (400, 409, 413, 422)
-"""Statuses of a request that was refused as a whole, perhaps for one bad row. Nothing was done."""
 
 
 def apply(session: Session, plan_id: str, *, dry_run: bool = False) -> PlanReport:
@@ -67,7 +63,9 @@ def apply(session: Session, plan_id: str, *, dry_run: bool = False) -> PlanRepor
     plan = plan_named(session.ledger, plan_id)
     if dry_run:
         _refuse_if_stale(session, plan)
-        approval.refuse(session.settings, plan, plans.operations_of(session.ledger, plan.plan_id))
+        rows = plans.operations_of(session.ledger, plan.plan_id)
+        approval.refuse(session.settings, plan, rows)
+        check_sendable(session.settings, endpoint_named(plan.endpoint), rows)
         return _told(session, plan)
     return asyncio.run(_apply(_context(session, plan)))
 
@@ -80,7 +78,7 @@ def settle_all(session: Session) -> list[PlanReport]:
     reason, is said and left as it is (exit code 3); the others are settled. Raises StorageError.
     """
     ledger, reports = session.ledger, []
-    order = list(ENDPOINTS)  # what others refer to comes first
+    order = list(EVERY)  # what others refer to comes first
     for plan in sorted(plans.holding(ledger), key=lambda p: order.index(p.endpoint)):
         try:
             reports.append(asyncio.run(_settle(_context(session, plan))))
@@ -99,10 +97,10 @@ def _context(session: Session, plan: Plan) -> ApplyContext:
 def _told(session: Session, plan: Plan) -> PlanReport:
     endpoint = endpoint_named(plan.endpoint)
     count = plans.tally(session.ledger, plan.plan_id).get(OperationState.PENDING, 0)
-    requests = -(-count // endpoint.limit)
+    terms = terms_of(session.settings, endpoint)
+    requests = -(-count // terms.limit)
     session.say(
-        f"Would send {count} rows in {requests} requests or more to {endpoint.bulk_path}; nothing "
-        "is sent."
+        f"Would send {count} rows in {requests} requests or more to {terms.path}; nothing is sent."
     )
     return report_of(session.ledger, plan.plan_id)
 
@@ -114,6 +112,8 @@ async def _apply(work: ApplyContext) -> PlanReport:
         _refuse_if_stale(work.session, _now(work))
         approval.refuse(work.settings, _now(work), _rows(work), work.client.company.base_url)
         if _left(work):
+            check_sendable(work.settings, work.endpoint, _rows(work))
+            await _end_jobs(work)
             await settle.settle_due(work)
             await _send_pending(work)
             if await settle.settle_again(work):
@@ -128,6 +128,7 @@ async def _apply(work: ApplyContext) -> PlanReport:
 async def _settle(work: ApplyContext) -> PlanReport:
     async with only_apply(work), work.client:
         refuse_older(work.ledger, work.plan.plan_id)
+        await _end_jobs(work)
         lost = await settle.settle_due(work)
         lost |= await settle.settle_again(work)
         await _send_pending(work, only=lost)
@@ -214,8 +215,13 @@ def _say_what_is_left(work: ApplyContext) -> None:
             "are not sent again, as that could do them twice. Look at BigLedger; `blsync push "
             f"retry {work.plan.plan_id}` plans them anew."
         )
-    if len(waiting) > len(for_a_person):
-        others = [held for held in waiting if held not in for_a_person]
+    if in_jobs := sum(held.job_id is not None for held in waiting):
+        work.say(
+            f"{in_jobs} rows are in jobs that BigLedger has not ended. Run `blsync push apply "
+            f"{work.plan.plan_id}` again: it asks for the same jobs, and sends nothing twice."
+        )
+    if len(waiting) > len(for_a_person) + in_jobs:
+        others = [h for h in waiting if h not in for_a_person and h.job_id is None]
         at = max(held.since for held in others) + work.settle_time
         work.say(
             f"{len(others)} rows were sent and not answered. Run `blsync push apply "
@@ -237,7 +243,8 @@ async def _send_pending(work: ApplyContext, only: Collection[int] | None = None)
     be sent by now; with `only`, that is said.
     """
     rows = _rows(work)
-    if any(row.state == OperationState.PENDING for row in rows):
+    if any(row.state == OperationState.PENDING for row in rows) and only != set():
+        check_sendable(work.settings, work.endpoint, rows)
         # Of the very rows that are sent below: what changes after this look is not sent.
         base_url = work.client.company.base_url
         if why := approval.refusal(work.settings, _now(work), rows, base_url):
@@ -274,7 +281,7 @@ def _next_batch(work: ApplyContext, waiting: deque[Operation]) -> list[Operation
     busy = plans.groups(work.ledger, work.plan.plan_id, OperationState.HELD)
     batch: list[Operation] = []
     kept: list[Operation] = []
-    while waiting and len(batch) < work.endpoint.limit:
+    while waiting and len(batch) < work.terms.limit:
         row = waiting.popleft()
         (kept if row.in_flight in busy else batch).append(row)
         if row.in_flight:
@@ -324,30 +331,61 @@ async def _send(work: ApplyContext, chunk: list[Operation]) -> bool:
     plan_id = work.plan.plan_id
     # The settle time of each row counts from here, so this clock must be right.
     await work.client.check_clock()
+    dialect = work.dialect
+    if dialect.is_paced and len(chunk) > MOST_AT_ONCE and not await jobs.is_free(work):
+        work.say("BigLedger works at as many jobs as it takes; the rest is left for later.")
+        return False
     batch_id, actor = uuid.uuid4().hex, work.session.actor
     rows = plans.claim(work.ledger, plan_id, chunk, batch_id, work.clock(), actor)
     if not rows:
         return True
     try:
-        answer = await work.client.post(work.endpoint.bulk_path, _body(rows))
+        body = encoded(dialect.body(rows, batch_id))
+        records = len(rows) if dialect.is_paced else None
+        answer = await work.client.post(work.terms.path, body, records=records)
     except NotSent as error:
         back = [RowOutcome(row.row, OperationState.PENDING, AttemptOutcome.REFUSED) for row in rows]
         plans.settle(work.ledger, plan_id, back, work.clock(), error.request_id)
         raise
     except Unanswered as error:
-        why = held(f"BigLedger did not answer (status {error.status or 'none'})")
-        outcomes = [
-            RowOutcome(row.row, OperationState.HELD, AttemptOutcome.HELD, error=why) for row in rows
-        ]
+        why = f"BigLedger did not answer (status {error.status or 'none'})"
+        outcomes = [unanswered(row, why) for row in rows]
         plans.settle(work.ledger, plan_id, outcomes, work.clock(), error.request_id)
         return False
     except BlsyncError as error:
         await _take_back(work, rows, error)
         return True
-    outcomes, strays = outcomes_of(work.endpoint, rows, answer.data)
+    if dialect.is_paced and (job_id := jobs.job_of(answer.data)):
+        job = plans.note_job(work.ledger, plan_id, rows, batch_id, job_id)
+        return job is None or await _end_job(work, job)
+    outcomes, strays = outcomes_of(work.endpoint, rows, answer.data, dialect.reader(rows, batch_id))
     if strays:
         work.say(f"{strays} results belong to no row that was sent (request {answer.request_id}).")
     await _record(work, rows, outcomes, answer.request_id)
+    return True
+
+
+async def _end_jobs(work: ApplyContext) -> None:
+    """Go on with the jobs that an earlier run has begun."""
+    for job in plans.open_jobs(work.ledger, work.plan.plan_id):
+        await _end_job(work, job)
+
+
+async def _end_job(work: ApplyContext, job: OpenJob) -> bool:
+    """Wait for a job, and write what became of its rows; tell whether that is known."""
+    rows = list(job.operations)
+    try:
+        data, request_id = await jobs.results_of(work, job)
+    except jobs.JobRuns as error:
+        work.say(f"{error}; its {len(rows)} rows stay held, and the next run asks for it again.")
+        return False
+    except jobs.JobLost as error:
+        work.say(f"{error}: look-ups will tell what became of its {len(rows)} rows.")
+        outcomes = [unanswered(row, str(error)) for row in rows]
+        plans.settle(work.ledger, work.plan.plan_id, outcomes, work.clock(), seen=rows)
+        return False
+    outcomes, _ = outcomes_of(work.endpoint, rows, data, BATCH.reader(rows, job.batch_id))
+    await _record(work, rows, outcomes, request_id)
     return True
 
 
@@ -380,25 +418,15 @@ async def _take_back(work: ApplyContext, rows: list[Operation], error: BlsyncErr
     """
     plan_id, at = work.plan.plan_id, work.clock()
     request_id = error.request_id if isinstance(error, ApiError) else None
-    if isinstance(error, ApiError) and error.status in _MAY_BE_ONE_ROW and len(rows) == 1:
+    if isinstance(error, ApiError) and error.status in MAY_BE_ONE_ROW and len(rows) == 1:
         outcome = refusal(work.endpoint, rows[0], error)
         await _record(work, rows, [outcome], request_id)
         return
     back = [RowOutcome(row.row, OperationState.PENDING, AttemptOutcome.REFUSED) for row in rows]
     plans.settle(work.ledger, plan_id, back, at, request_id)
-    if isinstance(error, ApiError) and error.status in _MAY_BE_ONE_ROW:
+    if isinstance(error, ApiError) and error.status in MAY_BE_ONE_ROW:
         raise _Refused
     raise error
-
-
-def _body(rows: list[Operation]) -> msgspec.Raw:
-    operations = [
-        {"operation": row.action}
-        | ({} if row.action == Action.CREATE else {"id": row.remote_id})
-        | {"data": msgspec.Raw(row.body.encode())}
-        for row in rows
-    ]
-    return msgspec.Raw(to_text({"operations": operations}).encode())
 
 
 def _say_progress(work: ApplyContext) -> None:

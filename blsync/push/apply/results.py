@@ -1,9 +1,9 @@
-"""A bulk answer, row by row: results come in any order and are matched by `index` alone."""
+"""An answer, row by row: results come in any order, and the dialect tells whose each is."""
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -15,25 +15,38 @@ from blsync.ledger.plans import Operation, Problem, RowOutcome
 from blsync.ledger.states import Action, AttemptOutcome, OperationState
 from blsync.personal_data import without_words
 from blsync.push.compare import from_text
+from blsync.push.dialects import ROLLED_BACK, Reader, by_index
 from blsync.push.endpoint import Endpoint, Json
 from blsync.push.lookup import usable_id
 from blsync.push.plan.validate import problem
 from blsync.redaction import redact_all
 
+MAY_BE_ONE_ROW = (400, 409, 413, 422)
+"""Statuses of a request that was refused as a whole, perhaps for one bad row. Nothing was done."""
 _TAKEN = re.compile(r"already (exists|in use|taken)", re.IGNORECASE)
-_TAKEN_CODES = ("DUPLICATE_VALUE", "CONFLICT", "DUPLICATE_RECORD")
+_TAKEN_CODES = ("DUPLICATE_VALUE", "CONFLICT", "DUPLICATE_RECORD", "INVALID_SUPPLIER_INVOICE")
 
 
 def outcomes_of(
-    endpoint: Endpoint, sent: list[Operation], data: msgspec.Raw
+    endpoint: Endpoint, sent: Sequence[Operation], data: msgspec.Raw, read: Reader = by_index
 ) -> tuple[list[RowOutcome], int]:
     """Return what became of each row that was sent, and how many results belong to no row.
 
-    A row whose result is missing, there twice or unreadable is held; the others stand.
+    A row whose result is missing, there twice or unreadable is held; the others stand. So are all
+    rows where the answer cannot be believed.
     """
-    by_index, strays = _by_index(data, len(sent))
-    outcomes = [_outcome(endpoint, row, by_index.get(index, [])) for index, row in enumerate(sent)]
-    return outcomes, strays
+    told = read(answer_of(data), len(sent))
+    if told.why_not:
+        return [unanswered(row, told.why_not) for row in sent], 0
+    outcomes = [
+        _outcome(endpoint, row, told.by_place.get(place, [])) for place, row in enumerate(sent)
+    ]
+    return outcomes, told.strays
+
+
+def unanswered(row: Operation, why: str) -> RowOutcome:
+    """Return that nobody knows yet what became of a row."""
+    return RowOutcome(row.row, OperationState.HELD, AttemptOutcome.HELD, error=held(why))
 
 
 def is_taken(operation: Operation, error: Problem | None) -> bool:
@@ -57,31 +70,25 @@ def held(why: str) -> Problem:
     return problem("UNANSWERED", None, f"{message}: it looks first, and sends nothing twice")
 
 
-def _by_index(data: msgspec.Raw, size: int) -> tuple[dict[int, list[Json]], int]:
+def answer_of(data: msgspec.Raw) -> Json:
+    """Return what an answer says; empty where it cannot be read."""
     try:
         # One word of one row that is damaged holds none of the others.
         answer = from_text(data if is_json(data) else msgspec.Raw(legible(bytes(data))))
     except msgspec.MsgspecError:
         answer = None
-    results = answer.get("results") if isinstance(answer, dict) else None
-    found: dict[int, list[Json]] = defaultdict(list)
-    strays = 0
-    for result in results if isinstance(results, list) else []:
-        index = result.get("index") if isinstance(result, dict) else None
-        if isinstance(index, int) and not isinstance(index, bool) and 0 <= index < size:
-            found[index].append(result)
-        else:
-            strays += 1
-    return found, strays
+    return answer if isinstance(answer, dict) else {}
 
 
 def _outcome(endpoint: Endpoint, row: Operation, results: list[Json]) -> RowOutcome:
     if len(results) != 1:
         why = "the answer tells of this row more than once" if results else "the answer left it out"
-        return RowOutcome(row.row, OperationState.HELD, AttemptOutcome.HELD, error=held(why))
+        return unanswered(row, why)
     result = results[0]
     if result.get("success") is False:
         outcome = _rejected(endpoint, row, result.get("error"))
+        if str((outcome.error or {}).get("code")).casefold() == ROLLED_BACK:
+            return unanswered(row, "BigLedger says that it took the row back with its batch")
         return _gone(row, outcome) or outcome
     record = result.get("data")
     remote_id = usable_id(record.get("id")) if isinstance(record, dict) else None
@@ -93,12 +100,7 @@ def _outcome(endpoint: Endpoint, row: Operation, results: list[Json]) -> RowOutc
             AttemptOutcome.APPLIED,
             remote_id=str(remote_id or row.remote_id),
         )
-    return RowOutcome(
-        row.row,
-        OperationState.HELD,
-        AttemptOutcome.HELD,
-        error=held("the answer does not name the record"),
-    )
+    return unanswered(row, "the answer does not name the record")
 
 
 def _gone(row: Operation, refused: RowOutcome) -> RowOutcome | None:

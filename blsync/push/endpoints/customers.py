@@ -14,62 +14,28 @@ from pydantic import (
     Strict,
     StrictBool,
     StrictInt,
-    StrictStr,
 )
 
 from blsync.ledger.plans import Problem
+from blsync.ledger.states import SENDS
 from blsync.personal_data import PERSONAL_FIELDS
-from blsync.push.endpoint import Endpoint, Json, Likeness, Row, Settlement, TakesNumber
+from blsync.push.endpoint import Endpoint, Json, Likeness, Row, Settlement, Terms
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import (
     Amount,
+    Currency,
+    Days,
     Email,
+    Part,
+    Phone,
+    PostalCode,
+    TaxNumber,
     Text,
-    key_text,
+    Word,
+    each_once,
     no_number,
-    plain_number,
+    split_words,
 )
-from blsync.text.spellings import Kind
-
-
-def _split(value: Any) -> Any:
-    """Read `a;b` as two tags."""
-    return value.split(";") if isinstance(value, str) else value
-
-
-Word = Annotated[StrictStr, BeforeValidator(no_number)]
-
-
-def _each_once(tags: list[str]) -> list[str]:
-    return list(dict.fromkeys(tag for tag in tags if tag))
-
-
-Part = Annotated[
-    str | None,
-    BeforeValidator(no_number),
-    Field(max_length=200, description="a text of at most 200 characters"),
-]
-PostalCode = Annotated[
-    str | None,
-    Kind.KEY,
-    TakesNumber("[0-9]{5}"),
-    BeforeValidator(key_text),
-    Field(
-        max_length=200,
-        description="a text of at most 200 characters (in a spreadsheet, format the column as "
-        "text)",
-    ),
-]
-TaxNumber = Annotated[
-    str,
-    Kind.KEY,
-    BeforeValidator(key_text),
-    Field(
-        max_length=500,
-        description="a text of at most 500 characters (in a spreadsheet, format the column as "
-        "text)",
-    ),
-]
 
 
 class AddressRow(Row):
@@ -98,33 +64,16 @@ class CustomerRow(Row):
     status: Annotated[
         Literal["active", "inactive", "blocked"], Field(description="active, inactive or blocked")
     ] = "active"
-    phone: Annotated[
-        str,
-        Kind.KEY,
-        TakesNumber("60[0-9]{8,10}"),
-        BeforeValidator(key_text),
-        Field(
-            max_length=40,
-            description="a text of at most 40 characters like +60 3-1234 5678 "
-            "(in a spreadsheet, format the column as text)",
-        ),
-    ] = ""
+    phone: Phone = ""
     website: Text = ""
     tax_number: TaxNumber = ""
-    currency: Annotated[
-        str, Field(pattern="^[A-Z]{3}$", description="three capital letters like MYR")
-    ] = "MYR"
-    payment_terms: Annotated[
-        int,
-        Kind.NUMBER,
-        BeforeValidator(plain_number),
-        Field(ge=0, le=365, description="a whole number of days from 0 to 365"),
-    ] = 0
+    currency: Currency = "MYR"
+    payment_terms: Days = 0
     credit_limit: Amount = Decimal(0)
     tags: Annotated[
         list[Word],
-        BeforeValidator(_split),
-        AfterValidator(_each_once),
+        BeforeValidator(split_words),
+        AfterValidator(each_once),
         Field(description="words separated by ;"),
     ] = []  # noqa: RUF012 (pydantic copies it)
     address: AddressRow | None = None
@@ -170,6 +119,7 @@ CUSTOMERS = Endpoint(
     record="customer",
     bulk_path="/bulk/customers",
     limit=100,
+    batch=Terms("/batch/customers", 500, SENDS),
     model=CustomerRow,
     listing=listings.CUSTOMERS,
     required=("name", "email"),

@@ -13,7 +13,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, StrictStr, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from blsync.push.endpoint import TakesNumber
@@ -216,5 +216,78 @@ Percent = Annotated[
         le=100,
         decimal_places=4,
         description="a percentage from 0 to 100, written like 6, 12.5 or 0.5%",
+    ),
+]
+
+
+def split_words(value: Any) -> Any:
+    """Read `a;b` as two words."""
+    return value.split(";") if isinstance(value, str) else value
+
+
+def each_once(words: list[str]) -> list[str]:
+    """Leave out words that stand there already, and empty ones."""
+    return list(dict.fromkeys(word for word in words if word))
+
+
+Word = Annotated[StrictStr, BeforeValidator(no_number)]
+Part = Annotated[
+    str | None,
+    BeforeValidator(no_number),
+    Field(max_length=200, description="a text of at most 200 characters"),
+]
+PostalCode = Annotated[
+    str | None,
+    Kind.KEY,
+    TakesNumber("[0-9]{5}"),
+    BeforeValidator(key_text),
+    Field(
+        max_length=200,
+        description="a text of at most 200 characters (in a spreadsheet, format the column as "
+        "text)",
+    ),
+]
+TaxNumber = Annotated[
+    str,
+    Kind.KEY,
+    BeforeValidator(key_text),
+    Field(
+        max_length=500,
+        description="a text of at most 500 characters (in a spreadsheet, format the column as "
+        "text)",
+    ),
+]
+Phone = Annotated[
+    str,
+    Kind.KEY,
+    TakesNumber("60[0-9]{8,10}"),
+    BeforeValidator(key_text),
+    Field(
+        max_length=40,
+        description="a text of at most 40 characters like +60 3-1234 5678 "
+        "(in a spreadsheet, format the column as text)",
+    ),
+]
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", description="three capital letters like MYR")]
+Days = Annotated[
+    int,
+    Kind.NUMBER,
+    BeforeValidator(plain_number),
+    Field(ge=0, le=365, description="a whole number of days from 0 to 365"),
+]
+TaxCode = Annotated[
+    str,
+    BeforeValidator(key_text),
+    Field(max_length=20, description="a tax code like SST"),
+]
+Count = Annotated[
+    Decimal,
+    Kind.NUMBER,
+    BeforeValidator(plain_number),
+    Field(
+        ge=0,
+        max_digits=15,
+        decimal_places=4,
+        description="a quantity of 0 or more with at most 4 decimals, written like 12.5",
     ),
 ]

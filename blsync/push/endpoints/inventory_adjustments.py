@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from blsync.ledger.states import Action
 from blsync.push.compare import figure
 from blsync.push.endpoint import (
     TODAY,
@@ -16,6 +17,7 @@ from blsync.push.endpoint import (
     Reference,
     Row,
     Settlement,
+    Terms,
     in_the_future,
 )
 from blsync.push.endpoints import listings
@@ -83,6 +85,7 @@ INVENTORY_ADJUSTMENTS = Endpoint(
     record="stock adjustment",
     bulk_path="/bulk/inventory-adjustments",
     limit=200,
+    batch=Terms("/batch/stock-adjustments", 500, (Action.CREATE,)),
     model=AdjustmentRow,
     listing=listings.ADJUSTMENTS,
     required=("itemId", "locationId", "adjustmentType", "quantity", "reference"),

@@ -8,13 +8,14 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from blsync.ledger.plans import Problem
+from blsync.ledger.states import Action
 from blsync.personal_data import PERSONAL_FIELDS
 from blsync.push.compare import figure
-from blsync.push.endpoint import Endpoint, Json, Likeness, Reference, Row, Settlement
+from blsync.push.endpoint import Endpoint, Json, Likeness, Reference, Row, Settlement, Terms
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import (
     CENT,
@@ -26,8 +27,8 @@ from blsync.push.endpoints.fields import (
     Percent,
     Quantity,
     ReferenceText,
+    TaxCode,
     Text,
-    key_text,
 )
 
 _WORKED_OUT = (
@@ -53,11 +54,7 @@ class InvoiceLine(Row):
     unit_price: Amount = Decimal(0)
     discount_percent: Percent = Decimal(0)
     discount_amount: Amount = Decimal(0)
-    tax_code: Annotated[
-        str,
-        BeforeValidator(key_text),
-        Field(max_length=20, description="a tax code like SST"),
-    ] = ""
+    tax_code: TaxCode = ""
     tax_rate: Percent = Decimal(0)
 
     @model_validator(mode="after")
@@ -162,6 +159,7 @@ INVOICES = Endpoint(
     record="invoice",
     bulk_path="/bulk/invoices",
     limit=50,
+    batch=Terms("/batch/invoices", 100, (Action.CREATE, Action.UPDATE)),
     model=InvoiceRow,
     listing=listings.INVOICES,
     required=("customerId", "items", "reference"),

@@ -9,8 +9,18 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from blsync.ledger.plans import Problem
+from blsync.ledger.states import Action
 from blsync.push.compare import figure
-from blsync.push.endpoint import Endpoint, Json, Likeness, Reference, Row, Settlement, in_the_future
+from blsync.push.endpoint import (
+    Endpoint,
+    Json,
+    Likeness,
+    Reference,
+    Row,
+    Settlement,
+    Terms,
+    in_the_future,
+)
 from blsync.push.endpoints import listings
 from blsync.push.endpoints.fields import Amount, Code, Day, Id, ReferenceText, Text
 
@@ -104,6 +114,7 @@ JOURNAL_ENTRIES = Endpoint(
     record="journal entry",
     bulk_path="/bulk/journal-entries",
     limit=100,
+    batch=Terms("/batch/journal-entries", 100, (Action.CREATE,)),
     model=JournalRow,
     listing=listings.JOURNAL_ENTRIES,
     required=("date", "lines", "reference"),

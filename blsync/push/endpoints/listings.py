@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from blsync.entities import ENTITIES
 from blsync.push.compare import figure
 from blsync.push.endpoint import Json, Listing
 
@@ -54,10 +55,48 @@ def _invoice(invoice: Json) -> str:
     return " of ".join(filter(None, (str(invoice.get("invoiceNumber") or ""), name)))
 
 
+def _bill(bill: Json) -> str:
+    nested = bill.get("supplier")
+    name = _name(nested) if isinstance(nested, dict) else ""
+    return " of ".join(filter(None, (str(bill.get("billNumber") or ""), name)))
+
+
 def _place(stock: Json) -> list[Json]:
     return [{"id": stock.get("locationId"), "locationId": stock.get("locationId")}]
 
 
+def _flat(item: Json) -> list[Json]:
+    """Return an item with what a batch has flat where the object has it nested."""
+    nested = {
+        "costPrice": ("pricing", "costPrice"),
+        "sellingPrice": ("pricing", "sellingPrice"),
+        "taxCode": ("tax", "salesTaxCode"),
+        "reorderLevel": ("inventory", "reorderPoint"),
+        "reorderQuantity": ("inventory", "reorderQuantity"),
+        "category": ("category", "name"),
+    }
+    parts = {name: (item.get(part), field) for name, (part, field) in nested.items()}
+    return [
+        {
+            **item,
+            "unitOfMeasure": item.get("unit"),
+            **{
+                name: part.get(field) if isinstance(part, dict) else None
+                for name, (part, field) in parts.items()
+            },
+        }
+    ]
+
+
+def _without_secrets(supplier: Json) -> list[Json]:
+    """Return a supplier without its bank details: those are never kept, only that there are any."""
+    withheld = ENTITIES["suppliers"].withheld
+    kept = {name: value for name, value in supplier.items() if name not in withheld}
+    return [kept | {HAS_BANK_DETAILS: any(supplier.get(name) for name in withheld)}]
+
+
+HAS_BANK_DETAILS = "hasBankDetails"
+"""Says of a supplier that was read whether it has what must not be kept."""
 CUSTOMERS = Listing(
     "customer",
     "/customers",
@@ -67,6 +106,16 @@ CUSTOMERS = Listing(
 )
 INVOICES = Listing("invoice", "/invoices", ("id", "invoiceNumber", "reference"), title=_invoice)
 ITEMS = Listing("item", "/items", ("id", "itemCode"), page_limit=200, title=_item)
+FLAT_ITEMS = Listing("item", "/items", ("id", "itemCode"), page_limit=200, rows=_flat, title=_item)
+SUPPLIERS = Listing(
+    "supplier",
+    "/suppliers",
+    ("id", "supplierNumber", "email"),
+    caseless=frozenset({"email"}),
+    rows=_without_secrets,
+    title=_name,
+)
+BILLS = Listing("bill", "/bills", ("id", "billNumber", "supplierInvoiceNumber"), title=_bill)
 ACCOUNTS = Listing("active account", "/accounts", ("id", "accountNumber"), title=_account)
 JOURNAL_ENTRIES = Listing("journal entry", "/journal-entries", ("id", "journalNumber", "reference"))
 ADJUSTMENTS = Listing(

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from blsync.ledger.plans import Operation
+from blsync.ledger.states import Action
 from blsync.push.compare import figure
 from blsync.push.endpoint import (
     TODAY,
@@ -23,6 +24,7 @@ from blsync.push.endpoint import (
     Row,
     Settlement,
     Sought,
+    Terms,
     in_the_future,
 )
 from blsync.push.endpoints import listings
@@ -79,6 +81,7 @@ PAYMENTS = Endpoint(
     record="payment",
     bulk_path="/bulk/payments",
     limit=100,
+    batch=Terms("/batch/payments", 200, (Action.CREATE,)),
     model=PaymentRow,
     listing=listings.PAYMENT_ENTRIES,
     required=("invoiceId", "amount", "reference"),

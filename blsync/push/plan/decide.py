@@ -68,6 +68,10 @@ class Decision:
         """Return what each row does."""
         return _no_twins(self.endpoint, [self._operation(row) for row in rows])
 
+    def anew(self) -> Decision:
+        """Return the same decision before it has decided on any row."""
+        return replace(self, _paid=defaultdict(Decimal))
+
     def spellings(self, row: ParsedRow, name: str) -> list[str]:
         """Return the values by which a row's record may be found, the surest first."""
         value = row.named[name]
@@ -273,7 +277,7 @@ class Decision:
         )
 
     def _needed(self, name: str) -> Problem:
-        message = f"{name} is needed to create a {self.endpoint.record}; fill it in"
+        message = f"{name} is needed to create {self.endpoint.a_record}; fill it in"
         return problem("REQUIRED_FIELD", name, message)
 
     def _lacking(self, row: ParsedRow) -> Iterator[Problem]:
@@ -334,7 +338,7 @@ class Decision:
         told = "--mode create changes none" if self.endpoint.can_update else "none can be changed"
         fields = ", ".join(changed)
         message = (
-            f"a {self.endpoint.record} with this {name} exists with other {fields}, and {told}"
+            f"{self.endpoint.a_record} with this {name} exists with other {fields}, and {told}"
         )
         return replace(
             _rejected(row, (problem("DUPLICATE_VALUE", name, message),)), remote_id=_id(now)

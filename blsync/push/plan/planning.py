@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -14,10 +14,11 @@ from blsync.api.client import Client
 from blsync.errors import ConfigError, InputFileError
 from blsync.ledger import Ledger, evidence, plans
 from blsync.ledger.approvals import Saying
-from blsync.ledger.plans import Operation, Plan
+from blsync.ledger.plans import Operation, Plan, Problem
 from blsync.ledger.states import (
     FILE_MODES,
     SENDS,
+    Action,
     EvidenceState,
     Mode,
     OnConflict,
@@ -25,10 +26,12 @@ from blsync.ledger.states import (
     Verdict,
 )
 from blsync.push.compare import from_text, to_text
+from blsync.push.dialects import dialect_of, endpoints_of, reachable, terms_of
 from blsync.push.endpoint import Endpoint
-from blsync.push.endpoints import ENDPOINTS, endpoint_named
+from blsync.push.endpoints import endpoint_named
 from blsync.push.known import Known
 from blsync.push.lookup import RecordIndex, look_up, read_in_full
+from blsync.push.plan.check import Check
 from blsync.push.plan.confirmation import new_code
 from blsync.push.plan.decide import Decision, key_without_token
 from blsync.push.plan.references import Near, resolve
@@ -40,7 +43,7 @@ from blsync.push.source.memory import remember, remembered
 from blsync.push.source.read import read
 from blsync.push.source.sheet import Sheet
 from blsync.session import Session
-from blsync.settings import Company, require_credentials
+from blsync.settings import Company, Settings, require_credentials
 from blsync.text.natural_keys import normal_form
 from blsync.user_tables import closed_months
 
@@ -54,7 +57,8 @@ class PlanOptions:
     whose version holds where a record changed since the row's basis; abort leaves the row out. With
     `hidden`, rows and columns of a worksheet are planned that are hidden there. `rejects` is a file
     to write the rejected rows to, to be mended and planned again. `reading` says what the file's
-    columns and cells mean.
+    columns and cells mean. With `has_check` BigLedger is asked what it would refuse, and writes
+    nothing (`blsync.push.plan.check`).
     """
 
     mode: str = Mode.UPSERT
@@ -62,6 +66,7 @@ class PlanOptions:
     rejects: Path | None = None
     hidden: bool = False
     reading: ReadingOptions = field(default_factory=lambda: ReadingOptions())
+    has_check: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ def plan(
     Raises ConfigError, InputFileError, ApiError, StorageError, or QuotaSpent where the session does
     not wait.
     """
-    rows, sheet = _read(session.settings.data, endpoint, source, options)
+    rows, sheet = _read(session.settings, endpoint, source, options)
     require_credentials(company)
     kind, now = endpoint_named(endpoint), session.clock()
     decision = Decision(
@@ -115,8 +120,15 @@ def plan(
     )
     client = session.client(company)
     near = Known(session.settings, company.company_id).near
-    operations = asyncio.run(_decided(session, client, decision, rows, near))
-    draft = draft_of(session, company, kind, sheet.path.name, sheet.notes)
+    decision, rows = asyncio.run(_informed(session, client, decision, rows, near))
+    operations = reachable(session.settings, kind, decision.operations(rows))
+    notes = sheet.notes
+    if options.has_check:
+        check = asyncio.run(_checked(session.client(company), kind, operations))
+        notes = (*notes, *check.notes(operations))
+        refused = [_with_refusal(row, check.refused) for row in rows]
+        operations = reachable(session.settings, kind, decision.anew().operations(refused))
+    draft = draft_of(session, company, kind, sheet.path.name, notes)
     readings = to_text([vars(each) for each in sheet.readings]) if sheet.readings else None
     draft = replace(draft, mode=decision.mode, on_conflict=decision.on_conflict, readings=readings)
     stored = store(session.ledger, draft, operations)
@@ -127,7 +139,20 @@ def plan(
         remember(session.settings.data, kind, _headers(sheet), said)
     report = report_of(session.ledger, stored)
     # One that is under way keeps the notes of the file that it was planned from first.
-    return replace(report, plan=replace(report.plan, notes=sheet.notes))
+    return replace(report, plan=replace(report.plan, notes=notes))
+
+
+async def _checked(client: Client, kind: Endpoint, operations: list[Operation]) -> Check:
+    async with client:
+        check = Check(client, kind)
+        await check.ask(operations)
+        return check
+
+
+def _with_refusal(row: ParsedRow, refused: Mapping[int, Problem]) -> ParsedRow:
+    """Return a row with what the server would refuse it for."""
+    why = refused.get(row.row)
+    return replace(row, problems=(*row.problems, why)) if why else row
 
 
 def _headers(sheet: Sheet) -> list[str]:
@@ -152,25 +177,29 @@ def _form(data: Path, kind: Endpoint, options: ReadingOptions) -> Form:
 
 
 def _read(
-    data: Path, endpoint: str, source: Path | Sheet, options: PlanOptions
+    settings: Settings, endpoint: str, source: Path | Sheet, options: PlanOptions
 ) -> tuple[list[ParsedRow], Sheet]:
     """Read and validate the rows, having refused what cannot be planned at all."""
     kind = endpoint_named(endpoint)
+    takes = terms_of(settings, kind).actions
     _check_choice("--mode", options.mode, FILE_MODES)
     _check_choice("--on-conflict", options.on_conflict, OnConflict)
     if options.mode == Mode.UPDATE and not kind.can_update:
         raise ConfigError(
-            f"--mode update: a {kind.record} cannot be changed once it is there; use --mode create."
+            f"--mode update: {kind.a_record} cannot be changed once it is there; use --mode create."
         )
-    if options.mode == Mode.DELETE and not kind.can_delete:
-        deletable = ", ".join(one.name for one in ENDPOINTS.values() if one.can_delete)
+    if options.mode == Mode.DELETE and not (kind.can_delete and Action.DELETE in takes):
+        dialect, known = dialect_of(settings), endpoints_of(settings).values()
+        terms = {one.name: dialect.terms(one) for one in known if one.can_delete}
+        deletable = ", ".join(n for n, t in terms.items() if t and Action.DELETE in t.actions)
         raise ConfigError(
-            f"--mode delete: a {kind.record} cannot be deleted over the API, only records of "
-            f"{deletable}; `blsync push undo PLAN` plans what takes a plan back."
+            f"--mode delete: {kind.a_record} cannot be deleted over the API"
+            f"{_by_the_other(settings, kind)}, only records of {deletable}; `blsync push undo "
+            "PLAN` plans what takes a plan back."
         )
     if options.rejects:
         check_target(options.rejects, source if isinstance(source, Path) else source.path)
-    form = _form(data, kind, options.reading)
+    form = _form(settings.data, kind, options.reading)
     sheet = (
         read(source, lines=kind.lines, key=kind.natural_key, hidden=options.hidden, form=form)
         if isinstance(source, Path)
@@ -180,6 +209,11 @@ def _read(
         return validate(kind, sheet), sheet
     except InputFileError as error:  # a column that is left out may be what is missing
         raise InputFileError(" ".join((str(error), *sheet.notes))) from None
+
+
+def _by_the_other(settings: Settings, kind: Endpoint) -> str:
+    """Tell in which dialect records can be deleted that cannot be in the settings' one."""
+    return f" by {settings.push_dialect} requests" if kind.can_delete else ""
 
 
 def _check_choice(option: str, value: str, choices: Iterable[StrEnum]) -> None:
@@ -199,9 +233,10 @@ async def home_currency(session: Session, client: Client, endpoint: Endpoint) ->
     return str(currency) if currency else None
 
 
-async def _decided(
+async def _informed(
     session: Session, client: Client, decision: Decision, rows: list[ParsedRow], near: Near
-) -> list[Operation]:
+) -> tuple[Decision, list[ParsedRow]]:
+    """Return the decision with what BigLedger has, and the rows with what they name."""
     endpoint, ledger = decision.endpoint, session.ledger
     async with client:
         if decision.mode != Mode.DELETE:
@@ -222,7 +257,7 @@ async def _decided(
             names |= {name.partition(".")[0] for name in (*endpoint.required, *endpoint.rules)}
         await read_in_full(client, endpoint.listing, decision.known, names)
         await _remember(client, ledger, decision, rows)
-    return decision.operations(rows)
+    return decision, rows
 
 
 async def _remember(

@@ -58,7 +58,7 @@ async def _known(
 
 
 def _parents(ledger: Ledger, company_id: str, reference: Reference) -> Parents:
-    name = {"customer": "customers"}.get(reference.listing.record)
+    name = {"customer": "customers", "supplier": "suppliers"}.get(reference.listing.record)
     return plans.not_created(ledger, company_id, name) if name else {}
 
 

@@ -31,6 +31,7 @@ from blsync.ledger import plans
 from blsync.ledger.plans import Attempt, Keys, Operation, Plan, Problem
 from blsync.ledger.states import SENDS, Action, AttemptOutcome, Mode, OperationState
 from blsync.push.compare import changes, create_body, from_text, to_text, update_body, version_of
+from blsync.push.dialects import reachable
 from blsync.push.endpoint import Endpoint, Json
 from blsync.push.endpoints import endpoint_named
 from blsync.push.lookup import RecordIndex, look_up, look_up_id, read_in_full
@@ -72,6 +73,7 @@ def undo(session: Session, plan_id: str) -> PlanReport:
     company, endpoint = company_of(session.settings, old), endpoint_named(old.endpoint)
     require_credentials(company)
     operations = asyncio.run(_undone(session, company, endpoint, old, done))
+    operations = reachable(session.settings, endpoint, operations)
     left = sum(row.state == OperationState.PENDING for row in rows)
     notes = (
         (
@@ -209,14 +211,15 @@ class Undoing:
         parts = [
             record
             for record in found
-            if all(str(record.get(part)) == str(body.get(part)) for part in self.endpoint.parts)
+            # What an update leaves alone is not in its body, and its id is the record's own.
+            if all(str(record.get(p)) == str(body[p]) for p in self.endpoint.parts if p in body)
         ]
         return parts[0] if parts else None
 
     def _deleted(self, row: Operation, now: Json) -> Operation:
         """Delete what was created, where nobody has changed it since."""
         if not self.endpoint.can_delete:
-            message = f"a {self.endpoint.record} cannot be deleted over the API; do it in BigLedger"
+            message = f"{self.endpoint.a_record} cannot be deleted over the API; do it in BigLedger"
             return self._kept(row, Action.BLOCKED, problem("NEEDS_A_PERSON", None, message))
         body = self.endpoint.comparable(from_text(row.body))
         if why := undeletable(self.endpoint, now):

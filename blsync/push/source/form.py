@@ -177,6 +177,7 @@ class Form:
         and the form is strict.
         """
         headers = list(headers)
+        self._check_withheld(path_name, headers)
         self._check_twins(path_name, headers)
         out = [h for h in headers if h.column is None and h.name]
         there = {INDEX.sub("", h.column).partition(".")[0] for h in headers if h.column}
@@ -215,6 +216,16 @@ class Form:
                 + (f", or say with --map which one it is: {told}. {known}" if told else ".")
             )
         return out
+
+    def _check_withheld(self, path_name: str, headers: Iterable[Header]) -> None:
+        """Raise InputFileError for a column that no file may have."""
+        kept_out = {letters(name): why for name, why in self.endpoint.withheld.items()}
+        for header in headers:
+            if why := kept_out.get(letters(header.name.partition(".")[0])):
+                raise InputFileError(
+                    f"{path_name} cannot be used: {why}. Delete the column {header.name!r} from "
+                    "the file and plan again; nothing of it was read into a plan."
+                )
 
     def _check_twins(self, path_name: str, headers: list[Header]) -> None:
         first: dict[str, Header] = {}

@@ -29,7 +29,13 @@ MOST_NAMED = 20
 """Rows that a note names one by one."""
 EXAMPLE = "example, not sent"
 """What a cell of a column that begins with _ says where its row is there to be looked at alone."""
-EXAMPLE_KEYS = {"email": "name@company.my", "reference": "REF-001"}
+EXAMPLE_KEYS = {
+    "email": "name@company.my",
+    "reference": "REF-001",
+    "itemCode": "ITEM-001",
+    "accountNumber": "6990",
+    "supplierInvoiceNumber": "INV-0001",
+}
 """Natural key → what it is in such a row."""
 WRITTEN_OVER = (
     f"is not the example's, and the row says {EXAMPLE!r}: empty that cell to have the row sent, or "

@@ -9,9 +9,12 @@ at every date, by construction.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from blsync.sandbox.books.chart import ROLES, TYPES
@@ -31,6 +34,13 @@ UNIQUE = (("customers", "email"), ("suppliers", "email"), ("items", "itemCode"))
 """Fields that no two records of a kind may share."""
 Line = tuple[str, Decimal, str]
 """Account id, amount (debit-positive), description."""
+
+
+@dataclass
+class Trial:
+    """What was written since it began, and whether it stays."""
+
+    is_kept: bool = True
 
 
 class Books:
@@ -109,6 +119,34 @@ class Books:
         self.store.remember("counters", dict(self.counters))
         self.store.remember("instant_us", self._instant_us)
         self.store.flush()
+
+    @contextmanager
+    def trial(self) -> Iterator[Trial]:
+        """Hold what is written within, and what is told of it, until it is known to stay."""
+        trial, store = Trial(), self.store
+        counters = Counter(self.counters)
+        taken = {key: dict(values) for key, values in self.taken.items()}
+        watch, on_payment = store.watch, self.on_payment
+        told: list[Callable[[], None]] = []
+        store.begin_trial()
+        store.watch = lambda *one: told.append(partial(watch, *one))
+        self.on_payment = lambda payment: told.append(partial(on_payment, payment))
+        try:
+            yield trial
+        except BaseException:
+            trial.is_kept = False
+            raise
+        finally:
+            store.end_trial(is_kept=trial.is_kept)
+            store.watch, self.on_payment = watch, on_payment
+            if trial.is_kept:
+                for one in told:
+                    one()
+            else:
+                self.counters = counters
+                for key, values in taken.items():
+                    self.taken[key].clear()  # one of them is `by_number` as well
+                    self.taken[key].update(values)
 
     def new_id(self, prefix: str) -> str:
         """Make an id that is unique, the same for the same history, and in no order."""

@@ -255,14 +255,6 @@ def draft_bill(
     ``lines``: itemId or description, quantity, unitPrice, taxCode, accountCode.
     """
     bill_id = books.new_id("bill")
-    written = [
-        {**_line(books, "bili", line, line["unitPrice"]), "accountCode": line["accountCode"]}
-        for line in lines
-    ]
-    for line in written:
-        del line["itemCode"]
-    subtotal = sum((line["lineTotal"] for line in written), ZERO)
-    tax = sum((line["taxAmount"] for line in written), ZERO)
     bill = {
         "id": bill_id,
         "billNumber": books.new_number("bills", day),
@@ -274,23 +266,43 @@ def draft_bill(
         "dueDate": due,
         "status": "draft",
         "currency": "MYR",
-        "subtotal": subtotal,
-        "taxTotal": tax,
-        "total": subtotal + tax,
-        "paidAmount": ZERO,
-        "balanceDue": subtotal + tax,
-        "items": written,
+        **dict.fromkeys(("subtotal", "taxTotal", "total", "paidAmount", "balanceDue"), ZERO),
+        "items": [],
         "attachments": [],
         "paymentTerms": terms_text(supplier["paymentTerms"]),
         "reference": more.get("reference"),
         "notes": more.get("notes"),
         "createdAt": books.stamp(bill_id),
     }
-    if bill["supplierInvoiceNumber"]:
-        taken = books.taken["bills", "supplierInvoiceNumber"]
-        taken[f"{supplier['id']} {bill['supplierInvoiceNumber']}".casefold()] = bill_id
+    write_bill_lines(books, bill, lines)
+    take_number(books, bill)
     books.touch("bills", bill_id, bill)
     return bill
+
+
+def write_bill_lines(books: Books, bill: Record, lines: Sequence[Record]) -> None:
+    """Put these lines on a draft bill, and add them up."""
+    bill["items"] = [
+        {**_line(books, "bili", line, line["unitPrice"]), "accountCode": line["accountCode"]}
+        for line in lines
+    ]
+    for line in bill["items"]:
+        del line["itemCode"]
+    bill["subtotal"] = sum((line["lineTotal"] for line in bill["items"]), ZERO)
+    bill["taxTotal"] = sum((line["taxAmount"] for line in bill["items"]), ZERO)
+    bill["total"] = bill["balanceDue"] = bill["subtotal"] + bill["taxTotal"]
+
+
+def take_number(books: Books, bill: Record) -> None:
+    """Keep the supplier's number of a bill from being entered again."""
+    if bill["supplierInvoiceNumber"]:
+        taken = books.taken["bills", "supplierInvoiceNumber"]
+        taken[number_key(bill["supplierId"], bill["supplierInvoiceNumber"])] = bill["id"]
+
+
+def number_key(supplier_id: str, number: str) -> str:
+    """Return by what a supplier's number of a bill is known: it is unique a supplier."""
+    return f"{supplier_id} {number}".casefold()
 
 
 def terms_text(terms: Record) -> str:

@@ -164,7 +164,7 @@ class Store:
         if not self.waiting and not any(self._moves.values()):
             return
         told: list[tuple[str, Record | None, Record]] = []
-        self.connection.execute("begin")
+        self.connection.execute("savepoint flush")
         for name, changed in self._changed.items():
             if changed:
                 entity, records = ENTITIES[name], self._records[name]
@@ -175,7 +175,7 @@ class Store:
             if name not in HELD and len(self._records[name]) > KEPT:
                 self._records[name].clear()
         self._insert_moves()
-        self.connection.execute("commit")
+        self.connection.execute("release flush")
         for one in told:
             self.watch(*one)
 
@@ -188,6 +188,21 @@ class Store:
             rows = self.query(f"select doc from {name} where id = ?", key)  # noqa: S608
             told.append((name, loads(rows[0][0]) if rows else None, self._records[name][key]))
         return told
+
+    def begin_trial(self) -> None:
+        """Begin what `end_trial` may take back, whatever is flushed or deleted until then."""
+        self.flush()
+        self.connection.execute("savepoint trial")
+
+    def end_trial(self, *, is_kept: bool) -> None:
+        """Keep all that was written since `begin_trial`, or take it back."""
+        if is_kept:
+            self.flush()
+        else:
+            self.discard()
+            self.connection.execute("rollback to trial")
+            self.versions.update([*ENTITIES])
+        self.connection.execute("release trial")
 
     def discard(self) -> None:
         """Forget all that has not been flushed, changes inside records included."""

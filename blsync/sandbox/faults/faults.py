@@ -24,6 +24,7 @@ KINDS = ("writes", "reads")
 DAMAGES = ("surrogate", "control", "nan", "escape", "torn")
 DECIMALS = ("zeros", "noise", "mills")
 DUPLICATES = ("plain", "whole")
+LINKS = ("here", "elsewhere")
 ODD_DATES = ("empty", "zero", "midnight")
 
 
@@ -198,7 +199,7 @@ GROUPS: dict[str, dict[str, Fault]] = {
             _count,
             0,
             "stray-results=N",
-            "an answer has N more results, with an index that nobody sent",
+            "an answer has N more results, with an index or a referenceId that nobody sent",
         ),
         "shuffle-results": Fault(
             _flag, False, "shuffle-results", "the results of an answer come in another order"
@@ -225,6 +226,42 @@ GROUPS: dict[str, dict[str, Fault]] = {
             "duplicates=KIND",
             "a record that exists is told by a message alone, or by 409 for the whole request: "
             + ", ".join(DUPLICATES),
+        ),
+        "roll-back": Fault(
+            _share,
+            0.0,
+            "roll-back=1",
+            "that share of batches is rolled back and says so, whatever its options are",
+        ),
+        "half-roll-back": Fault(
+            _share,
+            0.0,
+            "half-roll-back=1",
+            "of that share of the batches that are rolled back the first half stays all the same",
+        ),
+        "deaf-to-checks": Fault(
+            _flag, False, "deaf-to-checks", "batches do not know validateOnly, and are carried out"
+        ),
+        "slow-jobs": Fault(
+            _seconds, 0.0, "slow-jobs=2s", "a batch's job is carried out so much later"
+        ),
+        "fail-jobs": Fault(
+            _share,
+            0.0,
+            "fail-jobs=1",
+            "that share of jobs ends as failed, the first half of its operations carried out",
+        ),
+        "lose-jobs": Fault(
+            _share,
+            0.0,
+            "lose-jobs=1",
+            "that share of jobs is not known any more, 404, once it was carried out",
+        ),
+        "link-results": Fault(
+            _one_of(*LINKS),
+            "",
+            "link-results=WHERE",
+            "the results of a job are a link, to this host or elsewhere: " + ", ".join(LINKS),
         ),
         "poison": Fault(
             _text,

@@ -20,12 +20,13 @@ from blsync.sandbox.books.store import Store
 from blsync.sandbox.events.hub import Hub
 from blsync.sandbox.faults.faults import Faults
 from blsync.sandbox.generate.seed import History
+from blsync.sandbox.http.answers import answer
 from blsync.sandbox.http.contract import serve_contract
 from blsync.sandbox.http.control import control_routes, forget_odd_records, take_effect
 from blsync.sandbox.http.gateway import PREFIX, Gateway, error_body
 from blsync.sandbox.http.oauth import oauth_routes
 from blsync.sandbox.http.readings import Readings
-from blsync.sandbox.http.routes import answer, api_routes
+from blsync.sandbox.http.routes import api_routes
 from blsync.sandbox.http.stream import stream_route
 from blsync.sandbox.http.webhooks import webhook_routes
 from blsync.sandbox.options import Options

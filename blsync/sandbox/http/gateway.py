@@ -28,6 +28,7 @@ from blsync.sandbox.faults.faults import OPTIONAL, Faults, Strikes
 from blsync.sandbox.http.limits import Limits, Stats
 from blsync.sandbox.http.oauth import Tokens
 from blsync.sandbox.options import Options
+from blsync.sandbox.writes.batch import ENDPOINTS as BATCH_ENDPOINTS
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -58,6 +59,7 @@ ENTITY_OF = {
     "bulk/payments": "invoices",
     "bulk/journal-entries": "journal_entries",
     "bulk/inventory-adjustments": "stock_adjustments",
+    **{f"batch/{name}": endpoint.entity for name, endpoint in BATCH_ENDPOINTS.items()},
 }
 """First part or two of an address → the entity whose permission it needs."""
 REPORTED = {"reports/aged-payables": "bills", "reports/purchasing": "bills"}
@@ -148,7 +150,11 @@ class Gateway:
         if answer.status == NO_ANSWER or (answer.status < 500 and strikes.by("drop-after")):
             await _drop(send)
             return
-        if path.startswith("/bulk/") and answer.status == 200 and strikes.by("damage-results"):
+        if (
+            path.startswith(("/bulk/", "/batch/"))
+            and answer.status == 200
+            and strikes.by("damage-results")
+        ):
             before, found, after = answer.body.rpartition(b'"success":true,')
             answer.body = before + found + (b'"note":"half \\ud83d",' if found else b"") + after
         self._finish(answer, scope["request_id"], headers, began)

@@ -12,6 +12,9 @@ from blsync.sandbox.books.errors import ApiError
 from blsync.sandbox.options import Options
 
 Clock = Callable[[], float]
+MINUTE = 60.0
+BATCHES_A_MINUTE = 10
+LARGE_BATCHES_A_MINUTE = 5
 
 
 class Limits:
@@ -80,17 +83,59 @@ class Limits:
         }
 
     def _refuse(self, wait: float) -> None:
-        seconds = max(1, math.ceil(wait))
-        reset = datetime.fromtimestamp(math.ceil(self.clock() + wait), UTC)
-        detail = {
-            "limit": self.options.per_hour,
-            "remaining": self.remaining,
-            "resetTime": reset.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "retryAfter": seconds,
-        }
-        message = "Rate limit exceeded. Please retry after the specified time"
-        headers = {"Retry-After": str(seconds)}
-        raise ApiError(429, "RATE_LIMIT_EXCEEDED", message, [detail], headers)
+        raise too_many(self.options.per_hour, self.remaining, self.clock(), wait)
+
+
+class BatchLimits:
+    """So many batches in any minute, and so many large ones; they count in the hour as well."""
+
+    def __init__(self, clock: Clock = time.time) -> None:
+        self.clock = clock
+        self._sent: deque[tuple[float, bool]] = deque()
+
+    def enter(self, *, is_large: bool) -> None:
+        """Let one batch in, or raise ApiError 429 that says when to come back."""
+        now = self._forget()
+        large = [at for at, was_large in self._sent if was_large]
+        waits = []
+        if len(self._sent) >= BATCHES_A_MINUTE:
+            waits.append(self._sent[0][0] + MINUTE - now)
+        if is_large and len(large) >= LARGE_BATCHES_A_MINUTE:
+            waits.append(large[0] + MINUTE - now)
+        if waits:
+            raise too_many(BATCHES_A_MINUTE, self.remaining, now, max(waits))
+        self._sent.append((now, is_large))
+
+    def _forget(self) -> float:
+        now = self.clock()
+        while self._sent and self._sent[0][0] <= now - MINUTE:
+            self._sent.popleft()
+        return now
+
+    @property
+    def remaining(self) -> int:
+        """How many batches the minute still takes."""
+        self._forget()
+        return BATCHES_A_MINUTE - len(self._sent)
+
+    @property
+    def resets_at(self) -> float:
+        """Unix seconds at which the minute takes one more."""
+        return (self._sent[0][0] if self._sent else self.clock()) + MINUTE
+
+
+def too_many(limit: int, remaining: int, now: float, wait: float) -> ApiError:
+    """Return the refusal of a request that has to wait so many seconds; `now` in unix seconds."""
+    seconds = max(1, math.ceil(wait))
+    reset = datetime.fromtimestamp(math.ceil(now + wait), UTC)
+    detail = {
+        "limit": limit,
+        "remaining": remaining,
+        "resetTime": reset.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "retryAfter": seconds,
+    }
+    message = "Rate limit exceeded. Please retry after the specified time"
+    return ApiError(429, "RATE_LIMIT_EXCEEDED", message, [detail], {"Retry-After": str(seconds)})
 
 
 class Stats:

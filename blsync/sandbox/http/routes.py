@@ -18,6 +18,8 @@ from blsync.sandbox.books.values import Record, encode, parse_date
 from blsync.sandbox.faults.faults import Faults
 from blsync.sandbox.faults.malformed import disguise, slim
 from blsync.sandbox.http import tampering
+from blsync.sandbox.http.answers import BODY, answer, envelope
+from blsync.sandbox.http.batches import add_batches
 from blsync.sandbox.http.cash_flow import METHODS, cash_flow
 from blsync.sandbox.http.cursors import invalid_cursor, offset_of
 from blsync.sandbox.http.gateway import NO_ANSWER, meta
@@ -38,6 +40,7 @@ from blsync.sandbox.writes import (
     purchasing,
     transfers,
 )
+from blsync.sandbox.writes.batch import Batches
 from blsync.sandbox.writes.request_fields import read_body
 
 COMPANY_NAME = "Cahaya Mutiara Trading Sdn Bhd"
@@ -110,19 +113,6 @@ DELETES: tuple[tuple[str, Write], ...] = (
 )
 WHOLE = 10**6
 """Records of a list that comes whole, at most."""
-BODY = {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}}
-
-
-def answer(request: Request, data: object, status: int = 200) -> Response:
-    """Wrap data in the envelope of success."""
-    return envelope(request, encode(data), status=status)
-
-
-def envelope(request: Request, data: bytes, more: bytes = b"", status: int = 200) -> Response:
-    """Wrap JSON in the envelope of success."""
-    about = encode(meta(request.scope["request_id"]))
-    text = b'{"success":true,"data":%s%s,"meta":%s}' % (data, more, about)
-    return Response(text, status, media_type="application/json")
 
 
 def api_routes(books: Books, options: Options, faults: Faults, readings: Readings) -> APIRouter:
@@ -139,6 +129,7 @@ def api_routes(books: Books, options: Options, faults: Faults, readings: Reading
     _add_einvoice_reads(router, books)
     _add_reports(router, books, readings)
     _add_bulk(router, books, faults)
+    add_batches(router, Batches(books), options, faults)
     _add_company(router, options, faults)
     return router
 

@@ -68,10 +68,8 @@ def run(books: Books, name: str, body: Record, faults: Faults, strikes: Strikes)
     Raises ApiError 422 if there are too many operations, or none, and what `poison` asks for.
     """
     endpoint = ENDPOINTS[name]
-    operations = _read_operations(endpoint, body)
-    _refuse_poison(operations, faults)
-    operations = [_forgotten(operation, faults["forget"]) for operation in operations]
-    _refuse_duplicates(books, operations, faults)
+    operations = read_operations(endpoint, body)
+    operations = struck_before(books, operations, faults)
     if strikes.by("late-write"):
         later, loop = faults["late-write"], asyncio.get_running_loop()
         loop.call_later(later, _commit, books, endpoint, operations, strikes)
@@ -80,18 +78,27 @@ def run(books: Books, name: str, body: Record, faults: Faults, strikes: Strikes)
         _commit(books, endpoint, operations[: len(operations) // 2], strikes)
         return None
     results = _commit(books, endpoint, operations, strikes)
-    if faults["duplicates"] == "plain":
-        results = [_told_plainly(result) for result in results]
     successful = sum(result["success"] for result in results)
     return {
         "processed": len(results),
         "successful": successful,
         "failed": len(results) - successful,
-        "results": _garbled(results, faults, strikes),
+        "results": garbled(results, "index", strikes),
     }
 
 
-def _read_operations(endpoint: Endpoint, body: Record) -> list[object]:
+def struck_before(books: Books, operations: list[object], faults: Faults) -> list[object]:
+    """Return the operations as faults let them be carried out. Raises ApiError where one of them
+    has the whole request refused.
+    """
+    _refuse_poison(operations, faults)
+    kept = [_forgotten(operation, faults["forget"]) for operation in operations]
+    _refuse_duplicates(books, kept, faults)
+    return kept
+
+
+def read_operations(endpoint: Endpoint, body: Record) -> list[object]:
+    """Return a request's operations. Raises ApiError 422 if there are too many, or none."""
     operations = body.get("operations")
     if not isinstance(operations, list) or not operations:
         detail = {"field": "operations", "code": "REQUIRED_FIELD"}
@@ -124,24 +131,30 @@ def _commit(
     books.tick()
     try:
         return [
-            _result(books, endpoint, index, operation, strikes)
+            {"index": index, **carried_out(books, endpoint, operation, strikes)}
             for index, operation in enumerate(operations)
         ]
     finally:
         books.save()
 
 
-def _garbled(results: list[Record], faults: Faults, strikes: Strikes) -> list[Record]:
-    """Return the results as an answer tells them, with the faults that may have."""
+def garbled(results: list[Record], name: str, strikes: Strikes) -> list[Record]:
+    """Return the results as an answer tells them, with the faults that may have; `name` is the
+    field that says whose each is.
+    """
+    faults = strikes.faults
     told, draw = list(results), faults.random
+    if faults["duplicates"] == "plain":
+        told = [_told_plainly(result) for result in told]
     if strikes.by("missing-results"):
         missing = draw.sample(range(len(told)), min(faults["missing-results"], len(told)))
-        told = [result for result in told if result["index"] not in missing]
+        told = [result for place, result in enumerate(told) if place not in missing]
     if strikes.by("double-results"):
         told += draw.sample(told, min(faults["double-results"], len(told)))
     if strikes.by("stray-results"):
         unsent = range(len(results), len(results) + faults["stray-results"])
-        told += [{**draw.choice(results), "index": index} for index in unsent]
+        named = [f"unsent-{index}" if name != "index" else index for index in unsent]
+        told += [{**draw.choice(results), name: other} for other in named]
     if len(told) > 1 and strikes.by("shuffle-results"):
         told = _shuffled(told, draw)
     return told
@@ -154,9 +167,8 @@ def _shuffled(results: list[Record], draw: random.Random) -> list[Record]:
     return shuffled if shuffled[0] is not first else [*shuffled[1:], first]
 
 
-def _result(
-    books: Books, endpoint: Endpoint, index: int, operation: object, strikes: Strikes
-) -> Record:
+def carried_out(books: Books, endpoint: Endpoint, operation: object, strikes: Strikes) -> Record:
+    """Carry an operation out, and return what is told of it, less whose it is."""
     try:
         if strikes.faults["strict"]:
             _check_strictly(books, endpoint, operation)
@@ -165,8 +177,8 @@ def _result(
             raise invalid([detail])
         record = _carry_out(books, endpoint, operation)
     except ApiError as error:
-        return {"index": index, "success": False, "error": _worded(error)}
-    return {"index": index, "success": True, "data": dict(record)}
+        return {"success": False, "error": _worded(error)}
+    return {"success": True, "data": dict(record)}
 
 
 def _check_strictly(books: Books, endpoint: Endpoint, operation: object) -> None:

@@ -12,6 +12,14 @@ from blsync.sandbox.books.values import Record
 from blsync.sandbox.writes.request_fields import Form
 
 ADDRESSES = ("address", "billingAddress", "shippingAddress")
+FLAT = {
+    "costPrice": ("pricing", "costPrice"),
+    "sellingPrice": ("pricing", "sellingPrice"),
+    "taxCode": ("tax", "salesTaxCode"),
+    "reorderLevel": ("inventory", "reorderPoint"),
+    "reorderQuantity": ("inventory", "reorderQuantity"),
+}
+"""Field of an item in a batch → where the object has it."""
 CURRENCIES = ("MYR", "SGD", "USD", "EUR", "CNY", "THB", "IDR")
 
 
@@ -135,6 +143,43 @@ def create_item(books: Books, data: object) -> Record:
     fields = _item_fields(Form(data))
     check_unique(books, "items", "itemCode", fields["itemCode"])
     return add_item(books, fields)
+
+
+def _nested(books: Books, data: object) -> object:
+    """Return an item's data as `POST /items` takes it: a batch has it flat, its category by name
+    (bigledger-api.md, section 15).
+    """
+    if not isinstance(data, dict):
+        return data
+    flat, nested = dict(data), Record()
+    for name, (part, field) in FLAT.items():
+        if name in flat:
+            nested.setdefault(part, {})[field] = flat.pop(name)
+    for name in ("trackSerial", "trackBatch"):  # kept nowhere that the object shows
+        flat.pop(name, None)
+    if "unitOfMeasure" in flat:
+        flat["unit"] = flat.pop("unitOfMeasure")
+    if isinstance(category := flat.get("category"), str):
+        flat["category"] = _category(books, category)
+    return flat | nested
+
+
+def _category(books: Books, name: str) -> Record:
+    """Return the category of that name, which comes to be with the first item that names it."""
+    known = (item["category"] for item in books.store.all("items") if item["category"])
+    word = "_".join(name.casefold().split())
+    made = {"id": f"cat_{word}", "name": name, "path": name}
+    return next((one for one in known if one["name"] == name), made)
+
+
+def create_flat_item(books: Books, data: object) -> Record:
+    """Create an item from flat data, as a batch has it."""
+    return create_item(books, _nested(books, data))
+
+
+def update_flat_item(books: Books, item_id: object, data: object) -> Record:
+    """Change an item by flat data, as a batch has it."""
+    return update_item(books, item_id, _nested(books, data))
 
 
 def update_item(books: Books, item_id: object, data: object) -> Record:

@@ -235,15 +235,9 @@ def create_bill(books: Books, data: object) -> Record:
     order = books.find("purchase_orders", order_id) if order_id else None
     if order and order["supplierId"] != supplier["id"]:
         form.refuse("purchaseOrderId", "INVALID_CHOICE", "is another supplier's", order_id)
-    for position, line in enumerate(lines):
-        field = f"items[{position}].accountCode"
-        line["accountCode"] = line["accountCode"] or _usual_account(books, line, order)
-        if line["accountCode"] is None:
-            form.refuse(field, "REQUIRED_FIELD", "is required where there is no itemId")
-        elif line["accountCode"] not in books.by_number:
-            form.refuse(field, "INVALID_CHOICE", "is no account", line["accountCode"])
+    _charge(books, form, lines, order)
     form.check()
-    _check_number(books, supplier, number)
+    _check_number(books, supplier["id"], number)
     if due is None:
         terms = supplier["paymentTerms"]["termsDays"]
         due = (date.fromisoformat(day) + timedelta(days=terms)).isoformat()
@@ -252,6 +246,64 @@ def create_bill(books: Books, data: object) -> Record:
     )
     if status == "open":
         purchasing.approve_bill(books, bill)
+    return bill
+
+
+def _charge(books: Books, form: Form, lines: list[Record], order: Record | None) -> None:
+    """Give each line of a bill the account that it goes to."""
+    for position, line in enumerate(lines):
+        field = f"items[{position}].accountCode"
+        line["accountCode"] = line["accountCode"] or _usual_account(books, line, order)
+        if line["accountCode"] is None:
+            form.refuse(field, "REQUIRED_FIELD", "is required where there is no itemId")
+        elif line["accountCode"] not in books.by_number:
+            form.refuse(field, "INVALID_CHOICE", "is no account", line["accountCode"])
+
+
+def update_bill(books: Books, bill_id: object, data: object) -> Record:
+    """Change a bill: a draft in all but its supplier and order, an open one in its notes, its
+    reference and its due date.
+    """
+    bill = books.find("bills", bill_id)
+    form = Form(data, partial=True)
+    for field in ("supplierId", "purchaseOrderId"):
+        if form.has(field) and form.data[field] != bill[field]:
+            form.refuse(field, "INVALID_CHOICE", "cannot change", form.data[field])
+    notes = {name: form.text(name) for name in ("reference", "notes") if form.has(name)}
+    day = form.day("billDate") or bill["billDate"]
+    due = form.day("dueDate") or bill["dueDate"]
+    if due < day:
+        form.refuse("dueDate", "DATE_CONSTRAINT", "must not be before billDate", due, f">= {day}")
+    number = form.text("supplierInvoiceNumber") or bill["supplierInvoiceNumber"]
+    lines = _lines(form, is_bill=True) if form.has("items") else None
+    form.check()
+    is_other = lines is not None or (day, number) != (
+        bill["billDate"],
+        bill["supplierInvoiceNumber"],
+    )
+    if bill["status"] != "draft" and is_other:
+        raise broken_rule(
+            "OPEN_BILL_LOCKED",
+            "Only notes, reference and due date of a bill that is owed can change",
+            billId=bill["id"],
+            billStatus=bill["status"],
+        )
+    if lines is not None:
+        order_id = bill["purchaseOrderId"]
+        order = books.find("purchase_orders", order_id) if order_id else None
+        _charge(books, form, lines, order)
+        form.check()
+    if number != bill["supplierInvoiceNumber"]:
+        _check_number(books, bill["supplierId"], number)
+        if before := bill["supplierInvoiceNumber"]:
+            taken = books.taken["bills", "supplierInvoiceNumber"]
+            taken.pop(purchasing.number_key(bill["supplierId"], before), None)
+        bill["supplierInvoiceNumber"] = number
+        purchasing.take_number(books, bill)
+    if lines is not None:
+        purchasing.write_bill_lines(books, bill, lines)
+    bill.update(notes, billDate=day, dueDate=due)
+    books.touch("bills", bill["id"], bill)
     return bill
 
 
@@ -266,8 +318,8 @@ def _usual_account(books: Books, line: Record, order: Record | None) -> str | No
     return str(account["accountNumber"])
 
 
-def _check_number(books: Books, supplier: Record, number: str | None) -> None:
-    key = f"{supplier['id']} {number}".casefold()
+def _check_number(books: Books, supplier_id: str, number: str | None) -> None:
+    key = purchasing.number_key(supplier_id, number or "")
     existing = books.taken["bills", "supplierInvoiceNumber"].get(key) if number else None
     if existing:
         detail = {
