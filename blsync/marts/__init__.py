@@ -17,7 +17,7 @@ from blsync.marts.build import (
     run_build,
     tables_of_build,
 )
-from blsync.marts.compiled import manifest_of
+from blsync.marts.compiled import manifest_of, prepare
 from blsync.marts.files import (
     companies_known,
     strays_of,
@@ -64,6 +64,7 @@ __all__ = [
     "mend_inputs",
     "open_published",
     "open_unpublished",
+    "prepare",
     "publish",
     "published_file",
     "refresh_inputs",

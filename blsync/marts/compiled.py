@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,11 @@ class Compiled(msgspec.Struct, frozen=True):
     what_a_build_knew: str
 
 
+def prepare(data: Path, say: Callable[[str], None]) -> None:
+    """Compile the project where it was not, and say so: it takes a while."""
+    _folder(data, say)
+
+
 def manifest_of(data: Path) -> Path:
     """Return dbt's manifest of the project as it is, which is compiled where it was not.
 
@@ -96,7 +102,7 @@ def entities_of_project() -> list[str]:
     return sorted(path.stem.removeprefix("hist_") for path in histories)
 
 
-def _folder(data: Path) -> Path:
+def _folder(data: Path, say: Callable[[str], None] = lambda _: None) -> Path:
     """Return where the compiled project is, under a name of all that it was made of.
 
     In a checkout that is where dbt has its files; an installed project may be read-only, so there
@@ -108,8 +114,10 @@ def _folder(data: Path) -> Path:
         return folder
     with storage_errors(folder):
         place.mkdir(parents=True, exist_ok=True)
-        with blocking_file_lock(place / "compiling.lock", lambda _: None, ""):
+        busy = "Another process compiles the models; waiting for it."
+        with blocking_file_lock(place / "compiling.lock", say, busy):
             if not folder.is_dir():
+                say("dbt compiles the models, once for this version of them: about 15 seconds.")
                 _compile_into(folder)
                 for earlier in place.glob("compiled-*"):
                     if earlier != folder:

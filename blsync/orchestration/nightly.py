@@ -118,7 +118,7 @@ def sync(
         require_credentials(company)
     open_ledger(settings).close()  # refuses before Dagster records a run
     chosen_days = days_range(settings, chosen, days)
-    dagster = _dagster()
+    dagster = _dagster(settings, say)
     names_of_chosen = [company.name for company in chosen]
     allowed = frozenset(names_of_chosen if allow else ())
     watch = dagster.RunContext(wait=wait, allowed=allowed, progress=progress, say=say)
@@ -126,7 +126,7 @@ def sync(
     # One company is one run, pull to publishing; several are pulled side by side, recorded in a run
     # each, and built once.
     is_one = len(chosen) == 1
-    with contextlib.redirect_stdout(io.StringIO()):  # dbt's log; the run keeps it
+    with contextlib.redirect_stdout(io.StringIO()):  # what libraries print is no result of ours
         if not is_one:
             try:
                 dagster.pull_ahead(report.companies, watch, names, chosen_days)
@@ -173,14 +173,15 @@ def build(
         marts.refresh_inputs(session)
     if is_full:
         marts.ask_for_full_build(settings)
-    dagster = _dagster()
+    dagster = _dagster(settings, say)
     allowed = frozenset(company.name for company in settings.companies() if allow)
     with contextlib.redirect_stdout(io.StringIO()):
         dagster.run(None, dagster.RunContext(say=say, allowed=allowed), has_inputs=False)
 
 
-def _dagster() -> Any:
-    """Import Dagster only where it is needed: it takes seconds."""
+def _dagster(settings: Settings, say: Callable[[str], None]) -> Any:
+    """Import Dagster only where it is needed: it takes seconds, and compiled models."""
+    marts.prepare(settings.data, say)
     from blsync.orchestration import run
 
     return run
