@@ -308,7 +308,9 @@ class Nights(RuleBasedStateMachine):
 
     # --- what must be true in the end -------------------------------------------------------------
 
-    @precondition(lambda self: len(self.diary) > 4)
+    # What a pull complained of is left out: that is another thing each time, and Hypothesis has to
+    # find the same rules possible whenever it tries the same ones.
+    @precondition(lambda self: sum(not line.startswith("  ") for line in self.diary) > 4)
     @rule()
     def quiet_morning(self) -> None:
         self.control("faults", faults="")
