@@ -19,6 +19,7 @@ from blsync.entities import ENTITIES
 from blsync.lake.store import Lake
 from blsync.marts.compiled import Compiled, compiled_project
 from blsync.marts.figures import CompanyFacts
+from blsync.marts.files import lake_files
 from blsync.marts.fingerprints import fingerprints
 from blsync.sandbox import Handle
 from blsync.settings import Settings, environment_for_a_child
@@ -77,11 +78,10 @@ def test_a_build_without_news_makes_and_checks_nothing(given: Settings) -> None:
 def test_news_of_an_entity_are_news_to_all_that_reads_it_and_to_nothing_else(
     given: Settings, name: str
 ) -> None:
-    compiled, files = compiled_project(given.data), Lake(given.data).build_files
+    compiled = compiled_project(given.data)
 
     def now() -> dict[str, str]:
-        marts.write_files_of_build(given, files)
-        return fingerprints(compiled, given.data, files)
+        return fingerprints(compiled, given.data, lake_files(given))
 
     before = now()
     land_again(given, name, 1)

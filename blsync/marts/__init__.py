@@ -14,6 +14,7 @@ from blsync.marts.build import (
     dbt_environment,
     dbt_executable,
     is_build_damaged,
+    news,
     run_build,
     tables_of_build,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "left_behind",
     "manifest_of",
     "mend_inputs",
+    "news",
     "open_published",
     "open_unpublished",
     "prepare",

@@ -28,7 +28,7 @@ from blsync.marts.compiled import Compiled, compiled_project, entities_of_projec
 from blsync.marts.database import is_locked, open_elsewhere, reason_of
 from blsync.marts.figures import COMPANIES
 from blsync.marts.files import companies_known, lake_files, no_quarantine, write_files_of_build
-from blsync.marts.running import Result, run
+from blsync.marts.running import Result, news_of, run
 from blsync.session.binding import open_ledger
 from blsync.settings import Settings
 
@@ -97,6 +97,21 @@ def run_build(
         + (f" {left:,} others have no news and stay as they are." if left else "")
     )
     return results, None
+
+
+def news(settings: Settings) -> set[str] | None:
+    """Return the ids of the models and laws that a build would make now; None where it would make
+    all, or that cannot be told.
+    """
+    lake, built_by = Lake(settings.data), settings.data / "build.models"
+    if lake.full_build_marker.exists() or not whole_marker(settings).exists():
+        return None
+    if not built_by.is_file() or built_by.read_text() != _fingerprint_of_sources(settings):
+        return None
+    try:
+        return news_of(compiled_project(settings.data), settings.data, lake_files(settings))
+    except duckdb.Error:  # whoever builds finds out, and says so
+        return None
 
 
 @contextmanager

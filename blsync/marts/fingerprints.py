@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -22,10 +23,14 @@ _MOMENT = "built_at"
 """The column of an input that tells when a build began: another each time, and no news."""
 
 
-def fingerprints(compiled: Compiled, data: Path, files: Path) -> dict[str, str]:
+Files = Iterable[tuple[str, str, str]]
+"""Files of the lake: layer, entity, path."""
+
+
+def fingerprints(compiled: Compiled, data: Path, files: Files) -> dict[str, str]:
     """Return a fingerprint of all that each node stands on, by its id.
 
-    `files` is the list of the lake's files that the build reads. Raises OSError, ArrowException.
+    `files` are those of the lake that the build reads. Raises OSError, ArrowException.
     """
     listed = _fingerprints_of_lake(files)
     inputs = {
@@ -45,16 +50,14 @@ def fingerprints(compiled: Compiled, data: Path, files: Path) -> dict[str, str]:
     return {unique_id: fingerprint(unique_id) for unique_id in compiled.nodes}
 
 
-def _fingerprints_of_lake(files: Path) -> dict[tuple[str, str], str]:
+def _fingerprints_of_lake(files: Files) -> dict[tuple[str, str], str]:
     """Return what tells files from others, by their layer and entity; of a layer with "" for it."""
     found = defaultdict[tuple[str, str], list[str]](list)
-    for row in pq.read_table(files).to_pylist():
-        if not row["entity"]:  # the file without rows, made anew for each build
-            continue
-        about = Path(row["path"]).stat()
-        told = f"{row['path']} {about.st_size} {about.st_mtime_ns}"
-        for entity in {row["entity"], ""}:
-            found[row["layer"], entity].append(told)
+    for layer, entity, path in files:
+        if entity:  # else the file without rows, made anew for each build
+            about = Path(path).stat()
+            for name in (entity, ""):
+                found[layer, name].append(f"{path} {about.st_size} {about.st_mtime_ns}")
     return {key: _digest(*sorted(texts)) for key, texts in sorted(found.items())}
 
 

@@ -18,11 +18,12 @@ from pathlib import Path
 
 import duckdb
 import msgspec
+import pyarrow.parquet as pq
 
 from blsync.lake.store import Lake
 from blsync.marts.compiled import DATA, Compiled, Node
 from blsync.marts.database import reason_of
-from blsync.marts.fingerprints import fingerprints
+from blsync.marts.fingerprints import Files, fingerprints
 
 THREADS = 2
 """Nodes that run at once. DuckDB has threads of its own, which small nodes leave idle."""
@@ -60,11 +61,9 @@ def run(
         for name, value in {**compiled.settings, "memory_limit": f"{memory // 2**20}MiB"}.items():
             db.execute(f"set global {name} = '{value}'")
         is_night = _has_last_build(db)
-        stands_on = fingerprints(compiled, data, Lake(data).build_files)
+        stands_on = fingerprints(compiled, data, _listed(data))
         before = _results_before(db) if is_night else {}
-        due = chosen
-        if due is None:
-            due = [i for i in compiled.nodes if i not in before or before[i][0] != stands_on[i]]
+        due = _with_news(before, stands_on) if chosen is None else chosen
         for schema in sorted({node.schema for node in compiled.nodes.values() if not node.is_law}):
             db.execute(f'create schema if not exists "{schema}"')
         if is_night:  # what is begun and not ended is to be made again, whatever its files
@@ -82,6 +81,25 @@ def run(
         made = [result.unique_id for result in build.results.values() if result.status == "success"]
         _describe(db, [compiled.nodes[unique_id] for unique_id in made])
     return results
+
+
+def news_of(compiled: Compiled, data: Path, files: Files) -> set[str] | None:
+    """Return the ids of the nodes that a build which reads these files of the lake would run; None
+    where it would run all. Raises duckdb.Error where the last build cannot be read.
+    """
+    with closing(duckdb.connect(str(data / "build.duckdb"), read_only=True)) as db:
+        if not _has_last_build(db):
+            return None
+        return _with_news(_results_before(db), fingerprints(compiled, data, files))
+
+
+def _with_news(before: Mapping[str, tuple[str, Result]], stands_on: Mapping[str, str]) -> set[str]:
+    return {i for i, now in stands_on.items() if i not in before or before[i][0] != now}
+
+
+def _listed(data: Path) -> Files:
+    rows = pq.read_table(Lake(data).build_files).to_pylist()
+    return [(row["layer"], row["entity"], row["path"]) for row in rows]
 
 
 def _results_before(db: duckdb.DuckDBPyConnection) -> dict[str, tuple[str, Result]]:

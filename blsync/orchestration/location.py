@@ -67,6 +67,9 @@ class RunContext:
     held_back: dict[str, BlsyncError] = field(default_factory=dict)
     """What a comparison with BigLedger would not let through, by company; the build goes on."""
     failure: BlsyncError | None = None
+    builds_all_news: bool = False
+    """Whether the build is of all that has news, whatever of it the run records; else it is of what
+    the run was asked for."""
     has_told_strays: bool = False
 
     def tell_strays(self, say: Callable[[str], None]) -> None:

@@ -27,6 +27,7 @@ from blsync.orchestration.history import begin_anew, damage_of
 from blsync.orchestration.jobs import BUILD, NIGHTLY, RAW, missing_days
 from blsync.orchestration.location import RUN, SETTINGS, RunContext, days, range_tags
 from blsync.orchestration.raw import pull_companies, window_of_days
+from blsync.orchestration.warehouse import without_news
 from blsync.pull import Window
 
 MANY_DAYS = 31
@@ -138,7 +139,10 @@ def _run(
     selection = [dg.AssetKey(["raw", name]) for name in entities] if company else []
     if has_build:
         chosen = NIGHTLY - RAW if has_inputs else BUILD
-        selection += sorted(chosen.resolve(defs.resolve_asset_graph()))
+        keys = chosen.resolve(defs.resolve_asset_graph())
+        # Inputs that are still to be written may be news to any model.
+        selection += sorted(keys if has_inputs else keys - without_news())
+    watch.builds_all_news = has_build
     os.environ["DAGSTER_HOME"] = str(home)
     run_id = str(uuid.uuid4())
     named = {"company": company} if company else {}

@@ -132,7 +132,7 @@ def warehouse(
     with failing_clearly(watch):
         say = watch.say or context.log.info
         watch.tell_strays(say)
-        chosen = _chosen(context)
+        chosen = None if watch.builds_all_news else _chosen(context)
         results, failure = marts.run_build(SETTINGS, say, chosen)
         if failure and marts.is_build_damaged(SETTINGS):
             say("What the last build left behind is damaged.")
@@ -155,6 +155,13 @@ def _chosen(context: dg.AssetExecutionContext) -> set[str] | None:
     }
 
 
+def without_news() -> set[dg.AssetKey]:
+    """Return the models that a build would leave as they are."""
+    if (due := marts.news(SETTINGS)) is None:
+        return set()
+    return {spec.key for spec in warehouse.specs if _node_of(spec.metadata) not in due}
+
+
 def _node_of(metadata: Mapping[str, Any]) -> str:
     return str(metadata[DAGSTER_DBT_UNIQUE_ID_METADATA_KEY])
 
@@ -164,15 +171,20 @@ def _events(
     results: Sequence[marts.Result],
     tables: Mapping[str, marts.Table],
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-    """Yield what Dagster records of a build. What had no news is recorded too, as it was: a step
-    that reads what a run does not record would be skipped.
+    """Yield what Dagster records of a build, as far as the run is of it.
+
+    What had no news and is of the run is recorded as it was: a step that reads what a run ought to
+    record, and does not, would be skipped.
     """
     definition = context.assets_def
+    selected, checked = context.selected_asset_keys, context.selected_asset_check_keys
     keys = {_node_of(spec.metadata): spec.key for spec in definition.specs}
     laws = {_node_of(spec.metadata): spec for spec in definition.check_specs}
     for result in results:
         if result.status == "success":
             key = keys[result.unique_id]
+            if key not in selected:
+                continue
             yield dg.MaterializeResult(
                 asset_key=key,
                 metadata={
@@ -182,6 +194,8 @@ def _events(
                 },
             )
         elif result.failures is not None and (law := laws.get(result.unique_id)):
+            if law.key not in checked:
+                continue
             is_warning = result.status == "warn"
             yield dg.AssetCheckResult(
                 asset_key=law.asset_key,
