@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from blsync.marts.compiled import DATA, Compiled
@@ -30,19 +31,18 @@ Files = Iterable[tuple[str, str, str]]
 def fingerprints(compiled: Compiled, data: Path, files: Files) -> dict[str, str]:
     """Return a fingerprint of all that each node stands on, by its id.
 
-    `files` are those of the lake that the build reads. Raises OSError, ArrowException.
+    `files` are those of the lake that the build reads. Raises OSError.
     """
     listed = _fingerprints_of_lake(files)
-    inputs = {
-        path.stem: _fingerprint_of_input(path) for path in (data / "inputs").glob("*.parquet")
-    }
+    read = {name for node in compiled.nodes.values() for name in _INPUT.findall(node.whole)}
+    inputs = {name: _fingerprint_of_input(data / f"inputs/{name}.parquet") for name in read}
     found: dict[str, str] = {}
 
     def fingerprint(unique_id: str) -> str:
         if unique_id not in found:
             node = compiled.nodes[unique_id]
             parts = [fingerprint(parent) for parent in node.parents]
-            parts += [inputs.get(name, "") for name in sorted({*_INPUT.findall(node.whole)})]
+            parts += [inputs[name] for name in sorted({*_INPUT.findall(node.whole)})]
             parts += [listed.get(key, "") for key in sorted({*_LISTED.findall(node.whole)})]
             found[unique_id] = _digest(*parts)
         return found[unique_id]
@@ -62,10 +62,18 @@ def _fingerprints_of_lake(files: Files) -> dict[tuple[str, str], str]:
 
 
 def _fingerprint_of_input(path: Path) -> str:
-    with pq.ParquetFile(path) as file:
-        if _MOMENT not in file.schema_arrow.names:
-            return hashlib.sha256(path.read_bytes()).hexdigest()
-        return _digest(repr(file.read().drop_columns(_MOMENT).to_pylist()))
+    """Return what tells an input's rows from others; of one that is missing or damaged, which the
+    build will name, whatever is there.
+    """
+    if not path.exists():
+        return ""
+    try:
+        with pq.ParquetFile(path) as file:
+            if _MOMENT in file.schema_arrow.names:
+                return _digest(repr(file.read().drop_columns(_MOMENT).to_pylist()))
+    except pa.ArrowException:
+        pass
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _digest(*parts: str) -> str:

@@ -141,7 +141,7 @@ def _run(
         chosen = NIGHTLY - RAW if has_inputs else BUILD
         keys = chosen.resolve(defs.resolve_asset_graph())
         # Inputs that are still to be written may be news to any model.
-        selection += sorted(keys if has_inputs else keys - without_news())
+        selection += sorted(keys if has_inputs else keys - without_news(watch))
     watch.builds_all_news = has_build
     os.environ["DAGSTER_HOME"] = str(home)
     run_id = str(uuid.uuid4())

@@ -155,10 +155,13 @@ def _chosen(context: dg.AssetExecutionContext) -> set[str] | None:
     }
 
 
-def without_news() -> set[dg.AssetKey]:
-    """Return the models that a build would leave as they are."""
+def without_news(watch: RunContext) -> set[dg.AssetKey]:
+    """Return the models that a build would leave as they are, and say so where it is all of them."""
     if (due := marts.news(SETTINGS)) is None:
         return set()
+    if not due and watch.say:
+        watch.tell_strays(watch.say)
+        watch.say("Nothing has changed since the last build, which is published as it is.")
     return {spec.key for spec in warehouse.specs if _node_of(spec.metadata) not in due}
 
 
