@@ -25,7 +25,7 @@ def test_the_demo_ties_out_before_and_after_a_night_and_pushes_a_change(tmp_path
     # A real company's settings must not reach the demo, nor the demo its data.
     data = tmp_path / "data"
     env |= {"BLSYNC_DATA": str(data), "BIGLEDGER_API_KEY": "blg_live_sk_real"}
-    env |= spy_on_children(tmp_path / "spy", "sandbox", "dbt")
+    env |= spy_on_children(tmp_path / "spy", "sandbox", "blsync.marts.compiled")
     done = subprocess.run(
         [sys.executable, "-m", "blsync.cli", "demo", "--json"],
         env=env,
@@ -49,7 +49,7 @@ def test_the_demo_ties_out_before_and_after_a_night_and_pushes_a_change(tmp_path
     close_data_folder(data / "demo")
     assert (data / "demo").stat().st_mode & 0o077 == 0
     children = spied(tmp_path / "spy")
-    assert len(children) >= 3
+    assert children
     assert "blg_" not in str(children)
     assert "blg_live_sk_real" not in done.stdout + done.stderr
 

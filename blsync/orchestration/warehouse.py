@@ -156,7 +156,7 @@ def _chosen(context: dg.AssetExecutionContext) -> set[str] | None:
 
 
 def without_news(watch: RunContext) -> set[dg.AssetKey]:
-    """Return the models that a build would leave as they are, and say so where it is all of them."""
+    """Return the models that a build would leave as they are; where it is all, that is said."""
     if (due := marts.news(SETTINGS)) is None:
         return set()
     if not due and watch.say:
