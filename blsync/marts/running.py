@@ -199,7 +199,8 @@ class _Build:
         """Put into SQL what only this build knows: the folder, and the values of queries."""
         open_parts: list[list[str]] = [[]]
         known: dict[str, str] = {}
-        for part in _MARKS.split(sql.replace(DATA, _as_pattern(self.data))):
+        folder = _as_pattern(self.data)
+        for part in _MARKS.split(sql):
             if part == "«":
                 open_parts.append([])
             elif part == "»":
@@ -209,7 +210,7 @@ class _Build:
                     known[query] = ", ".join(map(_quoted, values)) or "null"
                 open_parts[-1].append(known[query])
             else:
-                open_parts[-1].append(part)
+                open_parts[-1].append(part.replace(DATA, folder))
         return "".join(open_parts[0])
 
     def _make(self, cursor: duckdb.DuckDBPyConnection, node: Node, sql: str) -> None:
