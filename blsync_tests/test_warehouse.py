@@ -34,7 +34,7 @@ EARLIER = datetime(2026, 3, 14, 18, 0, tzinfo=UTC)
 LATER = EARLIER + timedelta(days=1)
 
 BEYOND_INT32 = 99_999_999_999
-ODD_NAME = "o'neil {and} $ons [a*] «b»"
+ODD_NAME = "o'neil {and} $ons «b»"
 
 Row = dict[str, Any]
 Entry = tuple[date, list[tuple[str, str]]]

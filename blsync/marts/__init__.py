@@ -18,7 +18,7 @@ from blsync.marts.build import (
     run_build,
     tables_of_build,
 )
-from blsync.marts.compiled import manifest_of, prepare
+from blsync.marts.compiled import manifest_of, prepare, said_by
 from blsync.marts.files import (
     companies_known,
     strays_of,
@@ -71,6 +71,7 @@ __all__ = [
     "published_file",
     "refresh_inputs",
     "run_build",
+    "said_by",
     "strays_of",
     "strays_told",
     "tables_of_build",

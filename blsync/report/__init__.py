@@ -223,8 +223,8 @@ def write_docs(settings: Settings, say: Callable[[str], None] = lambda _: None) 
         )
         page = data / "target" / "static_index.html"
         if done.returncode or not page.exists():
-            told = " ".join((done.stdout + done.stderr).split())[-500:]
-            raise BuildError(f"dbt could not write the documentation: {told or 'it said nothing'}")
+            said = marts.said_by(done)
+            raise BuildError(f"dbt could not write the documentation: {said}")
         text = page.read_text(encoding="utf-8").replace(str(data), str(settings.data))
         with atomic_write(target) as draft:
             draft.write_text(text, encoding="utf-8")

@@ -4,8 +4,9 @@
    dbt by hand. The next `blsync build` does so itself. #}
 {% macro landed(entity) -%}
     {%- set relation = source('landing', entity) -%}
-    {%- if is_listed() -%}
-        read_parquet([{{ lake_files('landing', entity) }}], hive_partitioning = false, union_by_name = true)
+    {%- set files = lake_files('landing', entity) if is_listed() else 'null' -%}
+    {%- if files != 'null' -%}
+        read_parquet([{{ files }}], hive_partitioning = false, union_by_name = true)
     {%- else -%}
         {{ relation }}
     {%- endif -%}
