@@ -50,18 +50,6 @@ def many(desk: Desk, count: int = MANY) -> list[dict[str, Any]]:
     ]
 
 
-def emails(desk: Desk) -> Counter[str]:
-    """Count the desk's customers at the server by their emails, page after page."""
-    found: Counter[str] = Counter()
-    params = {"limit": "100", "email[endswith]": f"@{desk.word}.example"}
-    while True:
-        answer = desk.http.get("/v1/customers", params=params).json()
-        found.update(record["email"] for record in answer["data"])
-        if not answer["pagination"]["hasMore"]:
-            return found
-        params["cursor"] = answer["pagination"]["nextCursor"]
-
-
 def each_once(desk: Desk, count: int = MANY) -> Counter[str]:
     return Counter(f"r{n}@{desk.word}.example" for n in range(1, count + 1))
 
@@ -89,7 +77,7 @@ def test_customers_are_created_changed_and_taken_back_in_batches(desk: Desk) -> 
     undo = desk.undo(created)
     assert undo.counts["delete"] == 3
     assert desk.apply(undo.plan.plan_id).exit_code == 0
-    assert (desk.posts("customers"), emails(desk)) == (2, Counter())
+    assert (desk.posts("customers"), desk.emails()) == (2, Counter())
 
 
 def test_more_than_a_hundred_rows_are_a_job_that_is_waited_for(desk: Desk) -> None:
@@ -99,7 +87,7 @@ def test_more_than_a_hundred_rows_are_a_job_that_is_waited_for(desk: Desk) -> No
     assert (report.exit_code, report.outcomes["verified"]) == (0, MANY)
     assert desk.posts() == 1
     assert desk.requests("GET /batch/jobs/") >= 2
-    assert emails(desk) == each_once(desk)
+    assert desk.emails() == each_once(desk)
 
 
 @dataclass(frozen=True)
@@ -143,21 +131,21 @@ def test_no_fault_of_a_job_loses_a_row_or_does_it_twice(desk: Desk, fault: JobFa
     assert "elsewhere" not in fault.faults or desk.requests("file") == 0
     desk.faults()
     if "slow" in fault.faults:
-        assert emails(desk) == Counter()
+        assert desk.emails() == Counter()
         desk.settled()  # however long it takes: that nothing is there yet tells nothing
         assert desk.apply(plan_id, waits=False).outcomes["held"] == MANY
         wait_until_done(desk)
-    assert len(emails(desk)) == fault.done
+    assert len(desk.emails()) == fault.done
     desk.settled()
     done = desk.apply(plan_id)
     assert (done.exit_code, done.outcomes["verified"]) == (0, MANY)
-    assert emails(desk) == each_once(desk)
+    assert desk.emails() == each_once(desk)
     assert desk.posts() == (1 if fault.done == MANY else 2)
 
 
 def wait_until_done(desk: Desk) -> None:
     deadline = time.monotonic() + 60
-    while len(emails(desk)) < MANY and time.monotonic() < deadline:
+    while len(desk.emails()) < MANY and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
@@ -187,7 +175,7 @@ def test_an_apply_that_is_killed_at_its_job_goes_on_with_the_same_job(desk: Desk
     report = desk.apply(plan_id)
     assert (report.exit_code, report.outcomes["verified"]) == (0, MANY)
     assert desk.posts() == 1
-    assert emails(desk) == each_once(desk)
+    assert desk.emails() == each_once(desk)
 
 
 def test_settle_asks_for_the_job_too_and_whatever_the_dialect_is_by_then(
@@ -221,11 +209,11 @@ def test_a_fourth_job_waits_until_one_of_three_has_ended(desk: Desk) -> None:
     assert desk.posts() == 0
     desk.faults()
     deadline = time.monotonic() + 60
-    while len(emails(desk)) < 3 * MANY and time.monotonic() < deadline:
+    while len(desk.emails()) < 3 * MANY and time.monotonic() < deadline:
         time.sleep(0.05)
     for plan_id in plans:
         assert desk.apply(plan_id).exit_code == 0
-    assert len(emails(desk)) == 4 * MANY
+    assert len(desk.emails()) == 4 * MANY
 
 
 @pytest.mark.parametrize(

@@ -32,18 +32,6 @@ def references(desk: Desk) -> Counter[str]:
         params["cursor"] = answer["pagination"]["nextCursor"]
 
 
-def emails(desk: Desk) -> Counter[str]:
-    """Count the desk's customers at the server by their emails, page after page."""
-    found: Counter[str] = Counter()
-    params = {"limit": "100", "email[endswith]": f"@{desk.word}.example"}
-    while True:
-        answer = desk.http.get("/v1/customers", params=params).json()
-        found.update(record["email"] for record in answer["data"])
-        if not answer["pagination"]["hasMore"]:
-            return found
-        params["cursor"] = answer["pagination"]["nextCursor"]
-
-
 def applied_to_its_end(desk: Desk, plan_id: str, faults: str = AMBIGUOUS) -> int:
     """Apply a plan as often as it takes; return how often a batch told nothing."""
     held = 0
@@ -95,11 +83,11 @@ def test_of_ten_thousand_creates_in_jobs_none_is_lost_none_done_twice_and_all_ar
     ]
     plan_id = desk.plan(rows).plan.plan_id
     assert applied_to_its_end(desk, plan_id, faults) > 100
-    assert emails(desk) == Counter(f"r{n}@{desk.word}.example" for n in range(ROWS))
+    assert desk.emails() == Counter(f"r{n}@{desk.word}.example" for n in range(ROWS))
     undo = desk.undo(plan_id)
     assert undo.counts["delete"] == ROWS
     assert applied_to_its_end(desk, undo.plan.plan_id, faults) > 100
-    assert emails(desk) == Counter()
+    assert desk.emails() == Counter()
     posts = desk.posts()
     assert desk.apply(plan_id).exit_code == desk.apply(undo.plan.plan_id).exit_code == 0
     assert desk.posts() == posts

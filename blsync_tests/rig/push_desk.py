@@ -10,7 +10,7 @@ import json
 import os
 import re
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -123,6 +123,17 @@ class Desk:
 
     def customers(self, **params: str) -> list[Row]:
         return self.records("/customers", **params)
+
+    def emails(self) -> Counter[str]:
+        """Count this desk's customers at the server by their emails, page after page."""
+        found = Counter[str]()
+        params = {"limit": "100", "email[endswith]": f"@{self.word}.example"}
+        while True:
+            answer = self.http.get("/v1/customers", params=params).json()
+            found.update(record["email"] for record in answer["data"])
+            if not answer["pagination"]["hasMore"]:
+                return found
+            params["cursor"] = answer["pagination"]["nextCursor"]
 
     def named(self, email: str) -> list[Row]:
         return self.customers(email=self.own(email))

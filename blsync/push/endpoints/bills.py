@@ -27,6 +27,7 @@ from blsync.push.endpoint import (
     in_the_future,
 )
 from blsync.push.endpoints import listings
+from blsync.push.endpoints.drafts import check_due, locked
 from blsync.push.endpoints.fields import (
     CENT,
     Amount,
@@ -94,24 +95,12 @@ class BillRow(Row):
 
     @model_validator(mode="after")
     def _is_due_after(self) -> Self:
-        if self.bill_date and self.due_date and self.due_date < self.bill_date:
-            raise PydanticCustomError(
-                "dates",
-                "dueDate {due} must be the billDate {day} or a day after it",
-                {"due": self.due_date.isoformat(), "day": self.bill_date.isoformat()},
-            )
+        check_due(self.bill_date, self.due_date, "billDate")
         return self
 
 
 def _locked(bill: Json) -> Problem | None:
-    status = str(bill.get("status") or "")
-    if status == "draft":
-        return None
-    message = (
-        f"the bill is {status or 'no draft'} and only a draft can be changed; take the row out, or "
-        "correct it in BigLedger"
-    )
-    return {"code": "BUSINESS_RULE_VIOLATION", "field": "status", "message": message}
+    return locked(bill, "bill", "take the row out, or correct it in BigLedger")
 
 
 def _total(body: Json) -> Decimal:

@@ -17,6 +17,7 @@ from blsync.personal_data import PERSONAL_FIELDS
 from blsync.push.compare import figure
 from blsync.push.endpoint import Endpoint, Json, Likeness, Reference, Row, Settlement, Terms
 from blsync.push.endpoints import listings
+from blsync.push.endpoints.drafts import check_due, locked
 from blsync.push.endpoints.fields import (
     CENT,
     Amount,
@@ -94,23 +95,15 @@ class InvoiceRow(Row):
 
     @model_validator(mode="after")
     def _is_due_after(self) -> Self:
-        if self.invoice_date and self.due_date and self.due_date < self.invoice_date:
-            raise PydanticCustomError(
-                "dates",
-                "dueDate {due} must be the invoiceDate {day} or a day after it",
-                {"due": self.due_date.isoformat(), "day": self.invoice_date.isoformat()},
-            )
+        check_due(self.invoice_date, self.due_date, "invoiceDate")
         return self
 
 
 def _locked(invoice: Json) -> Problem | None:
-    status = str(invoice.get("status") or "")
-    if status == "draft":
-        return None
-    message = f"the invoice is {status or 'no draft'} and only a draft can be changed"
-    code = "PAID_INVOICE_IMMUTABLE" if status == "paid" else "BUSINESS_RULE_VIOLATION"
+    is_paid = invoice.get("status") == "paid"
+    code = "PAID_INVOICE_IMMUTABLE" if is_paid else "BUSINESS_RULE_VIOLATION"
     cure = "take the row out, or correct it in BigLedger by a credit"
-    return {"code": code, "field": "status", "message": f"{message}; {cure}"}
+    return locked(invoice, "invoice", cure, code)
 
 
 def _total(body: Json) -> Decimal:

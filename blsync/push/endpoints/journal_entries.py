@@ -22,6 +22,7 @@ from blsync.push.endpoint import (
     in_the_future,
 )
 from blsync.push.endpoints import listings
+from blsync.push.endpoints.drafts import locked
 from blsync.push.endpoints.fields import Amount, Code, Day, Id, ReferenceText, Text
 
 
@@ -70,13 +71,7 @@ class JournalRow(Row):
 
 
 def _locked(entry: Json) -> Problem | None:
-    status = str(entry.get("status") or "")
-    if status == "draft":
-        return None
-    message = (
-        f"the entry is {status or 'no draft'} and only a draft can be changed; void it instead"
-    )
-    return {"code": "BUSINESS_RULE_VIOLATION", "field": "status", "message": message}
+    return locked(entry, "entry", "void it instead")
 
 
 def _reversal(entry: Json) -> Json:
