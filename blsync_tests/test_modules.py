@@ -414,6 +414,32 @@ class Suppliers:
         return reply
 
 
+class OneForOne(Suppliers):
+    """Between its first two pages a supplier that was read is deleted, and another comes."""
+
+    def _change(self) -> None:
+        if "supp_0000" in self.records:
+            del self.records["supp_0000"]
+            now = datetime.now(UTC).isoformat()
+            self._add(createdAt=now, updatedAt=now)
+
+
+@pytest.mark.parametrize("window", ["heeded", "ignored"])
+def test_a_total_that_stood_still_as_one_came_for_one_that_went_is_no_total_that_stops_counting(
+    window, configure
+):
+    server = OneForOne(random.Random(1), 1, 3, window, "heeded")
+    with serving(server.answer) as tiny:
+        given = configure(tiny, BLSYNC_DRIFT_HOURS="0", BLSYNC_DELETE_SHARE="1")
+        said: list[str] = []
+        first = run(given, "suppliers", say=said.append)["suppliers"]
+        assert (first.deleted, first.drift) == (1, 0)
+        assert not [line for line in said if "stops counting" in line]
+        rows = landed(given, "suppliers")
+        last = {row["id"]: row for row in sorted(rows, key=lambda row: row["_pulled_at"])}
+        assert {key for key, row in last.items() if row["_payload"]} == set(server.records)
+
+
 @pytest.mark.deep
 @given_drawn(
     seed=st.integers(0, 2**32),

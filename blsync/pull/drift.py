@@ -31,7 +31,7 @@ from blsync.ledger.loads import Drift, Load, LoadResult, SpooledPage
 from blsync.ledger.states import LoadKind
 from blsync.pull import bound
 from blsync.pull.land import Deletions
-from blsync.pull.walk import feed_pages, read_aside, walk_feed
+from blsync.pull.walk import FINEST, feed_pages, read_aside, walk_feed
 from blsync.pull.work import PullContext
 from blsync.settings import Settings
 
@@ -140,7 +140,9 @@ def _cap_of(work: PullContext, before: Drift | None, total: int, held: int) -> i
     """Return the total that BigLedger was seen to tell of so many records or more.
 
     One is known as such where the list itself brought all that is held, and more than its total,
-    which stood still meanwhile. What was known is forgotten as soon as another total is told above.
+    which stood still meanwhile, and more than records that came meanwhile account for: for each
+    of those another may have been deleted after it was read. What was known is forgotten as soon
+    as another total is told above.
     """
     known = before.cap if before else None
     if known is not None and total <= known:
@@ -148,8 +150,17 @@ def _cap_of(work: PullContext, before: Drift | None, total: int, held: int) -> i
     brought = work.result.rows + work.result.quarantined
     if not 0 < total < held <= brought or work.result.deleted or work.has_moving_total:
         return None
+    if held - total <= _created_meanwhile(work):
+        return None
     _say_capped(work, total, held)
     return total
+
+
+def _created_meanwhile(work: PullContext) -> int:
+    """Return how many of the records held came to be while the lists were read, at most."""
+    since = work.listed_since
+    created = work.lake.stored_keys(work.entity, work.company.company_id)["at"].to_pylist()
+    return sum(at is None or since is None or at >= since - FINEST for at in created)
 
 
 def _say_capped(work: PullContext, total: int, held: int) -> None:

@@ -259,6 +259,7 @@ def _take(slices: _Slices, name: str, page: Page) -> None:
         work.has_moving_total |= before != page.total
         work.totals[slices.feed.name] = page.total
         work.told_by = page.request_id
+        work.listed_since = min(work.listed_since or walk.as_of, walk.as_of)
     if walk.total is None:
         walk = replace(walk, total=page.total)
     if _is_counted(work, load):

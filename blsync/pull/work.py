@@ -104,6 +104,8 @@ class PullContext:
     """Loads whose windows came to be covered in this run."""
     has_moving_total: bool = False
     """Whether pages of one list told different totals in this run."""
+    listed_since: datetime | None = None
+    """When the first page came of those lists that told a total in this run, UTC."""
     is_in_doubt: bool = False
     """Whether records seem to be gone, and the server could not be asked for them by id."""
     has_looked_again: bool = False
