@@ -274,6 +274,16 @@ class Settings(BaseSettings):
     """An http or https address that is asked for after each whole night that ended well: a service
     that misses it tells what no program here could tell any more.
     """
+    retention_days: Annotated[int, Field(alias="BLSYNC_RETENTION_DAYS", ge=0, le=36_500)] = 90
+    """For how many days Dagster's runs and their events are kept; 0: for good. What was pulled and
+    published has no term.
+    """
+    push_retention_days: Annotated[
+        int, Field(alias="BLSYNC_PUSH_RETENTION_DAYS", ge=0, le=36_500)
+    ] = 90
+    """For how many days after its last event a plan keeps what its rows held: what was sent, what
+    it replaced, the sheet's cells; 0: for good. What proves that it was sent has no term.
+    """
     export_url: Annotated[SecretStr | None, Field(alias="BLSYNC_EXPORT_URL")] = None
     """The PostgreSQL database of `blsync export postgres`:
     `postgresql://USER:PASSWORD@HOST/DATABASE`, over TLS except on this machine.

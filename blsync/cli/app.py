@@ -495,6 +495,36 @@ def compact(
 
 
 @app.command()
+def prune(as_json: Json = False) -> None:
+    """Take out what is past its term: old runs of Dagster's, what pushed rows held of persons.
+
+    Merges the files of entities that have very many, too. `blsync sync` does it after each night,
+    as BLSYNC_RETENTION_DAYS and BLSYNC_PUSH_RETENTION_DAYS have it. What was pulled stays, and what
+    proves that a change was sent.
+
+    Example: `blsync prune`
+    """
+    from blsync.orchestration import upkeep
+
+    current = settings.load()
+    done = upkeep.prune(current, say)
+    if as_json:
+        print_json(done.to_json())
+    else:
+        tell(
+            f"{done.runs} runs left Dagster's history ({done.freed / 2**20:,.1f} MiB), "
+            f"{len(done.emptied.plans)} plans were emptied ({done.emptied.rows} rows), and the "
+            f"files of {len(done.merged)} entities merged."
+        )
+    failed = {
+        **{f"Upkeep of {name}": error for name, error in done.failed.items()},
+        **{f"Plan {one}": BlsyncError(why) for one, why in done.emptied.left.items()},
+    }
+    if failed:
+        raise PartlyFailed(" ".join(f"{name}: {error}" for name, error in failed.items()))
+
+
+@app.command()
 def replay(
     entity: Annotated[str, typer.Argument(help="Which entity.")],
     as_json: Json = False,

@@ -64,6 +64,7 @@ class Plan:
     readings: str | None = field(default=None, repr=False)
     undoes: str | None = None
     verdicts: tuple[Saying, ...] = ()
+    emptied_at: datetime | None = None
 
     @property
     def actor(self) -> str | None:
@@ -304,14 +305,15 @@ def claim(
     """Commit the intent to send these rows now, and return those that are ours to send.
 
     A row that another process has claimed meanwhile is left out: none is ever sent by two. Of a
-    plan that was rejected none is.
+    plan that was rejected or emptied none is.
     """
     numbers = [row.row for row in rows]
     with _changing(ledger, plan_id, numbers) as db:
         place = plans.c.plan_id == plan_id
         # Held from here on, so that nobody rejects the plan between this look and the intent.
-        state = db.execute(select(plans.c.state).where(place).with_for_update()).scalar()
-        if state == PlanState.REJECTED:
+        found = select(plans.c.state, plans.c.emptied_at).where(place).with_for_update()
+        held = db.execute(found).first()
+        if held and (held.state == PlanState.REJECTED or held.emptied_at):
             return []
         db.execute(
             update(plans)

@@ -91,7 +91,7 @@ class Choice(TypeDecorator[StrEnum]):
 
 metadata = MetaData()
 
-VERSION = 8
+VERSION = 9
 """The ledger's own version, kept in `meta`: raised with every release that changes the tables, so
 that an earlier program leaves the ledger alone. One without `meta` is of version 1."""
 
@@ -316,6 +316,7 @@ plans = Table(
     Column("readings", Text),  # JSON: how the source was read otherwise than it stands; null: not
     Column("undoes", String(64)),  # the plan that this one takes back
     Column("verdicts", Text),  # JSON: who planned, approved or rejected it; see ledger/approvals.py
+    Column("emptied_at", Instant),  # when what its rows held was forgotten; see ledger/retention.py
 )
 
 operations = Table(

@@ -12,7 +12,8 @@ from typing import Any
 import pyarrow as pa
 
 from blsync.entity import Entity
-from blsync.lake.landed import LAYERS
+from blsync.files.atomic import storage_errors
+from blsync.lake.landed import LAYERS, landed_files
 from blsync.maintenance.files import About, about, batches_of, fitted, parquet_files, write
 from blsync.maintenance.site import Failures, Site, site_of
 from blsync.session import Say, Session
@@ -23,6 +24,8 @@ FILE_SIZE = 128 * 2**20
 rewrites stays bounded however large the lake grows."""
 FEWEST = 8
 """A folder with fewer small files is left alone."""
+MANY = 64
+"""From so many small files in a folder on a night merges them of itself."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,27 @@ def compact(
         return done
 
     return asyncio.run(all_of_them())
+
+
+def compact_grown(
+    session: Session, companies: Collection[Company], entities: Collection[Entity]
+) -> list[Compaction]:
+    """Merge the files of the companies' entities that have become many, as `compact` does."""
+    done = []
+    for company in companies:
+        grown = [one for one in entities if _has_grown(session, company, one)]
+        done += compact(session, [company], grown) if grown else []
+    return done
+
+
+def _has_grown(session: Session, company: Company, entity: Entity) -> bool:
+    for layer in LAYERS:
+        folder = session.lake.data / layer / entity.name / f"company_id={company.company_id}"
+        with storage_errors(folder):
+            sizes = [path.stat().st_size for path in landed_files(folder)]
+        if sum(size < FILE_SIZE for size in sizes) >= MANY:
+            return True
+    return False
 
 
 async def _compact(site: Site, layer: str, file_size: int) -> tuple[int, int]:

@@ -14,8 +14,10 @@ from blsync.orchestration.jobs import (
     backfill,
     build,
     compact,
+    daily_pruning,
     nightly,
     nightly_sync,
+    prune,
     weekly_compaction,
 )
 from blsync.orchestration.live_sensor import live_events
@@ -28,8 +30,8 @@ proposals = [key for key in warehouse.keys if key.path[0] == "proposals"]
 defs = dg.Definitions.merge(
     dg.Definitions(
         assets=[raw, inputs, warehouse, published, report_page],
-        jobs=[nightly, backfill, build, compact],
-        schedules=[nightly_sync, weekly_compaction],
+        jobs=[nightly, backfill, build, compact, prune],
+        schedules=[nightly_sync, weekly_compaction, daily_pruning],
         sensors=[live_events, alerts_sensor, night_ended_well, night_failed],
         executor=dg.in_process_executor,
         resources={

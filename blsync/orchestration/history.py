@@ -75,6 +75,15 @@ def _tell_watchers(
             os.utime(file)
 
 
+def forget_run(database: Path) -> None:
+    """Delete the database of a run, which nobody asks for any more. Raises OSError."""
+    for url, engine in [*_engines.items()]:
+        if engine.url.database == str(database):
+            _close(url)
+    for suffix in ("", "-wal", "-shm"):
+        database.with_name(f"{database.name}{suffix}").unlink(missing_ok=True)
+
+
 def _close(url: str) -> None:
     if engine := _engines.pop(url, None):
         Engine.dispose(engine)

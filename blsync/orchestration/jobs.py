@@ -6,7 +6,8 @@ import dagster as dg
 
 from blsync import maintenance
 from blsync.entities import ENTITIES, pulled
-from blsync.orchestration import steps
+from blsync.errors import PartlyFailed
+from blsync.orchestration import steps, upkeep
 from blsync.orchestration.location import (
     COMPANIES,
     SETTINGS,
@@ -55,6 +56,37 @@ def compact() -> None:
     merge_loads()
 
 
+@dg.op(description="Take out what is past its term: old runs, what pushed rows held of persons.")
+def prune_old(context: dg.OpExecutionContext, watch: dg.ResourceParam[RunContext]) -> None:
+    """Prune what grows with each night."""
+    with failing_clearly(watch):
+        done = upkeep.prune(SETTINGS, watch.say or context.log.info, companies=COMPANIES)
+        context.log.info(
+            f"{done.runs} runs left the history ({done.freed:,} bytes), {len(done.emptied.plans)} "
+            f"plans were emptied, the files of {len(done.merged)} entities merged."
+        )
+        if done.failed:
+            raise PartlyFailed(" ".join(f"{name}: {e}" for name, e in done.failed.items()))
+
+
+@dg.job(
+    description="Keep within their terms Dagster's runs (BLSYNC_RETENTION_DAYS), what pushed rows "
+    "held (BLSYNC_PUSH_RETENTION_DAYS), and the number of landed files."
+)
+def prune() -> None:
+    """Prune what grows with each night."""
+    prune_old()
+
+
+daily_pruning = dg.ScheduleDefinition(
+    name="daily_pruning",
+    job=prune,
+    cron_schedule="0 6 * * *",
+    execution_timezone=SETTINGS.timezone,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="After the night, what is past its term is taken out. On from the start: it asks "
+    "BigLedger nothing, and sends nothing.",
+)
 weekly_compaction = dg.ScheduleDefinition(
     name="weekly_compaction",
     job=compact,

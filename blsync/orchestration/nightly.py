@@ -12,6 +12,7 @@ from typing import Any
 from blsync import marts
 from blsync.entities import select_pulled, unnamed
 from blsync.errors import BlsyncError, ConfigError, SafetyLimit, joined
+from blsync.orchestration import upkeep
 from blsync.orchestration.parallel import INTERRUPTED
 from blsync.pull import FINDINGS, Result
 from blsync.session import Progress, open_session
@@ -101,7 +102,8 @@ def sync(
     progress: Progress = lambda *_: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> SyncReport:
-    """Pull what is missing (or `days` again, both included), then build and publish.
+    """Pull what is missing (or `days` again, both included), then build and publish. A night as a
+    whole keeps what grows with each night within its term, too (`upkeep`).
 
     With `allow` what a safety bound holds back is let through, this once and for these companies
     alone: deletes above BLSYNC_DELETE_SHARE, a collapsed reconciliation. Raises ConfigError before
@@ -151,6 +153,8 @@ def sync(
             except BlsyncError as error:
                 report.failed["build"] = error
     report.published = datetime.now(UTC) if is_built else None
+    if has_build and not (entities or companies or chosen_days):  # a whole night, well or not
+        upkeep.prune_after_night(settings, say)
     report.failed |= {n: e for n, e in watch.held_back.items() if n not in report.failed}
     report.other_requests = watch.other_requests
     report.other_throttled_ms = watch.other_throttled_ms

@@ -1,8 +1,6 @@
 """Running a job in this process, recorded where Dagster's UI shows it."""
 
-import json
 import os
-import re
 import uuid
 from collections.abc import Callable, Iterable
 from datetime import date
@@ -18,12 +16,11 @@ from blsync.errors import (
     BlsyncError,
     StorageError,
 )
-from blsync.files.aside import clear, move_aside
 from blsync.files.atomic import storage_errors
-from blsync.files.places import FILES
 from blsync.files.unexpected import unexpected_of
 from blsync.orchestration.definitions import defs
 from blsync.orchestration.history import begin_anew, damage_of
+from blsync.orchestration.home import instance_home, own_home
 from blsync.orchestration.jobs import BUILD, NIGHTLY, RAW, missing_days
 from blsync.orchestration.location import RUN, SETTINGS, RunContext, days, range_tags
 from blsync.orchestration.raw import pull_companies, window_of_days
@@ -35,35 +32,9 @@ EVENT_SECONDS = 0.008
 """What Dagster takes to record one raw asset's day on SQLite; the other assets have no days."""
 
 
-_OWN_PLACE = re.compile(r"warehouse/data/dagster(\S*)")
-"""Paths in dagster.yaml that are the data folder's own."""
-
-
-def instance_home() -> Path:
-    """Return the folder to use as DAGSTER_HOME: dagster.yaml with the data folder's own paths."""
-    given = os.environ.get("DAGSTER_HOME")  # empty: not given
-    own = SETTINGS.data / "dagster"
-    if given and Path(given).absolute() != own:
-        return Path(given)
-    # Written as JSON, which is YAML too: in bare YAML a folder's name may be a comment, or a list.
-    text = _OWN_PLACE.sub(
-        lambda place: json.dumps(f"{own}{place[1]}", ensure_ascii=False),
-        (FILES / "dagster.yaml").read_text(),
-    )
-    file = own / "dagster.yaml"
-    with storage_errors(file):
-        if os.path.lexists(own) and not own.is_dir():
-            move_aside(own)
-        own.mkdir(parents=True, exist_ok=True)
-        if not file.is_file() or file.read_bytes() != text.encode():
-            clear(file)
-            file.write_text(text)
-    return own
-
-
 def _begin_history_anew(home: Path, why: str, say: Callable[[str], None]) -> None:
     """Move a damaged history aside. Raises StorageError where it is not in the data folder."""
-    if home != SETTINGS.data / "dagster":
+    if home != own_home():
         raise StorageError(
             f"Dagster's history in {home} is damaged: {why}. DAGSTER_HOME names that folder, so it "
             "was left as it is; nothing that was pulled is lost. Mend it or move it elsewhere, "

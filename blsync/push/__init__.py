@@ -20,7 +20,7 @@ from blsync.push.plan.retry import retry
 from blsync.push.plan.undo import undo
 from blsync.push.report import STATES, PlanReport, report_of, rows_if_said, sayings_of, sheet_of
 from blsync.push.template import write_template
-from blsync.push.work import plan_in_full, plan_named
+from blsync.push.work import plan_in_full, plan_named, refuse_emptied
 from blsync.session import Session
 from blsync.session.loss import refuse_older
 from blsync.settings import Company, Settings
@@ -59,6 +59,7 @@ def approve(session: Session, plan_id: str, reason: str | None = None) -> PlanRe
     rejected.
     """
     plan = plan_named(session.ledger, plan_id)
+    refuse_emptied(plan, "there is nothing to approve any more")
     refuse_older(session.ledger, plan.plan_id)
     approval.approve(session, plan_named(session.ledger, plan.plan_id), reason)
     return report_of(session.ledger, plan.plan_id)
@@ -88,6 +89,7 @@ def show(session: Session, plan_id: str, *, rejects: Path | None = None) -> Plan
     """
     report = report_of(session.ledger, plan_named(session.ledger, plan_id).plan_id)
     if rejects:
+        refuse_emptied(report.plan, "the rejected ones cannot be written out")
         check_target(rejects, Path(report.plan.source))
         write_rejects(rejects, sheet_of(report.plan, report.operations), report.operations)
     return report

@@ -107,6 +107,19 @@ def plan_in_full(ledger: Ledger, plan_id: str) -> Plan:
     return found[0]
 
 
+def refuse_emptied(plan: Plan, wanted: str) -> None:
+    """Raise ConfigError where what the plan's rows held was forgotten after its term, so that what
+    is `wanted` of them cannot be had.
+    """
+    if plan.emptied_at:
+        raise ConfigError(
+            f"What the rows of plan {plan.plan_id} held was forgotten on "
+            f"{plan.emptied_at:%Y-%m-%d}, as BLSYNC_PUSH_RETENTION_DAYS has it, so {wanted}. What "
+            f"was sent, when and by whom is still known: `blsync push show {plan.plan_id}`. Plan "
+            "the sheet again."
+        )
+
+
 def company_of(settings: Settings, plan: Plan) -> Company:
     """Return the plan's company. Raises ConfigError where it is not the one that was planned for:
     what was compared with a sandbox is never sent to production.

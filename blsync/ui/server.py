@@ -133,7 +133,7 @@ def _private_folder() -> Iterator[Path]:
 
 def _instance_home() -> Path:
     """Import Dagster only where it is needed: it takes seconds."""
-    from blsync.orchestration.run import instance_home
+    from blsync.orchestration.home import instance_home
 
     return instance_home()
 

@@ -35,7 +35,7 @@ from blsync.push.dialects import BATCH, MOST_AT_ONCE, check_sendable, encoded, t
 from blsync.push.endpoints import EVERY, endpoint_named
 from blsync.push.plan.validate import problem
 from blsync.push.report import STATES, PlanReport, report_of
-from blsync.push.work import ApplyContext, company_of, only_apply, plan_named
+from blsync.push.work import ApplyContext, company_of, only_apply, plan_named, refuse_emptied
 from blsync.session import Session
 from blsync.session.loss import refuse_older
 
@@ -61,6 +61,10 @@ def apply(session: Session, plan_id: str, *, dry_run: bool = False) -> PlanRepor
     ledger knows every row's state.
     """
     plan = plan_named(session.ledger, plan_id)
+    if plans.tally(session.ledger, plan.plan_id).get(OperationState.PENDING):
+        refuse_emptied(plan, "they cannot be sent")
+    elif plan.emptied_at:  # what was sent cannot be compared any more with what is there
+        return _reported(_context(session, plan))
     if dry_run:
         _refuse_if_stale(session, plan)
         rows = plans.operations_of(session.ledger, plan.plan_id)

@@ -318,8 +318,8 @@ def draft_of(
 def store(ledger: Ledger, draft: Plan, operations: list[Operation]) -> str:
     """Store a plan under the hash of what it does, and return its id.
 
-    Where a plan of the same content was applied to its end already, or rejected, another one is
-    stored beside it, with another id. Otherwise its rows could never be sent again.
+    Where a plan of the same content was applied to its end already, rejected or emptied, another
+    one is stored beside it, with another id. Otherwise its rows could never be sent again.
     """
     content: list[Any] = [draft.endpoint, draft.company_id, draft.base_url]
     content += [draft.mode, draft.on_conflict, *([draft.undoes] if draft.undoes else [])]
@@ -335,7 +335,7 @@ def store(ledger: Ledger, draft: Plan, operations: list[Operation]) -> str:
     for number in range(1_000_000):
         plan_id = hashlib.sha256(to_text([*content, number]).encode()).hexdigest()[:12]
         known = plans.find(ledger, plan_id)
-        if not (known and known[0].state in ended):
+        if not (known and (known[0].state in ended or known[0].emptied_at)):
             break
     plans.put(ledger, replace(draft, plan_id=plan_id), operations)
     return plan_id

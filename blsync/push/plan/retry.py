@@ -11,7 +11,7 @@ from blsync.push.plan.planning import PlanOptions, plan
 from blsync.push.plan.undo import undo
 from blsync.push.plan.validate import problem
 from blsync.push.report import PlanReport, sheet_of
-from blsync.push.work import company_of, plan_named
+from blsync.push.work import company_of, plan_named, refuse_emptied
 from blsync.session import Session
 
 
@@ -24,6 +24,7 @@ def retry(session: Session, plan_id: str) -> PlanReport:
     """
     ledger = session.ledger
     old = plan_named(ledger, plan_id)
+    refuse_emptied(old, "they cannot be planned anew from it")
     rows = plans.operations_of(ledger, old.plan_id)
     again = [row for row in rows if _is_for_retry(row)]
     if not again:

@@ -40,7 +40,7 @@ from blsync.push.plan.planning import draft_of, home_currency, store
 from blsync.push.plan.validate import problem
 from blsync.push.report import PlanReport, report_of
 from blsync.push.token import marked, unmarked
-from blsync.push.work import company_of, plan_named
+from blsync.push.work import company_of, plan_named, refuse_emptied
 from blsync.session import Session
 from blsync.settings import Company, require_credentials
 from blsync.user_tables import closed_months
@@ -58,6 +58,7 @@ def undo(session: Session, plan_id: str) -> PlanReport:
     nothing was applied, or where the plan is itself an undo, and what `plan` raises.
     """
     old = plan_named(session.ledger, plan_id)
+    refuse_emptied(old, "it cannot be taken back by itself")
     if old.undoes:
         raise ConfigError(
             f"Plan {old.plan_id} is itself the undo of plan {old.undoes}, and an undo is not "
