@@ -1,10 +1,11 @@
 """What 400 nights leave behind, and what the nights take after them: sizes and times, as a table.
 
-Each night some customers' limits are pushed to a sandbox, and what changed is pulled, on small
-books that stay as they are, under a system clock that is a day further each time (libfaketime).
-Every 40th night, and those that are shown, are whole: pull, build, checks, publishing. Of the
-others, which are pulled alone, Dagster's history gets a copy of what the last whole night's build
-recorded. `prune` runs after each. Fails where the last nights take up more than they may.
+Each night the limits of some customers change, every fifth by a push, and what changed is pulled,
+on small books that stay as they are, under a system clock that is a day further each time
+(libfaketime). The nights that are shown are whole: pull, build, checks, publishing. Of the others
+customers are pulled, every fifth night everything, and Dagster's history gets a copy of what the
+night before recorded. `prune` runs after each. Fails where the last nights take up more than they
+may.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import time
 import uuid
 from collections import Counter
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,9 @@ from blsync.sandbox import Handle, Options, running
 
 OPTIONS = Options(invoices=40, customers=12, items=6, months=2, modules=False, limits=False)
 NIGHTS = 400
-WHOLE_EVERY = 40
-SHOWN = (2, 50, 100, 200, 300, 400)
-PUSHED = 3
-"""Customers that are pushed each night."""
+SHOWN = (2, 50, 100, 200, 400)
+CHANGED = 3
+"""Customers that change each night."""
 MOST_GROWTH = 1.25
 """What the last night shown may take up of what was there when the first term was over."""
 NO_FAKETIME = (
@@ -47,7 +47,6 @@ CLOCK = {
     "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     "DONT_FAKE_MONOTONIC": "1",
 }
-EVENTS = "run_id, event, dagster_event_type, timestamp, step_key, asset_key, partition"
 
 
 def main(nights: int) -> None:
@@ -87,95 +86,134 @@ def run_nights(sandbox: Handle, data: Path, nights: int) -> list[dict[str, Any]]
     from blsync import settings
     from blsync.orchestration import nightly, upkeep
 
-    current, emails, shown, whole_at = settings.load(), emails_of(sandbox), [], 1
+    current, shown = settings.load(), []
+    customers = customers_of(sandbox)
     for night in range(1, nights + 1):
         os.environ["FAKETIME"] = f"+{night - 1}d"
-        push_limits(current, emails, night, data.parent / "limits.csv")
-        # The second of two whole nights is shown: the first takes up what the others have left.
-        is_shown = night in SHOWN
-        is_whole = night == 1 or is_shown or night + 1 in SHOWN or not night % WHOLE_EVERY
         began, cpu = time.perf_counter(), time.process_time()
-        report = nightly.sync(current, has_build=is_whole, say=lambda _: None)
-        if report.error:
-            raise report.error
-        if not is_whole:
-            copy_build(data / "dagster/history", night - whole_at)
-            upkeep.prune_after_night(current, lambda text: print(text, file=sys.stderr))
+        change_limits(current, sandbox, customers, night)
+        if night == 1 or night in (*SHOWN, nights):
+            began, cpu = time.perf_counter(), time.process_time()
+            if error := nightly.sync(current, say=lambda _: None).error:
+                raise error
         else:
-            whole_at = night
+            pull_alone(current, ["customers"] if night % 5 else [])
+            copy_run(data / "dagster/history")
+            upkeep.prune_after_night(current, lambda text: print(text, file=sys.stderr))
         took, cpu_took = time.perf_counter() - began, time.process_time() - cpu
-        if is_shown:
-            shown.append({"night": night, "wall, s": took, "CPU, s": cpu_took, **measured(data)})
-        if is_shown or night < 6 or not night % WHOLE_EVERY:
+        if night in SHOWN or night == nights:
+            row = {"night": night, "wall, s": took, "CPU, s": cpu_took, **measured(data)}
+            shown.append(row)
+            print(" ".join(f"{name} {value:.1f}" for name, value in row.items()), file=sys.stderr)
+        elif not night % 10 or night < 6:
             print(f"night {night}: {took:.1f} s, {size(data) / 2**20:.0f} MiB", file=sys.stderr)
     return shown
 
 
-def emails_of(sandbox: Handle) -> list[str]:
-    headers = {"Authorization": f"Bearer {sandbox.api_key}", "X-Company-Id": sandbox.company_id}
-    answer = httpx.get(f"{sandbox.base_url}/customers", params={"limit": "50"}, headers=headers)
-    return [record["email"] for record in answer.raise_for_status().json()["data"]][:PUSHED]
+def customers_of(sandbox: Handle) -> dict[str, str]:
+    """Return ids and emails of those whose limits change each night."""
+    answer = httpx.get(
+        f"{sandbox.base_url}/customers", params={"limit": "50"}, headers=headers_of(sandbox)
+    )
+    records = answer.raise_for_status().json()["data"][:CHANGED]
+    return {record["id"]: record["email"] for record in records}
 
 
-def push_limits(current: Any, emails: list[str], night: int, sheet: Path) -> None:
+def headers_of(sandbox: Handle) -> dict[str, str]:
+    return {"Authorization": f"Bearer {sandbox.api_key}", "X-Company-Id": sandbox.company_id}
+
+
+def change_limits(current: Any, sandbox: Handle, customers: dict[str, str], night: int) -> None:
+    """Change the same records again, every fifth night by a push."""
+    if night % 5 == 1:
+        push_limits(current, customers, night, current.data.parent / "limits.csv")
+        return
+    for one in customers:
+        httpx.put(
+            f"{sandbox.base_url}/customers/{one}",
+            json={"creditLimit": 1000 + night},
+            headers=headers_of(sandbox),
+        ).raise_for_status()
+
+
+def push_limits(current: Any, customers: dict[str, str], night: int, sheet: Path) -> None:
     from blsync import push
     from blsync.session import open_session
 
     with sheet.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["email", "creditLimit"])
-        writer.writerows([email, 1000 + night] for email in emails)
+        writer.writerows([email, 1000 + night] for email in customers.values())
     with open_session(current) as session:
         company = current.companies()[0]
         plan = push.plan(session, company, "customers", sheet, push.PlanOptions("update"))
         done = push.apply(session, plan.plan.plan_id)
-    if done.outcomes["applied"] != PUSHED:
-        raise RuntimeError(f"night {night}: {done.outcomes} of {PUSHED} rows")
+    if done.outcomes["applied"] != len(customers):
+        raise RuntimeError(f"night {night}: {done.outcomes}")
 
 
-def copy_build(history: Path, days: int) -> None:
-    """Record the last whole night's build once more, under an id of its own, days later."""
-    later, new = f"+{days} days", str(uuid.uuid4())
-    with closing(sqlite3.connect(history / "runs.db")) as db, db:
-        columns = [row[1] for row in db.execute("pragma table_info(runs)") if row[1] != "id"]
-        old = db.execute(
-            "select run_id from runs where length(run_body) > 8000 and status = 'SUCCESS' "
-            "and run_id in (select run_id from run_tags where key like 'dagster/asset_partition%') "
-            "order by id desc limit 1"
-        ).fetchone()[0]
-        told = {"run_id": "?2", "run_body": "replace(run_body, ?1, ?2)"}
-        told |= {f"{at}_timestamp": f"datetime({at}_timestamp, ?3)" for at in ("create", "update")}
-        values = ", ".join(told.get(name, name) for name in columns)
-        db.execute(
-            f"insert into runs ({', '.join(columns)}) select {values} from runs where run_id = ?1",
-            (old, new, later),
+def pull_alone(current: Any, names: list[str]) -> None:
+    """Pull these entities, or all where none is named, without Dagster."""
+    from blsync.entities import select_pulled
+    from blsync.pull import pull, raise_failures
+    from blsync.session import open_session
+
+    with open_session(current) as session:
+        raise_failures(
+            pull(session, current.companies()[0], select_pulled(names, current.entities))
         )
+
+
+def copy_run(history: Path) -> None:
+    """Record the last night's run once more, under an id of its own, a day later."""
+    later, new = "+1 days", str(uuid.uuid4())
+    with closing(sqlite3.connect(history / "runs.db")) as db, db:
+        old, ends = db.execute(
+            "select runs.run_id, value from runs join run_tags using (run_id) "
+            "where key = 'dagster/asset_partition_range_end' order by runs.create_timestamp desc "
+            "limit 1"
+        ).fetchone()
+        day = ends.rpartition("|")[2]
+        next_day = str(date.fromisoformat(day) + timedelta(days=1))
+        told = {"run_id": "?2", "run_body": "replace(replace(run_body, ?1, ?2), ?4, ?5)"}
+        told |= {f"{at}_timestamp": f"datetime({at}_timestamp, ?3)" for at in ("create", "update")}
+        copy_rows(db, "runs", told, (old, new, later, day, next_day))
+        told = {"run_id": "?2", "value": "replace(value, ?4, ?5)"}
+        copy_rows(db, "run_tags", told, (old, new, later, day, next_day))
     with closing(sqlite3.connect(history / f"runs/{old}.db")) as db:
         db.execute(f"vacuum into '{history}/runs/{new}.db'")
+    event = "replace(replace(event, ?1, ?2), ?4, ?5)"
+    told = {"run_id": "?2", "event": event, "timestamp": "datetime(timestamp, ?3)"}
+    told |= {"partition": "replace(partition, ?4, ?5)"}
+    given = (old, new, later, day, next_day)
     with closing(sqlite3.connect(history / f"runs/{new}.db")) as db, db:
-        db.execute("update event_logs set run_id = ?2, event = replace(event, ?1, ?2)", (old, new))
+        changes = ", ".join(f"{name} = {value}" for name, value in told.items())
+        db.execute(f"update event_logs set {changes} where run_id = ?1", given)
     with closing(sqlite3.connect(history / "runs/index.db")) as db, db:
         last = db.execute("select max(id) from event_logs").fetchone()[0]
-        db.execute(
-            f"insert into event_logs ({EVENTS}) select ?2, replace(event, ?1, ?2), "
-            "dagster_event_type, datetime(timestamp, ?3), step_key, asset_key, partition "
-            "from event_logs where run_id = ?1 and coalesce(step_key, '') <> 'raw' order by id",
-            (old, new, later),
-        )
+        copy_rows(db, "event_logs", told, given)
         db.execute(
             "insert into asset_event_tags (event_id, asset_key, key, value, event_timestamp) "
             "select id, asset_key, 'dagster/data_version', ?1, timestamp from event_logs "
             "where id > ?2 and dagster_event_type = 'ASSET_MATERIALIZATION'",
             (uuid.uuid4().hex * 2, last),
         )
-        columns = [row[1] for row in db.execute("pragma table_info(asset_check_executions)")][1:]
         told = {"run_id": "?2", "evaluation_event": "replace(evaluation_event, ?1, ?2)"}
-        values = ", ".join(told.get(name, name) for name in columns)
-        db.execute(
-            f"insert into asset_check_executions ({', '.join(columns)}) select {values} "
-            "from asset_check_executions where run_id = ?1",
-            (old, new),
-        )
+        copy_rows(db, "asset_check_executions", told, given)
+
+
+def copy_rows(
+    db: sqlite3.Connection, table: str, told: dict[str, str], given: tuple[str, ...]
+) -> None:
+    """Copy a run's rows of a table, with other values in some columns."""
+    names = [row[1] for row in db.execute(f"pragma table_info({table})") if row[1] != "id"]
+    values = ", ".join(told.get(name, name) for name in names)
+    used = " and ".join(f"?{n} is not null" for n in range(1, len(given) + 1))
+    db.execute(
+        f"insert into {table} ({', '.join(names)}) select {values} from {table} "
+        f"where run_id = ?1 and {used} order by rowid",
+        given,
+    )
 
 
 def measured(data: Path) -> dict[str, float]:

@@ -36,14 +36,36 @@ _READ_FROM = dg.AssetKey(["published", "finance"])
 
 
 class PlanConfig(dg.Config):
-    """What is to be planned: either `file` or `view`."""
+    """What is to be planned: either `file` or `view`; an empty text stands for none."""
 
-    file: str | None = Field(None, description="csv, xlsx, json, jsonl or parquet: its path.")
-    view: str | None = Field(None, description="A view of the schema proposals.")
-    company: str | None = Field(None, description="Its name, where several are set.")
+    file: str | None = Field(
+        None, description="csv, xlsx, json, jsonl or parquet: its path, like /srv/books/changes.csv"
+    )
+    view: str | None = Field(None, description="A view of the schema proposals")
+    company: str | None = Field(None, description="Its name, where several are set")
     mode: str = Field(Mode.UPSERT.value, description="create, update, upsert or delete")
     on_conflict: str = Field(OnConflict.ABORT.value, description="abort, ours or theirs")
-    hidden: bool = Field(False, description="Read rows and columns that a worksheet hides.")
+    hidden: bool = Field(False, description="Read rows and columns that a worksheet hides")
+
+
+def _plan_fields(settings: Settings, views: Sequence[dg.AssetKey]) -> dg.Field:
+    """Return the config of a plan as the launchpad shows it: filled in but for what is planned.
+
+    It is required as a whole, though each field has a default: only then does a click on
+    Materialize lead to the launchpad, and not to a run that has nothing to plan.
+    """
+    companies = settings.companies()
+    filled = {"file": "", "view": "", "company": companies[0].name if len(companies) == 1 else ""}
+    notes = {"view": f": {', '.join(key.path[-1] for key in views)}"} if views else {}
+    fields = {}
+    for name, field in PlanConfig.model_fields.items():
+        default = filled.get(name, field.default)
+        fields[name] = dg.Field(
+            dg.Noneable(str) if name in filled else type(default),
+            default_value=default,
+            description=f"{field.description}{notes.get(name, '')}",
+        )
+    return dg.Field(fields, is_required=True, description=PlanConfig.__doc__)
 
 
 class ApplyConfig(dg.Config):
@@ -95,6 +117,7 @@ def _plan_asset(
         deps=[*own, _READ_FROM] if own else [],
         owners=owners,
         kinds={"python"},
+        config_schema=_plan_fields(settings, own),
         description=f"What a file or a view of proposals would change of {endpoint} at BigLedger. "
         "Sends nothing.",
         check_specs=[
@@ -103,13 +126,12 @@ def _plan_asset(
             )
         ],
     )
-    def plan(
-        context: dg.AssetExecutionContext, config: PlanConfig
-    ) -> Iterator[dg.MaterializeResult[Any]]:
+    def plan(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         with failing_clearly(settings.data, overview.told):
-            company = settings.chosen(config.company)
+            config = PlanConfig(**context.op_execution_context.op_config)
+            company = settings.chosen(config.company or None)
             file = Path(config.file) if config.file else None
-            source = source_of(settings, company, endpoint, file, config.view)
+            source = source_of(settings, company, endpoint, file, config.view or None)
             options = push.PlanOptions(config.mode, config.on_conflict, hidden=config.hidden)
             with _session(settings, context) as session:
                 report = push.plan(session, company, endpoint, source, options)

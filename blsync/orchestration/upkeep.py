@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -63,25 +63,25 @@ def prune(
     done = Upkeep()
     chosen = settings.companies() if companies is None else companies
 
-    def forget() -> None:
-        with open_session(settings, say=say, clock=clock) as session:
+    @contextlib.contextmanager
+    def apart_from_others(name: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            done.failed[name] = apart(error, f"Upkeep of {name}", settings.data)
+
+    with (
+        apart_from_others("the ledger"),
+        open_session(settings, say=say, clock=clock) as session,
+    ):
+        with apart_from_others("pushed rows"):
             done.emptied = forget_old_bodies(session)
-
-    def merge() -> None:
-        with open_session(settings, say=say) as session:
+        with apart_from_others("the landing"):
             done.merged = maintenance.compact_grown(session, chosen, ENTITIES.values())
-
-    def shorten() -> None:
-        if settings.retention_days:
+    if settings.retention_days:
+        with apart_from_others("Dagster's history"):
             before = clock() - timedelta(days=settings.retention_days)
             done.runs, done.freed = _prune_history(before, say)
-
-    steps = {"pushed bodies": forget, "the landing": merge, "Dagster's history": shorten}
-    for name, step in steps.items():
-        try:
-            step()
-        except Exception as error:  # each of them is nothing to the others
-            done.failed[name] = apart(error, f"Upkeep of {name}", settings.data)
     return done
 
 
