@@ -109,7 +109,12 @@ def missing_days(instance: dg.DagsterInstance, company: str, today: str) -> tupl
     return first, today
 
 
-@dg.schedule(job=nightly, cron_schedule="30 2 * * *", execution_timezone=SETTINGS.timezone)
+@dg.schedule(
+    job=nightly,
+    cron_schedule="30 2 * * *",
+    execution_timezone=SETTINGS.timezone,
+    description="Pulls what is missing at 02:30, builds, checks and publishes: a run a company.",
+)
 def nightly_sync(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
     """Ask for every missing day, in one run a company."""
     with steps.ticking_clearly(SETTINGS.data):

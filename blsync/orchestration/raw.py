@@ -12,6 +12,7 @@ from blsync.errors import (
     BlsyncError,
     joined,
 )
+from blsync.orchestration.descriptions import column_texts
 from blsync.orchestration.location import (
     OWNERS,
     SETTINGS,
@@ -38,8 +39,11 @@ class PullConfig(AllowConfig):
 
 
 def _raw_spec(entity: Entity) -> dg.AssetSpec:
+    texts = column_texts(entity)
     columns = [
-        dg.TableColumn(f.name, str(f.type), constraints=dg.TableColumnConstraints(f.nullable))
+        dg.TableColumn(
+            f.name, str(f.type), texts.get(f.name), dg.TableColumnConstraints(f.nullable)
+        )
         for f in entity.schema
     ]
     return dg.AssetSpec(
