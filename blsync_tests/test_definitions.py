@@ -16,6 +16,7 @@ from rig.warm import PYTHON
 from blsync import user_tables
 from blsync.entities import ENTITIES
 from blsync.lake.landed import INPUTS
+from blsync.orchestration.launches import CLI, launcher_of
 from blsync.sandbox import Options, running
 
 
@@ -117,6 +118,34 @@ def test_the_laws_are_asset_checks(definitions):
         dg.AssetKey(["finance", "trial_balance"]), "trial_balance_sums_to_zero_every_month"
     ) in set(keys)
     assert len(keys) >= 60
+
+
+def test_laws_landed_columns_jobs_schedules_and_sensors_say_what_they_are(definitions):
+    graph = definitions.resolve_asset_graph()
+    for key in graph.asset_check_keys:
+        assert graph.get_check_spec(key).description, key
+    for entity in ENTITIES.values():
+        schema = graph.get(dg.AssetKey(["raw", entity.name])).metadata["dagster/column_schema"]
+        told = [column.name for column in schema.columns if column.description]
+        assert len(told) >= 0.7 * len(schema.columns), entity.name
+        assert {"_load_id", "_request_id"} <= {*told}
+    for one in (*definitions.jobs, *definitions.schedules, *definitions.sensors):
+        assert one.description, one.name
+
+
+@pytest.mark.parametrize(
+    ("tags", "launcher"),
+    [
+        ({}, "ui"),
+        (CLI, "cli"),
+        ({"dagster/schedule_name": "nightly_sync"}, "schedule nightly_sync"),
+        ({"dagster/sensor_name": "live_events"}, "sensor live_events"),
+        ({"dagster/backfill": "abc"}, "backfill"),
+        ({"dagster/schedule_name": "nightly_sync", "dagster/parent_run_id": "x"}, "retry"),
+    ],
+)
+def test_a_runs_tags_tell_what_launched_it(tags, launcher):
+    assert launcher_of(tags) == launcher
 
 
 def test_a_runs_config_lets_through_what_a_safety_bound_holds_back(definitions):

@@ -17,6 +17,9 @@ import dagster as dg
 import duckdb
 import httpx
 import pytest
+import yaml
+from dagster._core.snap import JobSnap
+from dagster._core.snap.snap_to_yaml import default_values_yaml_from_type_snap
 from openpyxl import Workbook
 from rig import commands
 from rig.commands import due
@@ -236,6 +239,21 @@ def test_where_changes_go_in_batches_there_are_assets_of_what_batches_take(
     graph = desk.defs.resolve_asset_graph()
     for name in EVERY:
         assert graph.get(key_of(name, "apply")).parent_keys == {key_of(name, "plan")}
+
+
+def test_a_click_on_a_plan_leads_to_a_launchpad_that_is_filled_in(desk: Desk) -> None:
+    name = key_of("customers", "plan")
+    job = desk.defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection={name})
+    snap = JobSnap.from_job_def(job)
+    (op,) = snap.node_defs_snapshot.op_def_snaps
+    assert op.config_field_snap.is_required  # else the click starts a run without any config
+    schema, root = snap.config_schema_snapshot, snap.mode_def_snaps[0].root_config_key
+    shown = yaml.safe_load(default_values_yaml_from_type_snap(schema, schema.get_config_snap(root)))
+    config = shown["ops"][name.to_python_identifier()]["config"]
+    assert config.items() >= {"mode": "upsert", "on_conflict": "abort", "file": ""}.items()
+    assert config["company"] == desk.settings.companies()[0].name
+    # Sent as it stands, it says what is still to be filled in.
+    assert "Name a file of changes or a view" in desk.materialise("plan", **config).failure[0]
 
 
 def test_a_plan_shows_what_would_change_and_sends_nothing(desk: Desk) -> None:

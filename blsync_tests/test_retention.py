@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -153,4 +152,3 @@ def test_pruning_a_folder_without_anything_old_says_so_in_json(tmp_path: Path) -
     assert found == {
         "runs": 0, "freed": 0, "plans": [], "rows": 0, "left": {}, "merged": [], "failed": {}
     }  # fmt: skip
-    assert os.path.isdir(tmp_path / "data")

@@ -8,6 +8,7 @@ from blsync import maintenance
 from blsync.entities import ENTITIES, pulled
 from blsync.errors import PartlyFailed
 from blsync.orchestration import steps, upkeep
+from blsync.orchestration.launches import by_schedule
 from blsync.orchestration.location import (
     COMPANIES,
     SETTINGS,
@@ -81,6 +82,7 @@ def prune() -> None:
 daily_pruning = dg.ScheduleDefinition(
     name="daily_pruning",
     job=prune,
+    tags=by_schedule("daily_pruning"),
     cron_schedule="0 6 * * *",
     execution_timezone=SETTINGS.timezone,
     default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -90,6 +92,7 @@ daily_pruning = dg.ScheduleDefinition(
 weekly_compaction = dg.ScheduleDefinition(
     name="weekly_compaction",
     job=compact,
+    tags=by_schedule("weekly_compaction"),
     cron_schedule="0 4 * * 0",
     execution_timezone=SETTINGS.timezone,
     description="Compact early on Sunday, after the night's sync.",
@@ -123,5 +126,5 @@ def nightly_sync(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunReques
             first, last = missing_days(context.instance, company.name, at.date().isoformat())
             yield dg.RunRequest(
                 run_key=f"{company.name} {at:%Y-%m-%d}",
-                tags=range_tags(company.name, first, last),
+                tags={**range_tags(company.name, first, last), **by_schedule("nightly_sync")},
             )

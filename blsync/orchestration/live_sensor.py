@@ -9,6 +9,7 @@ import dagster as dg
 from blsync.entity import Entity
 from blsync.live.news import news_of
 from blsync.orchestration.jobs import NIGHTLY, RAW, nightly
+from blsync.orchestration.launches import by_sensor
 from blsync.orchestration.location import COMPANIES, SETTINGS, days, range_tags
 from blsync.orchestration.steps import ticking_clearly
 from blsync.session import open_session
@@ -50,7 +51,7 @@ def _request(
     return dg.RunRequest(
         run_key=f"{company.name} {up_to} {datetime.now(UTC):%Y-%m-%dT%H}",
         asset_selection=[*selection, *sorted(built)],
-        tags=range_tags(company.name, today, today),
+        tags={**range_tags(company.name, today, today), **by_sensor("live_events")},
         run_config={
             "ops": {
                 "raw": {"config": {"again": False, "live": True}},

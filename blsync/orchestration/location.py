@@ -19,6 +19,7 @@ from blsync.ledger import outcomes
 from blsync.ledger.outcomes import ALL
 from blsync.ledger.states import Step
 from blsync.orchestration import history, steps
+from blsync.orchestration.launches import note_launcher
 from blsync.orchestration.parallel import INTERRUPTED
 from blsync.pull import Result
 from blsync.session.binding import open_ledger
@@ -122,6 +123,7 @@ def failing_clearly(watch: RunContext) -> Iterator[None]:
 
     try:
         with steps.failing_clearly(SETTINGS.data, hear=hear):
+            note_launcher(dg.OpExecutionContext.get().op_execution_context)
             yield
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
         watch.failure = BlsyncError(INTERRUPTED)

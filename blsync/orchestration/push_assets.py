@@ -16,6 +16,7 @@ from blsync import push
 from blsync.errors import BlsyncError, ConfigError, PartlyFailed
 from blsync.ledger.plans import Plan
 from blsync.ledger.states import Mode, OnConflict, PlanState
+from blsync.orchestration.launches import by_schedule, by_sensor, note_launcher
 from blsync.orchestration.steps import failing_clearly, ticking_clearly
 from blsync.personal_data import without_addresses
 from blsync.push import overview, policies
@@ -240,7 +241,7 @@ def _schedule(settings: Settings, job: dg.JobDefinition) -> dg.ScheduleDefinitio
         if not has_policies:
             return dg.SkipReason("BLSYNC_PUSH_POLICIES allows no view to be pushed by a schedule.")
         at = context.scheduled_execution_time.astimezone(settings.zone)
-        return dg.RunRequest(run_key=f"{at:%Y-%m-%d}")
+        return dg.RunRequest(run_key=f"{at:%Y-%m-%d}", tags=by_schedule("nightly_push"))
 
     return nightly_push
 
@@ -255,7 +256,9 @@ def _sensor(settings: Settings, job: dg.JobDefinition) -> dg.SensorDefinition:
     def push_settle() -> dg.RunRequest | dg.SkipReason:
         with ticking_clearly(settings.data), open_session(settings) as session:
             state = due(session)
-        return dg.RunRequest(run_key=state) if state else dg.SkipReason("Nothing is due.")
+        if not state:
+            return dg.SkipReason("Nothing is due.")
+        return dg.RunRequest(run_key=state, tags=by_sensor("push_settle"))
 
     return push_settle
 
@@ -277,6 +280,9 @@ def _planned(report: PlanReport) -> dict[str, Any]:
         "state": plan.state.value,
         "counts": report.counts,
         "money": f"{report.money:.2f}",
+        "amount": float(report.money),
+        "rows": len(report.operations),
+        **{f"rows_{name}": count for name, count in report.counts.items()},
         "changes": dg.MetadataValue.md(overview.changes(report)),
         "troubles": dg.MetadataValue.md(overview.troubles(report)),
         "next": overview.next_step(report),
@@ -290,6 +296,9 @@ def _sent(report: PlanReport) -> dict[str, Any]:
         "state": report.plan.state.value,
         "outcomes": report.outcomes,
         "money": f"{report.money:.2f}",
+        "amount": float(report.money),
+        "rows": len(report.operations),
+        **{f"rows_{name}": count for name, count in report.outcomes.items()},
         "request_ids": list(dict.fromkeys(report.request_ids.values())),
         "troubles": dg.MetadataValue.md(overview.troubles(report)),
         "next": overview.next_step(report),
@@ -326,6 +335,7 @@ def _session(
     settings: Settings, context: dg.AssetExecutionContext | dg.OpExecutionContext
 ) -> AbstractContextManager[Session]:
     """Open a session whose actor is the run's user, where Dagster knows one."""
+    note_launcher(context.op_execution_context)
     user = " ".join(context.run.tags.get(USER_TAG, "").split())[:LONGEST_ACTOR]
     return open_session(settings, say=_say(context.log.info), actor=user or None)
 

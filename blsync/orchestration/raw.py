@@ -1,5 +1,6 @@
 """Raw assets: one for each kind of record, partitioned by company and day."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from typing import Any
@@ -79,13 +80,16 @@ def raw(
         watch.tell_strays(say)
         watch.is_live = watch.is_live or config.live
         allowed = allowed_companies(context, config, watch)
+        began = time.monotonic()
         brought, failed = pull_companies(watch, selected, windows, again, say, allowed)
+        seconds = round(time.monotonic() - began, 3)  # entities are pulled side by side
         watch.results |= brought
         for entity in selected if not failed else []:
             results = [of_company[entity.name] for of_company in brought.values()]
             if not any(result.error for result in results):
                 yield dg.MaterializeResult(
-                    asset_key=["raw", entity.name], metadata=_load_metadata(results)
+                    asset_key=["raw", entity.name],
+                    metadata={"seconds": seconds, **_load_metadata(results)},
                 )
         if failed:
             told = {f"{name} failed": error for name, error in failed.items()}

@@ -22,6 +22,7 @@ from blsync.orchestration.definitions import defs
 from blsync.orchestration.history import begin_anew, damage_of
 from blsync.orchestration.home import instance_home, own_home
 from blsync.orchestration.jobs import BUILD, NIGHTLY, RAW, missing_days
+from blsync.orchestration.launches import CLI
 from blsync.orchestration.location import RUN, SETTINGS, RunContext, days, range_tags
 from blsync.orchestration.raw import pull_companies, window_of_days
 from blsync.orchestration.warehouse import without_news
@@ -118,11 +119,11 @@ def _run(
     run_id = str(uuid.uuid4())
     named = {"company": company} if company else {}
     with logs.about(run=run_id, **named), dg.DagsterInstance.get() as instance:
-        tags = {}
+        tags = dict(CLI)
         if company:
             today = days.get_last_partition_key()
             first, last = days_range or missing_days(instance, company, str(today))
-            tags = range_tags(company, first, last)
+            tags |= range_tags(company, first, last)
             count = (date.fromisoformat(last) - date.fromisoformat(first)).days + 1
             if watch.say and count > MANY_DAYS:
                 seconds = count * len(entities) * EVENT_SECONDS

@@ -1,5 +1,6 @@
 """The warehouse as assets: inputs, dbt's models and laws, what is published, the report."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -252,6 +253,7 @@ def published(
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Publish the build, and show what of it does not tie out."""
     with failing_clearly(watch):
+        began = time.monotonic()
         allowed = {
             SETTINGS.company(name).company_id for name in allowed_companies(context, config, watch)
         }
@@ -267,6 +269,10 @@ def published(
             "dagster/row_count": sum(rows.values()),
             "accepted_exceptions": sum(marts.accepted_exceptions(SETTINGS).values()),
             "tie_out": {name: str(value) for name, value in off.items()},
+            "tables": len(rows),
+            "seconds": round(time.monotonic() - began, 3),
+            "difference": float(sum(filter(None, off.values()))),
+            "checks_failed": sum(int(found["fail"]) for found in compared.values()),
         },
         check_results=[_reconciliation_check(compared)],
     )
@@ -300,10 +306,17 @@ def report_page(watch: dg.ResourceParam[RunContext]) -> dg.MaterializeResult[Any
         for company, headlines in written.headlines.items()
         for name, figure in headlines.items()
     }
+    # Numbers that the UI can plot: its screens know no decimals, so the exact text stands beside.
+    plotted = {
+        name if is_one else f"{name} ({company})": float(amount)
+        for company, amounts in written.amounts.items()
+        for name, amount in amounts.items()
+    }
     return dg.MaterializeResult(
         metadata={
             "path": dg.MetadataValue.path(str(written.path)),
             **figures,
+            **plotted,
             "picture": dg.MetadataValue.md(written.markdown),
         }
     )

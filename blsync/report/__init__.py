@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
@@ -36,11 +36,14 @@ MOST_PICTURES = 4
 
 @dataclass(frozen=True)
 class Report:
-    """A written report: `headlines` by company, and a picture of each (data URI, PNG)."""
+    """A written report: `headlines` by company, and a picture of each (data URI, PNG); `amounts`
+    are the headlines' figures as numbers.
+    """
 
     path: Path
     headlines: dict[str, dict[str, str]]
     pictures: dict[str, str]
+    amounts: dict[str, dict[str, Decimal]] = field(default_factory=dict)
 
     @property
     def markdown(self) -> str:
@@ -107,7 +110,29 @@ def write(settings: Settings, output: Path | None = None) -> Report:
             if output is None:
                 draft.chmod(settings.publish_mode)
     told = {company.name: headlines(company, read) for company, read in found}
-    return Report(path.absolute(), told, pictures)
+    known = {company.name: amounts(read) for company, read in found}
+    return Report(path.absolute(), told, pictures, known)
+
+
+def amounts(read: dict[str, Any]) -> dict[str, Decimal]:
+    """Return a company's headline figures by names that stay the same from month to month; those of
+    the profit and loss are of its latest month.
+    """
+    month = (read["profit_and_loss"] or {}).get("last") or {}
+    debtors, creditors = (
+        (read[name] or {}).get("total") or {} for name in ("receivables", "payables")
+    )
+    found = {
+        "revenue": month.get("operating_revenue"),
+        "net_profit": month.get("net_profit"),
+        "cash": (read["cash"] or {}).get("now"),
+        "receivables": debtors.get("total_outstanding"),
+        "receivables_overdue": debtors.get("total_overdue"),
+        "payables": creditors.get("total_outstanding"),
+        "payables_overdue": creditors.get("total_overdue"),
+        "stock": ((read["stock"] or {}).get("total") or {}).get("stock_value"),
+    }
+    return {name: amount for name, amount in found.items() if amount is not None}
 
 
 def headlines(company: figures.Company, read: dict[str, Any]) -> dict[str, str]:
