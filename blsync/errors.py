@@ -39,6 +39,8 @@ class BlsyncError(Exception):
     """Base of the tree; `exit_code` is what the command ends with (interface.md, section 3)."""
 
     exit_code = 1
+    may_pass = False
+    """Whether the same may succeed a while later without anybody changing anything."""
 
     def __init__(self, *parts: object) -> None:
         super().__init__(*map(redact_all, parts))
@@ -153,6 +155,8 @@ class ServerFault(ApiError):
 class Unanswered(ApiError):
     """No usable answer came inside the retry bound; a write may or may not have been done."""
 
+    may_pass = True
+
 
 class NotSent(Unanswered):
     """No connection came about: nothing was sent, so a write was not done."""
@@ -165,4 +169,6 @@ def joined(failed: Mapping[str, BlsyncError], count: int) -> BlsyncError:
     """
     kinds = {type(error) for error in failed.values()}
     kind = WrongClock if kinds == {WrongClock} and len(failed) == count else PartlyFailed
-    return kind(" ".join(f"{name}: {error}" for name, error in failed.items()))
+    error = kind(" ".join(f"{name}: {error}" for name, error in failed.items()))
+    error.may_pass = any(one.may_pass for one in failed.values())
+    return error

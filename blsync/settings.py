@@ -17,7 +17,7 @@ import pwd
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
@@ -283,6 +283,16 @@ class Settings(BaseSettings):
     ] = 90
     """For how many days after its last event a plan keeps what its rows held: what was sent, what
     it replaced, the sheet's cells; 0: for good. What proves that it was sent has no term.
+    """
+    retry_until: Annotated[time, Field(alias="BLSYNC_RETRY_UNTIL")] = time(6)
+    """Until when, in BLSYNC_TIMEZONE, a run that a schedule of Dagster's began tries again what
+    BigLedger did not answer.
+    """
+    retry_seconds: Annotated[
+        float, Field(alias="BLSYNC_RETRY_SECONDS", gt=0, le=86_400, allow_inf_nan=False)
+    ] = 300
+    """The pause before it tries again for the first time; each later one is twice as long, up to an
+    hour.
     """
     export_url: Annotated[SecretStr | None, Field(alias="BLSYNC_EXPORT_URL")] = None
     """The PostgreSQL database of `blsync export postgres`:

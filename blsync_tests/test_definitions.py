@@ -15,9 +15,12 @@ from rig.warm import PYTHON
 
 from blsync import user_tables
 from blsync.entities import ENTITIES
+from blsync.errors import BuildError, ConfigError, Unanswered, Unauthorized, joined
 from blsync.lake.landed import INPUTS
 from blsync.orchestration.launches import CLI, launcher_of
+from blsync.orchestration.retries import pause_before_retry
 from blsync.sandbox import Options, running
+from blsync.settings import load
 
 
 @pytest.fixture(scope="module")
@@ -298,3 +301,68 @@ def test_the_nightly_job_pulls_from_where_the_last_one_ended_whatever_days_it_is
             [PYTHON, "-c", script], env=env, capture_output=True, text=True, timeout=120
         )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+NIGHT = {"dagster/schedule_name": "nightly_sync"}
+
+
+@pytest.mark.parametrize(
+    ("error", "tags", "retries", "at", "pause"),
+    [
+        (Unanswered("503", status=503), NIGHT, 0, "02:31", 300),
+        (Unanswered("503", status=503), NIGHT, 3, "02:31", 2400),
+        (Unanswered("503", status=503), NIGHT, 9, "02:31", 3600),
+        (joined({"a": Unanswered("503")}, 2), NIGHT, 0, "02:31", 300),
+        (Unanswered("503", status=503), NIGHT, 0, "05:56", None),
+        (Unanswered("503", status=503), {}, 0, "02:31", None),
+        (Unauthorized("401"), NIGHT, 0, "02:31", None),
+        (ConfigError("a setting"), NIGHT, 0, "02:31", None),
+        (BuildError("a law"), NIGHT, 0, "02:31", None),
+    ],
+)
+def test_a_night_tries_again_what_may_pass_by_itself_until_a_set_hour(
+    monkeypatch, error, tags, retries, at, pause
+):
+    monkeypatch.setenv("BLSYNC_ENV_FILE", os.devnull)
+    current = load()
+    now = datetime.fromisoformat(f"2026-11-29T{at}:00").replace(tzinfo=current.zone)
+    assert pause_before_retry(current, error, tags, retries, now.astimezone(UTC)) == pause
+
+
+def test_a_step_that_a_night_tries_again_ends_well_once_bigledger_answers(tmp_path):
+    script = (
+        "import dagster as dg\n"
+        "from blsync.errors import Unanswered\n"
+        "from blsync.orchestration import location\n"
+        "tries = []\n"
+        "@dg.asset\n"
+        "def one(context: dg.AssetExecutionContext):\n"
+        "    with location.failing_clearly(location.RunContext()):\n"
+        "        tries.append(1)\n"
+        "        if len(tries) < 3:\n"
+        "            raise Unanswered('no answer: 503', status=503)\n"
+        "tags = {'dagster/schedule_name': 'nightly_sync'}\n"
+        "done = dg.materialize([one], tags=tags, raise_on_error=False)\n"
+        "print('found', done.success, len(tries))\n"
+        "tries.clear()\n"
+        "done = dg.materialize([one], raise_on_error=False)\n"
+        "print('found', done.success, len(tries))\n"
+    )
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("BIGLEDGER_", "BLSYNC_"))}
+    env |= {"BLSYNC_DATA": str(tmp_path), "BLSYNC_ENV_FILE": os.devnull}
+    env |= {"BLSYNC_RETRY_SECONDS": "0.01", "BLSYNC_RETRY_UNTIL": "23:59:59"}
+    done = subprocess.run(
+        [PYTHON, "-c", script], env=env, capture_output=True, text=True, timeout=120
+    )
+    assert [line for line in done.stdout.splitlines() if line.startswith("found")] == [
+        "found True 3",
+        "found False 1",
+    ], done.stderr[-2000:]
+    assert "It is tried again in" in done.stderr
+
+
+def test_what_is_pulled_and_published_has_a_freshness_policy(definitions):
+    graph = definitions.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        if key.path[0] in ("raw", "published"):
+            assert graph.get(key).freshness_policy, key

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
 from blsync import marts, redaction, settings
+from blsync.alerts import MAX_AGE
 from blsync.errors import (
     BlsyncError,
 )
@@ -21,6 +22,7 @@ from blsync.ledger.states import Step
 from blsync.orchestration import history, steps
 from blsync.orchestration.launches import note_launcher
 from blsync.orchestration.parallel import INTERRUPTED
+from blsync.orchestration.retries import pause_before_retry
 from blsync.pull import Result
 from blsync.session.binding import open_ledger
 
@@ -29,6 +31,8 @@ PARTITION = "dagster/partition"
 FIRST_PARTITION = "dagster/asset_partition_range_start"
 LAST_PARTITION = "dagster/asset_partition_range_end"
 """Tags of a run: its partition, or the ends of its range of them."""
+FRESH = dg.FreshnessPolicy.time_window(fail_window=MAX_AGE, warn_window=timedelta(hours=25))
+"""What is pulled and published each night is stale when `status --check` says so, too."""
 # Dagster's processes load this module first of all that is ours.
 permissions.keep_private()
 redaction.guard_streams()
@@ -121,9 +125,15 @@ def failing_clearly(watch: RunContext) -> Iterator[None]:
         watch.failure = error
         _note(error)
 
+    step = dg.OpExecutionContext.get().op_execution_context
+
+    def pause(error: BlsyncError) -> float | None:
+        tags, retries = step.run.tags, step.retry_number
+        return pause_before_retry(SETTINGS, error, tags, retries, datetime.now(UTC))
+
     try:
-        with steps.failing_clearly(SETTINGS.data, hear=hear):
-            note_launcher(dg.OpExecutionContext.get().op_execution_context)
+        with steps.failing_clearly(SETTINGS.data, hear=hear, pause=pause):
+            note_launcher(step)
             yield
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
         watch.failure = BlsyncError(INTERRUPTED)

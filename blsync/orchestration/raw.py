@@ -15,6 +15,7 @@ from blsync.errors import (
 )
 from blsync.orchestration.descriptions import column_texts
 from blsync.orchestration.location import (
+    FRESH,
     OWNERS,
     SETTINGS,
     AllowConfig,
@@ -52,6 +53,7 @@ def _raw_spec(entity: Entity) -> dg.AssetSpec:
         group_name="raw",
         description=f"{entity.description} Append-only Parquet: every version that was pulled.",
         skippable=True,
+        freshness_policy=FRESH,
         owners=OWNERS,
         kinds={"python", "parquet"},
         metadata={"dagster/column_schema": dg.TableSchema(columns)},

@@ -15,6 +15,8 @@ from blsync.files.unexpected import unexpected
 from blsync.ledger import EXACT
 from blsync.redaction import redact_all
 
+MOST_RETRIES = 1000
+"""Dagster asks for a bound; when a step is not tried again any more is told by `pause`."""
 _DAGSTERS_OWN = (dg.Failure, dg.RetryRequested)
 
 
@@ -23,9 +25,11 @@ def failing_clearly(
     data: Path,
     tell: Callable[[BlsyncError], str] = str,
     hear: Callable[[BlsyncError], None] = lambda _: None,
+    pause: Callable[[BlsyncError], float | None] = lambda _: None,
 ) -> Iterator[None]:
     """Fail a step with one message: an error of ours as `tell` words it, any other as a line that
-    names the file with its details. `hear` is given the error.
+    names the file with its details. `hear` is given the error. Where `pause` returns seconds for
+    it, the step is tried again after them.
     """
     try:
         yield
@@ -34,6 +38,11 @@ def failing_clearly(
     except Exception as error:
         ours = error if isinstance(error, BlsyncError) else unexpected(error, data)
         hear(ours)
+        if (seconds := pause(ours)) is not None:
+            dg.OpExecutionContext.get().log.warning(
+                f"{tell(ours)} It is tried again in {seconds:.0f} s."
+            )
+            raise dg.RetryRequested(MOST_RETRIES, seconds) from None
         raise dg.Failure(
             tell(ours), metadata={"exit_code": ours.exit_code}, allow_retries=False
         ) from None

@@ -19,6 +19,7 @@ from blsync.marts.figures import CompanyFacts, stored_facts
 from blsync.orchestration.descriptions import law_text
 from blsync.orchestration.location import (
     COMPANIES,
+    FRESH,
     OWNERS,
     SETTINGS,
     AllowConfig,
@@ -240,6 +241,7 @@ def _table_metadata(tables: Mapping[str, marts.Table], key: dg.AssetKey) -> Mapp
     owners=OWNERS,
     kinds={"duckdb"},
     description="The marts as analysts open them: one DuckDB file, replaced by one rename.",
+    freshness_policy=FRESH,
     check_specs=[
         dg.AssetCheckSpec(
             "reconciliation",
@@ -295,6 +297,7 @@ def _reconciliation_check(compared: Mapping[str, Mapping[str, Any]]) -> dg.Asset
     owners=OWNERS,
     kinds={"python"},
     description="The published marts on one page (HTML) that needs no network.",
+    freshness_policy=FRESH,
 )
 def report_page(watch: dg.ResourceParam[RunContext]) -> dg.MaterializeResult[Any]:
     """Write the report."""
