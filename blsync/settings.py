@@ -155,7 +155,8 @@ class Settings(BaseSettings):
     ledger_url_given: Annotated[SecretStr | None, Field(alias="BLSYNC_LEDGER_URL")] = None
     """SQLAlchemy URL of the ledger: SQLite (`sqlite:///PATH`; a relative path is taken from the
     folder of the file that names it), or `postgresql://…`. Where it is not set it is
-    `ledger.db` in BLSYNC_DATA. A ledger serves one BLSYNC_DATA alone.
+    `ledger.db` in BLSYNC_DATA. A ledger serves one BLSYNC_DATA alone, or with BLSYNC_STORE
+    those of several machines.
     """
     store: Annotated[str | None, Field(alias="BLSYNC_STORE")] = None
     """Where the lake is that several machines share: `s3://BUCKET/PREFIX`, with the credentials and

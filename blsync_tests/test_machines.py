@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
 
@@ -18,8 +23,10 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 from sqlalchemy import insert, select, text
+from test_cli import blsync
 from test_ledger import new_schema, postgresql  # noqa: F401 (a fixture)
-from test_pull import PULL, assert_in_step, control, landed, on_server, requests_at, run
+from test_ledger import run as statements
+from test_pull import PULL, api, assert_in_step, control, landed, on_server, requests_at, run
 
 from blsync import maintenance, marts
 from blsync import settings as the_settings
@@ -28,6 +35,8 @@ from blsync.errors import ConfigError, LockLost, StorageError
 from blsync.ledger import Ledger
 from blsync.ledger.tables import quota_requests
 from blsync.maintenance.compacting import FEWEST
+from blsync.orchestration import dropping
+from blsync.pull import pull
 from blsync.sandbox import Handle, Options, running
 from blsync.session import open_session
 from blsync.settings import Settings
@@ -126,6 +135,8 @@ from blsync.ledger import Ledger
 from sqlalchemy import insert
 from blsync.ledger.tables import quota_requests
 from blsync.maintenance.compacting import FEWEST
+from blsync.orchestration import dropping
+from blsync.pull import pull
 ledger = Ledger(sys.argv[1], lease=1)
 with ledger.blocking_lock(Path(sys.argv[2]), print, "Busy."):
     print("held", flush=True)
@@ -200,9 +211,7 @@ def objects(given: Settings) -> list[str]:
     return sorted(one["Key"].removeprefix("lake/") for one in found)
 
 
-def test_a_pull_killed_on_one_machine_goes_on_on_another_and_asks_for_no_page_twice(
-    machine, books
-):
+def test_a_pull_killed_on_one_machine_goes_on_on_another_and_asks_for_no_page_twice(machine, books):
     machine("a")
     whole = sum(math.ceil(len(on_server(books, name)) / 100) for name in NAMES)
     control(books, "faults", faults="latency=100ms")
@@ -244,9 +253,7 @@ def test_two_machines_that_pull_at_once_make_one_lake_without_an_error(machine, 
     assert one == other
 
 
-def test_files_that_one_machine_compacts_are_exchanged_on_the_others_and_built_from(
-    machine, books
-):
+def test_files_that_one_machine_compacts_are_exchanged_on_the_others_and_built_from(machine, books):
     a, b = machine("a"), machine("b")
     run(a, *NAMES)
     run(b, *NAMES)
@@ -287,7 +294,7 @@ def test_a_bucket_of_another_lake_is_refused(machine, books, configure, postgres
         BLSYNC_LEDGER_URL=new_schema(postgresql),
         BLSYNC_STORE=store,
     )
-    with pytest.raises(ConfigError, match="the ledger .* knows nothing of it"):
+    with pytest.raises(ConfigError, match=r"the ledger .* knows nothing of it"):
         run(other, "accounts")
 
 
@@ -299,3 +306,135 @@ def test_a_store_that_cannot_be_reached_is_told_and_nothing_counts_as_landed(
     monkeypatch.setenv("BLSYNC_STORE", f"s3://{bucket}-is-not-there/lake")
     with pytest.raises(StorageError, match="NoSuchBucket"):
         run(the_settings.load(), "accounts")
+
+
+def test_a_ledger_whose_connections_are_cut_in_the_middle_of_a_pull_costs_no_page_twice(
+    machine, books
+):
+    given = machine("a")
+    whole = sum(math.ceil(len(on_server(books, name)) / 100) for name in NAMES)
+    control(books, "reset-stats")
+    is_cut = threading.Event()
+
+    def cut(*_: object) -> None:
+        if requests_at(books) >= 5 and not is_cut.is_set():
+            is_cut.set()
+            end_connections(given.ledger_url)
+
+    with open_session(given, progress=cut) as session:
+        results = pull(session, given.companies()[0], select_entities(NAMES))
+    assert is_cut.is_set()
+    assert {type(result.error) for result in results.values()} <= {type(None), StorageError}
+    run(machine("b"), *NAMES)
+    assert requests_at(books) <= whole + 3 * len(NAMES)
+    assert_in_step(machine("b"), books, *NAMES)
+
+
+def test_a_ledger_that_was_lost_is_made_again_from_the_store(machine, books, shared, postgresql):  # noqa: F811
+    run(machine("a"), *NAMES)
+    schema = shared.rpartition("%3D")[2]
+    statements(postgresql, f"drop schema {schema} cascade", f"create schema {schema}")
+    given = machine("b")
+    maintenance.repair(given, given.companies(), select_entities(NAMES))
+    again = run(given, *NAMES)
+    assert [result.rows for result in again.values()] == [0, 0]
+    assert_in_step(given, books, *NAMES)
+
+
+def test_a_plan_made_on_one_machine_is_applied_on_another(machine, books, tmp_path):
+    sheet = tmp_path / "new.csv"
+    sheet.write_text("email,companyName\nada@example.com,Ada Sdn Bhd\n")
+    given = machine("a")
+    planned = blsync("push", "plan", "customers", str(sheet), "--json", env={**os.environ})
+    assert planned.returncode == 0, planned.stderr
+    plan_id = json.loads(planned.stdout)["plan_id"]
+    machine("b")
+    words = ("push", "apply", plan_id, "--yes", "--json")
+    applied = blsync(*words, env={**os.environ})
+    assert applied.returncode == 0, applied.stderr
+    assert json.loads(applied.stdout)["outcomes"]["applied"] == 1
+    machine("a")
+    again = blsync(*words, env={**os.environ})
+    assert again.returncode == 0, again.stderr
+    assert given.store
+    with api(books) as client:
+        found = client.get("/customers", params={"email": "ada@example.com"}).json()["data"]
+    assert len(found) == 1
+
+
+def test_a_company_that_is_dropped_leaves_the_store_too(machine, books):
+    given = machine("a")
+    run(given, *NAMES)
+    dropping.drop(given, given.company_id)
+    assert objects(given) == ["lake.json"]
+
+
+class Heedless(BaseHTTPRequestHandler):
+    """Passes on to a store what it is asked, less the conditions."""
+
+    protocol_version = "HTTP/1.1"
+    store = ""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_any(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = {k: v for k, v in self.headers.items() if k.lower() != "if-none-match"}
+        asked = urllib.request.Request(
+            self.store + self.path, body or None, headers, method=self.command
+        )
+        try:
+            answer = urllib.request.urlopen(asked)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            told = answer.read()
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                if name.lower() not in ("content-length", "connection", "transfer-encoding"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(told)))
+            self.end_headers()
+            self.wfile.write(told)
+
+    do_GET = do_PUT = do_POST = do_any  # noqa: N815 (the library's names)
+
+
+def test_a_store_that_does_not_heed_conditions_is_refused_before_anything_is_asked(
+    machine, books, object_store, monkeypatch
+):
+    given = machine("a")
+    control(books, "reset-stats")
+    monkeypatch.setattr(Heedless, "store", object_store)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Heedless) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(ConfigError, match="does not heed If-None-Match"):
+            run(given, "accounts")
+        server.shutdown()
+    assert requests_at(books) == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"BLSYNC_LEDGER_URL": "sqlite:////nowhere/ledger.db"}, "need one ledger"),
+        ({"BLSYNC_STORE": "gs://books"}, "like s3://books/blsync"),
+        ({"AWS_ENDPOINT_URL_S3": "http://example.com"}, "is not https"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_refused(machine, monkeypatch, changed, why):
+    machine("a")
+    for name, value in changed.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=why):
+        run(the_settings.load(), "accounts")
+
+
+def test_doctor_tells_of_the_store(machine):
+    machine("a")
+    done = blsync("doctor", "--json", env={**os.environ})
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert checks["store"]["ok"]
+    assert "objects" in checks["store"]["message"]

@@ -22,7 +22,7 @@ from blsync.errors import StorageError
 from blsync.files.atomic import atomic_write, storage_errors
 from blsync.files.exchanging import exchange
 from blsync.lake.bucket import Bucket
-from blsync.lake.landed import INPUTS, LAYERS, OF_A_LOAD, landed_files
+from blsync.lake.landed import INPUTS, LANDED, LAYERS, OF_A_LOAD, landed_files
 from blsync.ledger import Ledger, generations
 
 AT_ONCE = 8
@@ -116,10 +116,13 @@ class Mirror:
 
         return done
 
-    def drop(self, folder: Path) -> None:
-        """Delete all that there is of a layer's folder of a company."""
-        self.bucket.drop(f"{folder.relative_to(self.data)}/")
-        self._marker(folder).unlink(missing_ok=True)
+    def drop(self, company_id: str) -> None:
+        """Delete all that has landed of a company."""
+        for layer in LAYERS:
+            for entity in LANDED:
+                folder = self.data / layer / entity / f"company_id={company_id}"
+                self.bucket.drop(f"{folder.relative_to(self.data)}/")
+                self._marker(folder).unlink(missing_ok=True)
 
     def _meet(self, folder: Path) -> None:
         """Fetch what the bucket alone has, and put there what the folder alone has."""

@@ -132,6 +132,15 @@ class Session:
         return company.name in self.allowed
 
 
+def lake_of(settings: Settings, ledger: Ledger) -> Lake:
+    """Return the lake of the data folder, which mirrors the bucket that the settings name, if any.
+
+    Raises ConfigError and StorageError.
+    """
+    bucket = store_of(settings)
+    return Lake(settings.data, Mirror(settings.data, bucket, ledger) if bucket else None)
+
+
 @contextmanager
 def open_session(
     settings: Settings,
@@ -152,11 +161,10 @@ def open_session(
     Where `actor` is not given, it is who the settings say. Raises what `open_ledger` does.
     """
     with closing(open_ledger(settings, is_mended=is_mended)) as ledger:
-        bucket = store_of(settings)
         yield Session(
             settings,
             ledger,
-            Lake(settings.data, Mirror(settings.data, bucket, ledger) if bucket else None),
+            lake_of(settings, ledger),
             say,
             progress,
             waits,

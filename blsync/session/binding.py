@@ -234,7 +234,14 @@ def _bound_store(settings: Settings, ledger: Ledger, *, is_mended: bool) -> Iter
                     "repair`: it reads from the lake what has landed. Nothing was asked or written."
                 )
         yield
-        if not bucket.put_new(_NAME, _file(settings.data)):
+        is_new = bucket.put_new(_NAME, _file(settings.data))
+        if is_new and bucket.put_new(_NAME, _file(settings.data)):
+            raise ConfigError(
+                f"{bucket.address} does not heed If-None-Match: what is there is overwritten by "
+                "whoever puts it again, so two machines could land a load twice. Use a store that "
+                "does (Amazon S3, MinIO and Cloudflare R2 do); nothing was asked or pulled."
+            )
+        if not is_new:
             _check_store(settings, bucket)
 
 
