@@ -438,3 +438,19 @@ def test_doctor_tells_of_the_store(machine):
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     assert checks["store"]["ok"]
     assert "objects" in checks["store"]["message"]
+
+
+@pytest.mark.deep
+def test_a_night_on_one_machine_and_a_build_on_another_publish_the_same_marts(machine, books):
+    """The commands themselves, as cron starts them: the first machine's marts are checked too."""
+    question = "select * exclude (built_at) from finance.trial_balance order by all"
+    told = []
+    for name, command in (("a", "sync"), ("b", "build"), ("b", "sync")):
+        machine(name)
+        done = blsync(command, env={**os.environ})
+        assert done.returncode == 0, done.stdout + done.stderr
+        asked = blsync("query", question, "--format", "json", env={**os.environ})
+        assert asked.returncode == 0, asked.stderr
+        told.append(json.loads(asked.stdout))
+    assert len(told[0]) > 10
+    assert told[0] == told[1] == told[2]
