@@ -94,7 +94,9 @@ class Locks:
         if not tokens:
             return
         query = select(holds.c.name, holds.c.token).where(holds.c.name.in_(sorted(tokens)))
-        found = {row.name: row.token for row in db.execute(query.with_for_update(read=True))}
+        # So weak a lock waits for no renewal, and none waits for it; whoever takes over does.
+        rows = db.execute(query.with_for_update(read=True, key_share=True))
+        found = {row.name: row.token for row in rows}
         if lost := sorted(name for name, token in tokens.items() if found.get(name) != token):
             raise LockLost(
                 f"Another process has taken over {', '.join(lost)}: this one was stopped, or cut "
@@ -155,7 +157,8 @@ def _taken(db: Connection, name: str) -> int:
         "renewed_at": func.now(),
     }
     token = holds.c.token + 1
-    renewed = update(holds).where(holds.c.name == name).values(token=token, **about)
+    alone = select(holds.c.name).where(holds.c.name == name).with_for_update()
+    renewed = update(holds).where(holds.c.name.in_(alone)).values(token=token, **about)
     found = db.scalar(renewed.returning(holds.c.token))
     if found is None:
         db.execute(insert(holds).values(name=name, token=1, **about))
