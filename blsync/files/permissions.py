@@ -17,7 +17,7 @@ WRITABLE = 0o022
 """Permission bits of the group and the world; those that let them write."""
 _OURS = (
     *("landing", "quarantine", "spool", "inputs", "dbt", "docs", "dagster", "demo", "errors"),
-    *("push", "plans", "lake.lock", "build.files", "build.quarantine", "user", "cache"),
+    *("push", "plans", "mirror", "lake.lock", "build.files", "build.quarantine", "user", "cache"),
     *("ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db.lock", "report.html"),
     *("blsync.duckdb", "blsync.previous.duckdb", "build.duckdb", "build.duckdb.wal"),
     *("build.duckdb.tmp", "build.lock", "build.full", "build.whole", "build.models"),

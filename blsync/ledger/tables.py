@@ -372,3 +372,22 @@ evidence = Table(
     Column("state", Choice(EvidenceState), nullable=False),
     Column("seen_at", Instant, nullable=False),
 )
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("name", String(300), primary_key=True),
+    Column("token", Integer, nullable=False),  # counts up whenever another takes the lock
+    Column("holder", Text, nullable=False),
+    Column("taken_at", Instant, nullable=False),
+    Column("renewed_at", Instant, nullable=False),
+)
+
+generations = Table(
+    "generations",
+    metadata,
+    Column("company_id", String(128), primary_key=True),
+    Column("entity", String(64), primary_key=True),
+    Column("layer", String(16), primary_key=True),
+    Column("number", Integer, nullable=False),
+)
