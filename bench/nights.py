@@ -231,7 +231,6 @@ def measured(data: Path) -> dict[str, float]:
         "files": files,
         "read, s": history_read(),
         "load, s": definitions_loaded(),
-        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
 
