@@ -94,9 +94,7 @@ def _unreadable(path: Path, error: duckdb.Error) -> StorageError:
     )
 
 
-def ask(
-    db: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, Any] | None = None
-) -> Answer:
+def ask(db: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, Any] | None = None) -> Answer:
     """Ask one question, with `values` for its `$names`.
 
     Raises ConfigError where it is none; what DuckDB refuses, where `db` was opened.
