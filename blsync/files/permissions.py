@@ -23,7 +23,7 @@ _OURS = (
     *("build.duckdb.tmp", "build.lock", "build.full", "build.whole", "build.models"),
     *("sandbox.db", "sandbox.db-wal", "sandbox.db-shm", "sandbox.log", "sandbox.json"),
     *("credit limits.csv", "no.env", "lake.json", "dropping.json"),
-    *("live.lock", "alerts.lock", "alerts.lost"),
+    *("live.lock", "alerts.lock", "alerts.lost", "close.lock"),
 )
 """Everything that blsync, the demo included, makes at the top of a data folder, this version and
 those before. A folder is taken for blsync's alone where nothing else is in it: a name that is

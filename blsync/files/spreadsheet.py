@@ -370,8 +370,10 @@ def _mentions_formulas(archive: zipfile.ZipFile, part: str) -> bool:
 def write_table(
     path: Path, title: str, header: Sequence[str], rows: Iterable[Iterable[Any]]
 ) -> None:
-    """Write a worksheet row by row, with a bold header that stays in sight and filters the rows, and
-    columns as wide as the first rows need.
+    """Write a worksheet row by row.
+
+    It has a bold header that stays in sight and filters the rows, and columns as wide as the first
+    rows need.
 
     Decimals become numbers that show their own decimals, dates and times real ones (a time zone is
     left out); numbers of more than 15 digits, which a spreadsheet would round, and whatever it
@@ -405,7 +407,7 @@ def write_table(
 
 
 def _lay_out(sheet: Any, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Keep the header in sight, and set the widths; all of it stands before the rows in the file."""
+    """Keep the header in sight, and set the widths: in the file both stand before the rows."""
     sheet.freeze_panes = "A2"
     for number, name in enumerate(header):
         texts = [name, *(_shown(row[number]) for row in rows)]
