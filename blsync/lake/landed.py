@@ -33,8 +33,6 @@ INPUTS = (
 """What a build reads beside the landing; a file each."""
 PAYMENTS = "webhook_payments"
 """What lands as records do and is in no list: payments that events brought."""
-LANDED = (*ENTITIES, PAYMENTS)
-"""The folders of a layer."""
 LOAD_ID = re.compile(r"\d{8}T\d+Z-[0-9a-f]{8}")
 OF_A_LOAD = re.compile(rf"00000000-schema\.parquet|{LOAD_ID.pattern}(--.*)?\.parquet")
 """Names of landed files: the schema's, a load's, and those that upkeep made of loads."""
@@ -45,6 +43,10 @@ MOST_NAMED = 5
 """Stray files that are named in one line."""
 _COLUMNS = {"landing": {"_op", "_load_id", "_payload"}, "quarantine": {"_reason", "_payload"}}
 _OF_THE_SPOOL = re.compile(r"(.+)\.(lock|upkeep)")
+
+
+def _folders_of_a_layer() -> tuple[str, ...]:
+    return (*ENTITIES, PAYMENTS)
 
 
 def landed_files(folder: Path) -> list[Path]:
@@ -62,7 +64,7 @@ def company_folders(data: Path) -> list[Path]:
     return [
         folder
         for layer in LAYERS
-        for entity in LANDED
+        for entity in _folders_of_a_layer()
         for folder in _children(data / layer / entity)
         if folder.name.startswith(_OF_COMPANY) and folder.is_dir()
     ]
@@ -164,7 +166,7 @@ def damaged(path: Path, why: object) -> StorageError:
 
 def _strays_of_layer(root: Path, folders: Collection[str]) -> Iterator[Path]:
     for entity in _children(root):
-        if entity.name not in LANDED or not entity.is_dir():
+        if entity.name not in _folders_of_a_layer() or not entity.is_dir():
             yield entity
             continue
         for company in _children(entity):
