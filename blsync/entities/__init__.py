@@ -82,8 +82,19 @@ def _all_entities(*_where: str | None) -> dict[str, Entity]:
             entity.schema.field(0), entity.decoder.decode
         except Exception as error:
             raise ConfigError(f"{place}: its model cannot be typed: {_told(error)}") from None
+        if missing := [name for name in _needed(entity) if name not in entity.schema.names]:
+            raise ConfigError(
+                f"{place}: the model has no field {', '.join(missing)} (as the API writes it), by "
+                "which records are told apart, found, or known to have changed. Add it."
+            )
         found[entity.name] = entity
     return dict(sorted(found.items()))
+
+
+def _needed(entity: Entity) -> list[str]:
+    """Return the fields, by the API's names, that a model has to have."""
+    named = [*entity.key, *(feed.change_field for feed in entity.feeds)]
+    return [*named, *filter(None, (entity.date_field, entity.reversal_field))]
 
 
 def own_entities() -> dict[str, Entity]:
@@ -176,6 +187,7 @@ def unnamed(setting: str | None) -> list[str]:
 def named_in(setting: str | None) -> list[str]:
     """The names that BLSYNC_ENTITIES lists. Raises ConfigError for one that is no entity's."""
     names = re.findall(r"[^\s,]+", setting or "")
+    _ = len(ENTITIES)  # what is wrong with one of the user's is no fault of this setting
     try:
         select(names)
     except ConfigError as error:
