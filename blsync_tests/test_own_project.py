@@ -205,7 +205,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment of a company that has synced once with the project of the examples."""
     base = tmp_path_factory.mktemp("own")
     shutil.copytree(EXAMPLE, base / "project")
-    with running(Options(invoices=30, customers=10, items=8, months=2, limits=False)) as server:
+    with running(Options(invoices=60, customers=15, items=12, months=3, limits=False)) as server:
         env = environment(base / "data", server.base_url, BLSYNC_PROJECT=str(base / "project"))
         done = blsync("sync", "--json", env=env)
         assert done.returncode == 0, done.stderr
@@ -300,19 +300,27 @@ def test_a_broken_law_or_model_of_ones_own_stops_publishing_and_its_file_is_name
     law = project / "tests/nobody_is_owed_anything.sql"
     law.write_text("select payee_id from {{ ref('owed_to_payees') }} where open_amount > 0")
     written(project, models__wrong_sql="select nothing_there from {{ ref('stg_payees') }}")
+    written(project, models__later_sql="select 1 as one")
     done = blsync("build", env=own)
     assert done.returncode == 1
     assert f"nobody_is_owed_anything ({law}): payee_id " in said_once(done)
     assert f"wrong ({project}/models/wrong.sql): Binder Error" in said_once(done)
     law.unlink()
     (project / "models/wrong.sql").unlink()
+    (project / "models/later.sql").unlink()
     model.write_text(good + "\n-- {{ ref('nothing_there') }}")
     done = blsync("build", env=own)
     assert done.returncode == 2
     assert f"{model} (of BLSYNC_PROJECT) cannot be compiled" in said_once(done)
     assert "depends on a node named 'nothing_there' which was not found" in done.stderr
     assert (data / "blsync.duckdb").stat().st_ino == published.st_ino
-    model.write_text(good.replace("as bills,", "as bills, count(*) as documents,", 1))
+    model.write_text(
+        good.replace(
+            "as bills,\n        companies", "as bills,\n        1 as documents,\n        companies"
+        )
+    )
     done = blsync("build", env=own)
     assert done.returncode == 0, done.stderr
     assert "others have no news and stay as they are" in done.stderr  # ours were not built anew
+    assert asked(own, "select count(documents) > 0 from own.owed_to_payees") == [(True,)]
+    assert asked(own, "from duckdb_tables() where table_name = 'later'") == []

@@ -263,7 +263,7 @@ def _fingerprint_of_sources(settings: Settings) -> str:
     files += [path for name in user_tables.COLUMNS if (path := settings.seeds / name).is_file()]
     parts = [(PROJECT / "dbt_project.yml").read_bytes(), *map(Path.read_bytes, sorted(files))]
     if settings.project:
-        parts += _tables_of_user(compiled_project(settings.data, settings.project))
+        parts += _added_to_by_the_user(compiled_project(settings.data, settings.project))
     for row in Lake(settings.data).read_input("companies", COMPANIES):
         parts.append(f"{row['company_id']} {row['currency']} {row['timezone']}".encode())
         parts.append(str(row["today"].year).encode())
@@ -275,17 +275,15 @@ def _fingerprint_of_sources(settings: Settings) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
-def _tables_of_user(compiled: Compiled) -> list[bytes]:
-    """Return the tables that the user's own models make, and the SQL of those that a night adds to.
+def _added_to_by_the_user(compiled: Compiled) -> list[bytes]:
+    """Return tables of the user's own that a night adds to, with their SQL.
 
     Any other of them is made anew by itself as soon as its SQL is another.
     """
-    own = [node for node in compiled.nodes.values() if node.file and not node.is_law]
-    return [
-        f"{node.relation} {node.materialized} "
-        f"{node.whole if node.materialized == 'incremental' else ''}".encode()
-        for node in sorted(own, key=lambda node: node.relation)
-    ]
+    own = [node for node in compiled.nodes.values() if node.file]
+    added_to = [node for node in own if node.materialized == "incremental"]
+    ordered = sorted(added_to, key=lambda node: node.relation)
+    return [f"{node.relation} {node.whole}".encode() for node in ordered]
 
 
 @dataclass(frozen=True)

@@ -273,7 +273,7 @@ def _show_laws(manifest: Path) -> None:
         meta = node["config"].setdefault("meta", {})
         if models and not node.get("attached_node") and not meta.get("dagster", {}).get("ref"):
             own = [name for name in models if name.startswith(f"model.{overlay.PACKAGE}.")]
-            shown = told["nodes"][(own or models)[-1]]
+            shown = told["nodes"][(own or models)[0]]
             ref = {"name": shown["name"], "package": shown["package_name"]}
             meta["dagster"] = {**meta.get("dagster", {}), "ref": ref}
             node["meta"] = {**node.get("meta", {}), "dagster": meta["dagster"]}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from blsync.entity import Address, Entity, FreeForm, Key, Money, Record
+from blsync.entity import NOTHING, Address, Entity, FreeForm, Key, Money, Record
 
 
 class Payee(Record):
@@ -24,8 +24,8 @@ class Payee(Record):
     tax_number: str | None = None
     registration_number: str | None = None
     address: Address | None = None
-    contact_person: FreeForm | None = None
-    payment_terms: FreeForm | None = None
+    contact_person: FreeForm = NOTHING
+    payment_terms: FreeForm = NOTHING
     credit_limit: Money | None = None
     current_balance: Money | None = None
     tags: list[str] | None = None
