@@ -49,7 +49,8 @@ def fingerprints(compiled: Compiled, data: Path, files: Files) -> dict[str, str]
     def fingerprint(unique_id: str) -> str:
         if unique_id not in found:
             node = compiled.nodes[unique_id]
-            parts = [node.whole, *(fingerprint(parent) for parent in node.parents)]
+            parts = [fingerprint(parent) for parent in node.parents]
+            parts += [node.materialized, node.whole]
             parts += [inputs[name] for name in sorted({*_INPUT.findall(node.whole)})]
             parts += [listed.get(key, "") for key in sorted({*_LISTED.findall(node.whole)})]
             if node.file and _READS_ELSEWHERE.search(node.whole):

@@ -107,7 +107,7 @@ def _listed(data: Path) -> Files:
 def _results_before(
     db: duckdb.DuckDBPyConnection, nodes: Collection[str]
 ) -> dict[str, tuple[str, Result]]:
-    """Return what each of the nodes stood on in the last whole build, and how it went, by its id."""
+    """Return what the nodes stood on in the last whole build, and how they went, by their ids."""
     rows = db.execute("select id, fingerprint, status, failures from last_build.nodes").fetchall()
     return {
         unique_id: (stood_on, Result(unique_id, status, failures, has_news=False))
