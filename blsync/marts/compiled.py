@@ -43,6 +43,16 @@ _INLINE = '"build"."main"."inline_query"'
 """What `this` is in a hook that is rendered by itself."""
 
 
+class Contract(msgspec.Struct, frozen=True):
+    """What a table is to be: the types of its columns by name, as DuckDB writes them, which of them
+    are never null, and what holds of each row, as SQL.
+    """
+
+    types: dict[str, str] = {}
+    never_null: list[str] = []
+    holds: list[str] = []
+
+
 class Node(msgspec.Struct, frozen=True):
     """A model or a law. `whole` and `night` are its SQL in both forms."""
 
@@ -68,6 +78,7 @@ class Node(msgspec.Struct, frozen=True):
     description: str
     columns: dict[str, str]
     """What its columns mean, by name."""
+    contract: Contract | None
 
 
 class Compiled(msgspec.Struct, frozen=True):
@@ -245,10 +256,25 @@ def compile_project(folder: Path) -> None:
             is_warning=str(node.config.get("severity") or "error").lower() == "warn",
             description=node.description,
             columns={column.name: column.description for column in node.columns.values()},
+            contract=_contract_of(node) if node.resource_type == "model" else None,
         )
     compiled = Compiled(told, msgspec.json.decode(duckdb), what_a_build_knew)
     (folder / "compiled.json").write_bytes(msgspec.json.encode(compiled))
     _show_laws(folder / "manifest.json")
+
+
+def _contract_of(node: Any) -> Contract | None:
+    """Return the contract that a model's yml has it keep, if any."""
+    if not node.config.contract.enforced:
+        return None
+    told = [(c.name, rule) for c in node.columns.values() for rule in c.constraints]
+    checks = [rule.expression for _, rule in told if rule.type == "check"]
+    checks += [rule.expression for rule in node.constraints if rule.type == "check"]
+    return Contract(
+        types={column.name: column.data_type or "" for column in node.columns.values()},
+        never_null=[name for name, rule in told if rule.type == "not_null"],
+        holds=[check for check in checks if check],
+    )
 
 
 def _problem_of(node: Any) -> str | None:

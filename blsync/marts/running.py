@@ -21,6 +21,7 @@ import msgspec
 import pyarrow.parquet as pq
 
 from blsync.lake.store import Lake
+from blsync.marts import contracts
 from blsync.marts.compiled import DATA, Compiled, Node
 from blsync.marts.database import reason_of
 from blsync.marts.fingerprints import Files, fingerprints
@@ -212,6 +213,8 @@ class _Build:
             else:
                 self._make(cursor, node, sql)
                 status, message = "success", ""
+        except contracts.Broken as broken:
+            status, message = "error", str(broken)
         except duckdb.Error as error:
             status, message = "error", reason_of(error)
         return Result(unique_id, status, failures, message, time.perf_counter() - started, sql)
@@ -245,6 +248,8 @@ class _Build:
             self._renew(cursor, node, sql)
         for hook in node.after:
             cursor.execute(self._filled(cursor, hook))
+        if node.contract:
+            contracts.check(cursor, node.relation, node.contract)
         cursor.execute("commit")
 
     def _renew(self, cursor: duckdb.DuckDBPyConnection, node: Node, sql: str) -> None:
