@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +67,7 @@ def _configuration() -> dict[str, Any]:
     import yaml
 
     ours = yaml.safe_load((PROJECT / "dbt_project.yml").read_text(encoding="utf-8"))
-    models = deepcopy(ours["models"][ours["name"]])
+    models = _of_nobody(ours["models"][ours["name"]])
     del models["marts"]
     paths = {name: ours[name] for name in ("model-paths", "macro-paths", "test-paths")}
     return {
@@ -77,6 +76,15 @@ def _configuration() -> dict[str, Any]:
         "seed-paths": ours["seed-paths"],
         "models": {PACKAGE: {**models, "+schema": SCHEMA}},
         "sources": {PACKAGE: ours["sources"][ours["name"]]},
+    }
+
+
+def _of_nobody(configuration: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration of folders without what says who may refer to their models."""
+    return {
+        name: _of_nobody(value) if isinstance(value, dict) else value
+        for name, value in configuration.items()
+        if name not in ("+group", "+access")
     }
 
 
