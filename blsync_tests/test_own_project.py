@@ -301,11 +301,17 @@ def test_a_broken_law_or_model_of_ones_own_stops_publishing_and_its_file_is_name
     law.write_text("select payee_id from {{ ref('owed_to_payees') }} where open_amount > 0")
     written(project, models__wrong_sql="select nothing_there from {{ ref('stg_payees') }}")
     written(project, models__later_sql="select 1 as one")
+    promised = "models: [{name: later, config: {contract: {enforced: true}}, columns: "
+    written(project, models__later_yml=promised + "[{name: one, data_type: VARCHAR}]}]")
     done = blsync("build", env=own)
     assert done.returncode == 1
     assert f"nobody_is_owed_anything ({law}): payee_id " in said_once(done)
     assert f"wrong ({project}/models/wrong.sql): Binder Error" in said_once(done)
+    assert f"later ({project}/models/later.sql): the contract in its yml is broken: one is" in (
+        done.stderr
+    )
     law.unlink()
+    (project / "models/later.yml").unlink()
     (project / "models/wrong.sql").unlink()
     (project / "models/later.sql").unlink()
     model.write_text(good + "\n-- {{ ref('nothing_there') }}")
@@ -319,4 +325,5 @@ def test_a_broken_law_or_model_of_ones_own_stops_publishing_and_its_file_is_name
     assert done.returncode == 0, done.stderr
     assert "others have no news and stay as they are" in done.stderr  # ours were not built anew
     assert asked(own, "select count(documents) > 0 from own.owed_to_payees") == [(True,)]
-    assert asked(own, "from duckdb_tables() where table_name = 'later'") == []
+    left = asked(own, "select table_name from duckdb_tables() where schema_name = 'own'")
+    assert left == [("owed_to_payees",)]
