@@ -149,7 +149,7 @@ def test_the_proposal_of_the_example_is_built_and_planned_and_the_tables_name_wh
     project, target = tmp_path / "warehouse", tmp_path / "target"
     left_out = shutil.ignore_patterns("data", "target", "logs")
     shutil.copytree(ROOT / "warehouse", project, ignore=left_out)
-    for file in (EXAMPLES / "proposals").iterdir():
+    for file in (EXAMPLES / "project/models/proposals").iterdir():
         shutil.copy(file, project / "models/proposals")
     command = [marts.dbt_executable(), "--no-use-colors", "--warn-error", "build"]
     command += ["--select", f"+{VIEW}", "+the_users_tables_name_what_exists"]
