@@ -99,6 +99,7 @@ def examine() -> Report:
         return report
     _disk(report, current)
     ledger = _ledger(report, current)
+    _store(report, current)
     _strays(report, current)
     if ledger is None:
         return report
@@ -167,6 +168,19 @@ def _ledger(report: Report, current: Settings) -> Ledger | None:
     else:
         report.failed("binding" if ledger else "ledger", problem)
     return ledger
+
+
+def _store(report: Report, current: Settings) -> None:
+    """Tell where the lake is that several machines share, and whether it can be read."""
+    if not current.store:
+        return
+    try:
+        bucket = binding.store_of(current)
+        names = bucket.names("") if bucket else set()
+    except BlsyncError as error:
+        report.failed("store", error)
+    else:
+        report.checks.append(Check("store", True, f"{current.store} holds {len(names)} objects"))
 
 
 def _versions(report: Report) -> None:

@@ -94,6 +94,10 @@ class LedgerDamaged(StorageError):
     """The ledger is damaged, or does not know what lies beside it any more."""
 
 
+class LockLost(StorageError):
+    """Another process has taken over what this one held: it was stopped, or cut off, too long."""
+
+
 class BackupDamaged(StorageError):
     """The backup of a plan can be read, but not understood."""
 

@@ -51,6 +51,8 @@ _ENCODING = "utf-8-sig"
 """UTF-8, with or without the mark that Windows editors put in front."""
 _SQLITE_FILE = re.compile(r"(sqlite(?:\+\w+)?:///(?:file:)?)([^?]+)(.*)", re.DOTALL)
 """SQLAlchemy URL of a SQLite file: what goes before, the path, what comes after."""
+_STORE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()=-]+)*/?")
+"""A bucket's name as S3 allows them, and a prefix of characters that need no quoting."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _OAUTH_NAMES = ("BIGLEDGER_CLIENT_ID", "BIGLEDGER_CLIENT_SECRET", "BIGLEDGER_REFRESH_TOKEN")
 
@@ -153,7 +155,13 @@ class Settings(BaseSettings):
     ledger_url_given: Annotated[SecretStr | None, Field(alias="BLSYNC_LEDGER_URL")] = None
     """SQLAlchemy URL of the ledger: SQLite (`sqlite:///PATH`; a relative path is taken from the
     folder of the file that names it), or `postgresql://…`. Where it is not set it is
-    `ledger.db` in BLSYNC_DATA. A ledger serves one BLSYNC_DATA alone.
+    `ledger.db` in BLSYNC_DATA. A ledger serves one BLSYNC_DATA alone, or with BLSYNC_STORE
+    those of several machines.
+    """
+    store: Annotated[str | None, Field(alias="BLSYNC_STORE")] = None
+    """Where the lake is that several machines share: `s3://BUCKET/PREFIX`, with the credentials and
+    the address (AWS_ENDPOINT_URL_S3) that boto3 finds; needs `blsync[s3]` and a ledger on
+    PostgreSQL. Where it is not set, the lake is in BLSYNC_DATA alone.
     """
     start: Annotated[date, Field(alias="BLSYNC_START")] = date(2026, 1, 1)
     """First day partition; it has no lower bound, so older changes come with it."""
@@ -357,6 +365,13 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r:.40} must be one of {', '.join(DIALECTS)}")
         return value
 
+    @field_validator("store")
+    @classmethod
+    def _is_bucket(cls, value: str | None) -> str | None:
+        if value and not _STORE.fullmatch(value):
+            raise ValueError(f"{value!r:.60} must be a place in a bucket, like s3://books/blsync")
+        return value.rstrip("/") if value else None
+
     @field_validator("timezone")
     @classmethod
     def _known_timezone(cls, value: str) -> str:
@@ -392,6 +407,15 @@ class Settings(BaseSettings):
                 "BLSYNC_PUBLISH_MODE lets a group read what is published, but it is published in "
                 f"{self.data}, which is closed to everybody else; set BLSYNC_PUBLISH_TO to a "
                 "folder outside it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _is_shared(self) -> Self:
+        if self.store and not self.ledger_url.startswith("postgresql"):
+            raise ValueError(
+                "BLSYNC_STORE is for several machines, which need one ledger: set "
+                "BLSYNC_LEDGER_URL to postgresql://USER:PASSWORD@HOST/DATABASE"
             )
         return self
 
@@ -868,7 +892,7 @@ def _checked_address(value: str, example: str) -> str:
         raise ValueError(f"must be an address like {example}")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("must hold neither credentials nor a query")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError(
             f"plain http to {parts.hostname} would send the key readable; use https "
             "(http is for loopback only)"
@@ -882,7 +906,8 @@ def _checked_key(key: SecretStr | None) -> SecretStr | None:
     return key
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine: nothing leaves it on the way there."""
     if host == "localhost":
         return True
     try:

@@ -26,6 +26,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from blsync.errors import ConfigError
+from blsync.files.atomic import atomic_write, storage_errors
 from blsync.text.natural_keys import cleaned
 from blsync.text.spellings import Kind, OddSpelling, read_any, read_as, told_separator
 
@@ -260,6 +262,23 @@ def _clock(text: str) -> time:
         except ValueError:
             continue
     raise ValueError(text)
+
+
+def add_close(seeds: Path, company_id: str, month: date, at: datetime) -> None:
+    """Add a line to period_close.csv, which keeps its form. Raises ConfigError, StorageError."""
+    path = seeds / PERIOD_CLOSE
+    period_closes(seeds)  # what cannot be read is not written on
+    text = _text(path) or ",".join(COLUMNS[PERIOD_CLOSE]) + "\n"
+    header = next(line for line in text.splitlines() if not told_separator(line))
+    delimiter = told_separator(text) or max(",;\t", key=header.count)
+    ending = "\r\n" if "\r\n" in text else "\n"
+    values = (company_id, f"{month}", f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    row = io.StringIO()
+    csv.writer(row, delimiter=delimiter, lineterminator=ending).writerow(values)
+    mark = "\ufeff" if path.exists() and path.read_bytes().startswith(BOM_UTF8) else ""
+    with storage_errors(path), atomic_write(path) as draft:
+        whole = text if text.endswith("\n") else text + ending
+        draft.write_bytes(f"{mark}{whole}{row.getvalue()}".encode())
 
 
 def closed_months(seeds: Path, company_id: str, now: datetime) -> dict[date, str]:

@@ -409,6 +409,7 @@ from blsync.entities import ENTITIES
 from blsync.errors import StorageError
 from blsync.lake.store import Lake
 from blsync.lake.typing import RawRecord, type_records
+from blsync.ledger.loads import SpooledPage
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 lake = Lake(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
@@ -426,7 +427,8 @@ try:
             for batch in batches:
                 landing.add(type_records(entity, "c1", "load", batch, []))
     else:
-        lake.put_page(lake.spool("load", "updatedAt", 1), b"x" * 100_000)
+        page = SpooledPage("updatedAt", 1, "r", datetime.now(UTC))
+        lake.put_page(lake.spool("load", page), b"x" * 100_000)
 except StorageError as error:
     print(error)
     sys.exit(7)

@@ -194,3 +194,26 @@ def test_a_long_answer_with_instants_that_no_calendar_has_comes_whole(env):
     assert done.returncode == 0, done.stderr
     assert len(lines) == 200_001
     assert lines[-1] == "199999,text 199999,0000-12-31 16:00:00.000000"
+
+
+def test_a_workbook_keeps_its_header_in_sight_filters_its_rows_and_shows_what_they_hold(
+    env, tmp_path
+):
+    output = tmp_path / "odd.xlsx"
+    assert query(env, SQL, "--output", str(output)).returncode == 0
+    sheet = openpyxl.load_workbook(output).active
+    assert (sheet.title, sheet.freeze_panes) == ("query", "A2")
+    assert sheet.auto_filter.ref == f"A1:B{len(ODD) + 1}"
+    assert sheet.column_dimensions["A"].width >= max(map(len, ODD))
+    assert sheet.column_dimensions["B"].width < 15
+    assert {sheet.cell(row, 2).number_format for row in range(2, len(ODD) + 2)} == {"#,##0.00"}
+    texts = [sheet.cell(row, 1) for row in range(2, len(ODD) + 2)]
+    assert {cell.data_type for cell in texts} == {"s"}
+
+
+def test_a_workbook_of_no_rows_has_its_header(env, tmp_path):
+    output = tmp_path / "none.xlsx"
+    assert query(env, f"from ({SQL}) limit 0", "--output", str(output)).returncode == 0
+    sheet = openpyxl.load_workbook(output).active
+    assert [cell.value for cell in sheet[1]] == ["text", "amount"]
+    assert sheet.auto_filter.ref == "A1:B1"

@@ -33,11 +33,11 @@ from blsync.entities import ENTITIES
 from blsync.entities.customers import Customer
 from blsync.entity import NOTHING, Entity, FreeForm, Key, Record
 from blsync.errors import StorageError
+from blsync.files.exchanging import exchange
 from blsync.lake.store import Lake
 from blsync.lake.typing import RawRecord, type_records
 from blsync.ledger import Ledger, loads
 from blsync.maintenance import facts_in, repair
-from blsync.maintenance.site import exchange
 from blsync.sandbox import Options, running
 from blsync.settings import Company, Settings
 
@@ -671,7 +671,8 @@ def test_spool_folders_without_an_open_load_are_removed(site):
     loads.start(ledger, loads.Load(night_id(4), "c1", "customers", None, None, at))
     ledger.close()
     for number in (3, 4):
-        lake.put_page(lake.spool(night_id(number), "updatedAt", 1), b"{}")
+        page = loads.SpooledPage("updatedAt", 1, "r", at)
+        lake.put_page(lake.spool(night_id(number), page), b"{}")
     (site.data / "spool" / "customers.c1.upkeep").mkdir()
     assert mended(site) == (0, 0, 1)
     assert [path.name for path in left_over(site)] == [night_id(4)]

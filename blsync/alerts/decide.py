@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 
-from blsync import marts
+from blsync import closing, marts
 from blsync.alerts.messages import LATE
 from blsync.entities import ENTITIES, pulled
 from blsync.entity import Entity
@@ -52,6 +52,7 @@ def conditions_of(
         found += _drifts(ledger, company, asked)
         done = [row for row in history if row["company_id"] == company.company_id]
         found += _unknown_fields(company, done)
+        found += _restated(settings, company, now)
     ids = {company.company_id for company in companies}
     found += [condition for condition in _of_marts(settings) if condition.company_id in ids]
     found += [
@@ -149,6 +150,17 @@ def _unknown_fields(company: Company, done: Iterable[dict[str, object]]) -> Iter
             yield Condition(
                 ConditionKind.UNKNOWN_FIELD, company.company_id, f"{name} {count}", count
             )
+
+
+def _restated(settings: Settings, company: Company, now: datetime) -> Iterator[Condition]:
+    """Yield closed months that are not what their certificates say, and in how many accounts."""
+    try:
+        for month in closing.certified_months(settings, company, now):
+            if changed := closing.verify(settings, company, month):
+                count = len(changed)
+                yield Condition(ConditionKind.RESTATED, company.company_id, f"{month:%Y-%m}", count)
+    except (BuildError, ConfigError, StorageError):  # nothing to compare; others tell why
+        return
 
 
 def _of_marts(settings: Settings) -> Iterator[Condition]:

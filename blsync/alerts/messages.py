@@ -78,6 +78,13 @@ _WORDS = {
         "`blsync push settle` looks up what became of them, `blsync push show PLAN` tells.",
         "no push is held any more",
     ),
+    ConditionKind.RESTATED: _Words(
+        "a closed month has changed since its close",
+        "{subject}: {count} accounts",
+        "`blsync close MONTH --verify` tells which, finance.restatements by what.",
+        "every closed month is what its certificate says",
+        "warning",
+    ),
     ConditionKind.COLLECTOR: _Words(
         "an address takes no message",
         "{subject}",

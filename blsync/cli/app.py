@@ -23,6 +23,7 @@ from blsync.alerts import MAX_AGE
 from blsync.cli import estimate, status_screen
 from blsync.cli.alerts import app as alerts_app
 from blsync.cli.alerts import told_afterwards
+from blsync.cli.closing import close
 from blsync.cli.company import app as company_app
 from blsync.cli.listen import app as listen_app
 from blsync.cli.progress import showing
@@ -82,6 +83,7 @@ app.add_typer(push_app, name="push")
 app.add_typer(company_app, name="company")
 app.add_typer(listen_app, name="listen")
 app.add_typer(alerts_app, name="alerts")
+app.command()(close)
 
 NoWait = Annotated[
     bool, typer.Option("--no-wait", help="End with exit 3 where the hour's quota is used up.")

@@ -16,6 +16,7 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -43,7 +44,7 @@ async def file_lock(
     has been waited for. The lock ends with the process, however it ends. Raises StorageError.
     """
     with _lock_file(path) as file:
-        for pause in _until_locked(file, say, busy):
+        for pause in pauses(partial(_is_locked, file), partial(_holder_of, file), say, busy):
             await sleep(pause)
         with _named(file):
             yield
@@ -59,7 +60,7 @@ def blocking_file_lock(
 ) -> Iterator[None]:
     """As `alone`, where no event loop runs."""
     with _lock_file(path) as file:
-        for pause in _until_locked(file, say, busy):
+        for pause in pauses(partial(_is_locked, file), partial(_holder_of, file), say, busy):
             sleep(pause)
         with _named(file):
             yield
@@ -71,13 +72,18 @@ def _lock_file(path: Path) -> IO[str]:
         return path.open("a+")  # what it says is its holder's
 
 
-def _until_locked(file: IO[str], say: Callable[[str], None], busy: str) -> Iterator[float]:
-    """Lock the file; yield seconds to wait as long as another process holds it."""
+def pauses(
+    is_locked: Callable[[], bool], holder: Callable[[], str], say: Callable[[str], None], busy: str
+) -> Iterator[float]:
+    """Try a lock until it `is_locked`; yield the seconds to wait before each further try.
+
+    Says `busy` and who its `holder` is, and every SAY_AGAIN how long it has been waited for.
+    """
     waited, said_at = 0.0, -SAY_AGAIN
-    while not _is_locked(file):
+    while not is_locked():
         if waited - said_at >= SAY_AGAIN:
             so_far = f" Waited {round(waited / 60)} minutes so far." if waited else ""
-            say(f"{busy}{_holder_of(file)}{so_far}")
+            say(f"{busy}{holder()}{so_far}")
             said_at = waited
         waited += LOCK_POLL
         yield LOCK_POLL
@@ -86,8 +92,7 @@ def _until_locked(file: IO[str], say: Callable[[str], None], busy: str) -> Itera
 @contextmanager
 def _named(file: IO[str]) -> Iterator[None]:
     """Have a lock file say who holds it, for whoever waits."""
-    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    holder = {"pid": os.getpid(), "since": time.time(), "command": command[:LONGEST_COMMAND]}
+    holder = {"pid": os.getpid(), "since": time.time(), "command": own_command()}
     # A courtesy, which a full disk must not turn into a failure.
     with suppress(OSError):
         os.ftruncate(file.fileno(), 0)
@@ -97,6 +102,11 @@ def _named(file: IO[str]) -> Iterator[None]:
     finally:
         with suppress(OSError):
             os.ftruncate(file.fileno(), 0)
+
+
+def own_command() -> str:
+    """Return how this process was called, for whoever waits for it."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:LONGEST_COMMAND]
 
 
 def _holder_of(file: IO[str]) -> str:

@@ -17,13 +17,13 @@ WRITABLE = 0o022
 """Permission bits of the group and the world; those that let them write."""
 _OURS = (
     *("landing", "quarantine", "spool", "inputs", "dbt", "docs", "dagster", "demo", "errors"),
-    *("push", "plans", "lake.lock", "build.files", "build.quarantine", "user", "cache"),
+    *("push", "plans", "mirror", "lake.lock", "build.files", "build.quarantine", "user", "cache"),
     *("ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db.lock", "report.html"),
     *("blsync.duckdb", "blsync.previous.duckdb", "build.duckdb", "build.duckdb.wal"),
     *("build.duckdb.tmp", "build.lock", "build.full", "build.whole", "build.models"),
     *("sandbox.db", "sandbox.db-wal", "sandbox.db-shm", "sandbox.log", "sandbox.json"),
     *("credit limits.csv", "no.env", "lake.json", "dropping.json"),
-    *("live.lock", "alerts.lock", "alerts.lost"),
+    *("live.lock", "alerts.lock", "alerts.lost", "close.lock"),
 )
 """Everything that blsync, the demo included, makes at the top of a data folder, this version and
 those before. A folder is taken for blsync's alone where nothing else is in it: a name that is

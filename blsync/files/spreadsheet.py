@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, islice
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,10 @@ MOST_OTHER_MARKS = 300_000
 of a kilobyte or so."""
 MOST_WIDTH = 20_000_000
 """Places of all rows up to their last cell: one cell far to the right is as wide as all before."""
+_MEASURED = 200
+"""Rows by which the widths of a written table's columns are chosen."""
+_WIDEST, _MARGIN = 60, 2
+"""Characters that a column shows at most, and what it has beside them for the filter's button."""
 _PIECE = 2**20
 _LARGE = re.compile(r"xl/worksheets/[^/]+\.xml|xl/[sS]haredStrings\.xml")
 """Parts that hold the cells."""
@@ -366,7 +370,10 @@ def _mentions_formulas(archive: zipfile.ZipFile, part: str) -> bool:
 def write_table(
     path: Path, title: str, header: Sequence[str], rows: Iterable[Iterable[Any]]
 ) -> None:
-    """Write a worksheet with a bold header, row by row.
+    """Write a worksheet row by row.
+
+    It has a bold header that stays in sight and filters the rows, and columns as wide as the first
+    rows need.
 
     Decimals become numbers that show their own decimals, dates and times real ones (a time zone is
     left out); numbers of more than 15 digits, which a spreadsheet would round, and whatever it
@@ -378,19 +385,39 @@ def write_table(
     sheet = book.create_sheet(title)
     styles: dict[str, Any] = {}
     try:
+        coming = iter(rows)
+        first = [list(row) for row in islice(coming, _MEASURED)]
+        _lay_out(sheet, header, first)
         sheet.append(_header(sheet, header))
-        for number, row in enumerate(rows, start=2):
+        number = 1
+        for number, row in enumerate(chain(first, coming), start=2):
             if number > MOST_ROWS:
                 raise ConfigError(
                     f"An xlsx file has room for {MOST_ROWS - 1:,} rows below its header and there "
                     "are more; write csv or parquet."
                 )
             sheet.append(_written(sheet, styles, row))
+        if header:
+            sheet.auto_filter.ref = f"A1:{get_column_letter(len(header))}{number}"
         book.save(path)
     except BaseException:
         with suppress(Exception):
             sheet.close()  # or its half-written part is complained of later
         raise
+
+
+def _lay_out(sheet: Any, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Keep the header in sight, and set the widths: in the file both stand before the rows."""
+    sheet.freeze_panes = "A2"
+    for number, name in enumerate(header):
+        texts = [name, *(_shown(row[number]) for row in rows)]
+        width = min(max(map(len, texts)), _WIDEST)
+        sheet.column_dimensions[get_column_letter(number + 1)].width = width + _MARGIN
+
+
+def _shown(value: Any) -> str:
+    """Return a value about as a spreadsheet shows it."""
+    return f"{value:,f}" if _is_short(value) else str("" if value is None else value)
 
 
 def _header(sheet: Any, names: Sequence[str]) -> Iterator[Any]:

@@ -42,6 +42,8 @@ _OF_COMPANY = "company_id="
 MOST_NAMED = 5
 """Stray files that are named in one line."""
 _COLUMNS = {"landing": {"_op", "_load_id", "_payload"}, "quarantine": {"_reason", "_payload"}}
+_LOCKED = ("inputs", "store")
+"""What else is locked by a file in the spool: `Lake.inputs_lock`, and what a store is bound to."""
 _OF_THE_SPOOL = re.compile(r"(.+)\.(lock|upkeep)")
 
 
@@ -182,7 +184,7 @@ def _is_of_spool(path: Path) -> bool:
     if LOAD_ID.fullmatch(path.name):
         return path.is_dir()
     part = _OF_THE_SPOOL.fullmatch(path.name)
-    return bool(part) and path.name.partition(".")[0] in ENTITIES
+    return bool(part) and path.name.partition(".")[0] in (*_folders_of_a_layer(), *_LOCKED)
 
 
 def _children(folder: Path) -> list[Path]:

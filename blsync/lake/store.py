@@ -2,6 +2,8 @@
 
 Nothing that is landed is ever changed. A file appears under its name whole or not at all: it is
 written under another one, synced, renamed. Its footer holds all that the ledger knows of the load.
+Where several machines share the lake, what is written goes into their bucket before it has its name
+(`blsync.lake.mirror`).
 """
 
 from __future__ import annotations
@@ -37,8 +39,10 @@ from blsync.files.atomic import atomic_write, storage_errors
 from blsync.files.permissions import close_data_folder
 from blsync.lake.landed import LAYERS, LOAD_ID, damage_of, damaged, landed_files
 from blsync.lake.landing import QUARANTINE, Landing
+from blsync.lake.mirror import Mirror
 from blsync.lake.splitting import Torn, is_json, take_apart
 from blsync.lake.typing import KEY_SEPARATOR, Fingerprints, Versions, as_bytes, fingerprint, key_of
+from blsync.ledger.loads import SpooledPage
 
 # Arrow's own pool keeps what was freed: a pull of a million invoices then takes a quarter more.
 pa.set_memory_pool(pa.system_memory_pool())
@@ -68,11 +72,11 @@ _DELETES = pc.field("_op") == "delete"
 
 
 class Lake:
-    """The files under `BLSYNC_DATA`."""
+    """The files under `BLSYNC_DATA`, and with a `mirror` those in the bucket that it mirrors."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, mirror: Mirror | None = None) -> None:
         """Raises StorageError where the folder cannot be written, ConfigError where others can."""
-        self.data = data
+        self.data, self.mirror = data, mirror
         with storage_errors(data):
             data.mkdir(mode=0o700, parents=True, exist_ok=True)
             close_data_folder(data)
@@ -86,19 +90,22 @@ class Lake:
                     "elsewhere and run the same command again."
                 )
 
-    def spool(self, load_id: str, feed: str, number: int) -> Path:
-        """Return where a page's bytes lie until the load is landed."""
-        return (
-            self.data
-            / "spool"
-            / load_id
-            / f"{feed.replace(' ', '-').replace('/', '_')}-{number:06d}.json"
-        )
+    def spool(self, load_id: str, page: SpooledPage) -> Path:
+        """Return where a page's bytes lie until the load is landed.
 
-    def is_spooled(self, load_id: str, feed: str, number: int) -> bool:
+        Where other machines may go on with the load, the name tells which of them has read it.
+        """
+        feed = page.feed.replace(" ", "-").replace("/", "_")
+        read_at = f"-{page.pulled_at:%Y%m%dT%H%M%S%f}Z" if self.mirror else ""
+        return self.data / "spool" / load_id / f"{feed}-{page.number:06d}{read_at}.json"
+
+    def is_spooled(self, load_id: str, page: SpooledPage) -> bool:
         """Tell whether a page is in the spool, whole; a power cut may have left half of one."""
+        path = self.spool(load_id, page)
+        if self.mirror and not path.exists():
+            self.mirror.fetch_page(path)
         try:
-            body = self.spool(load_id, feed, number).read_bytes()
+            body = path.read_bytes()
             if not is_json(body):  # a record of it may be damaged, as it came
                 take_apart(body)
         except (OSError, Torn):
@@ -113,6 +120,13 @@ class Lake:
     def build_lock(self) -> Path:
         """Return the file that is locked by whoever builds the marts, or exchanges folders."""
         return self.data / "build.lock"
+
+    @property
+    def inputs_lock(self) -> Path:
+        """Return the file that is locked by whoever changes what a build reads beside the
+        landing, on any machine.
+        """
+        return self.data / "spool" / "inputs.lock"
 
     @property
     def full_build_marker(self) -> Path:
@@ -132,10 +146,14 @@ class Lake:
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(body)
+        if self.mirror:
+            self.mirror.put_page(path)
 
     def drop_spool(self, load_id: str) -> None:
         """Delete the pages of a landed load."""
         shutil.rmtree(self.data / "spool" / load_id, ignore_errors=True)
+        if self.mirror:
+            self.mirror.drop_spool(load_id)
 
     def drop_left_spools(self, open_ids: Callable[[], Collection[str]]) -> list[str]:
         """Delete the pages of loads that landed before they were killed; return the loads' ids.
@@ -146,7 +164,8 @@ class Lake:
         with storage_errors(folder):
             # Listed before the ledger is asked: a load is in it before its first page is spooled.
             folders = [path for path in folder.glob("*Z-*") if path.is_dir()]
-        spooled = {path.name for path in folders if LOAD_ID.fullmatch(path.name)}
+        named = {path.name for path in folders} | (self.mirror.spooled() if self.mirror else set())
+        spooled = {name for name in named if LOAD_ID.fullmatch(name)}
         left = sorted(spooled - set(open_ids()))
         for load_id in left:
             self.drop_spool(load_id)
@@ -165,6 +184,8 @@ class Lake:
             if not (path.exists() and not damage_of(path) and _has_schema(path, entity.schema)):
                 with atomic_write(path) as draft:
                     pq.write_table(entity.schema.empty_table(), draft)
+                    if self.mirror:
+                        self.mirror.put(draft, path)
 
     def stored(
         self,
@@ -338,6 +359,10 @@ class Lake:
                 odd_draft.unlink()
             if not landing.rows:
                 draft.unlink()
+            if self.mirror and odd_draft.exists():
+                self.mirror.put(odd_draft, odd)
+            if self.mirror and draft.exists():
+                self.mirror.land(draft, path)
 
     def facts_of(self, path: Path) -> dict[str, Any]:
         """Return what a landed file's footer says of its load. Raises StorageError."""
@@ -353,6 +378,8 @@ class Lake:
         path = self.input_file(name)
         with storage_errors(path), atomic_write(path) as draft:
             pq.write_table(pa.Table.from_pylist(rows, schema), draft)
+            if self.mirror:
+                self.mirror.put(draft, path)
 
     def input_file(self, name: str) -> Path:
         """Return where such a table lies."""

@@ -7,21 +7,26 @@ it is written; on PostgreSQL whoever decides locks the rows that it decides on.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from blsync.errors import ConfigError, LedgerDamaged, StorageError
+from blsync.files.locks import blocking_file_lock, file_lock, pauses
 from blsync.files.permissions import close
 from blsync.ledger.backup import PlanBackup
+from blsync.ledger.locks import LEASE, Locks
 from blsync.ledger.versions import bring_up_to_date
 
 LONGEST_WAIT = 60
@@ -37,11 +42,19 @@ _OWN = {EXACT: True}
 class Ledger:
     """The open ledger; `begin` gives a transaction."""
 
-    def __init__(self, url: str, *, plans: Path | None = None, is_mended: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        plans: Path | None = None,
+        is_mended: bool = False,
+        lease: float = LEASE,
+    ) -> None:
         """Open the ledger, making its tables, and what an earlier version of them lacks.
 
         `plans` is the folder of the plans' backups; without it none are kept. Tables that were
-        lost are made again only where it `is_mended`. Raises ConfigError where the URL cannot be
+        lost are made again only where it `is_mended`. `lease` are the seconds after which a lock is
+        another machine's whose holder shows no life. Raises ConfigError where the URL cannot be
         used, StorageError where the database cannot, or where a newer version of the program has
         made it, LedgerDamaged where it is damaged.
         """
@@ -49,8 +62,12 @@ class Ledger:
         self.lake_id: str | None = None
         """The lake that it belongs to, where `blsync.session.binding` has opened it."""
         self.backup = PlanBackup(plans) if plans else None
+        self._locks: Locks | None = None
         try:
             self._engine = _engine(self._url)
+            if self.is_shared:
+                own = create_engine(self._url, poolclass=NullPool, execution_options=_OWN)
+                self._locks = Locks(own, lease=lease)
             self._durable = self._engine.execution_options(durable=True)
             with _one_at_a_time(self._url), self.begin(durable=True) as db:
                 bring_up_to_date(db, is_mended=is_mended)
@@ -73,15 +90,64 @@ class Ledger:
         the others may be missing. A pull can bear that, because a page whose place is missing is
         asked for again, and a file in the lake whose load is still open is found again; so can the
         quota, because the server tells what is left. A push cannot: what it has sent must be known.
-        PostgreSQL commits as its server is configured. Raises StorageError.
+        PostgreSQL commits as its server is configured. Raises StorageError, and LockLost where
+        another process has taken over what this one holds.
         """
         try:
             with (self._durable if durable else self._engine).begin() as connection:
+                if self._locks is not None:
+                    self._locks.check(connection)
                 yield connection
         except (DBAPIError, sqlite3.Error) as error:
             if _is_damage(error):
                 raise LedgerDamaged(_damaged(self._url, error)) from None
             raise StorageError(_explain(self._url, error)) from None
+
+    @asynccontextmanager
+    async def lock(self, path: Path, say: Callable[[str], None], busy: str) -> AsyncIterator[None]:
+        """Hold a lock file as `file_lock` does, and against all machines that share the ledger.
+
+        What they call the same is what lies in the same place of their data folders. Raises
+        StorageError.
+        """
+        async with file_lock(path, say, busy):
+            for pause in self._tries(path, say, busy):
+                await asyncio.sleep(pause)
+            try:
+                yield
+            finally:
+                self._unlock(path)
+
+    @contextmanager
+    def blocking_lock(self, path: Path, say: Callable[[str], None], busy: str) -> Iterator[None]:
+        """As `lock`, where no event loop runs."""
+        with blocking_file_lock(path, say, busy):
+            for pause in self._tries(path, say, busy):
+                time.sleep(pause)
+            try:
+                yield
+            finally:
+                self._unlock(path)
+
+    def _tries(self, path: Path, say: Callable[[str], None], busy: str) -> Iterator[float]:
+        if self._locks is None:
+            return
+        name = _name_of(path)
+        try:
+            yield from pauses(
+                partial(self._locks.try_lock, name), partial(self._locks.holder, name), say, busy
+            )
+        except SQLAlchemyError as error:
+            raise StorageError(_explain(self._url, error)) from None
+
+    def _unlock(self, path: Path) -> None:
+        if self._locks is not None:
+            self._locks.unlock(_name_of(path))
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several machines may have it: a server's, not a file."""
+        return self._url.get_backend_name() == "postgresql"
 
     @property
     def address(self) -> str:
@@ -103,7 +169,9 @@ class Ledger:
             raise LedgerDamaged(_damaged(self._url, ValueError(str(found))))
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Give the connections back, and every lock."""
+        if self._locks is not None:
+            self._locks.close()
         self._engine.dispose()
 
 
@@ -111,6 +179,10 @@ _UNUSABLE = (
     "BLSYNC_LEDGER_URL is not a SQLAlchemy URL that works here. Write sqlite:///PATH or "
     "postgresql://USER:PASSWORD@HOST/DATABASE."
 )
+
+
+def _name_of(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
 
 
 def _address(url: str) -> URL:

@@ -15,6 +15,7 @@ from blsync.ledger.tables import (
     conditions,
     drift,
     evidence,
+    generations,
     lakes,
     loads,
     operations,
@@ -127,7 +128,7 @@ def drop(ledger: Ledger, company_id: str) -> None:
         ledger.backup.drop(company_id, plan_ids)
     with ledger.begin(durable=True) as db:
         _drop_loads(db, company_id)
-        for about in (conditions, drift, evidence, outcomes, response_times):
+        for about in (conditions, drift, evidence, generations, outcomes, response_times):
             db.execute(delete(about).where(about.c.company_id == company_id))
         events.drop(db, company_id)
         for table in (attempts, operations):

@@ -39,7 +39,8 @@ class Step(StrEnum):
 class ConditionKind(StrEnum):
     """What somebody is told of: a night that failed or is late, a build that stopped, figures that
     differ from BigLedger's, records that it counts otherwise, records in quarantine, fields that no
-    model knows, a push without an answer, an address that takes no message.
+    model knows, a push without an answer, a closed month that is not what its certificate says, an
+    address that takes no message.
     """
 
     NIGHT = "night"
@@ -49,6 +50,7 @@ class ConditionKind(StrEnum):
     QUARANTINE = "quarantine"
     UNKNOWN_FIELD = "unknown_field"
     HELD_PUSH = "held_push"
+    RESTATED = "restated"
     COLLECTOR = "collector"
 
 

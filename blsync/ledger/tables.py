@@ -91,7 +91,7 @@ class Choice(TypeDecorator[StrEnum]):
 
 metadata = MetaData()
 
-VERSION = 8
+VERSION = 9
 """The ledger's own version, kept in `meta`: raised with every release that changes the tables, so
 that an earlier program leaves the ledger alone. One without `meta` is of version 1."""
 
@@ -370,4 +370,23 @@ evidence = Table(
     Column("base_url", Text, nullable=False),  # the server at which it was seen
     Column("state", Choice(EvidenceState), nullable=False),
     Column("seen_at", Instant, nullable=False),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("name", String(300), primary_key=True),
+    Column("token", Integer, nullable=False),  # counts up whenever another takes the lock
+    Column("holder", Text, nullable=False),
+    Column("taken_at", Instant, nullable=False),
+    Column("renewed_at", Instant, nullable=False),
+)
+
+generations = Table(
+    "generations",
+    metadata,
+    Column("company_id", String(128), primary_key=True),
+    Column("entity", String(64), primary_key=True),
+    Column("layer", String(16), primary_key=True),
+    Column("number", Integer, nullable=False),
 )

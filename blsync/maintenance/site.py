@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import os
 import shutil
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -16,17 +13,13 @@ from typing import Any
 from blsync.entity import Entity
 from blsync.errors import BlsyncError, PartlyFailed, StorageError, WrongClock
 from blsync.files.atomic import storage_errors, sync_folder
+from blsync.files.exchanging import able, exchange
 from blsync.files.locks import file_lock
 from blsync.files.unexpected import apart
 from blsync.lake.landed import DRAFT
 from blsync.lake.store import Lake
 from blsync.ledger import Ledger, lakes, loads
 from blsync.session import Say, Session
-
-_HERE = -100  # AT_FDCWD
-_EXCHANGE = 2  # RENAME_EXCHANGE on Linux, RENAME_SWAP on macOS
-_CANNOT = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EXDEV, errno.EPERM)
-"""What a system or a file system says that has no such exchange, or no links."""
 
 Contents = dict[str, tuple[int, int, int]]
 
@@ -75,7 +68,7 @@ class Site:
     def keep(self, layer: str, name: str) -> None:
         """Take a file over into the draft as it is, or a stray folder with all that it has."""
         source, target = self.folder(layer) / name, self.draft(layer) / name
-        with _able(self.folder(layer)):
+        with able(self.folder(layer)):
             self.draft(layer).mkdir(parents=True, exist_ok=True)
             if source.is_dir() and not source.is_symlink():
                 shutil.copytree(source, target, symlinks=True, copy_function=_link)
@@ -101,7 +94,10 @@ class Site:
                     f"{folder} was changed by something other than blsync meanwhile, so it was "
                     "left as it is. Run the same command again."
                 )
+            published = self.lake.mirror.publish(folder, draft) if self.lake.mirror else None
             exchange(draft, folder)
+            if published:
+                published()
             self.on_step(f"{layer} exchanged")
             with storage_errors(folder):
                 sync_folder(folder.parent)
@@ -152,8 +148,8 @@ async def site_of(
 ) -> AsyncIterator[Site]:
     """Hold an entity's files of a company: no load lands meanwhile. Raises StorageError."""
     lake, ledger = session.lake, session.ledger
-    lock = lake.lock_of(entity, company_id)
-    async with file_lock(lock, session.say, f"A sync is pulling {entity.name}; waiting for it."):
+    busy = f"A sync is pulling {entity.name}; waiting for it."
+    async with session.hold(entity, company_id, busy):
         landed = {
             row["load_id"]: row
             for row in loads.history(ledger)
@@ -179,41 +175,5 @@ def _origin(ledger: Ledger, company_id: str) -> dict[str, str]:
     return {"base_url": bound.companies[company_id].base_url, "lake_id": bound.lake_id}
 
 
-def exchange(one: Path, other: Path) -> None:
-    """Exchange two folders in one step: at no moment is either of them missing.
-
-    Raises StorageError where the system or the file system cannot do it.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    names = os.fsencode(one), os.fsencode(other)
-    try:
-        if sys.platform == "darwin":
-            failed = libc.renamex_np(*names, _EXCHANGE)
-        else:
-            failed = libc.renameat2(_HERE, names[0], _HERE, names[1], _EXCHANGE)
-        number = ctypes.get_errno() if failed else 0
-    except AttributeError:  # a C library without it
-        number = errno.ENOSYS
-    with _able(other):
-        if number:
-            raise OSError(number, os.strerror(number), str(other))
-
-
 def _link(source: str | Path, target: str | Path) -> None:
     os.link(source, target, follow_symlinks=False)
-
-
-@contextmanager
-def _able(folder: Path) -> Iterator[None]:
-    """Turn what the system says into StorageError, telling what it has to be able to do."""
-    with storage_errors(folder):
-        try:
-            yield
-        except OSError as error:
-            if error.errno not in _CANNOT:
-                raise
-            raise StorageError(
-                f"{folder} cannot be exchanged for a new folder in one step: {error.strerror}. "
-                "Nothing was changed. Put BLSYNC_DATA as a whole on one local file system that "
-                "can (ext4, xfs, btrfs, APFS)."
-            ) from error

@@ -151,7 +151,12 @@ def write_inputs(
             user_tables.make_missing(seeds)
     user_tables.check(seeds)
     # Another process may be reading what this one adds to.
-    with build_lock(session.settings, session.say):
+    busy = "Another machine is writing what builds read; waiting for it."
+    with (
+        build_lock(session.settings, session.say),
+        session.ledger.blocking_lock(session.lake.inputs_lock, session.say, busy),
+    ):
+        session.bring()
         return _write_inputs(session, companies)
 
 
@@ -307,6 +312,9 @@ def refresh_inputs(session: Session) -> dict[str, int]:
     Raises BuildError where nothing was ever pulled.
     """
     settings, lake = session.settings, session.lake
+    if lake.mirror:  # it may have come to this machine for nothing but a build
+        with build_lock(settings, session.say):
+            session.bring()
     known = {row["company_id"] for row in lake.read_input("companies", COMPANIES)}
     pulled = [
         company

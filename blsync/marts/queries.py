@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -94,12 +94,13 @@ def _unreadable(path: Path, error: duckdb.Error) -> StorageError:
     )
 
 
-def ask(db: duckdb.DuckDBPyConnection, sql: str) -> Answer:
-    """Ask one question. Raises ConfigError where it is none; what DuckDB refuses, where `db` was
-    opened.
+def ask(db: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, Any] | None = None) -> Answer:
+    """Ask one question, with `values` for its `$names`.
+
+    Raises ConfigError where it is none; what DuckDB refuses, where `db` was opened.
     """
     check(db, sql)
-    return Answer(db.sql(sql).to_arrow_reader(BATCH))
+    return Answer(db.sql(sql, params=dict(values or {}) or None).to_arrow_reader(BATCH))
 
 
 def relations(db: Connection) -> list[tuple[str, str]]:

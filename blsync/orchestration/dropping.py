@@ -37,7 +37,7 @@ from blsync.lake.store import Lake
 from blsync.ledger import Ledger, lakes, sqlite_file
 from blsync.ledger.lakes import PlanTally
 from blsync.orchestration import nightly
-from blsync.session import binding
+from blsync.session import binding, lake_of
 from blsync.settings import Settings
 
 Say = Callable[[str], None]
@@ -108,16 +108,17 @@ def drop(
     """
     with closing(binding.open_to_drop(settings)) as ledger:
         company_id = _survey(settings, ledger, name).company_id
-        with _alone(settings, company_id, say):
+        lake = lake_of(settings, ledger)
+        with _alone(lake, ledger, company_id, say):
             found = _survey(settings, ledger, name)
             _refuse_unanswered(found, allow)
             _note(settings, found, "removing")
             on_step("noted")
-            _empty_lake(settings, found)
+            _empty_lake(lake, found)
             on_step("lake emptied")
             lakes.drop(ledger, company_id)
             on_step("ledger emptied")
-            _empty_inputs(settings, company_id, say)
+            _empty_inputs(lake, company_id, say)
             binding.release(settings, ledger, company_id)
             _note(settings, found, "rebuilding")
             on_step("released")
@@ -189,25 +190,32 @@ def _refuse_unanswered(found: Survey, allow: bool) -> None:
 
 
 @contextmanager
-def _alone(settings: Settings, company_id: str, say: Say) -> Iterator[None]:
+def _alone(lake: Lake, ledger: Ledger, company_id: str, say: Say) -> Iterator[None]:
     """Hold everything of the company: its entities, its pushes, and the build of the marts."""
-    lake = Lake(settings.data)
     locks = [lake.lock_of(entity, company_id) for entity in ENTITIES.values()]
-    locks += [settings.data / "push" / f"{name}.{company_id}.lock" for name in push.EVERY]
+    locks += [lake.data / "push" / f"{name}.{company_id}.lock" for name in push.EVERY]
     # In the order in which everybody takes several, or two would wait for each other. The build's
     # comes last, as everywhere: whoever holds it waits for nothing else.
     with ExitStack() as held:
-        for lock in [*sorted(locks), lake.build_lock]:
-            busy = f"{lock.name} is held by a running command; waiting for it."
-            held.enter_context(blocking_file_lock(lock, say, busy))
+        for lock in sorted(locks):
+            held.enter_context(ledger.blocking_lock(lock, say, _held(lock)))
+        held.enter_context(blocking_file_lock(lake.build_lock, say, _held(lake.build_lock)))
+        held.enter_context(ledger.blocking_lock(lake.inputs_lock, say, _held(lake.inputs_lock)))
+        if lake.mirror:
+            lake.mirror.bring_inputs()
         yield
 
 
-def _empty_lake(settings: Settings, found: Survey) -> None:
-    lake = Lake(settings.data)
+def _held(lock: Path) -> str:
+    return f"{lock.name} is held by a running command; waiting for it."
+
+
+def _empty_lake(lake: Lake, found: Survey) -> None:
     for load_id in found.loads:
         lake.drop_spool(load_id)
-    for folder in _folders(settings.data, found.company_id):
+    if lake.mirror:
+        lake.mirror.drop(found.company_id)
+    for folder in _folders(lake.data, found.company_id):
         with storage_errors(folder):
             for path in [*landed_files(folder), *drafts(folder)]:
                 path.unlink()
@@ -215,10 +223,9 @@ def _empty_lake(settings: Settings, found: Survey) -> None:
                 folder.rmdir()
 
 
-def _empty_inputs(settings: Settings, company_id: str, say: Say) -> None:
-    lake = Lake(settings.data)
-    with storage_errors(settings.data / "inputs"):
-        for path in drafts(settings.data / "inputs"):
+def _empty_inputs(lake: Lake, company_id: str, say: Say) -> None:
+    with storage_errors(lake.data / "inputs"):
+        for path in drafts(lake.data / "inputs"):
             path.unlink(missing_ok=True)  # nobody writes while the build's lock is held
     for name in INPUTS:
         path = lake.input_file(name)
@@ -233,6 +240,8 @@ def _empty_inputs(settings: Settings, company_id: str, say: Say) -> None:
             with atomic_write(path) as draft:
                 kept = pc.invert(pc.fill_null(pc.equal(table["company_id"], company_id), False))
                 pq.write_table(table.filter(kept), draft)
+                if lake.mirror:
+                    lake.mirror.put(draft, path)
 
 
 def _input(path: Path) -> pa.Table | None:

@@ -28,7 +28,6 @@ from blsync.errors import (
     WrongClock,
 )
 from blsync.files.atomic import storage_errors
-from blsync.files.locks import file_lock
 from blsync.files.unexpected import apart
 from blsync.lake.typing import KEY_SEPARATOR
 from blsync.ledger import events, loads, outcomes
@@ -101,10 +100,10 @@ class _Pulling:
     async def work_on(self, entity: Entity, result: Result) -> AsyncIterator[PullContext]:
         """Hold an entity: two syncs never land the same window. What it cost is in `result`."""
         session = self.session
-        lock = session.lake.lock_of(entity, self.company.company_id)
         busy = f"Another sync is pulling {entity.name}; waiting for it."
+        hold = session.hold(entity, self.company.company_id, busy)
         client = session.client(self.company)
-        async with client, file_lock(lock, session.say, busy):
+        async with client, hold:
             work = PullContext(session, entity, self.company, client, self.open_walks, result)
             try:
                 await stamps.begin(work)
@@ -356,7 +355,7 @@ async def _outcome(work: PullContext, load: Load, find: Find | None) -> LoadResu
         work.follow(datetime.fromisoformat(facts.get("committed_at", facts["started_at"])))
         return outcome_of(facts)
     spooled = loads.pages_of(work.ledger, load.load_id)
-    if not all(work.lake.is_spooled(load.load_id, p.feed, p.number) for p in spooled):
+    if not all(work.lake.is_spooled(load.load_id, page) for page in spooled):
         loads.restart(work.ledger, load.load_id)  # somebody emptied the spool
     try:
         if load.kind == LoadKind.CHANGE:

@@ -17,18 +17,28 @@ from blsync.settings import Company
 def land(session: Session, company: Company) -> int:
     """Land the company's payments that are not landed yet; return how many there were.
 
-    Killed between the lake and the ledger, the same payments land under the same name again; with
+    Killed between the lake and the ledger, the same payments have landed under the same name; with
     others beside them they land twice, and the marts take one. Raises StorageError.
     """
-    waiting = events.payments(session.ledger, company.company_id)
-    if not waiting:
-        return 0
+    path = session.lake.lock_of(PAYMENT, company.company_id)
+    busy = "Another process is landing payments; waiting for it."
+    with session.ledger.blocking_lock(path, session.say, busy):
+        waiting = events.payments(session.ledger, company.company_id)
+        return _land(session, company, waiting) if waiting else 0
+
+
+def _land(session: Session, company: Company, waiting: list[Any]) -> int:
     batch = [
         RawRecord(msgspec.Raw(row.payload.encode()), row.event_id, row.received_at)
         for row in waiting
     ]
     rejects: list[dict[str, Any]] = []
     load_id = _load_id(waiting)
+    if session.lake.mirror:
+        session.lake.mirror.bring(PAYMENT.name, company.company_id, may_exchange=False)
+    if session.lake.file_of(PAYMENT, company.company_id, load_id).exists():
+        events.drop_payloads(session.ledger, [row.seq for row in waiting])
+        return 0
     zone = session.settings.zone
     table = type_records(PAYMENT, company.company_id, load_id, batch, rejects, None, zone)
     with session.lake.landing(PAYMENT, company.company_id, load_id) as landing:

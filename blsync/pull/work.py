@@ -199,9 +199,9 @@ class PullContext:
 
         `body` is kept in its stead where only some of its records count.
         """
-        path = self.lake.spool(load.load_id, walk.feed, walk.pages)
-        self.lake.put_page(path, page.body if body is None else body)
         spooled = SpooledPage(walk.feed, walk.pages, page.request_id, self.stamp())
+        path = self.lake.spool(load.load_id, spooled)
+        self.lake.put_page(path, page.body if body is None else body)
         loads.record_page(self.ledger, load.load_id, walk, spooled, self.uncounted())
         self.kept.put_nowait(spooled)
         if page.records:
@@ -222,7 +222,7 @@ class PullContext:
 
     def records(self, load: Load, page: SpooledPage) -> list[RawRecord]:
         """Return the records of a page that lies in the spool. Raises StorageError."""
-        path = self.lake.spool(load.load_id, page.feed, page.number)
+        path = self.lake.spool(load.load_id, page)
         with storage_errors(path):
             body = path.read_bytes()
         return [RawRecord(raw, page.request_id, page.pulled_at) for raw in records_of(body)]

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from blsync.api.client import Client
 from blsync.clock import has_passed
 from blsync.errors import ConfigError
-from blsync.files.locks import file_lock
 from blsync.ledger import Ledger, plans
 from blsync.ledger.plans import HeldRow, Plan
 from blsync.push.dialects import PushDialect, dialect_of, terms_of
@@ -135,4 +134,4 @@ def only_apply(work: ApplyContext) -> AbstractAsyncContextManager[None]:
     """
     name = f"{work.plan.endpoint}.{work.plan.company_id}.lock"
     busy = f"Another apply to {work.plan.endpoint} is running; waiting for it."
-    return file_lock(work.settings.data / "push" / name, work.say, busy)
+    return work.ledger.lock(work.settings.data / "push" / name, work.say, busy)

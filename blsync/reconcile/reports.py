@@ -78,6 +78,22 @@ def _days_due(
     return None if is_newer and are_kept and not again else days
 
 
+def trial_balance(session: Session, company: Company, day: date) -> list[dict[str, Any]]:
+    """Ask BigLedger for its trial balance as of a day, for one request.
+
+    Returns a row for each account and side: `entity_key` (the account's id), `measure` (debit or
+    credit), `value`, and what all rows share: `request_id`, `fetched_at`, `told_dates` (of which
+    day the report says it is, where that is another). Raises ApiError and what a client raises.
+    """
+    question = next(q for q in _questions(day, day) if q.report == "trial_balance")
+
+    async def asked() -> list[dict[str, Any]]:
+        async with session.client(company) as client:
+            return await _figures(client, question, session.say, _Keys(session, company))
+
+    return asyncio.run(asked())
+
+
 def last_closed(settings: Settings, company_id: str, now: datetime) -> date:
     """Return the end of the last month that the user's period_close.csv closes.
 

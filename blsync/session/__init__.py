@@ -11,17 +11,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from blsync.api.client import Client
 from blsync.api.rate_limit import RateLimiter
+from blsync.entity import Entity
+from blsync.files.locks import file_lock
+from blsync.lake.landed import LANDED
+from blsync.lake.mirror import Mirror
 from blsync.lake.store import Lake
 from blsync.ledger import Ledger
 from blsync.ledger.requests import Limits
-from blsync.session.binding import open_ledger
+from blsync.session.binding import open_ledger, store_of
 from blsync.settings import Company, Settings
 
 Say = Callable[[str], None]
@@ -94,9 +99,46 @@ class Session:
         """Return a client of a company's API. Raises ConfigError where it has no credentials."""
         return Client(company, self.rate_limiter(company), sleep=self.sleep)
 
+    @asynccontextmanager
+    async def hold(self, entity: Entity, company_id: str, busy: str) -> AsyncIterator[None]:
+        """Hold an entity's files of a company for this process, as they are on all machines.
+
+        Where another process has them, says `busy` and waits. Raises StorageError.
+        """
+        lake, mirror = self.lake, self.lake.mirror
+        async with self.ledger.lock(lake.lock_of(entity, company_id), self.say, busy):
+            if mirror is not None:
+                bring = partial(mirror.bring, entity.name, company_id)
+                if not await asyncio.to_thread(bring, may_exchange=False):
+                    building = "The marts are being built; waiting for it."
+                    async with file_lock(lake.build_lock, self.say, building):
+                        await asyncio.to_thread(bring, may_exchange=True)
+            yield
+
+    def bring(self) -> None:
+        """Fetch what other machines have put into the store, of every company.
+
+        Whoever calls it holds the build's lock. Raises StorageError.
+        """
+        if (mirror := self.lake.mirror) is None:
+            return
+        for company in self.settings.companies():
+            for name in LANDED:
+                mirror.bring(name, company.company_id, may_exchange=True)
+        mirror.bring_inputs()
+
     def is_allowed(self, company: Company) -> bool:
         """Tell whether what a safety bound holds back of a company is let through."""
         return company.name in self.allowed
+
+
+def lake_of(settings: Settings, ledger: Ledger) -> Lake:
+    """Return the lake of the data folder, which mirrors the bucket that the settings name, if any.
+
+    Raises ConfigError and StorageError.
+    """
+    bucket = store_of(settings)
+    return Lake(settings.data, Mirror(settings.data, bucket, ledger) if bucket else None)
 
 
 @contextmanager
@@ -122,7 +164,7 @@ def open_session(
         yield Session(
             settings,
             ledger,
-            Lake(settings.data),
+            lake_of(settings, ledger),
             say,
             progress,
             waits,

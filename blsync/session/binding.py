@@ -15,7 +15,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from blsync import __version__
 from blsync.errors import BlsyncError, ConfigError, LedgerDamaged, NewerFolder, StorageError
 from blsync.files.atomic import atomic_write, storage_errors
 from blsync.files.locks import blocking_file_lock
+from blsync.lake.bucket import Bucket
 from blsync.lake.landed import company_folders, company_of, landed_files
 from blsync.lake.store import FOOTER, Lake
 from blsync.ledger import Ledger, lakes, sqlite_file
@@ -39,6 +40,7 @@ FORMAT = 1
 """Of the data folder: what a version writes that an earlier one would misread has the next number.
 Files of an earlier number are brought up to date when the folder is opened; those before 1 name no
 number, and are as they are in 1."""
+_NAME = "lake.json"
 DROPPING = "dropping.json"
 """While it says `removing`, half of a company may be gone, and no other command runs."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -190,8 +192,9 @@ def _opened(settings: Settings, *, is_checked: bool, is_mended: bool = False) ->
     plans = settings.data / "plans"
     ledger = Ledger(settings.ledger_url, plans=plans, is_mended=is_mended)
     try:
-        ledger.lake_id = _bound(settings, ledger, is_checked=is_checked).lake_id
-        _note_version(settings)
+        with _bound_store(settings, ledger, is_mended=is_mended):
+            ledger.lake_id = _bound(settings, ledger, is_checked=is_checked).lake_id
+            _note_version(settings)
         if is_checked and not is_mended:
             refuse_lost(ledger, settings.data, _wanted(settings).keys())
             back_up_plans(ledger)
@@ -199,6 +202,66 @@ def _opened(settings: Settings, *, is_checked: bool, is_mended: bool = False) ->
         ledger.close()
         raise
     return ledger
+
+
+def store_of(settings: Settings) -> Bucket | None:
+    """Return the bucket that the settings name; None where the data folder is the only store.
+
+    Raises ConfigError where it cannot be used.
+    """
+    return Bucket(settings.store) if settings.store else None
+
+
+@contextmanager
+def _bound_store(settings: Settings, ledger: Ledger, *, is_mended: bool) -> Iterator[None]:
+    """Have the folder bound to what the bucket holds before the block, and the bucket to the folder
+    after it. Raises ConfigError where they hold different lakes, and where the ledger knows nothing
+    of the lake, unless it `is_mended`.
+    """
+    if (bucket := store_of(settings)) is None:
+        yield
+        return
+    lock, busy = settings.data / "spool" / "store.lock", "Another process is binding the store."
+    with ledger.blocking_lock(lock, lambda _: None, busy):
+        if not _file(settings.data).exists():
+            is_held = bucket.fetch(_NAME, _file(settings.data))
+            if is_held and not is_mended and lakes.find(ledger) is None:
+                _file(settings.data).unlink()
+                raise ConfigError(
+                    f"{bucket.address} holds a lake, and the ledger {ledger.address} knows nothing "
+                    "of it. Set BLSYNC_LEDGER_URL to that lake's ledger, or BLSYNC_STORE to a "
+                    "place of its own; only where that ledger is lost for good, run `blsync "
+                    "repair`: it reads from the lake what has landed. Nothing was asked or written."
+                )
+        yield
+        is_new = bucket.put_new(_NAME, _file(settings.data))
+        if is_new and bucket.put_new(_NAME, _file(settings.data)):
+            raise ConfigError(
+                f"{bucket.address} does not heed If-None-Match: what is there is overwritten by "
+                "whoever puts it again, so two machines could land a load twice. Use a store that "
+                "does (Amazon S3, MinIO and Cloudflare R2 do); nothing was asked or pulled."
+            )
+        if not is_new:
+            _check_store(settings, bucket)
+
+
+def _check_store(settings: Settings, bucket: Bucket) -> None:
+    folder, told = read(settings.data), bucket.get(_NAME) or b""
+    lake_id = folder.lake_id if folder else ""
+    try:
+        owner = str(json.loads(told)["lake_id"])
+    except (ValueError, KeyError, TypeError):
+        raise StorageError(
+            f"{bucket.address}/{_NAME} is damaged: it does not say which lake is there. Delete "
+            "it: it is written anew from the data folder."
+        ) from None
+    if owner != lake_id:
+        raise ConfigError(
+            f"{bucket.address} holds the lake {owner[:8]}, and {settings.data} with its ledger the "
+            f"lake {lake_id[:8]}. Records of both would be mixed, so nothing was asked or written. "
+            "Set BLSYNC_STORE to this lake's own place in a bucket, or BLSYNC_DATA to an empty "
+            "folder and BLSYNC_LEDGER_URL to the other lake's ledger."
+        )
 
 
 def _bound(settings: Settings, ledger: Ledger, *, is_checked: bool) -> Binding:
@@ -409,7 +472,7 @@ def _normal(url: str) -> tuple[str, str, int | None, str]:
 
 
 def _file(data: Path) -> Path:
-    return data / "lake.json"
+    return data / _NAME
 
 
 def _write(data: Path, binding: Binding) -> None:
