@@ -47,7 +47,8 @@ _LOCKED = ("inputs", "store")
 _OF_THE_SPOOL = re.compile(r"(.+)\.(lock|upkeep)")
 
 
-def _folders_of_a_layer() -> tuple[str, ...]:
+def folders_of_a_layer() -> tuple[str, ...]:
+    """Return the names of the folders of a layer: the entities, the user's own too, and payments."""
     return (*ENTITIES, PAYMENTS)
 
 
@@ -66,7 +67,7 @@ def company_folders(data: Path) -> list[Path]:
     return [
         folder
         for layer in LAYERS
-        for entity in _folders_of_a_layer()
+        for entity in folders_of_a_layer()
         for folder in _children(data / layer / entity)
         if folder.name.startswith(_OF_COMPANY) and folder.is_dir()
     ]
@@ -168,7 +169,7 @@ def damaged(path: Path, why: object) -> StorageError:
 
 def _strays_of_layer(root: Path, folders: Collection[str]) -> Iterator[Path]:
     for entity in _children(root):
-        if entity.name not in _folders_of_a_layer() or not entity.is_dir():
+        if entity.name not in folders_of_a_layer() or not entity.is_dir():
             yield entity
             continue
         for company in _children(entity):
@@ -184,7 +185,7 @@ def _is_of_spool(path: Path) -> bool:
     if LOAD_ID.fullmatch(path.name):
         return path.is_dir()
     part = _OF_THE_SPOOL.fullmatch(path.name)
-    return bool(part) and path.name.partition(".")[0] in (*_folders_of_a_layer(), *_LOCKED)
+    return bool(part) and path.name.partition(".")[0] in (*folders_of_a_layer(), *_LOCKED)
 
 
 def _children(folder: Path) -> list[Path]:
