@@ -48,7 +48,7 @@ _OF_THE_SPOOL = re.compile(r"(.+)\.(lock|upkeep)")
 
 
 def folders_of_a_layer() -> tuple[str, ...]:
-    """Return the names of the folders of a layer: the entities, the user's own too, and payments."""
+    """Return the names of a layer's folders: all entities, the user's own too, and payments."""
     return (*ENTITIES, PAYMENTS)
 
 
