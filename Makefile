@@ -8,7 +8,7 @@ WORKERS ?= 3
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-deep ui ui-demo check format reference bench lock wheel clean
+.PHONY: help install demo test test-deep test-models ui ui-demo check format reference bench lock wheel clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ test: install ## the tests of every change, against the sandbox over real socket
 
 test-deep: install ## what takes longer: every fault at every step, browsers, many drawn books and nights
 	$(PYTEST) -m "deep or drawn" --hypothesis-profile deep
+
+test-models: install ## the models by dbt itself: laws, contracts, unit tests, freshness, on small books
+	$(PYTEST) -m deep blsync_tests/test_news_of_a_build.py -k dbt_by_itself
 
 ui: install ## Dagster's UI on loopback (PORT=3000); prints the address
 	$(BIN)/python -m blsync.cli ui --port $(PORT)

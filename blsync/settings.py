@@ -265,6 +265,11 @@ class Settings(BaseSettings):
     """Whether a plan may be sent from Dagster, with its confirmation code; policies have their
     own file.
     """
+    project: Annotated[Path | None, Field(alias="BLSYNC_PROJECT")] = None
+    """The folder of the user's own part of the project, built in the same run: dbt models in
+    `models/`, macros in `macros/`, laws in `tests/`, kinds of record in `entities/`
+    ([extending](../extending.md#your-own-project)).
+    """
     publish_to_given: Annotated[Path | None, Field(alias="BLSYNC_PUBLISH_TO")] = None
     """The folder in which `blsync.duckdb`, `blsync.previous.duckdb` and `report.html` appear,
     outside BLSYNC_DATA; where it is not set, BLSYNC_DATA itself.
@@ -434,7 +439,9 @@ class Settings(BaseSettings):
             )
         return self
 
-    @field_validator("data", "seeds", "companies_file", "push_policies", "publish_to_given")
+    @field_validator(
+        "data", "seeds", "companies_file", "push_policies", "publish_to_given", "project"
+    )
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return _checked_path(value) if value else None
@@ -624,8 +631,54 @@ def load() -> Settings:
             f"BLSYNC_SEEDS: there is no folder {settings.seeds}. Make it, name the one with your "
             "tables, or take the setting out."
         )
+    if settings.project:
+        _check_project(settings.project)
     _tell_unknown_names(settings, in_file, path)
     return settings
+
+
+def project_folder() -> Path | None:
+    """Return the folder of the user's own project, without asking for any other setting.
+
+    Raises ConfigError where there is none under its name.
+    """
+    path = env_file()
+    in_file = _values_of(path)
+    named = os.environ.get(_PROJECT) or in_file.get(_PROJECT)
+    if not named:
+        return None
+    try:
+        folder = _checked_path(Path(_paths_of_file(in_file, path).get(_PROJECT, named)))
+    except ValueError as error:
+        raise ConfigError(f"{_PROJECT}: {error}.") from None
+    _check_project(folder)
+    return folder
+
+
+PARTS_OF_PROJECT = ("entities", "macros", "models", "tests")
+"""The folders that a user's own project may have."""
+
+
+def _check_project(folder: Path) -> None:
+    """Raise ConfigError where a folder cannot be the user's own project: what it holds is run."""
+    if not folder.is_dir():
+        raise ConfigError(
+            f"{_PROJECT}: there is no folder {folder}. Make it, name the one with your models, or "
+            "take the setting out."
+        )
+    parts = [folder / name for name in PARTS_OF_PROJECT if (folder / name).is_dir()]
+    if not parts:
+        raise ConfigError(
+            f"{_PROJECT}: {folder} has none of the folders {', '.join(PARTS_OF_PROJECT)}. Make one "
+            "of them, or name the folder that has them."
+        )
+    if (folder / "dbt_project.yml").exists():
+        raise ConfigError(
+            f"{_PROJECT}: {folder} is a dbt project of its own (dbt_project.yml), and blsync makes "
+            "it a part of its own. Take that file out; what it says of models goes to their yml."
+        )
+    for part in (folder, *parts):
+        permissions.refuse_writable_folder(part, _PROJECT)
 
 
 def env_file() -> Path:
@@ -650,9 +703,10 @@ def _is_named(name: str, in_file: Mapping[str, str]) -> bool:
     return bool(os.environ.get(name) or in_file.get(name))
 
 
+_PROJECT = "BLSYNC_PROJECT"
 _PATHS = (
     *("BLSYNC_COMPANIES", "BLSYNC_DATA", "BLSYNC_SEEDS"),
-    *("BLSYNC_PUSH_POLICIES", "BLSYNC_PUBLISH_TO"),
+    *("BLSYNC_PUSH_POLICIES", "BLSYNC_PUBLISH_TO", _PROJECT),
 )
 _LEDGER_URL = "BLSYNC_LEDGER_URL"
 
@@ -675,7 +729,7 @@ def _paths_of_file(in_file: Mapping[str, str], path: Path) -> dict[str, Any]:
 
 
 _PREFIXES = ("BLSYNC_", "BIGLEDGER_")
-_FOR_DBT = ("BLSYNC_BUILD_MEMORY",)
+_FOR_DBT = ("BLSYNC_BUILD_MEMORY", "BLSYNC_PACKAGES")
 """Variables that this program sets for dbt; who runs dbt by hand sets them too."""
 
 
@@ -726,6 +780,7 @@ def paths_in_environment(settings: Settings) -> dict[str, str]:
         "BLSYNC_SEEDS": settings.seeds if settings.seeds.is_dir() else None,
         "BLSYNC_PUSH_POLICIES": settings.push_policies,
         "BLSYNC_PUBLISH_TO": settings.publish_to_given,
+        _PROJECT: settings.project,
     }
     told = {name: str(path.absolute()) for name, path in paths.items() if path}
     if settings.ledger_url_given and _SQLITE_FILE.fullmatch(settings.ledger_url):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -137,5 +138,12 @@ def test_dbt_by_itself_makes_the_same_tables(given: Settings, tmp_path: Path) ->
             command += [f"--{name}", str(marts.PROJECT)]
         variables = environment_for_a_child(marts.dbt_environment(given))
         done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+        results = json.loads((tmp_path / "t/run_results.json").read_text())["results"]
+        command[2:3] = ["source", "freshness"]
+        fresh = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+    assert fresh.returncode == 0, fresh.stdout
+    cases = [r["status"] for r in results if r["unique_id"].startswith("unit_test.")]
+    assert len(cases) > 1
+    assert {*cases} == {"pass"}
     assert every_sum(given) == ours

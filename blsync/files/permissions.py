@@ -118,6 +118,24 @@ def refuse_writable(path: Path, name: str) -> None:
         )
 
 
+def refuse_writable_folder(folder: Path, name: str) -> None:
+    """Raise ConfigError where others can put files into a folder of which what it holds is run.
+
+    `name` is the setting that names it. Its owner has to be this user, or root.
+    """
+    about = folder.stat()
+    if about.st_mode & WRITABLE:
+        raise ConfigError(
+            f"{name}: others can write into {folder} (mode {_octal(about.st_mode)}), and what lies "
+            f"there is run. Take the right away: chmod go-w '{folder}'"
+        )
+    if about.st_uid not in (os.geteuid(), 0):
+        raise ConfigError(
+            f"{name}: {folder} belongs to another user (id {about.st_uid}), and what lies there is "
+            f"run. Make it your own: chown -R {os.geteuid()} '{folder}'"
+        )
+
+
 def readable_by_others(path: Path) -> str | None:
     """Return what to say of a file with secrets that others can read; None where they cannot."""
     about = _stat_of_file(path)

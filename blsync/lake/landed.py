@@ -33,8 +33,6 @@ INPUTS = (
 """What a build reads beside the landing; a file each."""
 PAYMENTS = "webhook_payments"
 """What lands as records do and is in no list: payments that events brought."""
-LANDED = (*ENTITIES, PAYMENTS)
-"""The folders of a layer."""
 LOAD_ID = re.compile(r"\d{8}T\d+Z-[0-9a-f]{8}")
 OF_A_LOAD = re.compile(rf"00000000-schema\.parquet|{LOAD_ID.pattern}(--.*)?\.parquet")
 """Names of landed files: the schema's, a load's, and those that upkeep made of loads."""
@@ -47,6 +45,11 @@ _COLUMNS = {"landing": {"_op", "_load_id", "_payload"}, "quarantine": {"_reason"
 _LOCKED = ("inputs", "store")
 """What else is locked by a file in the spool: `Lake.inputs_lock`, and what a store is bound to."""
 _OF_THE_SPOOL = re.compile(r"(.+)\.(lock|upkeep)")
+
+
+def folders_of_a_layer() -> tuple[str, ...]:
+    """Return the names of a layer's folders: all entities, the user's own too, and payments."""
+    return (*ENTITIES, PAYMENTS)
 
 
 def landed_files(folder: Path) -> list[Path]:
@@ -64,7 +67,7 @@ def company_folders(data: Path) -> list[Path]:
     return [
         folder
         for layer in LAYERS
-        for entity in LANDED
+        for entity in folders_of_a_layer()
         for folder in _children(data / layer / entity)
         if folder.name.startswith(_OF_COMPANY) and folder.is_dir()
     ]
@@ -166,7 +169,7 @@ def damaged(path: Path, why: object) -> StorageError:
 
 def _strays_of_layer(root: Path, folders: Collection[str]) -> Iterator[Path]:
     for entity in _children(root):
-        if entity.name not in LANDED or not entity.is_dir():
+        if entity.name not in folders_of_a_layer() or not entity.is_dir():
             yield entity
             continue
         for company in _children(entity):
@@ -182,7 +185,7 @@ def _is_of_spool(path: Path) -> bool:
     if LOAD_ID.fullmatch(path.name):
         return path.is_dir()
     part = _OF_THE_SPOOL.fullmatch(path.name)
-    return bool(part) and path.name.partition(".")[0] in (*LANDED, *_LOCKED)
+    return bool(part) and path.name.partition(".")[0] in (*folders_of_a_layer(), *_LOCKED)
 
 
 def _children(folder: Path) -> list[Path]:

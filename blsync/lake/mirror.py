@@ -22,7 +22,7 @@ from blsync.errors import StorageError
 from blsync.files.atomic import atomic_write, storage_errors
 from blsync.files.exchanging import exchange
 from blsync.lake.bucket import Bucket
-from blsync.lake.landed import INPUTS, LANDED, LAYERS, OF_A_LOAD, landed_files
+from blsync.lake.landed import INPUTS, LAYERS, OF_A_LOAD, folders_of_a_layer, landed_files
 from blsync.ledger import Ledger, generations
 
 AT_ONCE = 8
@@ -119,7 +119,7 @@ class Mirror:
     def drop(self, company_id: str) -> None:
         """Delete all that has landed of a company."""
         for layer in LAYERS:
-            for entity in LANDED:
+            for entity in folders_of_a_layer():
                 folder = self.data / layer / entity / f"company_id={company_id}"
                 self.bucket.drop(f"{folder.relative_to(self.data)}/")
                 self._marker(folder).unlink(missing_ok=True)

@@ -28,6 +28,7 @@ from blsync.marts.files import (
 )
 from blsync.marts.inputs import COLUMNS as INPUT_COLUMNS
 from blsync.marts.inputs import PUSH_LOG, mend_inputs, refresh_inputs, write_inputs
+from blsync.marts.overlay import write_packages
 from blsync.marts.publish import left_behind, publish
 from blsync.marts.published import (
     MARTS_BEFORE,
@@ -79,4 +80,5 @@ __all__ = [
     "tie_out",
     "write_files_of_build",
     "write_inputs",
+    "write_packages",
 ]

@@ -46,7 +46,7 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
     return {
         "BLSYNC_DATA": str(settings.data),
         "BLSYNC_BUILD_MEMORY": f"{_build_memory() // 2**20}MiB",
-        "DBT_ENTITIES": " ".join(entities_of_project()),
+        "DBT_ENTITIES": " ".join(entities_of_project(settings.project)),
         "DBT_LOG_LEVEL_FILE": "none",  # Dagster keeps the log of each run
         "DBT_LOG_PATH": str(settings.data / "dbt"),  # dbt makes the folder all the same
     }
@@ -78,7 +78,7 @@ def run_build(
 
     Of `chosen` node ids the others stay as they are. Raises what `building` does.
     """
-    compiled = compiled_project(settings.data)
+    compiled = compiled_project(settings.data, settings.project)
     results: list[Result] = []
     try:
         with building(settings, say):
@@ -109,7 +109,8 @@ def news(settings: Settings) -> set[str] | None:
     if not built_by.is_file() or built_by.read_text() != _fingerprint_of_sources(settings):
         return None
     try:
-        return news_of(compiled_project(settings.data), settings.data, lake_files(settings))
+        compiled = compiled_project(settings.data, settings.project)
+        return news_of(compiled, settings.data, lake_files(settings))
     except duckdb.Error:  # whoever builds finds out, and says so
         return None
 
@@ -247,7 +248,9 @@ def _failure_of(settings: Settings, compiled: Compiled, results: list[Result]) -
                         "The marts could not be built, so the published ones stay as they were. "
                         f"{damaged(file, why)}"
                     )
-    return BuildError(failures.told(compiled, results, settings.data / "build.duckdb"))
+    return BuildError(
+        failures.told(compiled, results, settings.data / "build.duckdb", settings.project)
+    )
 
 
 def _fingerprint_of_sources(settings: Settings) -> str:
@@ -259,6 +262,8 @@ def _fingerprint_of_sources(settings: Settings) -> str:
     files = [path for part in ("models", "macros") for path in (PROJECT / part).rglob("*.sql")]
     files += [path for name in user_tables.COLUMNS if (path := settings.seeds / name).is_file()]
     parts = [(PROJECT / "dbt_project.yml").read_bytes(), *map(Path.read_bytes, sorted(files))]
+    if settings.project:
+        parts += _added_to_by_the_user(compiled_project(settings.data, settings.project))
     for row in Lake(settings.data).read_input("companies", COMPANIES):
         parts.append(f"{row['company_id']} {row['currency']} {row['timezone']}".encode())
         parts.append(str(row["today"].year).encode())
@@ -268,6 +273,17 @@ def _fingerprint_of_sources(settings: Settings) -> str:
             about = path.stat()
             parts.append(f"{path.name} {about.st_size} {about.st_mtime_ns}".encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def _added_to_by_the_user(compiled: Compiled) -> list[bytes]:
+    """Return tables of the user's own that a night adds to, with their SQL.
+
+    Any other of them is made anew by itself as soon as its SQL is another.
+    """
+    own = [node for node in compiled.nodes.values() if node.file]
+    added_to = [node for node in own if node.materialized == "incremental"]
+    ordered = sorted(added_to, key=lambda node: node.relation)
+    return [f"{node.relation} {node.whole}".encode() for node in ordered]
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,13 @@ SEE_ALL = "blsync query --unpublished \"from finance.exceptions where severity =
 _IDENTITY = re.compile(r"(\w+_)?(id|key|number|no|measure|report|rule|entity|file)")
 
 
-def told(compiled: Compiled, results: Iterable[Result], build: Path) -> str:
-    """Return what went wrong in a build, model by model and law by law."""
-    failed = list(_failed(compiled, results))
+def told(
+    compiled: Compiled, results: Iterable[Result], build: Path, project: Path | None = None
+) -> str:
+    """Return what went wrong in a build, model by model and law by law; of what is the user's own,
+    the file in the folder `project`.
+    """
+    failed = list(_failed(compiled, results, project))
     undecided = roles_to_decide(build) if any(name == ROLES_LAW for name, *_ in failed) else ""
     parts = [undecided] if undecided else []
     for name, message, sql in failed:
@@ -46,12 +50,16 @@ def told(compiled: Compiled, results: Iterable[Result], build: Path) -> str:
     )
 
 
-def _failed(compiled: Compiled, results: Iterable[Result]) -> Iterator[tuple[str, str, str | None]]:
+def _failed(
+    compiled: Compiled, results: Iterable[Result], project: Path | None
+) -> Iterator[tuple[str, str, str | None]]:
     """Yield name, message, and of a broken law the SQL that finds the records."""
     for result in results:
         if result.status in ("error", "fail"):
             sql = result.compiled_code if result.status == "fail" else None
-            yield compiled.nodes[result.unique_id].name, result.message, sql
+            node = compiled.nodes[result.unique_id]
+            where = f" ({project / node.file})" if project and node.file else ""
+            yield f"{node.name}{where}", result.message, sql
 
 
 def _ways_out(laws: list[str]) -> list[str]:

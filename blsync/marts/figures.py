@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from blsync.entities import ENTITIES
 from blsync.lake.store import Lake
 from blsync.ledger import loads
+from blsync.marts.compiled import entities_of_project
 from blsync.session import Session
 from blsync.settings import Company
 
@@ -62,7 +62,9 @@ class CompanyFacts:
 
 def totals(session: Session, company_id: str) -> list[dict[str, Any]]:
     """Return the totals that BigLedger last told of its lists, as figures."""
-    found = {entity: loads.drift_of(session.ledger, company_id, entity) for entity in ENTITIES}
+    # An entity of the user's that has no history lands, and there is nothing to compare it with.
+    names = entities_of_project(session.settings.project)
+    found = {entity: loads.drift_of(session.ledger, company_id, entity) for entity in names}
     return [
         {
             "company_id": company_id,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +21,13 @@ from blsync.marts.compiled import DATA, Compiled
 
 _INPUT = re.compile(re.escape(DATA) + r"/inputs/(\w+)\.parquet")
 _LISTED = re.compile(r"where layer = '(\w+)'(?: and entity = '(\w+)')?")
+_READS_ELSEWHERE = re.compile(
+    r"\b(read_\w+|glob|\w*_scan|now|today|current_\w+|get_current_\w+|transaction_timestamp"
+    r"|random|uuid|gen_random_uuid|nextval|getenv)\b|\b(from|join)\s+'",
+    re.IGNORECASE,
+)
+"""What in a model of the user's own may bring something else each time: another file, the clock.
+Such a one is built each time; that this finds too much does no harm."""
 _MOMENT = "built_at"
 """The column of an input that tells when a build began: another each time, and no news."""
 
@@ -42,8 +50,11 @@ def fingerprints(compiled: Compiled, data: Path, files: Files) -> dict[str, str]
         if unique_id not in found:
             node = compiled.nodes[unique_id]
             parts = [fingerprint(parent) for parent in node.parents]
+            parts += [node.materialized, node.whole]
             parts += [inputs[name] for name in sorted({*_INPUT.findall(node.whole)})]
             parts += [listed.get(key, "") for key in sorted({*_LISTED.findall(node.whole)})]
+            if node.file and _READS_ELSEWHERE.search(node.whole):
+                parts.append(str(time.time_ns()))
             found[unique_id] = _digest(*parts)
         return found[unique_id]
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from blsync import user_tables
 from blsync.api.targets import TARGETS_MS
 from blsync.clock import is_ahead
-from blsync.entities import ENTITIES
+from blsync.entities import SHIPPED
 from blsync.errors import BuildError, ConfigError, StorageError
 from blsync.files.aside import clear
 from blsync.files.atomic import storage_errors
@@ -329,7 +329,7 @@ def refresh_inputs(session: Session) -> dict[str, int]:
 
 def _facts_of_landed(session: Session, company: Company) -> CompanyFacts:
     """Return what the landing tells of a company, and say what it does not."""
-    currency = session.lake.most_frequent(ENTITIES["accounts"], company.company_id, "currency")
+    currency = session.lake.most_frequent(SHIPPED["accounts"], company.company_id, "currency")
     session.say(
         f"{company.name}: BigLedger was not asked about the company and for its reports yet, so "
         f"nothing is compared with them. Its currency is taken to be {currency or 'unknown'}, "

@@ -14,13 +14,13 @@ from blsync.errors import BuildError
 from blsync.files.aside import move_aside
 from blsync.files.atomic import atomic_write, storage_errors
 from blsync.files.permissions import make_published_folder
-from blsync.marts import collapse, queries
+from blsync.marts import collapse, overlay, queries
 from blsync.marts.build import build_lock, quoted, tables_in, whole_marker
 from blsync.marts.database import is_locked, open_elsewhere, reason_of
 from blsync.marts.published import MARTS_BEFORE, PUBLISHED, accepted_exceptions, published_file
 from blsync.settings import Settings
 
-SCHEMAS = ("finance", "history", "proposals")
+SCHEMAS = ("finance", "history", "proposals", overlay.SCHEMA)
 
 
 def publish(

@@ -21,6 +21,7 @@ import msgspec
 import pyarrow.parquet as pq
 
 from blsync.lake.store import Lake
+from blsync.marts import contracts
 from blsync.marts.compiled import DATA, Compiled, Node
 from blsync.marts.database import reason_of
 from blsync.marts.fingerprints import Files, fingerprints
@@ -62,12 +63,13 @@ def run(
             db.execute(f"set global {name} = '{value}'")
         is_night = _has_last_build(db)
         stands_on = fingerprints(compiled, data, _listed(data))
-        before = _results_before(db) if is_night else {}
+        before = _results_before(db, compiled.nodes) if is_night else {}
         due = _with_news(before, stands_on) if chosen is None else chosen
         for schema in sorted({node.schema for node in compiled.nodes.values() if not node.is_law}):
             db.execute(f'create schema if not exists "{schema}"')
         if is_night:  # what is begun and not ended is to be made again, whatever its files
             db.execute("delete from last_build.nodes where list_contains(?, id)", [list(due)])
+            _drop_what_no_model_makes(db, compiled.nodes)
         build = _Build(db, compiled.nodes, set(due), data, is_night)
         build.run()
         results = list(build.results.values())
@@ -90,7 +92,8 @@ def news_of(compiled: Compiled, data: Path, files: Files) -> set[str] | None:
     with closing(duckdb.connect(str(data / "build.duckdb"), read_only=True)) as db:
         if not _has_last_build(db):
             return None
-        return _with_news(_results_before(db), fingerprints(compiled, data, files))
+        before = _results_before(db, compiled.nodes)
+        return _with_news(before, fingerprints(compiled, data, files))
 
 
 def _with_news(before: Mapping[str, tuple[str, Result]], stands_on: Mapping[str, str]) -> set[str]:
@@ -102,13 +105,32 @@ def _listed(data: Path) -> Files:
     return [(row["layer"], row["entity"], row["path"]) for row in rows]
 
 
-def _results_before(db: duckdb.DuckDBPyConnection) -> dict[str, tuple[str, Result]]:
-    """Return what each node stood on in the last whole build, and how it went, by its id."""
+def _results_before(
+    db: duckdb.DuckDBPyConnection, nodes: Collection[str]
+) -> dict[str, tuple[str, Result]]:
+    """Return what the nodes stood on in the last whole build, and how they went, by their ids."""
     rows = db.execute("select id, fingerprint, status, failures from last_build.nodes").fetchall()
     return {
         unique_id: (stood_on, Result(unique_id, status, failures, has_news=False))
         for unique_id, stood_on, status, failures in rows
+        if unique_id in nodes
     }
+
+
+def _drop_what_no_model_makes(db: duckdb.DuckDBPyConnection, nodes: Mapping[str, Node]) -> None:
+    """Drop tables and views whose models the user has taken out, or made the other kind of.
+
+    A change of ours begins with an empty file.
+    """
+    made = {(n.schema, n.alias): n.materialized == "view" for n in nodes.values() if not n.is_law}
+    there = db.execute(
+        "select schema_name, table_name, false from duckdb_tables() union all "
+        "select schema_name, view_name, true from duckdb_views() where not internal"
+    ).fetchall()
+    of_models = {schema for schema, _ in made}
+    for schema, name, is_view in there:
+        if schema in of_models and made.get((schema, name)) is not is_view:
+            db.execute(f'drop {"view" if is_view else "table"} "{schema}"."{name}"')
 
 
 def _remember(
@@ -191,6 +213,8 @@ class _Build:
             else:
                 self._make(cursor, node, sql)
                 status, message = "success", ""
+        except contracts.Broken as broken:
+            status, message = "error", str(broken)
         except duckdb.Error as error:
             status, message = "error", reason_of(error)
         return Result(unique_id, status, failures, message, time.perf_counter() - started, sql)
@@ -224,6 +248,8 @@ class _Build:
             self._renew(cursor, node, sql)
         for hook in node.after:
             cursor.execute(self._filled(cursor, hook))
+        if node.contract:
+            contracts.check(cursor, node.relation, node.contract)
         cursor.execute("commit")
 
     def _renew(self, cursor: duckdb.DuckDBPyConnection, node: Node, sql: str) -> None:

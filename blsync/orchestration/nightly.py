@@ -185,7 +185,7 @@ def build(
 
 def _dagster(settings: Settings, say: Callable[[str], None]) -> Any:
     """Import Dagster only where it is needed: it takes seconds, and compiled models."""
-    marts.prepare(settings.data, say)
+    marts.prepare(settings, say)
     from blsync.orchestration import run
 
     return run

@@ -135,7 +135,7 @@ class Translator(DagsterDbtTranslator):
 
 
 @dbt_assets(
-    manifest=marts.manifest_of(SETTINGS.data),
+    manifest=marts.manifest_of(SETTINGS),
     dagster_dbt_translator=Translator(),
     name="warehouse",
 )

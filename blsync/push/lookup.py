@@ -15,7 +15,7 @@ from blsync.api.dialect import Dialect, NotTaken, Query
 from blsync.api.envelope import read
 from blsync.api.exchange import said
 from blsync.api.pages import Page
-from blsync.entities import ENTITIES
+from blsync.entities import SHIPPED
 from blsync.errors import ApiError, CursorRefused, ServerFault
 from blsync.push.endpoint import Json, Listing
 from blsync.text.natural_keys import normal_form
@@ -186,7 +186,7 @@ async def _read_all(client: Client, listing: Listing, into: RecordIndex) -> None
 
 
 def _dialect_of(client: Client, path: str) -> Dialect:
-    names = (entity.name for entity in ENTITIES.values() if entity.path == path)
+    names = (entity.name for entity in SHIPPED.values() if entity.path == path)
     return Dialect(
         client,
         next(names, path.strip("/")),

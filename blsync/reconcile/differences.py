@@ -11,14 +11,14 @@ from datetime import UTC, date, timedelta
 from typing import Any
 
 from blsync import marts, reconcile
-from blsync.entities import ENTITIES
+from blsync.entities import SHIPPED
 from blsync.errors import ApiError, BuildError, ConfigError, StorageError, TooManyRejected
 from blsync.marts.figures import CompanyFacts
 from blsync.pull import Result, reread
 from blsync.session import Session
 from blsync.settings import Company, Settings
 
-JOURNAL = ENTITIES["journal_entries"]
+JOURNAL = SHIPPED["journal_entries"]
 
 
 def summary(settings: Settings) -> dict[str, dict[str, Any]]:

@@ -24,7 +24,7 @@ from blsync.api.client import Client
 from blsync.api.envelope import Answer, read
 from blsync.api.exchange import said
 from blsync.clock import is_ahead, plausible
-from blsync.entities import ENTITIES
+from blsync.entities import SHIPPED
 from blsync.errors import ApiError, BlsyncError
 from blsync.lake.numbers import exact
 from blsync.ledger import loads
@@ -137,7 +137,7 @@ class _Keys:
         if not isinstance(key, _Coded):
             return key
         if self._by_number is None:
-            lake, accounts = self._session.lake, ENTITIES["accounts"]
+            lake, accounts = self._session.lake, SHIPPED["accounts"]
             self._by_number = lake.keys_by(accounts, self._company_id, "accountNumber")
         return self._by_number.get(key, str(key))
 

@@ -238,6 +238,7 @@ def write_docs(settings: Settings, say: Callable[[str], None] = lambda _: None) 
         command += ["--static", "--project-dir", str(marts.PROJECT)]
         command += ["--profiles-dir", str(marts.PROJECT), "--target-path", str(data / "target")]
         variables = marts.dbt_environment(settings) | {"BLSYNC_DATA": str(data)}
+        variables |= marts.write_packages(settings.project, data / "packages")
         done = subprocess.run(  # noqa: S603
             command,
             env=environment_for_a_child(variables),

@@ -21,7 +21,7 @@ from blsync.api.client import Client
 from blsync.api.rate_limit import RateLimiter
 from blsync.entity import Entity
 from blsync.files.locks import file_lock
-from blsync.lake.landed import LANDED
+from blsync.lake.landed import folders_of_a_layer
 from blsync.lake.mirror import Mirror
 from blsync.lake.store import Lake
 from blsync.ledger import Ledger
@@ -123,7 +123,7 @@ class Session:
         if (mirror := self.lake.mirror) is None:
             return
         for company in self.settings.companies():
-            for name in LANDED:
+            for name in folders_of_a_layer():
                 mirror.bring(name, company.company_id, may_exchange=True)
         mirror.bring_inputs()
 

@@ -126,7 +126,7 @@ def marts(folder: str) -> str:
     models = [
         model
         for path in sorted((WAREHOUSE / "models" / folder).glob("*.yml"))
-        for model in _read(path)["models"]
+        for model in _read(path).get("models", [])
     ]
     return "\n\n".join(_mart(model, laws.get(model["name"], [])) for model in models)
 
@@ -147,12 +147,17 @@ def _mart(model: dict[str, Any], laws: list[str]) -> str:
     parts = [f"### {model['name']}", _EXAMPLE.sub("", text).strip()]
     if laws:
         parts.append("\n".join(["Laws:", "", *(f"- {law}" for law in laws)]))
+    columns = [column for column in model["columns"] if column["name"] not in EVERYWHERE]
+    has_types = all("data_type" in column for column in columns)
     rows = [
-        (f"`{column['name']}`", " ".join(column["description"].split()))
-        for column in model["columns"]
-        if column["name"] not in EVERYWHERE
+        (
+            f"`{column['name']}`",
+            *([column["data_type"]] if has_types else []),
+            " ".join(column["description"].split()),
+        )
+        for column in columns
     ]
-    parts.append(table(("column", "meaning"), rows))
+    parts.append(table(("column", *(["type"] if has_types else []), "meaning"), rows))
     if example:
         parts.append(f"{example[1]}\n\n```sql\n{example[2]}\n```")
     return "\n\n".join(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blsync.entities import ENTITIES
+from blsync.entities import SHIPPED
 from blsync.push.compare import figure
 from blsync.push.endpoint import Json, Listing
 
@@ -90,7 +90,7 @@ def _flat(item: Json) -> list[Json]:
 
 def _without_secrets(supplier: Json) -> list[Json]:
     """Return a supplier without its bank details: those are never kept, only that there are any."""
-    withheld = ENTITIES["suppliers"].withheld
+    withheld = SHIPPED["suppliers"].withheld
     kept = {name: value for name, value in supplier.items() if name not in withheld}
     return [kept | {HAS_BANK_DETAILS: any(supplier.get(name) for name in withheld)}]
 

@@ -1,0 +1,1 @@
+{{ latest_of(ref('hist_payees')) }}
