@@ -81,7 +81,7 @@ def column_texts(entity: Entity) -> dict[str, str]:
 @cache
 def _texts_of_models() -> dict[str, dict[str, str]]:
     """Return the columns' descriptions by the name of a model, of all schemas together."""
-    manifest = json.loads(marts.manifest_of(SETTINGS.data).read_bytes())
+    manifest = json.loads(marts.manifest_of(SETTINGS).read_bytes())
     models = [n for n in manifest["nodes"].values() if n["resource_type"] == "model"]
     found: dict[str, dict[str, str]] = {}
     for schema in _SCHEMAS:
