@@ -26,6 +26,7 @@ from blsync.cli.alerts import told_afterwards
 from blsync.cli.closing import close
 from blsync.cli.company import app as company_app
 from blsync.cli.listen import app as listen_app
+from blsync.cli.pack import pack
 from blsync.cli.progress import showing
 from blsync.cli.push import app as push_app
 from blsync.cli.screen import (
@@ -84,6 +85,7 @@ app.add_typer(company_app, name="company")
 app.add_typer(listen_app, name="listen")
 app.add_typer(alerts_app, name="alerts")
 app.command()(close)
+app.command()(pack)
 
 NoWait = Annotated[
     bool, typer.Option("--no-wait", help="End with exit 3 where the hour's quota is used up.")

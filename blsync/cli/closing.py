@@ -44,7 +44,7 @@ def close(
 
     if is_checked + is_verified + allow > 1:
         raise ConfigError("Choose one of --check, --verify and --allow.")
-    first = _month(month)
+    first = month_of(month)
     current = settings.load()
     chosen = current.chosen(company)
     if is_verified:
@@ -73,7 +73,8 @@ def close(
     tell(f"{first:%Y-%m} of {chosen.name} is closed. Its certificate: {path}")
 
 
-def _month(text: str) -> date:
+def month_of(text: str) -> date:
+    """Return a month's first day. Raises ConfigError for a text that is none."""
     try:
         return date.fromisoformat(f"{text}-01")
     except ValueError:

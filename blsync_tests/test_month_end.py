@@ -1,4 +1,4 @@
-"""`blsync close`: what stands in the way of closing a month, the close, and what contradicts it."""
+"""The end of a month: its pack, what is in the way of closing it, the close, its certificate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import openpyxl
 import pytest
+from rig import office
 from test_cli import blsync, environment
 from test_pull import control
 
@@ -51,6 +53,101 @@ def query(env: dict[str, str], sql: str) -> list[dict]:
     done = blsync("query", sql, "--format", "json", env=env)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout, parse_float=Decimal)
+
+
+@pytest.fixture(scope="module")
+def packed(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pack of the month, before it is closed."""
+    output = tmp_path_factory.mktemp("pack") / "pack.xlsx"
+    done = blsync("pack", MONTH, "--output", str(output), env=env)
+    assert done.returncode == 0, done.stderr
+    return output
+
+
+def test_a_pack_has_every_statement_and_list_and_the_lines_that_the_profit_is_made_of(packed, env):
+    book = openpyxl.load_workbook(packed)
+    assert book.sheetnames[:5] == [
+        "Cover", "Trial balance", "Profit and loss", "Balance sheet", "Cash flow"
+    ]  # fmt: skip
+    assert book.sheetnames[-1] == "Journal"
+    lines = query(
+        env,
+        "select debit, credit from finance.general_ledger "
+        f"where strftime(period, '%Y-%m') = '{MONTH}' order by journal_date, journal_number, "
+        "line_no",
+    )
+    journal = list(book["Journal"].iter_rows(min_row=4, values_only=True))[: len(lines)]
+    assert [(row[8], row[9]) for row in journal] == [
+        (float(line["debit"]), float(line["credit"])) for line in lines
+    ]
+    profit = book["Profit and loss"]
+    sums = [row[3].value for row in profit.iter_rows(min_row=5) if row[8].value]
+    assert sums
+    assert all(text.startswith("=ROUND(SUMIFS('Journal'!") for text in sums)
+
+
+@pytest.mark.deep
+@pytest.mark.skipif(
+    office.program() is None,
+    reason="there is no LibreOffice on PATH: apt-get install libreoffice-calc-nogui",
+)
+def test_a_spreadsheet_program_that_recalculates_a_pack_comes_to_the_cents_of_the_marts(
+    packed, env, tmp_path
+):
+    (saved,) = office.type_into(tmp_path, {packed: {}})
+    book = openpyxl.load_workbook(saved, data_only=True)
+    checks = list(book["Cover"].iter_rows(min_row=5, values_only=True))
+    checks = checks[: next(n for n, row in enumerate(checks) if row[0] is None)]
+    assert len(checks) >= 10  # those of lists that have rows, too
+    assert {row[4] for row in checks} == {"ok"}
+    (told,) = query(
+        env,
+        "select net_profit from finance.profit_and_loss_summary "
+        f"where strftime(period, '%Y-%m') = '{MONTH}'",
+    )
+    profit = next(row for row in checks if row[0] == "Profit and loss: net profit")
+    assert round(Decimal(str(profit[1])), 2) == told["net_profit"]
+    (accounts,) = query(
+        env,
+        "select sum(ytd_amount) as total from finance.profit_and_loss "
+        f"where strftime(period, '%Y-%m') = '{MONTH}'",
+    )
+    rows = book["Profit and loss"].iter_rows(min_row=5, values_only=True)
+    to_date = [Decimal(str(row[4])) for row in rows if row[8]]
+    assert round(sum(to_date), 2) == accounts["total"]
+    errors = [
+        (sheet.title, cell.coordinate)
+        for sheet in book
+        for row in sheet.iter_rows()
+        for cell in row
+        if cell.data_type == "e"
+    ]
+    assert errors == []
+
+
+@pytest.mark.deep
+def test_a_cent_that_is_off_in_the_journal_shows_on_the_cover(packed, tmp_path):
+    if office.program() is None:
+        pytest.skip("there is no LibreOffice on PATH: apt-get install libreoffice-calc-nogui")
+    book = openpyxl.load_workbook(packed)
+    journal = book["Journal"]
+    row = next(r for r in journal.iter_rows(min_row=4) if r[11].value == "yes")
+    row[10].value = row[10].value + 0.01
+    changed = tmp_path / "changed.xlsx"
+    book.save(changed)
+    (saved,) = office.type_into(tmp_path, {changed: {}})
+    cover = openpyxl.load_workbook(saved, data_only=True)["Cover"]
+    off = [r[0] for r in cover.iter_rows(min_row=5, values_only=True) if r[4] == "off"]
+    assert off == ["Profit and loss: net profit"]
+
+
+def test_a_month_that_the_marts_do_not_have_has_no_pack(env, tmp_path):
+    output = tmp_path / "pack.xlsx"
+    unknown = blsync("pack", "1999-01", "--output", str(output), env=env)
+    assert (unknown.returncode, "no month 1999-01" in unknown.stderr) == (2, True)
+    nowhere = blsync("pack", MONTH, "--output", str(tmp_path / "none" / "x.xlsx"), env=env)
+    assert (nowhere.returncode, "does not exist" in nowhere.stderr) == (2, True)
+    assert not output.exists()
 
 
 def test_a_month_is_closed_with_a_certificate_and_what_changes_it_afterwards_contradicts_it(
