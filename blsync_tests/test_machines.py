@@ -253,6 +253,7 @@ def test_two_machines_that_pull_at_once_make_one_lake_without_an_error(machine, 
     assert one == other
 
 
+@pytest.mark.deep
 def test_files_that_one_machine_compacts_are_exchanged_on_the_others_and_built_from(machine, books):
     a, b = machine("a"), machine("b")
     run(a, *NAMES)
@@ -274,6 +275,7 @@ def test_files_that_one_machine_compacts_are_exchanged_on_the_others_and_built_f
     assert_in_step(b, books, *NAMES)
 
 
+@pytest.mark.deep
 def test_a_folder_that_landed_before_the_store_was_set_is_put_there(
     machine, books, configure, shared, tmp_path
 ):
@@ -308,6 +310,7 @@ def test_a_store_that_cannot_be_reached_is_told_and_nothing_counts_as_landed(
         run(the_settings.load(), "accounts")
 
 
+@pytest.mark.deep
 def test_a_ledger_whose_connections_are_cut_in_the_middle_of_a_pull_costs_no_page_twice(
     machine, books
 ):
@@ -330,6 +333,7 @@ def test_a_ledger_whose_connections_are_cut_in_the_middle_of_a_pull_costs_no_pag
     assert_in_step(machine("b"), books, *NAMES)
 
 
+@pytest.mark.deep
 def test_a_ledger_that_was_lost_is_made_again_from_the_store(machine, books, shared, postgresql):  # noqa: F811
     run(machine("a"), *NAMES)
     schema = shared.rpartition("%3D")[2]
@@ -341,6 +345,7 @@ def test_a_ledger_that_was_lost_is_made_again_from_the_store(machine, books, sha
     assert_in_step(given, books, *NAMES)
 
 
+@pytest.mark.deep
 def test_a_plan_made_on_one_machine_is_applied_on_another(machine, books, tmp_path):
     sheet = tmp_path / "new.csv"
     sheet.write_text("email,companyName\nada@example.com,Ada Sdn Bhd\n")
@@ -362,6 +367,7 @@ def test_a_plan_made_on_one_machine_is_applied_on_another(machine, books, tmp_pa
     assert len(found) == 1
 
 
+@pytest.mark.deep
 def test_a_company_that_is_dropped_leaves_the_store_too(machine, books):
     given = machine("a")
     run(given, *NAMES)
@@ -432,6 +438,7 @@ def test_a_store_that_cannot_be_used_is_refused(machine, monkeypatch, changed, w
         run(the_settings.load(), "accounts")
 
 
+@pytest.mark.deep
 def test_doctor_tells_of_the_store(machine):
     machine("a")
     done = blsync("doctor", "--json", env={**os.environ})

@@ -64,6 +64,7 @@ def packed(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Pat
     return output
 
 
+@pytest.mark.deep
 def test_a_pack_has_every_statement_and_list_and_the_lines_that_the_profit_is_made_of(packed, env):
     book = openpyxl.load_workbook(packed)
     assert book.sheetnames[:5] == [
@@ -141,6 +142,7 @@ def test_a_cent_that_is_off_in_the_journal_shows_on_the_cover(packed, tmp_path):
     assert off == ["Profit and loss: net profit"]
 
 
+@pytest.mark.deep
 def test_a_month_that_the_marts_do_not_have_has_no_pack(env, tmp_path):
     output = tmp_path / "pack.xlsx"
     unknown = blsync("pack", "1999-01", "--output", str(output), env=env)
@@ -150,6 +152,7 @@ def test_a_month_that_the_marts_do_not_have_has_no_pack(env, tmp_path):
     assert not output.exists()
 
 
+@pytest.mark.deep
 def test_a_month_is_closed_with_a_certificate_and_what_changes_it_afterwards_contradicts_it(
     env, sandbox
 ):
