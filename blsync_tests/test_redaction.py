@@ -345,7 +345,7 @@ def test_dbt_is_given_what_it_needs_and_no_credentials(story):
             for name in environment_of_dbt
             if name.startswith(("BIGLEDGER_", "BLSYNC_")) or "PASSWORD" in name
         }
-        needed = {"BLSYNC_DATA", "BLSYNC_BUILD_MEMORY"}
+        needed = {"BLSYNC_DATA", "BLSYNC_BUILD_MEMORY", "BLSYNC_PACKAGES"}
         assert given == needed
 
 
