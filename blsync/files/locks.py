@@ -58,7 +58,7 @@ def blocking_file_lock(
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[None]:
-    """As `alone`, where no event loop runs."""
+    """As `file_lock`, where no event loop runs."""
     with _lock_file(path) as file:
         for pause in pauses(partial(_is_locked, file), partial(_holder_of, file), say, busy):
             sleep(pause)
