@@ -221,6 +221,11 @@ def period_closes(seeds: Path) -> list[PeriodClose]:
     return found
 
 
+def month_end(first: date) -> date:
+    """Return the last day of a month, by its first."""
+    return (first + timedelta(days=31)).replace(day=1) - _ONE_DAY
+
+
 def _month(text: str) -> date:
     """Return the first day of the month that a text names.
 

@@ -25,6 +25,7 @@ from blsync.marts.frames import Marts
 from blsync.marts.published import published_file
 from blsync.session import Session
 from blsync.settings import Company, Settings
+from blsync.user_tables import month_end
 
 CERTIFICATES = "certificates"
 """The folder of certificates, among the user's own tables."""
@@ -76,7 +77,7 @@ def _close(session: Session, company: Company, month: date, *, allow: bool) -> d
         "company_id": company.company_id,
         "company": company.name,
         "period": f"{month:%Y-%m}",
-        "period_end": str(_end_of(month)),
+        "period_end": str(month_end(month)),
         "closed_at": _text_of(now),
         "closed_by": session.actor,
         "marts_built_at": lines[0]["built_at"] if lines else None,
@@ -108,18 +109,12 @@ def _examined(
 ) -> tuple[list[Blocker], list[dict[str, Any]], dict[str, Any] | None]:
     """Return what is in the way, the trial balance, and the report that it was compared with."""
     marts = Marts(published_file(session.settings))
-    values = {
-        "company": company.company_id,
-        "month": month,
-        "month_end": _end_of(month),
-        "now": session.clock().astimezone(UTC).replace(tzinfo=None),
-    }
+    values = {"company": company.company_id, "month": month, "month_end": month_end(month)}
     known = {*marts.tables()}
     found = []
     for check in CHECKS:
         if check.table in known:
-            named = {name: values[name] for name in check.values}
-            rows = [str(row["found"]) for row in marts.sql(check.query, **named).rows()]
+            rows = [str(row["found"]) for row in marts.rows(check.query, values)]
             if rows:
                 found.append(Blocker(check.name, len(rows), rows[:MOST_TOLD], check.cure))
     if before := _open_before(session, company, month):
@@ -185,7 +180,7 @@ def certificate_file(seeds: Path, company: Company, month: date) -> Path:
 
 def _refuse(session: Session, company: Company, month: date, now: datetime) -> None:
     today = now.astimezone(session.settings.zone).date()
-    if _end_of(month) >= today:
+    if month_end(month) >= today:
         raise ConfigError(
             f"{month:%Y-%m} has not ended: today is {today} in {session.settings.timezone}."
         )
@@ -219,7 +214,7 @@ def _compared(
     session: Session, company: Company, month: date, lines: list[dict[str, Any]]
 ) -> tuple[dict[str, Any] | None, list[str]]:
     """Ask BigLedger for the trial balance; return what it was asked, and where it differs."""
-    figures = reconcile.trial_balance(session, company, _end_of(month))
+    figures = reconcile.trial_balance(session, company, month_end(month))
     theirs: dict[str, Decimal] = {}
     for row in figures:
         if key := row["entity_key"]:
@@ -229,7 +224,7 @@ def _compared(
         return None, ["BigLedger could not be asked for it"]
     told = figures[0]["told_dates"]
     if told:
-        return None, [f"BigLedger's report is of {told}, not of {_end_of(month)}"]
+        return None, [f"BigLedger's report is of {told}, not of {month_end(month)}"]
     ours = {line["account_id"]: line["closing_balance"] for line in lines}
     numbers = {line["account_id"]: line["account_number"] for line in lines}
     differing = [
@@ -239,7 +234,7 @@ def _compared(
     ]
     asked = {
         "report": "trial_balance",
-        "as_of_date": str(_end_of(month)),
+        "as_of_date": str(month_end(month)),
         "request_id": figures[0]["request_id"],
         "fetched_at": _text_of(figures[0]["fetched_at"]),
         "accounts": len(theirs),
@@ -261,10 +256,6 @@ def _told(line: dict[str, Any]) -> dict[str, str]:
 
 def _balance(lines: dict[str, dict[str, str]], key: str) -> Decimal:
     return Decimal(lines[key]["closing_balance"]) if key in lines else Decimal(0)
-
-
-def _end_of(month: date) -> date:
-    return (month + timedelta(days=31)).replace(day=1) - timedelta(days=1)
 
 
 def _text_of(at: datetime) -> str:

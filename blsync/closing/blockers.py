@@ -9,18 +9,14 @@ from dataclasses import dataclass
 class Check:
     """A question to the marts: each row of it is in the way, and `found` says what it is.
 
-    `values` are those of `company`, `month` (its first day), `month_end` and `now` (UTC) that the
-    query names. Where the marts have no such `table`, nothing is asked.
+    The query may name `$company`, `$month` (its first day) and `$month_end`. Where the marts have
+    no such `table`, nothing is asked.
     """
 
     name: str
     table: str
     query: str
     cure: str
-    values: tuple[str, ...] = ("company",)
-
-
-_OF_MONTH = ("company", "month", "month_end")
 
 
 def _drafts(entity: str, number: str, day: str) -> Check:
@@ -31,7 +27,6 @@ def _drafts(entity: str, number: str, day: str) -> Check:
         "where company_id = $company and known_to is null and not is_deleted and status = 'draft' "
         f'and "{day}" between $month and $month_end order by 1',
         "Post or delete them at BigLedger.",
-        _OF_MONTH,
     )
 
 
@@ -43,7 +38,6 @@ CHECKS = (
         "where company_id = $company having max(built_at) is null "
         "or cast(max(built_at) as date) <= $month_end",
         "Run `blsync sync`.",
-        ("company", "month_end"),
     ),
     Check(
         "unreconciled",
@@ -63,7 +57,6 @@ CHECKS = (
         "from finance.einvoice_gaps where company_id = $company and side = 'portal' "
         "and invoice_date between $month and $month_end order by 1",
         "Submit them to the tax authority.",
-        _OF_MONTH,
     ),
     Check(
         "receivables_unlike_invoices",

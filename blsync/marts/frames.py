@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 FIRST_SCHEMA = "finance"
 """Where a table is looked for first that is named without its schema."""
+_NAMES = re.compile(r"\$(\w+)")
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ class Marts:
         no select, or not one that DuckDB takes, and what `tables` raises.
         """
         return Question(self, query, values)
+
+    def rows(self, query: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the rows of a select, which need not name all of the `values`."""
+        named = {*_NAMES.findall(query)} & values.keys()
+        return self.sql(query, **{name: values[name] for name in named}).rows()
 
     def _relation(self, name: str) -> Question:
         known = self.tables()

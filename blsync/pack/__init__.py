@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from blsync.pack.lists import LISTS, List
 from blsync.pack.sheet import HEADING, TITLE, Formula, Sheet
 from blsync.pack.statements import Check, balance_sheet, cash_flow, profit_and_loss, trial_balance
 from blsync.settings import Company, Settings
+from blsync.user_tables import month_end
 
 JOURNAL = "Journal"
 _JOURNAL = """
@@ -59,13 +60,12 @@ class Month:
     @property
     def last(self) -> date:
         """The month's last day."""
-        return (self.first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+        return month_end(self.first)
 
     def rows(self, query: str) -> list[dict[str, Any]]:
         """Return the rows of a query that names `$company`, and `$month` or `$month_end`."""
         values = {"company": self.company.company_id, "month": self.first, "month_end": self.last}
-        named = {name: value for name, value in values.items() if f"${name}" in _words(query)}
-        return self.marts.sql(query, **named).rows()
+        return self.marts.rows(query, values)
 
 
 def write(settings: Settings, company: Company, first: date, output: Path) -> list[str]:
@@ -208,7 +208,3 @@ def _fill_cover(cover: Sheet, settings: Settings, month: Month, checks: list[Che
             cover.put([f"SHA-256 of the trial balance: {told['trial_balance_sha256']}"])
     else:
         cover.put(["The month is not closed by `blsync close`."])
-
-
-def _words(query: str) -> set[str]:
-    return {word.strip("(),;") for word in query.split()}

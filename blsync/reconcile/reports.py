@@ -101,13 +101,9 @@ def last_closed(settings: Settings, company_id: str, now: datetime) -> date:
     """
     today = now.astimezone(settings.zone).date()
     months = user_tables.closed_months(settings.seeds, company_id, now)
-    ends = [_end_of(month) for month in months]
+    ends = [user_tables.month_end(month) for month in months]
     calendar = today.replace(day=1) - timedelta(days=1)
     return max((end for end in ends if end <= today), default=calendar)
-
-
-def _end_of(month: date) -> date:
-    return (month + timedelta(days=31)).replace(day=1) - timedelta(days=1)
 
 
 async def _ask(
