@@ -165,6 +165,7 @@ def test_an_entity_that_fails_night_after_night_is_told_once_and_its_end_once(
     assert len(collector.messages) == 3
 
 
+@pytest.mark.deep
 def test_status_tells_what_an_entity_failed_with_last_and_when(call, env, server):  # noqa: F811
     control(server, "faults", faults="forbid=invoices")
     before = datetime.now(UTC)
@@ -187,6 +188,7 @@ def test_status_tells_what_an_entity_failed_with_last_and_when(call, env, server
     assert (healed["at"], healed["since"]) == (error["at"], None)
 
 
+@pytest.mark.deep
 def test_a_key_that_is_refused_is_a_night_that_failed(call, env, collector):  # noqa: F811
     env |= {"BLSYNC_ALERTS": collector.address, "BIGLEDGER_API_KEY": "blg_test_sk_another_key"}
     assert blsync("sync", "--no-build", env=env).returncode == 2
@@ -197,6 +199,7 @@ def test_a_key_that_is_refused_is_a_night_that_failed(call, env, collector):  # 
     assert company["last_error"]["kind"] == "Unauthorized"
 
 
+@pytest.mark.deep
 def test_a_ledger_that_is_damaged_is_told_once_and_its_end_once(call, env, collector):  # noqa: F811
     env["BLSYNC_ALERTS"] = collector.address
     ledger = Path(env["BLSYNC_DATA"], "ledger.db")
@@ -258,6 +261,7 @@ def test_status_counts_records_beside_versions(call, env, server):  # noqa: F811
     )
 
 
+@pytest.mark.deep
 def test_an_address_that_is_down_delays_nothing_is_said_once_and_hears_of_it_later(
     call,  # noqa: F811
     env,

@@ -230,6 +230,7 @@ def test_status_tells_what_is_covered_and_published(call, first_sync, env):
     assert max(len(line) for line in table.splitlines()) <= 100
 
 
+@pytest.mark.deep
 def test_status_and_sync_tell_what_is_odd_about_the_latest_loads(call, tmp_path):
     options = Options(invoices=20, customers=130, items=6, months=2, limits=False)
     with running(options) as sandbox:
@@ -414,6 +415,7 @@ def test_marts_and_push_read_a_close_alike_or_both_refuse_it(first_sync, env, tm
     assert (data / "blsync.duckdb").read_bytes() == published
 
 
+@pytest.mark.deep
 def test_one_forbidden_entity_ends_with_exit_3_while_the_others_land(tmp_path):
     with running(Options(invoices=20, customers=5, items=5, limits=False)) as handle:
         patient.post(f"{handle.url}/sandbox/faults", json={"faults": "forbid=invoices"})
@@ -438,6 +440,7 @@ def test_a_bad_key_ends_with_exit_2_and_is_never_printed_or_kept(sandbox, tmp_pa
     assert not [path for path in kept if key.encode() in path.read_bytes()]
 
 
+@pytest.mark.deep
 def test_a_company_that_the_key_may_not_see_ends_with_exit_2(sandbox, tmp_path):
     env = environment(tmp_path, sandbox.base_url, BIGLEDGER_COMPANY_ID="company_other")
     done = blsync("sync", env=env)

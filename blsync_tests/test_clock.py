@@ -113,6 +113,7 @@ def in_step(settings: Settings, sandbox: Any) -> bool:
 # The server's time against ours.
 
 
+@pytest.mark.deep_after(5)
 @pytest.mark.parametrize("status", [200, 429])
 @pytest.mark.parametrize("told_by", ["header", "meta"])
 @pytest.mark.parametrize(
@@ -174,6 +175,7 @@ def test_an_answer_out_of_a_cache_is_as_old_as_it_says(configure, tiny_server):
     assert run(loaded, "customers")["customers"].rows == 1
 
 
+@pytest.mark.deep_after(8)
 @pytest.mark.parametrize(
     "date",
     [
@@ -249,6 +251,7 @@ def test_the_doctor_measures_by_the_same_bound(configure):
 # The order of versions.
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("back", [timedelta(minutes=4), timedelta(hours=1)])
 def test_the_later_load_wins_where_the_clock_was_set_back_between_two(
     configure, tiny_server, clock, back
@@ -524,6 +527,7 @@ def test_a_night_dated_ahead_gets_its_place_among_the_nights_before_and_after(ni
     assert not any(vars(mended(nights)).values())
 
 
+@pytest.mark.deep
 def test_merged_files_are_dated_anew_too(nights):
     from blsync.maintenance import compacting
 
@@ -544,6 +548,7 @@ STEPS = ["landing built", "landing exchanged", "landing cleared", "quarantine bu
          "quarantine exchanged"]  # fmt: skip
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("step", STEPS)
 def test_a_repair_that_is_killed_at_any_step_is_ended_by_the_next(nights, step):
     class Killed(BaseException):

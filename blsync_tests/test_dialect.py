@@ -103,7 +103,7 @@ def test_what_was_learnt_is_not_asked_for_again(configure, readings):
         assert requests(run(given)) == QUIET
 
 
-@pytest.mark.deep_after(2)
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize(
     "readings",
     ["no-operators", "filters-ignored", "no-filters", "no-operators,no-sort,offset", "no-total",
@@ -274,6 +274,7 @@ def test_fields_that_a_list_leaves_out_are_named_once_and_cost_one_request(confi
         assert fact["parameter"] == "fields"
 
 
+@pytest.mark.deep
 def test_without_an_address_of_its_own_a_record_has_no_details_to_bring(configure):
     with running(Options(**BOOKS, readings="slim-lists,no-detail")) as sandbox:
         given = configure(sandbox, BLSYNC_DETAIL_FETCH="all")
@@ -304,6 +305,7 @@ def test_details_of_changed_records_are_fetched_and_land_once(configure):
         assert_second_sync_lands_nothing(given)
 
 
+@pytest.mark.deep
 def test_details_of_what_landed_without_are_brought_by_a_range_of_days(configure):
     with running(Options(**BOOKS, readings="slim-lists")) as sandbox:
         given = configure(sandbox)
@@ -344,6 +346,7 @@ def push_server() -> Iterator[httpx.Client]:
         yield http
 
 
+@pytest.mark.deep_after(2)
 @pytest.mark.parametrize(
     "readings",
     ["no-operators", "no-filters,no-sort", "filters-ignored,offset", "no-operators,no-pagination",

@@ -43,7 +43,7 @@ def delete(sandbox: Handle, name: str, count: int) -> list:
     return control(sandbox, "delete", entity=name, count=count, seed=7)["ids"]
 
 
-@pytest.mark.deep_after(4)
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("name", sorted(ENTITIES))
 def test_what_was_deleted_at_the_server_is_marked_deleted_once(configure, sandbox, name):
     loaded = configure(sandbox, **ALWAYS)
@@ -72,6 +72,7 @@ def test_a_few_deletes_among_many_are_found_without_reading_the_whole_list(confi
     assert held(loaded, "invoices") == set(on_server(sandbox, "invoices"))
 
 
+@pytest.mark.deep
 def test_many_deletes_cost_no_more_than_reading_the_list_once(configure):
     # Books of its own: what other tests changed in the last minutes would be in the window.
     with running(Options(invoices=1200, customers=40, items=15, limits=False)) as sandbox:

@@ -77,7 +77,7 @@ def with_filling(path: Path, part: str, after: bytes, filling: bytes, times: int
     return path
 
 
-@pytest.mark.deep_after(2)
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize(
     ("part", "after", "filling", "times", "told"),
     [
@@ -152,6 +152,7 @@ def test_what_a_workbook_says_of_its_size_and_empty_cells_far_out_are_no_matter(
     assert len(read(path).rows) == 1
 
 
+@pytest.mark.deep
 def test_one_long_text_in_every_cell_takes_no_gigabytes(tmp_path):
     long = b"<si><t> " + b"x" * 30_000 + b" </t></si>"
     path = with_filling(tmp_path / "f.xlsx", TEXTS, b'main">', long, 1)
@@ -169,6 +170,7 @@ def test_one_long_text_in_every_cell_takes_no_gigabytes(tmp_path):
     assert peak < 400
 
 
+@pytest.mark.deep
 def test_one_long_text_in_every_row_of_parquet_takes_no_gigabytes(tmp_path):
     longs = pa.DictionaryArray.from_arrays(
         pa.array([0] * 90_000, pa.int32()), pa.array(["x" * 2**20])
@@ -222,6 +224,7 @@ def test_more_columns_than_a_record_can_have_are_refused(tmp_path):
         read(tmp_path / "f.csv")
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("name", ["f.json", "f.jsonl"])
 def test_json_of_more_values_than_can_be_read_takes_no_gigabytes(tmp_path, name):
     (tmp_path / name).write_text("[" + "{}," * (10 * 2**20) + "{}]")
@@ -244,6 +247,7 @@ def test_values_nested_beyond_use_are_one_clear_line(tmp_path, depth):
     assert "nested more than 100 deep" in row.problems[0]
 
 
+@pytest.mark.deep
 def test_parquet_nested_beyond_use_is_one_clear_line(tmp_path):
     kind, value = pa.int32(), 1
     for _ in range(300):

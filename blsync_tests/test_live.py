@@ -380,6 +380,7 @@ def test_what_an_event_says_of_a_record_is_never_taken_for_the_record(books):
     assert "+60 6 6666 6666" not in phones
 
 
+@pytest.mark.deep
 def test_a_storm_of_events_costs_what_the_changes_cost(books):
     ids = books.change_customers("+60 3 1111 0003", "+60 3 1111 0004", "+60 3 1111 0005")
     for start in range(0, 10_000, 1000):
@@ -393,6 +394,7 @@ def test_a_storm_of_events_costs_what_the_changes_cost(books):
     assert all(row["satisfied_by"] for row in rows)
 
 
+@pytest.mark.deep
 def test_beyond_their_share_of_the_hour_events_ask_nothing_and_wait(books):
     (key,) = books.change_customers("+60 3 1111 0006")
     books.receive(told := event("customer.updated", key))
@@ -428,6 +430,7 @@ def test_a_pull_that_fails_leaves_its_events_waiting(books):
     assert books.pull("--no-build")["companies"]["company_sandbox"]["customers"]["rows"] == 1
 
 
+@pytest.mark.deep
 def test_what_is_not_available_here_is_asked_for_once_and_keeps_its_events_waiting(books):
     control(books.server, "reset-stats")
     books.receive(told := event("supplier.updated", "sup_1"))
@@ -448,6 +451,7 @@ def test_what_is_not_available_here_is_asked_for_once_and_keeps_its_events_waiti
     assert not is_waiting()
 
 
+@pytest.mark.deep
 def test_an_entity_that_is_left_out_is_not_pulled_because_of_events(books):
     control(books.server, "reset-stats")
     books.receive(event("quote.accepted", "quo_1"), event("supplier.updated", "sup_2"))
@@ -461,6 +465,7 @@ def pulled_at(row: dict[str, Any]) -> datetime:
     return at
 
 
+@pytest.mark.deep
 def test_days_are_pulled_again_without_a_hole_beside_what_events_brought(books):
     (key,) = books.change_customers("+60 3 1111 0010")
     books.receive(event("customer.updated", key))

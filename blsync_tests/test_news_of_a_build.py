@@ -91,6 +91,7 @@ def test_news_of_an_entity_are_news_to_all_that_reads_it_and_to_nothing_else(
     assert news == behind(compiled, f"hist_{name}")
 
 
+@pytest.mark.deep
 def test_a_day_that_begins_is_news_and_nothing_remains_of_a_build_that_a_law_stopped(
     given: Settings,
 ) -> None:

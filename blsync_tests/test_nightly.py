@@ -140,6 +140,7 @@ def test_several_companies_are_pulled_at_the_same_time_each_in_its_own_run(pair,
         assert f"{name} invoices: " in stderr
 
 
+@pytest.mark.deep
 def test_an_interruption_ends_every_company_and_the_next_sync_goes_on(pair, companies):
     slow(pair, "400ms")
     process = start(companies, "invoices", "--no-build")
@@ -233,6 +234,7 @@ def test_what_is_allowed_for_one_company_is_held_back_of_the_others_and_told(pai
     assert json.loads(done.stdout)["published"], done.stderr
 
 
+@pytest.mark.deep
 def test_a_clock_that_every_company_refuses_ends_with_the_code_of_a_setting(pair, companies):
     control(pair[0], "faults", faults="clock=+7200s")
     one = blsync("sync", "customers", "--no-build", env=companies)

@@ -383,6 +383,7 @@ def test_an_acceptance_of_what_is_not_off_is_a_warning(
     assert (warned.status, warned.failures) == ("warn", 2)
 
 
+@pytest.mark.deep
 def test_the_report_is_written_of_odd_books(
     built: tuple[Path, dict[str, Result]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

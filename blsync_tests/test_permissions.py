@@ -172,6 +172,7 @@ def test_files_of_companies_and_policies_that_others_can_write_are_refused(envir
         use(settings.load())
 
 
+@pytest.mark.deep
 def test_the_command_refuses_and_doctor_tells(tmp_path):
     env_file = tmp_path / "some.env"
     env_file.write_text(ENV)

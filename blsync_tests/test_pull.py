@@ -616,6 +616,7 @@ def test_a_data_folder_that_cannot_be_written_is_said_at_once(configure, sandbox
         run(loaded)
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("room", [60_000, 150_000])
 def test_a_full_disk_lands_nothing_half_and_the_next_pull_completes(configure, sandbox, room):
     """A limit on the size of files stands for the full disk: it holds for root too."""
@@ -780,7 +781,7 @@ ODD_SERVERS = [
 ]
 
 
-@pytest.mark.deep_after(4)
+@pytest.mark.deep_after(2)
 @pytest.mark.parametrize("faults", ODD_SERVERS)
 def test_every_odd_server_is_read_whole_and_without_doubles(configure, larger, faults):
     loaded = configure(larger)
@@ -817,6 +818,7 @@ def test_records_that_move_while_being_walked_end_complete(configure, larger, fa
     assert_in_step_despite(loaded, larger, "invoices")
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("is_cut_off", [False, True])
 def test_records_that_slide_past_a_walk_are_read_in_the_same_sync(configure, is_cut_off):
     # Books of its own: what other tests changed in the last minutes would be in the window.

@@ -320,6 +320,7 @@ def test_rows_without_an_answer_are_a_warning_and_stay_held(desk: Desk) -> None:
     assert run.checks == {"all_rows_applied": False}
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_superseded_plan_fails_the_run_with_its_message(desk: Desk, dry_run: bool) -> None:
     old = desk.plan_id(new(1, "old"))
@@ -337,6 +338,7 @@ def test_a_plan_of_another_endpoint_is_refused_with_the_asset_to_use(desk: Desk)
     assert desk.writes() == 0
 
 
+@pytest.mark.deep_after(2)
 @pytest.mark.parametrize(
     ("config", "told"),
     [
@@ -389,6 +391,7 @@ def test_a_plan_is_sent_from_dagster_with_its_own_code_alone(desk: Desk) -> None
     assert sent.metadata["outcomes"]["applied"] == 1
 
 
+@pytest.mark.deep
 def test_a_plan_that_needs_approval_is_not_sent_from_dagster_without_it(desk: Desk) -> None:
     desk.patch.setenv("BLSYNC_PUSH_APPROVAL", "always")
     desk.patch.setenv("BLSYNC_ACTOR", "alice")
@@ -406,6 +409,7 @@ def test_the_user_whom_dagster_knows_has_planned(desk: Desk) -> None:
     assert plan.actor == "dana"
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_the_beginning_of_a_plans_id_names_no_plan_in_dagster(desk: Desk, dry_run: bool) -> None:
     plan_id = desk.plan_id(new(1, "whole"))
@@ -418,6 +422,7 @@ def test_the_beginning_of_a_plans_id_names_no_plan_in_dagster(desk: Desk, dry_ru
     assert desk.writes() == 0
 
 
+@pytest.mark.deep
 def test_a_plan_of_a_version_without_codes_has_to_be_planned_again(desk: Desk) -> None:
     text = new(1, "codeless")
     plan_id = desk.plan_id(text)
@@ -434,6 +439,7 @@ def test_a_plan_of_a_version_without_codes_has_to_be_planned_again(desk: Desk) -
     assert desk.send(plan_id).metadata["outcomes"]["applied"] == 1
 
 
+@pytest.mark.deep
 def test_a_plan_that_is_made_again_keeps_its_code_and_no_two_have_the_same(desk: Desk) -> None:
     text = new(1, "again")
     plan_id = desk.plan_id(text)
@@ -444,6 +450,7 @@ def test_a_plan_that_is_made_again_keeps_its_code_and_no_two_have_the_same(desk:
     assert code not in repr(commands.show(desk.settings, plan_id))
 
 
+@pytest.mark.deep
 def test_a_code_is_in_nothing_that_dagster_shows_or_keeps_nor_in_the_marts_inputs(
     desk: Desk,
 ) -> None:
@@ -465,6 +472,7 @@ def test_a_code_is_in_nothing_that_dagster_shows_or_keeps_nor_in_the_marts_input
 QUILL = "Quillfeather"
 
 
+@pytest.mark.deep_after(3)
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
@@ -501,6 +509,7 @@ def test_a_file_that_cannot_be_used_tells_dagster_nothing_of_its_content(
     assert not [content for content in kept if QUILL.encode() in content]
 
 
+@pytest.mark.deep
 def test_the_names_of_a_workbooks_other_sheets_are_not_told_to_dagster(desk: Desk) -> None:
     book = Workbook()
     book.active.title = f"{QUILL} one"
@@ -529,6 +538,7 @@ PERSONAL = (
 )
 
 
+@pytest.mark.deep
 def test_nothing_personal_is_in_metadata_logs_or_any_file_of_dagster(desk: Desk) -> None:
     there = desk.customers()[0]
     header = (
@@ -639,6 +649,7 @@ def test_a_policy_sends_what_is_within_its_caps(desk: Desk) -> None:
     assert desk.writes() == 1
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize(
     ("caps", "setting", "told"),
     [("max_updates = 1", "10", "2 updates (max_updates is 1)"), ("max_updates = 2", "1", "BLSYNC")],
@@ -658,6 +669,7 @@ def test_a_policy_sends_nothing_of_a_plan_above_its_caps_or_those_of_the_setting
     assert desk.writes() == 0
 
 
+@pytest.mark.deep
 def test_a_policy_leaves_conflicts_and_says_so(desk: Desk) -> None:
     one, *_ = desk.customers()
     desk.propose((one["id"], 41), based_on="2020-01-01T00:00:00Z")
@@ -670,6 +682,7 @@ def test_a_policy_leaves_conflicts_and_says_so(desk: Desk) -> None:
     assert desk.job("push_policies").metadata["outcomes"]["verified"] == 1
 
 
+@pytest.mark.deep
 def test_a_policy_pushes_nothing_of_yesterdays_marts(desk: Desk) -> None:
     one, *_ = desk.customers()
     desk.propose((one["id"], 51))
@@ -696,6 +709,7 @@ def test_a_policy_pushes_for_the_companies_that_it_names_only(desk: Desk) -> Non
     assert [c.name for c in policies.companies_of(desk.settings, policy)] == ["first"]
 
 
+@pytest.mark.deep
 def test_one_policy_that_fails_stops_no_other(desk: Desk) -> None:
     one, *_ = desk.customers()
     desk.propose((one["id"], 71))
@@ -732,6 +746,7 @@ def test_the_schedule_asks_for_a_run_only_where_a_policy_allows_a_view(desk: Des
 # Settling
 
 
+@pytest.mark.deep
 def test_the_sensor_has_held_rows_settled_and_asks_no_more_then(desk: Desk) -> None:
     desk.patch.setenv("BLSYNC_PUSH_SETTLE_SECONDS", "0")
 

@@ -128,7 +128,7 @@ class Made:
         return amounts(self.desk, self.kind, self.count) - self.before
 
 
-@pytest.mark.deep_after(5)
+@pytest.mark.deep_after(2)
 @pytest.mark.parametrize("kind", OWN, ids=str)
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_what_was_done_without_an_answer_is_found_by_what_else_it_says_and_never_sent_again(
@@ -420,6 +420,7 @@ def test_what_was_seen_of_a_company_goes_with_the_company(desk: Desk) -> None:
 SLIM = "slim=creditLimit+items+lines+amountPaid+amountDue+pricing+phone"
 
 
+@pytest.mark.deep_after(2)
 @pytest.mark.parametrize("kind", [CUSTOMERS, INVOICES, DRAFTS, PAYMENTS], ids=str)
 def test_what_a_list_leaves_out_is_read_from_the_record_itself(desk: Desk, kind: Kind) -> None:
     rows = rows_for(desk, kind, 3)

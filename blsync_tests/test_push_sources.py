@@ -484,7 +484,9 @@ def in_one_cell(documents: list[dict[str, Any]]) -> Rows:
 def as_csv(rows: Rows) -> bytes:
     file = io.StringIO(newline="")
     writer = csv.writer(file)
-    writer.writerows([["" if value is None else value for value in row] for row in rows])
+    writer.writerows(
+        [spreadsheet.guarded("" if v is None else str(v)) for v in row] for row in rows
+    )
     return file.getvalue().encode()
 
 

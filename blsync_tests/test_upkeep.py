@@ -375,6 +375,7 @@ def test_a_compaction_killed_at_any_step_leaves_every_row_once(site, step):
     assert (len(files(site)), left_over(site)) == (2, [])
 
 
+@pytest.mark.deep
 def test_a_compaction_killed_at_random_moments_leaves_every_row_once(site):
     nights(site, 20)
     before = counted(rows(site))
@@ -391,6 +392,7 @@ def test_a_compaction_killed_at_random_moments_leaves_every_row_once(site):
     assert left_over(site) == []
 
 
+@pytest.mark.deep
 def test_a_reader_never_sees_rows_twice_or_missing(environment, tmp_path):
     from blsync import settings
 
@@ -592,6 +594,7 @@ def payloads(settings: Settings) -> list[list[str]]:
     return [[row["_payload"] for row in rows(settings, layer)] for layer in LAYERS]
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("step", ["rejects added", "landing built", "landing exchanged"])
 def test_a_killed_replay_that_rejects_loses_nothing_and_the_next_one_ends_it(site, step):
     nights(site, 5)
@@ -606,6 +609,7 @@ def test_a_killed_replay_that_rejects_loses_nothing_and_the_next_one_ends_it(sit
     assert left_over(site) == []
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("step", ["landing built", "landing exchanged", "quarantine exchanged"])
 def test_a_killed_replay_that_recovers_loses_nothing_and_the_next_one_ends_it(site, step):
     nights(site, 5)
@@ -638,6 +642,7 @@ def lose_ledger(settings: Settings) -> None:
         path.unlink()
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("is_compacted", [False, True])
 def test_a_lost_ledger_comes_back_from_the_lake(site, is_compacted):
     nights(site, 12)
@@ -720,6 +725,7 @@ def test_a_sync_after_a_compaction_pulls_nothing_twice(synced):
     assert counted(rows(settings)) == before
 
 
+@pytest.mark.deep
 def test_a_sync_after_a_repair_of_an_empty_ledger_costs_one_request_a_feed(synced):
     _, settings = synced
     compact(settings, settings.companies(), [CUSTOMERS])
@@ -783,6 +789,7 @@ def test_the_commands_tell_what_they_did(site, monkeypatch, capsys):
         assert "Example" in call(monkeypatch, capsys, command, "--help")[1]
 
 
+@pytest.mark.deep
 def test_dagster_has_the_job_and_its_schedule_is_stopped_until_turned_on(site):
     nights(site, 12)
     script = (
