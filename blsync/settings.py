@@ -298,8 +298,8 @@ class Settings(BaseSettings):
     it replaced, the sheet's cells; 0: for good. What proves that it was sent has no term.
     """
     retry_until: Annotated[time, Field(alias="BLSYNC_RETRY_UNTIL")] = time(6)
-    """Until when, in BLSYNC_TIMEZONE, a run that a schedule of Dagster's began tries again what
-    BigLedger did not answer.
+    """Until when, in BLSYNC_TIMEZONE, a run that a schedule of Dagster's began and
+    `blsync sync --retry` try again what BigLedger did not answer.
     """
     retry_seconds: Annotated[
         float, Field(alias="BLSYNC_RETRY_SECONDS", gt=0, le=86_400, allow_inf_nan=False)
