@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from blsync import __version__, alerts, marts, push, settings, user_tables
+from blsync.alerts import lineage
 from blsync.api import dialect
 from blsync.api.client import Client
 from blsync.api.envelope import UNUSABLE
@@ -90,6 +91,7 @@ def examine() -> Report:
         return report
     report.checks.append(Check("settings", True, _places(current)))
     _alerts(report, current)
+    _lineage(report, current)
     _files(report, current)
     _versions(report)
     try:
@@ -143,6 +145,15 @@ def _alerts(report: Report, current: Settings) -> None:
     elif found:
         text = f"{len(found)} addresses are told; `blsync alerts try` sends each a message"
         report.checks.append(Check("alerts", True, text))
+
+
+def _lineage(report: Report, current: Settings) -> None:
+    """Tell whether a collector of lineage can be spoken to; nothing is sent."""
+    if current.openlineage_url is None:
+        return
+    is_ok = lineage.is_installed()
+    text = f"told to {current.openlineage_url}" if is_ok else lineage.MISSING
+    report.checks.append(Check("lineage", is_ok, text, ConfigError.exit_code))
 
 
 def _push_evidence(report: Report, ledger: Ledger, companies: list[Company]) -> None:

@@ -287,6 +287,19 @@ class Settings(BaseSettings):
     """An http or https address that is asked for after each whole night that ended well: a service
     that misses it tells what no program here could tell any more.
     """
+    openlineage_url: Annotated[str | None, Field(alias="BLSYNC_OPENLINEAGE_URL")] = None
+    """A collector of [OpenLineage](https://openlineage.io) (Marquez, DataHub and others), an http
+    or https address without `/api/v1/lineage`: it is told from which lists and tables each table
+    came, and nothing of a record; needs `blsync[openlineage]`.
+    """
+    openlineage_api_key: Annotated[SecretStr | None, Field(alias="BLSYNC_OPENLINEAGE_API_KEY")] = (
+        None
+    )
+    """The key that the collector takes, where it takes one; over https except on this machine."""
+    openlineage_namespace: Annotated[
+        str, Field(alias="BLSYNC_OPENLINEAGE_NAMESPACE", min_length=1)
+    ] = "blsync"
+    """Under which name the collector has the jobs and tables of this data folder."""
     retention_days: Annotated[int, Field(alias="BLSYNC_RETENTION_DAYS", ge=0, le=36_500)] = 90
     """For how many days Dagster's runs and their events are kept; 0: for good. What was pulled and
     published has no term.
@@ -298,8 +311,8 @@ class Settings(BaseSettings):
     it replaced, the sheet's cells; 0: for good. What proves that it was sent has no term.
     """
     retry_until: Annotated[time, Field(alias="BLSYNC_RETRY_UNTIL")] = time(6)
-    """Until when, in BLSYNC_TIMEZONE, a run that a schedule of Dagster's began tries again what
-    BigLedger did not answer.
+    """Until when, in BLSYNC_TIMEZONE, a run that a schedule of Dagster's began and
+    `blsync sync --retry` try again what BigLedger did not answer.
     """
     retry_seconds: Annotated[
         float, Field(alias="BLSYNC_RETRY_SECONDS", gt=0, le=86_400, allow_inf_nan=False)
@@ -318,7 +331,7 @@ class Settings(BaseSettings):
         for url in (self.ledger_url_given, self.export_url):
             if url:
                 _register_passwords(url.get_secret_value())
-        _register(self.heartbeat_url)
+        _register(self.heartbeat_url, self.openlineage_api_key)
         for address in self.alerts:
             _register_address(address)
 
@@ -332,7 +345,14 @@ class Settings(BaseSettings):
     def _secure_token_url(cls, value: str) -> str:
         return _checked_address(value, TOKEN_URL)
 
-    @field_validator("api_key", "client_id", "client_secret", "refresh_token", "webhook_secret")
+    @field_validator(
+        "api_key",
+        "client_id",
+        "client_secret",
+        "refresh_token",
+        "webhook_secret",
+        "openlineage_api_key",
+    )
     @classmethod
     def _printable(cls, value: SecretStr | None) -> SecretStr | None:
         return _checked_key(value)
@@ -355,6 +375,29 @@ class Settings(BaseSettings):
         if parts and (parts.scheme not in ("http", "https") or not parts.hostname):
             raise ValueError("must be an http or https address, like https://hc-ping.com/ID")
         return value
+
+    @field_validator("openlineage_url")
+    @classmethod
+    def _is_collector(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "")
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("must be an http or https address, like http://marquez.internal:5000")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError(
+                "must hold neither credentials nor a query; a key is BLSYNC_OPENLINEAGE_API_KEY"
+            )
+        return value.rstrip("/") if value else None
+
+    @model_validator(mode="after")
+    def _keeps_its_key(self) -> Self:
+        parts = urlsplit(self.openlineage_url or "")
+        is_readable = parts.scheme == "http" and not is_loopback(parts.hostname or "")
+        if self.openlineage_api_key and is_readable:
+            raise ValueError(
+                "BLSYNC_OPENLINEAGE_URL is plain http, which would send "
+                "BLSYNC_OPENLINEAGE_API_KEY readable; use https (http is for loopback only)"
+            )
+        return self
 
     @field_validator("actor_given")
     @classmethod

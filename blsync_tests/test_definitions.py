@@ -303,30 +303,26 @@ def test_the_nightly_job_pulls_from_where_the_last_one_ended_whatever_days_it_is
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-NIGHT = {"dagster/schedule_name": "nightly_sync"}
-
-
 @pytest.mark.parametrize(
-    ("error", "tags", "retries", "at", "pause"),
+    ("error", "retries", "at", "pause"),
     [
-        (Unanswered("503", status=503), NIGHT, 0, "02:31", 300),
-        (Unanswered("503", status=503), NIGHT, 3, "02:31", 2400),
-        (Unanswered("503", status=503), NIGHT, 9, "02:31", 3600),
-        (joined({"a": Unanswered("503")}, 2), NIGHT, 0, "02:31", 300),
-        (Unanswered("503", status=503), NIGHT, 0, "05:56", None),
-        (Unanswered("503", status=503), {}, 0, "02:31", None),
-        (Unauthorized("401"), NIGHT, 0, "02:31", None),
-        (ConfigError("a setting"), NIGHT, 0, "02:31", None),
-        (BuildError("a law"), NIGHT, 0, "02:31", None),
+        (Unanswered("503", status=503), 0, "02:31", 300),
+        (Unanswered("503", status=503), 3, "02:31", 2400),
+        (Unanswered("503", status=503), 9, "02:31", 3600),
+        (joined({"a": Unanswered("503")}, 2), 0, "02:31", 300),
+        (Unanswered("503", status=503), 0, "05:56", None),
+        (Unauthorized("401"), 0, "02:31", None),
+        (ConfigError("a setting"), 0, "02:31", None),
+        (BuildError("a law"), 0, "02:31", None),
     ],
 )
 def test_a_night_tries_again_what_may_pass_by_itself_until_a_set_hour(
-    monkeypatch, error, tags, retries, at, pause
+    monkeypatch, error, retries, at, pause
 ):
     monkeypatch.setenv("BLSYNC_ENV_FILE", os.devnull)
     current = load()
     now = datetime.fromisoformat(f"2026-11-29T{at}:00").replace(tzinfo=current.zone)
-    assert pause_before_retry(current, error, tags, retries, now.astimezone(UTC)) == pause
+    assert pause_before_retry(current, error, retries, now.astimezone(UTC)) == pause
 
 
 def test_a_step_that_a_night_tries_again_ends_well_once_bigledger_answers(tmp_path):

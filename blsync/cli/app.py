@@ -388,21 +388,32 @@ def sync(
     no_build: Annotated[bool, typer.Option("--no-build", help="Only pull.")] = False,
     no_wait: NoWait = False,
     allow: Allow = False,
+    retry: Annotated[
+        bool,
+        typer.Option(
+            "--retry",
+            help="Try again what may pass by itself, such as an answer 503, with ever longer "
+            "pauses until BLSYNC_RETRY_UNTIL; for cron.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Pull what is missing up to now, then build, check and publish the marts.
 
     Examples: `blsync sync`, `blsync sync invoices customers --no-build`,
-    `blsync sync --from 2026-03-01 --to 2026-03-31`, `blsync sync customers --allow`
+    `blsync sync --from 2026-03-01 --to 2026-03-31`, `blsync sync customers --allow`,
+    `blsync sync --quiet --retry`
     """
     from blsync.orchestration import nightly
+    from blsync.orchestration.retries import until_well
 
     days = (_day(first, "--from"), _day(last, "--to"))
     current = settings.load()
     is_night = not (entity or company or first or last or no_build)
-    with told_afterwards(current, is_night=is_night):
+
+    def attempt() -> nightly.SyncReport:
         with showing(err, say) as progress:
-            report = nightly.sync(
+            return nightly.sync(
                 current,
                 companies=company or [],
                 entities=entity or [],
@@ -413,6 +424,9 @@ def sync(
                 progress=progress,
                 say=say,
             )
+
+    with told_afterwards(current, is_night=is_night):
+        report = until_well(current, attempt, say) if retry else attempt()
         document = report.to_json()
         if as_json:
             print_json(document)

@@ -18,7 +18,7 @@ from blsync.marts.build import (
     run_build,
     tables_of_build,
 )
-from blsync.marts.compiled import manifest_of, prepare, said_by
+from blsync.marts.compiled import manifest_of, models_of, prepare, said_by
 from blsync.marts.files import (
     companies_known,
     strays_of,
@@ -64,6 +64,7 @@ __all__ = [
     "left_behind",
     "manifest_of",
     "mend_inputs",
+    "models_of",
     "news",
     "open_published",
     "open_unpublished",

@@ -106,6 +106,12 @@ def manifest_of(settings: Settings) -> Path:
     return _folder(settings.data, settings.project) / "manifest.json"
 
 
+def models_of(settings: Settings) -> list[Node]:
+    """Return the project's models. Raises what `prepare` does."""
+    nodes = compiled_project(settings.data, settings.project).nodes.values()
+    return [node for node in nodes if not node.is_law]
+
+
 def compiled_project(data: Path, project: Path | None = None) -> Compiled:
     """Return the project as it is, with what the folder `project` lays over it, compiled where it
     was not. Raises what `prepare` does.

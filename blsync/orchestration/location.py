@@ -31,6 +31,8 @@ PARTITION = "dagster/partition"
 FIRST_PARTITION = "dagster/asset_partition_range_start"
 LAST_PARTITION = "dagster/asset_partition_range_end"
 """Tags of a run: its partition, or the ends of its range of them."""
+SCHEDULED = "dagster/schedule_name"
+"""The tag of runs that nobody waits for."""
 FRESH = dg.FreshnessPolicy.time_window(fail_window=MAX_AGE, warn_window=timedelta(hours=25))
 """What is pulled and published each night is stale when `status --check` says so, too."""
 # Dagster's processes load this module first of all that is ours.
@@ -128,8 +130,9 @@ def failing_clearly(watch: RunContext) -> Iterator[None]:
     step = dg.OpExecutionContext.get().op_execution_context
 
     def pause(error: BlsyncError) -> float | None:
-        tags, retries = step.run.tags, step.retry_number
-        return pause_before_retry(SETTINGS, error, tags, retries, datetime.now(UTC))
+        if SCHEDULED not in step.run.tags:  # whoever started it sees that it failed
+            return None
+        return pause_before_retry(SETTINGS, error, step.retry_number, datetime.now(UTC))
 
     try:
         with steps.failing_clearly(SETTINGS.data, hear=hear, pause=pause):

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date
+from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import dagster as dg
 
+from blsync.alerts import lineage
 from blsync.entities import ENTITIES, pulled
 from blsync.entity import Entity
 from blsync.errors import (
@@ -83,7 +85,18 @@ def raw(
         watch.is_live = watch.is_live or config.live
         allowed = allowed_companies(context, config, watch)
         began = time.monotonic()
-        brought, failed = pull_companies(watch, selected, windows, again, say, allowed)
+        began_at = datetime.now(UTC)
+
+        def tell_lineage(ended: Mapping[str, dict[str, Result] | BlsyncError]) -> None:
+            pulls = partial(lineage.pulls_of, SETTINGS, selected, ended, began_at)
+            lineage.tell(SETTINGS, say, context.run_id, pulls)
+
+        try:
+            brought, failed = pull_companies(watch, selected, windows, again, say, allowed)
+        except BlsyncError as error:
+            tell_lineage(dict.fromkeys(windows, error))
+            raise
+        tell_lineage({**brought, **failed})
         seconds = round(time.monotonic() - began, 3)  # entities are pulled side by side
         watch.results |= brought
         for entity in selected if not failed else []:

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -9,8 +11,10 @@ from dagster_dbt import DagsterDbtTranslator, DbtProject, dbt_assets
 from dagster_dbt.asset_utils import DAGSTER_DBT_UNIQUE_ID_METADATA_KEY
 
 from blsync import marts, report
+from blsync.alerts import lineage
 from blsync.entities import pulled
 from blsync.errors import (
+    BlsyncError,
     DeletesHeldBack,
     WrongClock,
 )
@@ -147,11 +151,14 @@ def warehouse(
         say = watch.say or context.log.info
         watch.tell_strays(say)
         chosen = None if watch.builds_all_news else _chosen(context)
+        began_at = datetime.now(UTC)
         results, failure = marts.run_build(SETTINGS, say, chosen)
         if failure and marts.is_build_damaged(SETTINGS):
             say("What the last build left behind is damaged.")
             marts.ask_for_full_build(SETTINGS)
             results, failure = marts.run_build(SETTINGS, say, chosen)
+        builds = partial(lineage.builds_of, SETTINGS, results, failure, began_at)
+        lineage.tell(SETTINGS, say, context.run_id, builds)
         yield from _events(context, results, {} if failure else marts.tables_of_build(SETTINGS))
         if failure:
             raise failure
@@ -261,7 +268,18 @@ def published(
         }
         say = watch.say or context.log.info
         say("Comparing the build with what is published, then publishing it …")
-        rows = marts.publish(SETTINGS, say, allowed=allowed)
+        began_at = datetime.now(UTC)
+
+        def tell_lineage(outcome: dict[str, int] | BlsyncError) -> None:
+            jobs = partial(lineage.publishing_of, SETTINGS, outcome, began_at)
+            lineage.tell(SETTINGS, say, context.run_id, jobs)
+
+        try:
+            rows = marts.publish(SETTINGS, say, allowed=allowed)
+        except BlsyncError as error:
+            tell_lineage(error)
+            raise
+        tell_lineage(rows)
         say(f"Published {len(rows):,} tables with {sum(rows.values()):,} rows.")
         off = marts.tie_out(SETTINGS)
         compared = differences.summary(SETTINGS)
