@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 PORT ?= 3000
 # More than two cores have: many tests wait for a server or a lock.
 WORKERS ?= 3
+# The tests start hundreds of programs: each would compile the house anew where nothing is kept.
+export PYTHONDONTWRITEBYTECODE :=
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
