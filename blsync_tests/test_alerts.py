@@ -138,6 +138,7 @@ def off(report: dict[str, Any]) -> set[tuple[str, str]]:
     return {(one["kind"], one["subject"]) for one in report["off"]}
 
 
+@pytest.mark.deep
 def test_an_entity_that_fails_night_after_night_is_told_once_and_its_end_once(
     call,  # noqa: F811
     env,
@@ -248,6 +249,7 @@ def test_a_check_without_a_company_id_fails_and_says_so(call, env):  # noqa: F81
     assert "BIGLEDGER_COMPANY_ID is not set" in checked.stdout
 
 
+@pytest.mark.deep
 def test_status_counts_records_beside_versions(call, env, server):  # noqa: F811
     with api(server) as client:
         key = client.get("/customers").json()["data"][0]["id"]

@@ -405,6 +405,7 @@ def _open_at_once(given: Settings, start, answers) -> None:
         answers.put("refused" if "belongs to another" in str(error) else str(error))
 
 
+@pytest.mark.deep_after(1)
 def test_of_several_folders_on_a_fresh_ledger_at_once_one_alone_is_bound(
     configure, pair, ledger_url, tmp_path
 ):

@@ -335,6 +335,7 @@ def test_dates_read_again_finish_first_what_was_left_open(configure, tiny_server
 # A night under a clock that ran ahead, by a server that tells no time.
 
 
+@pytest.mark.deep
 def test_what_a_clock_ahead_has_frozen_is_mended_by_repair(configure, clock):
     with running(SMALL) as sandbox:
         loaded = configure(sandbox, BLSYNC_DRIFT_HOURS="24")
@@ -565,6 +566,7 @@ def test_a_repair_that_is_killed_at_any_step_is_ended_by_the_next(nights, step):
     assert not any(vars(mended(nights)).values())
 
 
+@pytest.mark.deep
 def test_a_lost_ledger_comes_back_with_the_times_that_are_right(nights):
     for path in nights.data.glob("ledger.db*"):
         path.unlink()

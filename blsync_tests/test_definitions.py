@@ -227,6 +227,7 @@ def test_a_run_without_credentials_fails_with_what_doctor_says(tmp_path):
     assert not list(Path(tmp_path).rglob("*.parquet"))
 
 
+@pytest.mark.deep
 def test_a_run_over_several_companies_pulls_each_of_them(tmp_path):
     options = {"invoices": 10, "customers": 4, "items": 4, "months": 2, "limits": False}
     with (

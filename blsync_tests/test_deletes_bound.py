@@ -39,6 +39,7 @@ def touch_one(sandbox: Handle, name: str) -> None:
     control(sandbox, "touch", entity=name, count=1, seed=3)
 
 
+@pytest.mark.deep_after(2)
 @pytest.mark.parametrize("name", ["customers", "invoices", "accounts", "journal_entries"])
 def test_a_night_of_empty_lists_deletes_nothing_and_fails(configure, sandbox, name):
     loaded = configure(sandbox)

@@ -197,6 +197,7 @@ def test_an_unsorted_server_is_asked_for_its_total_when_a_look_is_due(configure,
     assert run(configure(sandbox, **ALWAYS), "customers")["customers"].deleted == 1
 
 
+@pytest.mark.deep
 def test_a_total_that_stops_counting_is_noticed_by_the_first_walk_and_costs_nothing_more(
     configure, tmp_path
 ):

@@ -100,6 +100,7 @@ def test_a_small_workbook_takes_no_gigabytes(tmp_path, part, after, filling, tim
     assert peak < 300
 
 
+@pytest.mark.deep
 def test_a_workbook_that_lies_about_its_size_is_no_workbook(tmp_path):
     path = with_filling(tmp_path / "f.xlsx", SHEET, b"<sheetData>", b"<row/>" * 200_000, 130)
     with zipfile.ZipFile(path) as archive:
@@ -136,6 +137,7 @@ def test_a_cell_that_no_worksheet_has_is_refused(tmp_path, cell):
         read(path)
 
 
+@pytest.mark.deep
 def test_cells_far_to_the_right_are_refused_before_the_places_between_take_memory(tmp_path):
     filling = b"".join(
         b'<row r="%d"><c r="XFD%d"><v>1</v></c></row>' % (n, n) for n in range(3, 3003)
@@ -196,6 +198,7 @@ def test_a_file_that_is_too_large_is_refused_unread(tmp_path, name):
         read(tmp_path / name)
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("name", ["f.csv", "f.json", "f.jsonl", "f.parquet"])
 def test_more_rows_than_are_planned_at_once_are_refused(tmp_path, name):
     count = MOST_ROWS + 1

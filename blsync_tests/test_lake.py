@@ -311,6 +311,7 @@ print(pa.default_memory_pool().max_memory() / sum(map(len, payloads)))
 """
 
 
+@pytest.mark.deep
 def test_fields_of_any_name_take_no_memory_for_each_name_that_there_is():
     command = [sys.executable, "-c", MANY_NAMES]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent)

@@ -365,6 +365,7 @@ def test_a_ledger_of_a_newer_program_is_refused_and_left_alone(url, opened):
         db.execute(text("select * from tokens"))
 
 
+@pytest.mark.deep_after(1)
 def test_requests_that_no_longer_count_are_forgotten(ledger):
     limits = Limits(10**6, 10**6, 60.0, 0.0)
     for number in range(2 * requests.FORGET_EVERY):

@@ -406,6 +406,7 @@ def test_beyond_their_share_of_the_hour_events_ask_nothing_and_wait(books):
     assert books.pull("--no-build")["requests"] == 1
 
 
+@pytest.mark.deep
 def test_a_sync_satisfies_events_too_and_says_what_none_had_told(books):
     told, untold = books.change_customers("+60 3 1111 0007", "+60 3 1111 0008")
     books.receive(one := event("customer.updated", told))
@@ -419,6 +420,7 @@ def test_a_sync_satisfies_events_too_and_says_what_none_had_told(books):
     assert untold
 
 
+@pytest.mark.deep
 def test_a_pull_that_fails_leaves_its_events_waiting(books):
     (key,) = books.change_customers("+60 3 1111 0009")
     books.receive(told := event("customer.updated", key))
@@ -563,6 +565,7 @@ with dg.DagsterInstance.ephemeral() as instance:
 """
 
 
+@pytest.mark.deep
 def test_the_sensor_asks_for_a_run_of_what_events_told_and_only_then(books):
     def tick() -> list[dict[str, Any]]:
         done = subprocess.run(

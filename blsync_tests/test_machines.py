@@ -211,6 +211,7 @@ def objects(given: Settings) -> list[str]:
     return sorted(one["Key"].removeprefix("lake/") for one in found)
 
 
+@pytest.mark.deep
 def test_a_pull_killed_on_one_machine_goes_on_on_another_and_asks_for_no_page_twice(machine, books):
     machine("a")
     whole = sum(math.ceil(len(on_server(books, name)) / 100) for name in NAMES)

@@ -249,6 +249,7 @@ def test_a_clock_that_every_company_refuses_ends_with_the_code_of_a_setting(pair
     assert alone.returncode == 2, alone.stderr
 
 
+@pytest.mark.deep
 def test_a_year_of_days_is_one_run_and_one_walk_a_feed(tmp_path):
     today = datetime.now(UTC).date()
     first = today - timedelta(days=365)

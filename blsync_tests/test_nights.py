@@ -407,6 +407,7 @@ def test_a_draft_of_a_killed_pull_goes_with_the_next(configure, module_sandbox):
     assert not draft.exists()
 
 
+@pytest.mark.deep
 def test_an_entry_is_void_also_where_its_reversal_was_missed_and_found_by_its_id(
     configure, monkeypatch
 ):

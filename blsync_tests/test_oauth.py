@@ -353,6 +353,7 @@ def test_a_refresh_token_that_is_put_in_anew_is_used_at_once(tiny_server, sign_i
         assert asked_for_tokens(server) == count
 
 
+@pytest.mark.deep
 def test_a_token_that_a_clock_ahead_has_kept_is_renewed_not_believed(sandbox, sign_in, use, clock):
     server = sandbox()
     loaded = sign_in(server)

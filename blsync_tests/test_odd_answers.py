@@ -113,6 +113,7 @@ def broken(text: str, damage: str) -> str:
 DAMAGES = ["surrogate", "tab", "infinity", "no quote", "cut", "cut before its id"]
 
 
+@pytest.mark.deep_after(2)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_record_that_comes_damaged_later_is_kept_and_not_marked_deleted(
     configure, tiny_server, damage

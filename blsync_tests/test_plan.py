@@ -175,6 +175,7 @@ PULL = (
 )
 
 
+@pytest.mark.deep
 def test_what_a_kill_left_open_is_planned_from_the_ledger_without_a_request(configure, sandbox):
     loaded = configure(sandbox)
     control(sandbox, "faults", faults="latency=100ms")

@@ -900,6 +900,7 @@ def test_the_largest_page_is_learnt_once(configure, larger):
     assert run(loaded, "customers")["customers"].requests == 1
 
 
+@pytest.mark.deep
 def test_a_key_that_is_revoked_in_the_middle_stops_at_once_and_loses_nothing(configure):
     # Books of its own: what other tests changed in the last minutes would be in the window.
     with running(Options(invoices=1500, customers=40, items=15, limits=False)) as sandbox:

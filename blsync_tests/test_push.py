@@ -278,6 +278,7 @@ def test_a_row_without_answer_is_left_alone_until_the_settle_time_is_over(desk: 
     assert [len(desk.named(f"new{n}@x.example")) for n in range(1, 6)] == [1] * 5
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("fault", ["error=1", "html=1"])
 def test_a_request_that_was_lost_is_sent_once_more_after_two_empty_look_ups(
     desk: Desk, fault: str

@@ -134,6 +134,7 @@ def test_who_makes_a_plan_anew_has_made_it_too_and_their_approval_counts_no_more
     assert desk.apply(plan_id).exit_code == 0
 
 
+@pytest.mark.deep_after(5)
 @pytest.mark.parametrize(
     "what",
     [

@@ -159,6 +159,7 @@ RULES: list[tuple[Kind, Row, str, str | None, list[str]]] = [
 ]
 
 
+@pytest.mark.deep_after(12)
 @pytest.mark.parametrize(
     ("kind", "fields", "code", "field", "told"),
     RULES,

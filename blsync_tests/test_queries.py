@@ -143,6 +143,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.deep_after(8)
 @pytest.mark.parametrize("sql", REFUSED.values(), ids=REFUSED.keys())
 def test_a_query_reads_the_published_marts_and_does_nothing_else(env, tmp_path, sql):
     before = sorted(path.name for path in tmp_path.rglob("*"))

@@ -59,7 +59,7 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[Any, ...], A
         return plain.reports()
 
 
-@pytest.mark.deep_after(5)
+@pytest.mark.deep_after(2)
 @pytest.mark.parametrize("readings", CASES, ids=",".join)
 def test_whatever_a_server_is_read_to_be_all_lands_once_ties_out_and_is_sent_once(
     readings: tuple[str, ...],

@@ -142,6 +142,7 @@ def test_a_report_that_a_server_does_not_have_is_told_once_and_says_nothing(conf
     assert {f["report"] for f in told(facts.figures)} == REPORTS | {"cash_flow"}
 
 
+@pytest.mark.deep_after(4)
 @pytest.mark.parametrize(
     "shape",
     [
@@ -485,6 +486,7 @@ def test_a_server_that_cannot_be_asked_by_date_is_said_and_deletes_nothing(confi
     assert any("cannot be asked here" in text for text in said)
 
 
+@pytest.mark.deep
 def test_a_trial_balance_that_failed_has_its_dates_read_before_it_is_asked_for_again(
     configure, sandbox
 ):

@@ -125,6 +125,7 @@ def test_the_books_hold_every_kind_of_document(read_only: Api) -> None:
     assert any(len(text) == len("2026-11-20T00:00:00Z") for text in spellings)
 
 
+@pytest.mark.deep
 def test_a_database_file_is_taken_up_again(tmp_path: Any) -> None:
     options = Options(invoices=20, customers=5, items=5, months=2, limits=False)
     options = Options(**{**vars(options), "database": tmp_path / "books.sqlite"})
@@ -683,6 +684,7 @@ def test_control_requests_that_cannot_be_done_say_why(shop: Api) -> None:
         assert answer.status_code == status, answer.text
 
 
+@pytest.mark.deep
 def test_hard_deletes_leave_no_trace_and_nights_go_on() -> None:
     with faulty("") as client:
         for entity, count in (

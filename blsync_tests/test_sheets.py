@@ -302,6 +302,7 @@ def typed_in_office(
     return dict(zip(push.ENDPOINTS, office.type_into(folder, typed), strict=True))
 
 
+@pytest.mark.deep_after(2)
 @pytest.mark.skipif(
     office.program() is None,
     reason="there is no LibreOffice on PATH: apt-get install libreoffice-calc-nogui",
@@ -394,6 +395,7 @@ MENDED: dict[str, dict[int, Row]] = {
 """Endpoint → row of the rejects → what somebody writes there who has read the reason."""
 
 
+@pytest.mark.deep_after(2)
 @pytest.mark.parametrize("endpoint", push.ENDPOINTS)
 def test_thirty_rows_by_somebody_who_reads_the_messages_are_verified_after_one_mend(
     desk: Desk, endpoint: str

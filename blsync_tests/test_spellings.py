@@ -131,6 +131,7 @@ def same(value: Any, told: str | None) -> bool:
     return value == told if value is None or isinstance(value, str) else str(value) == told
 
 
+@pytest.mark.deep_after(9)
 @pytest.mark.parametrize("ending", WRITERS)
 @pytest.mark.parametrize("spelling", SPELLINGS, ids=lambda each: each.name)
 def test_a_spelling_is_read_refused_or_asked_about_in_every_kind_of_file(

@@ -364,6 +364,7 @@ def killed_at(what: str, step: str) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
+@pytest.mark.deep_after(2)
 @pytest.mark.parametrize("step", STEPS_OF_COMPACTION)
 def test_a_compaction_killed_at_any_step_leaves_every_row_once(site, step):
     nights(site, 12)
@@ -464,6 +465,7 @@ def test_a_folder_is_at_no_moment_missing_or_mixed(tmp_path):
     assert lister.communicate("", timeout=60)[0] == "new0 new1 new2\n"
 
 
+@pytest.mark.deep
 def test_files_are_not_exchanged_under_a_running_build(site):
     nights(site, 12)
     said: list[str] = []
@@ -503,6 +505,7 @@ def test_a_replay_fills_the_fields_that_a_model_gained(site):
     assert facts_in(path) == [night(2, rows=3)]
 
 
+@pytest.mark.deep
 def test_a_replay_after_a_compaction_keeps_each_rows_load(site):
     nights(site, 10)
     before = rows(site)
@@ -738,6 +741,7 @@ def test_a_sync_after_a_repair_of_an_empty_ledger_costs_one_request_a_feed(synce
     assert counted(rows(settings)) == before
 
 
+@pytest.mark.deep
 def test_a_sync_after_a_repair_brings_back_what_was_lost(synced):
     _, settings = synced
     payloads = {row["_payload"] for row in rows(settings)}
@@ -761,6 +765,7 @@ def call(monkeypatch, capsys, *arguments: str) -> tuple[int, str, str]:
     return (code if isinstance(code, int) else 1, *capsys.readouterr())
 
 
+@pytest.mark.deep
 def test_the_commands_tell_what_they_did(site, monkeypatch, capsys):
     nights(site, 12)
     code, out, _ = call(monkeypatch, capsys, "compact", "--json")
