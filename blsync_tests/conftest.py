@@ -7,13 +7,12 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from copy import copy
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
@@ -25,6 +24,7 @@ from rig import (
     depth,  # noqa: F401  (its profile has to be there when Hypothesis reads the options)
     warm,
 )
+from rig.listening import listening
 from rig.push_desk import Desk, opened, server
 
 from blsync import redaction, settings
@@ -206,6 +206,8 @@ def open_for_writing(path: Path) -> Iterator[int]:
 def serving(answer: Callable[[Asked], Reply]) -> Iterator[TinyServer]:
     """Serve `answer` on a free loopback port."""
 
+    tiny = TinyServer("")
+
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -232,19 +234,9 @@ def serving(answer: Callable[[Asked], Reply]) -> Iterator[TinyServer]:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             self.do_GET()
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        tiny = TinyServer(f"http://127.0.0.1:{server.server_port}/v1")
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        try:
-            yield tiny
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(Handler) as port:
+        tiny.base_url = f"http://127.0.0.1:{port}/v1"
+        yield tiny
 
 
 @pytest.fixture

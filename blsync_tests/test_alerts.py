@@ -7,13 +7,12 @@ import shutil
 import socket
 import sqlite3
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from rig import patient
+from rig.listening import listening
 from rig.warm import PYTHON
 from test_cli import Done, blsync, call, environment  # noqa: F401
 from test_live import wait_for
@@ -64,6 +64,8 @@ class Collector:
 
 @contextmanager
 def collecting(port: int = 0) -> Iterator[Collector]:
+    found = Collector()
+
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -76,19 +78,8 @@ def collecting(port: int = 0) -> Iterator[Collector]:
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as listening:
-        listening.daemon_threads = True
-        found = Collector(listening.server_port)
-        thread = threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        try:
-            yield found
-        finally:
-            listening.shutdown()
-            thread.join()
+    with listening(Handler, port) as found.port:
+        yield found
 
 
 @pytest.fixture

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 from rig import patient
+from rig.listening import listening
 from test_cli import blsync, call, environment  # noqa: F401
 from test_pull import control
 
@@ -48,6 +49,7 @@ class Collector:
 
 @contextmanager
 def collecting() -> Iterator[Collector]:
+    found = Collector()
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -62,19 +64,8 @@ def collecting() -> Iterator[Collector]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        listening.daemon_threads = True
-        found = Collector(listening.server_port)
-        thread = threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        try:
-            yield found
-        finally:
-            listening.shutdown()
-            thread.join()
+    with listening(Handler) as found.port:
+        yield found
 
 
 @pytest.fixture

@@ -6,16 +6,16 @@ import asyncio
 import hashlib
 import hmac
 import json
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
+from rig.listening import listening
 from test_pull import api, control
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -70,6 +70,8 @@ class Subscriber:
 
 @contextmanager
 def subscriber() -> Iterator[Subscriber]:
+    found = Subscriber()
+
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             found.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
@@ -77,19 +79,9 @@ def subscriber() -> Iterator[Subscriber]:
             self.send_response(found.statuses.pop(0) if found.statuses else 202)
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        listening.daemon_threads = True
-        found = Subscriber(f"http://127.0.0.1:{listening.server_port}/webhooks")
-        thread = threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        try:
-            yield found
-        finally:
-            listening.shutdown()
-            thread.join()
+    with listening(Handler) as port:
+        found.url = f"http://127.0.0.1:{port}/webhooks"
+        yield found
 
 
 def wait_for(is_so: Callable[[], bool]) -> None:

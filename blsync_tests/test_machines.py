@@ -15,13 +15,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import count
 from pathlib import Path
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+from rig.listening import listening
 from sqlalchemy import insert, select, text
 from test_cli import blsync
 from test_ledger import new_schema, postgresql  # noqa: F401 (a fixture)
@@ -382,9 +383,6 @@ class Heedless(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     store = ""
 
-    def log_message(self, *_: object) -> None:
-        pass
-
     def do_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {k: v for k, v in self.headers.items() if k.lower() != "if-none-match"}
@@ -414,12 +412,10 @@ def test_a_store_that_does_not_heed_conditions_is_refused_before_anything_is_ask
     given = machine("a")
     control(books, "reset-stats")
     monkeypatch.setattr(Heedless, "store", object_store)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Heedless) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.server_port}")
+    with listening(Heedless) as port:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{port}")
         with pytest.raises(ConfigError, match="does not heed If-None-Match"):
             run(given, "accounts")
-        server.shutdown()
     assert requests_at(books) == 0
 
 

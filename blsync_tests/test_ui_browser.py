@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +16,7 @@ from urllib.parse import quote
 import pytest
 from rig import patient
 from rig.chromium import Browser, Page, browsing, program
+from rig.listening import listening
 from rig.ui_process import Ui, serving_ui
 
 from blsync.ui.token import secret_path
@@ -101,7 +101,7 @@ WAYS = 14
 class Recorder:
     """A server of a page on a port of its own, and what was asked of it."""
 
-    port: int
+    port: int = 0
     asked: list[str] = field(default_factory=list)
     headers: list[str] = field(default_factory=list)
 
@@ -109,6 +109,8 @@ class Recorder:
 @contextmanager
 def recording() -> Iterator[Recorder]:
     """Serve a page to whoever asks for anything, on a free port."""
+
+    recorder = Recorder()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -126,17 +128,8 @@ def recording() -> Iterator[Recorder]:
         def do_OPTIONS(self) -> None:
             self.do_GET()
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        recorder = Recorder(server.server_port)
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
+    with listening(Handler) as recorder.port:
         yield recorder
-        server.shutdown()
-        thread.join()
 
 
 @dataclass
