@@ -87,7 +87,7 @@ class Listening:
         address = re.search(r"Listening at (\S+)\.", line)
         assert address, line + self.process.stderr.read()
         self.url = address[1]
-        self._http = httpx.Client(timeout=60)
+        self._http = patient.client()
         self._threads = ThreadPoolExecutor(1)
         self._threads.submit(self._read)
 

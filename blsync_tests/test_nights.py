@@ -23,7 +23,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 from hypothesis import strategies as st
@@ -173,7 +172,7 @@ class Nights(RuleBasedStateMachine):
         options = Options(seed=seed, hour_window=hour, **small, **limits)  # type: ignore[arg-type]
         self.per_hour, self.per_second, self.hour = per_hour, per_second, hour
         self.sandbox = self.stack.enter_context(running(options))
-        self.http = self.stack.enter_context(httpx.Client(base_url=self.sandbox.url, timeout=60))
+        self.http = self.stack.enter_context(patient.client(base_url=self.sandbox.url))
         self.data = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
         self.drift_hours = drift_hours
         self.write(f"{options}, drift every {drift_hours} h, first night: {is_first_night}")

@@ -68,7 +68,7 @@ def control(sandbox: Handle, switch: str, **body: object) -> dict:
 
 def api(sandbox: Handle) -> httpx.Client:
     headers = {"Authorization": f"Bearer {sandbox.api_key}", "X-Company-Id": sandbox.company_id}
-    return httpx.Client(base_url=sandbox.base_url, headers=headers, timeout=60)
+    return patient.client(base_url=sandbox.base_url, headers=headers)
 
 
 def on_server(sandbox: Handle, name: str) -> dict[tuple, str]:

@@ -34,11 +34,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-import httpx
 import msgspec
 import pytest
 from conftest import TinyServer, listed
-from rig import commands
+from rig import commands, patient
 from rig.commands import due
 from rig.push_desk import Desk, rows_of, set_up
 
@@ -63,7 +62,7 @@ from blsync.session.binding import bind_anew
 def shut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """A desk whose BigLedger does not answer: what is told here is told without asking it."""
     set_up(monkeypatch, tmp_path, "http://127.0.0.1:9/v1")
-    return Desk(tmp_path, httpx.Client(trust_env=False), datetime.now(UTC))
+    return Desk(tmp_path, patient.client(trust_env=False), datetime.now(UTC))
 
 
 def new_customers(count: int, **columns: str) -> str:
@@ -607,6 +606,6 @@ def test_a_record_whose_id_cannot_be_kept_is_neither_a_match_nor_none(
     record = {"id": told, "email": "a@x.example", "name": "A"}
     server = tiny_server(lambda _: listed([record]))
     set_up(monkeypatch, tmp_path, server.base_url)
-    desk = Desk(tmp_path, httpx.Client(trust_env=False), datetime.now(UTC), word="x")
+    desk = Desk(tmp_path, patient.client(trust_env=False), datetime.now(UTC), word="x")
     with pytest.raises(ServerFault, match="/customers"):
         desk.plan("email,name\na@x.example,A\n")

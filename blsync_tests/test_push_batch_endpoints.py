@@ -25,6 +25,7 @@ from rig.push_desk import (
 from blsync import push
 from blsync.errors import ConfigError, InputFileError
 from blsync.push.compare import to_text
+from blsync.push.template import write_template
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +79,7 @@ def test_bulk_requests_take_none_of_them_and_say_so(
     for asked in (
         lambda: desk.plan(sheet(desk, "suppliers"), "suppliers"),
         lambda: desk.apply(plan_id),
-        lambda: push.write_template(desk.settings, company, "suppliers", tmp_path / "s.xlsx"),
+        lambda: write_template(desk.settings, company, "suppliers", tmp_path / "s.xlsx"),
     ):
         with pytest.raises(ConfigError, match="suppliers are pushed in batches alone") as caught:
             asked()
@@ -92,7 +93,7 @@ def test_each_has_a_template_that_is_planned_as_it_is(
 ) -> None:
     path = tmp_path / "form.xlsx"
     company = desk.settings.companies()[0]
-    push.write_template(desk.settings, company, kind.endpoint, path)
+    write_template(desk.settings, company, kind.endpoint, path)
     book = openpyxl.load_workbook(path)
     headers = [cell.value for cell in book.worksheets[0][1]]
     needed = push.endpoint_named(kind.endpoint).required

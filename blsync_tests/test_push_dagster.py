@@ -21,7 +21,7 @@ import yaml
 from dagster._core.snap import JobSnap
 from dagster._core.snap.snap_to_yaml import default_values_yaml_from_type_snap
 from openpyxl import Workbook
-from rig import commands
+from rig import commands, patient
 from rig.commands import due
 from rig.warm import PYTHON
 from sqlalchemy import update
@@ -189,9 +189,7 @@ def sandbox() -> Iterator[httpx.Client]:
     """One server for the file."""
     with running(OPTIONS) as handle:
         headers = {"Authorization": f"Bearer {handle.api_key}", "X-Company-Id": handle.company_id}
-        with httpx.Client(
-            base_url=handle.url, headers=headers, trust_env=False, timeout=60
-        ) as http:
+        with patient.client(base_url=handle.url, headers=headers, trust_env=False) as http:
             yield http
 
 

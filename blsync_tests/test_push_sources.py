@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from blsync import settings
 from blsync.errors import BuildError, ConfigError, InputFileError
 from blsync.files import spreadsheet
+from blsync.files.cells import guarded
 from blsync.ledger.plans import Operation
 from blsync.push.compare import to_text
 from blsync.push.endpoints import endpoint_named
@@ -484,9 +485,7 @@ def in_one_cell(documents: list[dict[str, Any]]) -> Rows:
 def as_csv(rows: Rows) -> bytes:
     file = io.StringIO(newline="")
     writer = csv.writer(file)
-    writer.writerows(
-        [spreadsheet.guarded("" if v is None else str(v)) for v in row] for row in rows
-    )
+    writer.writerows([guarded("" if v is None else str(v)) for v in row] for row in rows)
     return file.getvalue().encode()
 
 

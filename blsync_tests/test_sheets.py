@@ -23,6 +23,7 @@ from blsync import push
 from blsync.cli.app import app
 from blsync.errors import ConfigError, InputFileError
 from blsync.push import ReadingOptions
+from blsync.push.template import write_template
 
 
 @pytest.fixture(scope="module")
@@ -287,7 +288,7 @@ def typed_in_office(
         for endpoint in push.ENDPOINTS:
             path = folder / f"{endpoint}.xlsx"
             is_listed = endpoint == "inventory-adjustments"
-            push.write_template(desk.settings, company, endpoint, path, with_data=is_listed)
+            write_template(desk.settings, company, endpoint, path, with_data=is_listed)
             page: Any = openpyxl.load_workbook(path).worksheets[0]
             columns = {cell.value: cell.column for cell in page[1]}
             rows = filled(desk, endpoint)
@@ -320,7 +321,7 @@ def test_a_template_that_was_filled_in_with_libreoffice_plans_without_a_word(
 def test_a_template_marks_what_is_needed_and_offers_the_choices(desk: Desk) -> None:
     path = desk.folder / "t.xlsx"
     company = desk.settings.companies()[0]
-    push.write_template(desk.settings, company, "payments", path)
+    write_template(desk.settings, company, "payments", path)
     page: Any = openpyxl.load_workbook(path).worksheets[0]
     headers = [cell.value for cell in page[1]]
     assert headers[:3] == ["Invoice Number *", "Amount *", "Reference *"]
@@ -328,7 +329,7 @@ def test_a_template_marks_what_is_needed_and_offers_the_choices(desk: Desk) -> N
     lists = [found.formula1 for found in page.data_validations.dataValidation]
     assert '"bank_transfer,duitnow,fpx,cheque,cash,credit_card,e_wallet,other"' in lists
     with pytest.raises(ConfigError, match=r"name it \.xlsx"):
-        push.write_template(desk.settings, company, "payments", desk.folder / "t.csv")
+        write_template(desk.settings, company, "payments", desk.folder / "t.csv")
 
 
 # Thirty rows by somebody who has read the template and the messages
@@ -467,9 +468,7 @@ def test_a_template_with_data_lists_what_the_companys_marts_know(
 ) -> None:
     path = desk.folder / "adjust.xlsx"
     company = desk.settings.companies()[0]
-    sheets = push.write_template(
-        desk.settings, company, "inventory-adjustments", path, with_data=True
-    )
+    sheets = write_template(desk.settings, company, "inventory-adjustments", path, with_data=True)
     assert sheets == ["inventory-adjustments", "_guide", "_items", "_locations"]
     book: Any = openpyxl.load_workbook(path)
     codes = [row[0] for row in book["_items"].iter_rows(min_row=2, values_only=True)]

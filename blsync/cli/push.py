@@ -123,10 +123,12 @@ def template_command(
     Examples: `blsync push template invoices --output invoices.xlsx`,
     `blsync push template inventory-adjustments --with-data`
     """
+    from blsync.push.template import write_template  # here: what writes workbooks loads slowly
+
     current = settings.load()
     chosen = current.chosen(company)
     target = output or Path(f"{endpoint}.xlsx")
-    sheets = push.write_template(current, chosen, endpoint, target, with_data=with_data)
+    sheets = write_template(current, chosen, endpoint, target, with_data=with_data)
     tell(f"{target}: {', '.join(sheets)}")
     tell(f"next: blsync push plan {endpoint} {target}")
 

@@ -24,6 +24,7 @@ from openpyxl.xml.constants import SHEET_MAIN_NS
 from openpyxl.xml.functions import iterparse
 
 from blsync.errors import ConfigError, InputFileError
+from blsync.files.cells import DIGITS
 from blsync.files.intake import Intake, check_size, too_large
 from blsync.files.number_formats import displayed, hides_day, plain
 from blsync.files.workbook_parts import (
@@ -39,8 +40,6 @@ MOST_ROWS = 1_048_576
 """Rows that a worksheet has room for, the header among them."""
 MOST_TEXT = 32_767
 """Characters that a cell has room for."""
-DIGITS = 15
-"""Significant digits that a spreadsheet keeps of a number, and shows at most."""
 MOST_INFLATED = 128 * 2**20
 """Bytes of all parts of a workbook, inflated."""
 MOST_MARKS = 4_000_000
@@ -68,24 +67,6 @@ _COMPOUND_FILE = b"\xd0\xcf\x11\xe0"
 _LOCKED = "EncryptedPackage".encode("utf-16-le")
 _TAG = f"{{{SHEET_MAIN_NS}}}"
 _DATE, _TIME = "yyyy-mm-dd", "yyyy-mm-dd hh:mm:ss"
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
-_NUMBER = re.compile(r"[+-]?[\d.,]+%?")
-
-
-def guarded(text: str) -> str:
-    """Return a text for a cell of a csv file, so that no spreadsheet works it out.
-
-    One that begins with = + - @, a tab or a carriage return gets an apostrophe before it; a number
-    is no formula and stays. Apostrophes that already stand before such a character get one more, so
-    that `unguarded` returns just what was given.
-    """
-    is_formula = _FORMULA.match(text) and not _NUMBER.fullmatch(text)
-    return f"'{text}" if is_formula else text
-
-
-def unguarded(cell: str) -> str:
-    """Return the text that `guarded` made a cell of."""
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 @dataclass(frozen=True)

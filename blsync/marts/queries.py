@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from blsync.errors import ConfigError, StorageError
 from blsync.files.atomic import atomic_write, storage_errors
-from blsync.files.spreadsheet import guarded, write_table
+from blsync.files.cells import guarded
 from blsync.lake.store import BATCH
 from blsync.marts.database import is_locked, is_of_damage, open_elsewhere, reason_of
 
@@ -143,6 +143,10 @@ def write(answer: Answer, form: str, output: Path) -> int:
         if form == "parquet":
             return _write_parquet(answer, draft)
         if form == "xlsx":
+            from blsync.files.spreadsheet import (
+                write_table,
+            )  # here: few ask for it, and it loads slowly
+
             write_table(draft, "query", answer.names, counted)
         else:
             writer = write_csv if form == "csv" else write_json

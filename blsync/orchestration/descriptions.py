@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
+
+import msgspec
 
 from blsync import marts
 from blsync.entity import Entity, Record
@@ -78,18 +79,34 @@ def column_texts(entity: Entity) -> dict[str, str]:
     return found
 
 
+class _Column(msgspec.Struct):
+    description: str = ""
+
+
+class _Node(msgspec.Struct):
+    resource_type: str
+    schema: str
+    alias: str
+    columns: dict[str, _Column] = {}
+
+
+class _Manifest(msgspec.Struct):
+    """What is read of dbt's manifest here: megabytes are skipped."""
+
+    nodes: dict[str, _Node]
+
+
 @cache
 def _texts_of_models() -> dict[str, dict[str, str]]:
     """Return the columns' descriptions by the name of a model, of all schemas together."""
-    manifest = json.loads(marts.manifest_of(SETTINGS).read_bytes())
-    models = [n for n in manifest["nodes"].values() if n["resource_type"] == "model"]
+    manifest = msgspec.json.decode(marts.manifest_of(SETTINGS).read_bytes(), type=_Manifest)
+    models = [node for node in manifest.nodes.values() if node.resource_type == "model"]
     found: dict[str, dict[str, str]] = {}
     for schema in _SCHEMAS:
         for node in models:
-            if node["schema"] == schema:
-                told = {name: c["description"] for name, c in node["columns"].items()}
-                name = str(node["alias"]).removeprefix("stg_")
-                found.setdefault(name, {}).update({k: v for k, v in told.items() if v})
+            if node.schema == schema:
+                told = {name: c.description for name, c in node.columns.items() if c.description}
+                found.setdefault(node.alias.removeprefix("stg_"), {}).update(told)
     return found
 
 

@@ -19,7 +19,6 @@ from blsync.push.plan.rejects import check_target, write_rejects
 from blsync.push.plan.retry import retry
 from blsync.push.plan.undo import undo
 from blsync.push.report import STATES, PlanReport, report_of, rows_if_said, sayings_of, sheet_of
-from blsync.push.template import write_template
 from blsync.push.work import plan_in_full, plan_named, refuse_emptied
 from blsync.session import Session
 from blsync.session.loss import refuse_older
@@ -49,7 +48,6 @@ __all__ = [
     "show",
     "show_in_full",
     "undo",
-    "write_template",
 ]
 
 

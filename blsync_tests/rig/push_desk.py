@@ -32,7 +32,7 @@ from blsync.push.compare import to_text
 from blsync.push.token import unmarked
 from blsync.sandbox import Options, running
 from blsync.session import Session
-from rig import commands
+from rig import commands, patient
 
 Row = dict[str, Any]
 OPTIONS = Options(customers=15, items=6, invoices=5, months=1, limits=False, per_hour=10**6)
@@ -201,9 +201,7 @@ def server(options: Options = OPTIONS) -> Iterator[httpx.Client]:
     """Run a sandbox; the client asks it as anybody may."""
     with running(options) as handle:
         headers = {"Authorization": f"Bearer {handle.api_key}", "X-Company-Id": handle.company_id}
-        with httpx.Client(
-            base_url=handle.url, headers=headers, trust_env=False, timeout=60
-        ) as http:
+        with patient.client(base_url=handle.url, headers=headers, trust_env=False) as http:
             yield http
 
 

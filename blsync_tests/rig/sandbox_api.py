@@ -33,14 +33,13 @@ class Api:
 
     def __init__(self, handle: Handle, **headers: str) -> None:
         self.handle = handle
-        self.http = httpx.Client(
+        self.http = patient.client(
             base_url=handle.base_url,
             headers={
                 "Authorization": f"Bearer {handle.api_key}",
                 "X-Company-Id": handle.company_id,
                 **headers,
             },
-            timeout=patient.SECONDS,
         )
 
     def get(self, path: str, **query: Any) -> httpx.Response:

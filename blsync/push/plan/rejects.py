@@ -9,7 +9,7 @@ from typing import Any
 
 from blsync.errors import ConfigError
 from blsync.files.atomic import atomic_write, storage_errors
-from blsync.files.spreadsheet import guarded, write_table
+from blsync.files.cells import guarded
 from blsync.ledger.plans import Operation
 from blsync.ledger.states import Action, OperationState
 from blsync.push.compare import to_text
@@ -49,6 +49,10 @@ def write_rejects(path: Path, sheet: Sheet, operations: Iterable[Operation]) -> 
     rows = _rows(sheet, columns, reasons)
     with storage_errors(path), atomic_write(path) as draft:
         if path.suffix.lower() == ".xlsx":
+            from blsync.files.spreadsheet import (
+                write_table,
+            )  # here: few ask for it, and it loads slowly
+
             write_table(draft, "rejects", [*header, *NOTES], rows)
             return
         with draft.open("w", encoding="utf-8-sig", newline="") as file:  # the BOM is for Excel

@@ -10,18 +10,19 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blsync.errors import InputFileError
 from blsync.files.intake import MOST_COLUMNS, too_large
-from blsync.files.spreadsheet import without_value
-from blsync.files.workbook_parts import Merged
 from blsync.push.source.form import Form, Header
 from blsync.push.source.sheet import Reading, Table
 from blsync.text.natural_keys import cleaned
 from blsync.text.readings import amount_of, day_of
 from blsync.text.spellings import Kind
 from blsync.text.synonyms import letters, without_unit
+
+if TYPE_CHECKING:
+    from blsync.files.workbook_parts import Merged
 
 MOST_ABOVE = 30
 """Rows that hold something among which the header is looked for."""
@@ -77,6 +78,8 @@ class Grid:
         """
         for row, column in sorted(self.unvalued):
             if column in columns and row not in out and row not in self.left_out:
+                from blsync.files.spreadsheet import without_value  # here: a workbook alone has it
+
                 raise without_value(path.name, row, column)
 
 

@@ -16,13 +16,13 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from blsync.errors import InputFileError
+from blsync.files.cells import DIGITS, unguarded
 from blsync.files.intake import MOST_CELLS, Intake, check_size, too_large
-from blsync.files.spreadsheet import DIGITS, Start, Worksheet, read_worksheet, unguarded
 from blsync.push.compare import from_text
 from blsync.push.source.documents import gather, tidy
 from blsync.push.source.form import Form
@@ -41,6 +41,9 @@ from blsync.push.source.sheet import CLEAR, Cells, Sheet, SheetRow, Table
 from blsync.push.source.values import read_values
 from blsync.text.spellings import told_separator
 from blsync.text.synonyms import letters
+
+if TYPE_CHECKING:
+    from blsync.files.spreadsheet import Start, Worksheet
 
 __all__ = ["CLEAR", "Sheet", "SheetRow", "plain", "read", "sheet_of"]
 
@@ -240,6 +243,10 @@ def _delimiter(text: str) -> str:
 
 
 def _read_xlsx(path: Path, how: _How) -> Table:
+    from blsync.files.spreadsheet import (
+        read_worksheet,
+    )  # here: most files are none, and it loads slowly
+
     alike: list[str] = []
     sheet = read_worksheet(path, _chooser(path, how.form, alike), MOST_ABOVE if how.form else 0)
     if not sheet.rows:
