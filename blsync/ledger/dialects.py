@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from blsync.clock import has_passed, is_ahead
 from blsync.ledger import Ledger
@@ -37,15 +37,20 @@ class Fact:
     learnt_at: datetime
 
 
+# Made once: every pull of every entity asks it several times.
+_FACTS = (
+    select(dialects)
+    .where(
+        dialects.c.company_id == bindparam("company"), dialects.c.entity == bindparam("of_entity")
+    )
+    .order_by(dialects.c.parameter)
+)
+
+
 def facts_of(ledger: Ledger, company_id: str, entity: str, now: datetime) -> list[Fact]:
     """Return what is known of an entity's list, less what is too old to go by, by parameter."""
-    query = (
-        select(dialects)
-        .where(dialects.c.company_id == company_id, dialects.c.entity == entity)
-        .order_by(dialects.c.parameter)
-    )
     with ledger.begin() as db:
-        rows = db.execute(query).all()
+        rows = db.execute(_FACTS, {"company": company_id, "of_entity": entity}).all()
     facts = [Fact(**{name: getattr(row, name) for name in Fact.__annotations__}) for row in rows]
     return [
         fact

@@ -120,12 +120,7 @@ class SpooledPage:
 def unfinished(ledger: Ledger, company_id: str, entity: str) -> Load | None:
     """Return the load that an earlier run left open, if there is one."""
     with ledger.begin() as db:
-        row = db.execute(
-            select(loads)
-            .where(loads.c.company_id == company_id, loads.c.entity == entity)
-            .where(loads.c.state == LoadState.OPEN)
-            .order_by(loads.c.started_at)
-        ).first()
+        row = db.execute(_OPEN, _entity(company_id, entity)).first()
     return _load(row) if row else None
 
 
@@ -137,10 +132,71 @@ def new_id(at: datetime) -> str:
 def start(ledger: Ledger, load: Load) -> None:
     """Open a load."""
     with ledger.begin() as db:
-        db.execute(insert(loads).values(state=LoadState.OPEN, **vars(load)))
+        db.execute(_START, {"state": LoadState.OPEN, **vars(load)})
 
 
-# Made once: building a statement takes longer than running it, and these run for every page.
+# Made once: building a statement takes longer than running it, and these run for every page or for
+# every entity of every pull.
+_OF_ENTITY = (loads.c.company_id == bindparam("company")) & (
+    loads.c.entity == bindparam("of_entity")
+)
+_IS_OPEN, _HAS_LANDED = loads.c.state == LoadState.OPEN, loads.c.state == LoadState.LANDED
+_START = insert(loads)
+_OPEN = select(loads).where(_OF_ENTITY, _IS_OPEN).order_by(loads.c.started_at)
+_OPEN_AND_READ = (
+    select(loads.c.load_id, loads.c.started_at, func.max(walks.c.as_of).label("as_of"))
+    .outerjoin(walks, walks.c.load_id == loads.c.load_id)
+    .where(_OF_ENTITY, _IS_OPEN)
+    .group_by(loads.c.load_id, loads.c.started_at)
+)
+_COVERED = select(loads.c.window_start, loads.c.window_end).where(_OF_ENTITY, _HAS_LANDED)
+_SHOWN = (
+    select(
+        loads.c.is_sorted,
+        loads.c.started_at,
+        loads.c.page_limit,
+        loads.c.findings,
+        loads.c.rows,
+    )
+    .where(_OF_ENTITY, _HAS_LANDED)
+    .order_by(loads.c.committed_at)
+)
+_LAST_LOADED = select(func.max(loads.c.started_at), func.max(loads.c.committed_at)).where(
+    _OF_ENTITY
+)
+_LAST_PULLED = (
+    select(func.max(pages.c.pulled_at))
+    .join(loads, loads.c.load_id == pages.c.load_id)
+    .where(_OF_ENTITY)
+)
+_COST = select(loads.c.requests, loads.c.throttled_ms).where(
+    loads.c.load_id == bindparam("of_load")
+)
+_WALKS = select(walks).where(walks.c.load_id == bindparam("of_load"))
+_PAGES = (
+    select(pages)
+    .where(pages.c.load_id == bindparam("of_load"))
+    .order_by(pages.c.feed, pages.c.number)
+)
+_COMMIT = (
+    update(loads)
+    .where(loads.c.load_id == bindparam("of_load"))
+    .values(
+        {name: bindparam(name) for name in ("state", "committed_at", *LoadResult.__annotations__)}
+    )
+)
+_FORGET_PAGES = delete(pages).where(pages.c.load_id == bindparam("of_load"))
+_FORGET_WALKS = delete(walks).where(walks.c.load_id == bindparam("of_load"))
+_DRIFT_OF_ENTITY = (drift.c.company_id == bindparam("company")) & (
+    drift.c.entity == bindparam("of_entity")
+)
+_DRIFT = select(drift).where(_DRIFT_OF_ENTITY)
+_PUT_DRIFT = (
+    update(drift)
+    .where(_DRIFT_OF_ENTITY)
+    .values({name: bindparam(name) for name in Drift.__annotations__})
+)
+_ADD_DRIFT = insert(drift)
 _PUT_WALK = (
     update(walks)
     .where(walks.c.load_id == bindparam("of_load"), walks.c.feed == bindparam("of_feed"))
@@ -155,6 +211,10 @@ _ADD_COST = (
     )
 )
 _ADD_PAGE, _ADD_WALK = insert(pages), insert(walks)
+
+
+def _entity(company_id: str, entity: str) -> dict[str, str]:
+    return {"company": company_id, "of_entity": entity}
 
 
 def record_page(ledger: Ledger, load_id: str, walk: Walk, page: SpooledPage, cost: Cost) -> None:
@@ -182,16 +242,14 @@ def add_cost(db: Connection, load_id: str, cost: Cost) -> None:
 def cost_of(ledger: Ledger, load_id: str) -> Cost:
     """Return what a load has cost so far, over all runs that worked on it."""
     with ledger.begin() as db:
-        row = db.execute(
-            select(loads.c.requests, loads.c.throttled_ms).where(loads.c.load_id == load_id)
-        ).one()
+        row = db.execute(_COST, {"of_load": load_id}).one()
     return Cost(row.requests, row.throttled_ms)
 
 
 def walks_of(ledger: Ledger, load_id: str) -> list[Walk]:
     """Return all walks of a load."""
     with ledger.begin() as db:
-        rows = db.execute(select(walks).where(walks.c.load_id == load_id)).all()
+        rows = db.execute(_WALKS, {"of_load": load_id}).all()
     return [Walk(**{name: getattr(row, name) for name in Walk.__annotations__}) for row in rows]
 
 
@@ -214,17 +272,19 @@ def sliced_from(name: str) -> str:
 def pages_of(ledger: Ledger, load_id: str) -> list[SpooledPage]:
     """Return a load's pages, feed by feed in the order in which they came."""
     with ledger.begin() as db:
-        rows = db.execute(
-            select(pages).where(pages.c.load_id == load_id).order_by(pages.c.feed, pages.c.number)
-        ).all()
+        rows = db.execute(_PAGES, {"of_load": load_id}).all()
     return [SpooledPage(r.feed, r.number, r.request_id, r.pulled_at) for r in rows]
 
 
 def restart(ledger: Ledger, load_id: str) -> None:
     """Forget how far a load has come; its window is walked from the beginning."""
     with ledger.begin() as db:
-        db.execute(delete(pages).where(pages.c.load_id == load_id))
-        db.execute(delete(walks).where(walks.c.load_id == load_id))
+        _forget_walks(db, load_id)
+
+
+def _forget_walks(db: Connection, load_id: str) -> None:
+    db.execute(_FORGET_PAGES, {"of_load": load_id})
+    db.execute(_FORGET_WALKS, {"of_load": load_id})
 
 
 def uncover(ledger: Ledger, load_ids: Iterable[str]) -> None:
@@ -273,22 +333,16 @@ def adopt(ledger: Ledger, facts: dict[str, Any]) -> bool:
 def open_ids(ledger: Ledger) -> set[str]:
     """Return the ids of all loads that are under way or were left open."""
     with ledger.begin() as db:
-        return set(
-            db.execute(select(loads.c.load_id).where(loads.c.state == LoadState.OPEN)).scalars()
-        )
+        return set(db.execute(select(loads.c.load_id).where(_IS_OPEN)).scalars())
 
 
 def commit(ledger: Ledger, load: Load, outcome: LoadResult, committed_at: datetime) -> None:
     """Mark the window covered and forget its walks; the file is in the lake already."""
     values = {**vars(outcome), "findings": json.dumps(outcome.findings)}
+    state = {"state": LoadState.LANDED, "committed_at": committed_at}
     with ledger.begin() as db:
-        db.execute(
-            update(loads)
-            .where(loads.c.load_id == load.load_id)
-            .values(state=LoadState.LANDED, committed_at=committed_at, **values)
-        )
-        db.execute(delete(pages).where(pages.c.load_id == load.load_id))
-        db.execute(delete(walks).where(walks.c.load_id == load.load_id))
+        db.execute(_COMMIT, {"of_load": load.load_id, **state, **values})
+        _forget_walks(db, load.load_id)
 
 
 @dataclass(frozen=True)
@@ -308,20 +362,8 @@ def server_traits(
     """Return what the landed loads of an entity showed of the server; of its order those alone that
     began after `sorted_since`, when it was asked for in another way than before.
     """
-    columns = (
-        loads.c.is_sorted,
-        loads.c.started_at,
-        loads.c.page_limit,
-        loads.c.findings,
-        loads.c.rows,
-    )
     with ledger.begin() as db:
-        rows = db.execute(
-            select(*columns)
-            .where(loads.c.company_id == company_id, loads.c.entity == entity)
-            .where(loads.c.state == LoadState.LANDED)
-            .order_by(loads.c.committed_at)
-        ).all()
+        rows = db.execute(_SHOWN, _entity(company_id, entity)).all()
     said = [
         row.is_sorted
         for row in rows
@@ -339,18 +381,16 @@ def server_traits(
 
 def drift_of(ledger: Ledger, company_id: str, entity: str) -> Drift | None:
     """Return how an entity compared with the API's total when it was last looked at."""
-    query = select(drift).where(drift.c.company_id == company_id, drift.c.entity == entity)
     with ledger.begin() as db:
-        row = db.execute(query).first()
+        row = db.execute(_DRIFT, _entity(company_id, entity)).first()
     return Drift(*(getattr(row, name) for name in Drift.__annotations__)) if row else None
 
 
 def put_drift(ledger: Ledger, company_id: str, entity: str, found: Drift) -> None:
     """Write how an entity compares with the API's total."""
-    place = (drift.c.company_id == company_id) & (drift.c.entity == entity)
     with ledger.begin() as db:
-        if not db.execute(update(drift).where(place).values(**vars(found))).rowcount:
-            db.execute(insert(drift).values(company_id=company_id, entity=entity, **vars(found)))
+        if not db.execute(_PUT_DRIFT, _entity(company_id, entity) | vars(found)).rowcount:
+            db.execute(_ADD_DRIFT, {"company_id": company_id, "entity": entity, **vars(found)})
 
 
 def uncovered_from(
@@ -362,11 +402,7 @@ def uncovered_from(
     covers, so it covers nothing.
     """
     with ledger.begin() as db:
-        rows = db.execute(
-            select(loads.c.window_start, loads.c.window_end)
-            .where(loads.c.company_id == company_id, loads.c.entity == entity)
-            .where(loads.c.state == LoadState.LANDED)
-        ).all()
+        rows = db.execute(_COVERED, _entity(company_id, entity)).all()
     reached = start or BEGINNING
     for begin, end in sorted((row.window_start or BEGINNING, row.window_end) for row in rows):
         if begin <= reached and not is_ahead(end, now):
@@ -376,16 +412,9 @@ def uncovered_from(
 
 def last_stamp(ledger: Ledger, company_id: str, entity: str) -> datetime | None:
     """Return the latest time that anything of an entity was dated with; None: nothing was yet."""
-    of_entity = (loads.c.company_id == company_id) & (loads.c.entity == entity)
-    paged = (
-        select(func.max(pages.c.pulled_at))
-        .join(loads, loads.c.load_id == pages.c.load_id)
-        .where(of_entity)
-    )
-    query = select(func.max(loads.c.started_at), func.max(loads.c.committed_at)).where(of_entity)
     with ledger.begin() as db:
-        started_at, committed_at = db.execute(query).one()
-        pulled_at = db.execute(paged).scalar()
+        started_at, committed_at = db.execute(_LAST_LOADED, _entity(company_id, entity)).one()
+        pulled_at = db.execute(_LAST_PULLED, _entity(company_id, entity)).scalar()
     return max(filter(None, (started_at, committed_at, pulled_at)), default=None)
 
 
@@ -394,13 +423,7 @@ def open_ahead(ledger: Ledger, company_id: str, entity: str, now: datetime) -> l
     to read is not known, so nothing can go on from what they have.
     """
     with ledger.begin() as db:
-        rows = db.execute(
-            select(loads.c.load_id, loads.c.started_at, func.max(walks.c.as_of).label("as_of"))
-            .outerjoin(walks, walks.c.load_id == loads.c.load_id)
-            .where(loads.c.company_id == company_id, loads.c.entity == entity)
-            .where(loads.c.state == LoadState.OPEN)
-            .group_by(loads.c.load_id, loads.c.started_at)
-        ).all()
+        rows = db.execute(_OPEN_AND_READ, _entity(company_id, entity)).all()
     return [
         row.load_id
         for row in rows
@@ -410,13 +433,8 @@ def open_ahead(ledger: Ledger, company_id: str, entity: str, now: datetime) -> l
 
 def open_loads(ledger: Ledger, company_id: str, entity: str) -> list[dict[str, Any]]:
     """Return the loads of an entity that are under way or were left open."""
-    query = (
-        select(loads)
-        .where(loads.c.company_id == company_id, loads.c.entity == entity)
-        .where(loads.c.state == LoadState.OPEN)
-    )
     with ledger.begin() as db:
-        return [dict(row) for row in db.execute(query).mappings()]
+        return [dict(row) for row in db.execute(_OPEN, _entity(company_id, entity)).mappings()]
 
 
 def put_times(ledger: Ledger, load_id: str, times: dict[str, datetime | None]) -> None:
@@ -432,8 +450,7 @@ def drop_drift_ahead(ledger: Ledger, company_id: str, entity: str, now: datetime
     if not any(at and is_ahead(at, now) for at in times):
         return False
     with ledger.begin() as db:
-        place = (drift.c.company_id == company_id) & (drift.c.entity == entity)
-        db.execute(delete(drift).where(place))
+        db.execute(delete(drift).where(_DRIFT_OF_ENTITY), _entity(company_id, entity))
     return True
 
 
@@ -443,7 +460,7 @@ def history(ledger: Ledger) -> list[dict[str, Any]]:
     columns = [column for column in loads.c if column.name not in unwanted]
     with ledger.begin() as db:
         rows = db.execute(
-            select(*columns).where(loads.c.state == LoadState.LANDED).order_by(loads.c.committed_at)
+            select(*columns).where(_HAS_LANDED).order_by(loads.c.committed_at)
         ).mappings()
         return [dict(row) for row in rows]
 
