@@ -1,7 +1,6 @@
-"""Each reading of the vendor's pages, alone and in pairs: sync twice, reports twice, push once.
+"""Each reading of the pages, alone and beside others: sync twice, reports twice, push once.
 
-`make test` plays each reading alone, `make test-deep` every pair that a server can be. What changes
-nothing of the rest (how numbers are written, say) stands beside those pairs, each once beside all.
+`make test` plays each alone, `make test-deep` every pair that a server can be, several at a time.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from typing import Any
 import pytest
 from rig.depth import is_deep
 from rig.push_desk import amount
-from rig.readings import FEW, Round, pairs, played
+from rig.readings import FEW, Round, played, servers
 
 from blsync.entities import ENTITIES
 from blsync.sandbox.http.readings import GROUPS, READINGS
 
 ALONE = [(name,) for name in READINGS if is_deep() or name not in GROUPS["business dates"]]
-CASES = ALONE + (list(pairs()) if is_deep() else [])
+CASES = ALONE + (servers() if is_deep() else [])
 ROWS = 3
 
 pytestmark = pytest.mark.drawn

@@ -10,7 +10,7 @@ import json
 import re
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -42,8 +42,7 @@ FEW = ("accounts", "invoices", "journal_entries")
 TOGETHER = ("refusals", "records")
 """Groups of readings that do not exclude each other."""
 ASIDE = ("business dates", "numbers", "quota", "reports")
-"""Groups of readings that change nothing of what others are about: they are played beside pairs of
-the others, each beside every one of them."""
+"""Groups of readings that change nothing of what others are about."""
 NO_EFFECT = {
     **dict.fromkeys(GROUPS["page size"], ("whole-lists",)),
     **dict.fromkeys(GROUPS["totals"], ("whole-lists", "no-pagination")),
@@ -55,20 +54,44 @@ OUT_OF_REACH = {"is-active": ("no-filters", "filters-ignored")}
 """Readings beside which a part of the books cannot be asked for."""
 
 
-def pairs() -> Iterator[tuple[str, ...]]:
-    """Yield every two readings that a server can be, with a third that stands aside."""
-    aside = itertools.cycle(name for group in ASIDE for name in GROUPS[group])
-    others = [n for group, names in GROUPS.items() if group not in ASIDE for n in names]
-    left = {(one, name) for one in others for group in ASIDE for name in GROUPS[group]}
-    for pair in itertools.combinations(others, 2):
-        if not is_pair(*pair):
-            continue
-        lacking = (third for one in pair for of, third in sorted(left) if of == one)
-        third = next(lacking, None) or next(aside)
-        left -= {(one, third) for one in pair}
-        yield (*pair, third)
-    for group, other in itertools.combinations(ASIDE, 2):
-        yield from itertools.product(GROUPS[group], GROUPS[other])
+AT_ONCE, ASIDE_AT_ONCE = 4, 2
+"""Readings that a server of `servers` is at most, and those of them that stand aside."""
+
+
+def servers() -> list[tuple[str, ...]]:
+    """Return servers, each of several readings, so that every two that a server can be are in one
+    of them: a quarter as many as there are pairs, and each pair beside others.
+    """
+    group_of = {name: group for group, names in GROUPS.items() for name in names}
+    places = {name: place for place, name in enumerate(group_of)}
+    left = {pair for pair in itertools.combinations(places, 2) if is_pair(*pair)}
+    found = []
+    while left:
+        chosen = [*min(left, key=lambda pair: [places[name] for name in pair])]
+        while True:
+            aside = sum(group_of[name] in ASIDE for name in chosen)
+            room = {True: ASIDE_AT_ONCE - aside, False: AT_ONCE - (len(chosen) - aside)}
+            new = {
+                name: sum(pair in left for pair in _pairs_of(name, chosen, places))
+                for name in places
+                if room[group_of[name] in ASIDE] > 0
+                and name not in chosen
+                and all(is_pair(name, other) for other in chosen)
+            }
+            best = max(new, key=lambda name: new[name], default=None)
+            if best is None or not new[best]:
+                break
+            chosen.append(best)
+        chosen.sort(key=places.__getitem__)
+        left -= set(itertools.combinations(chosen, 2))
+        found.append(tuple(chosen))
+    return found
+
+
+def _pairs_of(
+    name: str, others: Collection[str], places: Mapping[str, int]
+) -> Iterator[tuple[str, ...]]:
+    return (tuple(sorted((name, other), key=places.__getitem__)) for other in others)
 
 
 def is_pair(one: str, other: str) -> bool:
