@@ -52,6 +52,10 @@ NO_EFFECT = {
 """Readings that change nothing beside certain others."""
 OUT_OF_REACH = {"is-active": ("no-filters", "filters-ignored")}
 """Readings beside which a part of the books cannot be asked for."""
+UNREADABLE = ({"short-cursors"}, {*GROUPS["page size"]}, {*GROUPS["filters"]})
+"""One of each, and no list is read to its end: its cursors end early, and no bound goes on where
+one has ended.
+"""
 
 
 AT_ONCE, ASIDE_AT_ONCE = 4, 2
@@ -76,7 +80,7 @@ def servers() -> list[tuple[str, ...]]:
                 for name in places
                 if room[group_of[name] in ASIDE] > 0
                 and name not in chosen
-                and all(is_pair(name, other) for other in chosen)
+                and is_server([*chosen, name])
             }
             best = max(new, key=lambda name: new[name], default=None)
             if best is None or not new[best]:
@@ -101,6 +105,13 @@ def is_pair(one: str, other: str) -> bool:
         return False
     rules = (NO_EFFECT, OUT_OF_REACH)
     return not any(other in rule.get(one, ()) or one in rule.get(other, ()) for rule in rules)
+
+
+def is_server(readings: Collection[str]) -> bool:
+    """Tell whether a server can be as all these readings have it, and its lists can be read."""
+    return all(itertools.starmap(is_pair, itertools.combinations(readings, 2))) and not all(
+        part & {*readings} for part in UNREADABLE
+    )
 
 
 @dataclass
