@@ -43,7 +43,8 @@ def env(sandbox: Handle, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     header = "\ufeffcompany_id;period;closed_at\r\nelsewhere;2026-01;2026-02-05T10:00:00Z"
     (seeds / user_tables.PERIOD_CLOSE).write_text(header, newline="")
     with (seeds / user_tables.BUDGET).open("a") as budget:
-        budget.write(f"company_acme,6030,{MONTH},1000,\ncompany_acme,4010,{MONTH},99999.99,\n")
+        for number, amount in (("6030", "1000"), ("4010", "99999.99")):
+            budget.write(f"{sandbox.company_id},{number},{MONTH},{amount},\n")
     more = {"BLSYNC_SEEDS": str(seeds), "BLSYNC_ACTOR": "carol"}
     given = environment(folder / "data", sandbox.base_url, **more)
     done = blsync("sync", env=given)
