@@ -16,6 +16,8 @@ what to write; a sync looks through all of them before the marts are built.
 - `tax_cycles.csv`: from which day on a company's taxable periods are how many months long, and
   whether service tax falls due with the `payment` or with the `invoice`.
 - `tax_codes.csv`: which tax a tax code is, `sales` or `service`, and its tariff code.
+- `budget.csv`: what was planned of a revenue or expense account in a month, positive on the
+  account's normal side, under the name of a version (`budget` where it is empty).
 - `accepted_exceptions.csv`: a record and the rule that it breaks, why that may be and who says so.
   It lets the build pass a law about single records; the marts go on to list the exception, as
   accepted. It holds until it is taken out, whatever the amount.
@@ -31,6 +33,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,6 +42,7 @@ import pyarrow as pa
 from blsync.errors import ConfigError
 from blsync.files.atomic import atomic_write, storage_errors
 from blsync.text.natural_keys import cleaned
+from blsync.text.readings import POINT, amount_of
 from blsync.text.spellings import Kind, OddSpelling, read_any, read_as, told_separator
 
 T = TypeVar("T")
@@ -51,6 +55,7 @@ FISCAL_YEAR = "fiscal_year.csv"
 TAX_CYCLES = "tax_cycles.csv"
 TAX_CODES = "tax_codes.csv"
 ACCEPTED = "accepted_exceptions.csv"
+BUDGET = "budget.csv"
 COLUMNS = {
     ACCOUNT_ROLES: ("company_id", "account_number", "account_role"),
     PERIOD_CLOSE: ("company_id", "period", "closed_at"),
@@ -58,6 +63,7 @@ COLUMNS = {
     TAX_CYCLES: ("company_id", "start", "cycle_months", "basis"),
     TAX_CODES: ("company_id", "tax_code", "tax_type", "tariff_code"),
     ACCEPTED: ("company_id", "record_id", "rule", "reason", "accepted_by"),
+    BUDGET: ("company_id", "account_number", "period", "amount", "version"),
 }
 """Table → its columns, in the order in which they stand in the file."""
 NEEDED = (ACCOUNT_ROLES, PERIOD_CLOSE, FISCAL_YEAR)
@@ -68,6 +74,7 @@ _TYPES = {
     "start_month": pa.int32(),
     "start": pa.date32(),
     "cycle_months": pa.int32(),
+    "amount": pa.decimal128(18, 2),
 }
 SCHEMAS = {
     table: pa.schema([(name, _TYPES.get(name, pa.string())) for name in columns])
@@ -81,6 +88,9 @@ _MONTH = re.compile(r"([0-9]{4})[-/.]([0-9]{1,2})|([0-9]{1,2})[-/.]([0-9]{4})")
 _CLOCK = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p")
 TAX_BASES = ("payment", "invoice")
 TAX_TYPES = ("sales", "service")
+_FIRST_VERSION = "budget"
+_CENT = Decimal("0.01")
+_MOST = Decimal(10) ** 16
 LAWS = {
     "every_journal_balances_and_equals_its_header": "unbalanced_entry",
     "no_journal_line_without_an_account": "unknown_account",
@@ -170,6 +180,7 @@ def rows_of_tables(seeds: Path) -> dict[str, list[dict[str, Any]]]:
         TAX_CYCLES: list(_tax_cycles(seeds / TAX_CYCLES)),
         TAX_CODES: list(_tax_codes(seeds / TAX_CODES)),
         ACCEPTED: [{**row} for row in accepted_exceptions(seeds)],
+        BUDGET: list(_budget(seeds / BUDGET)),
     }
 
 
@@ -199,6 +210,35 @@ def _tax_codes(path: Path) -> Iterator[dict[str, Any]]:
         if kind not in TAX_TYPES:
             raise _wrong(path, number, "tax_type", row, " or ".join(TAX_TYPES))
         yield {**row, "tax_type": kind, "tariff_code": row["tariff_code"] or None}
+
+
+def _budget(path: Path) -> Iterator[dict[str, Any]]:
+    seen: dict[tuple[Any, ...], int] = {}
+    for number, row in _rows(path):
+        month = _read(path, number, "period", row, _month, "a month like 2026-03")
+        amount = _read(path, number, "amount", row, _amount, "an amount like 1200.00")
+        version = row["version"] or _FIRST_VERSION
+        key = (row["company_id"], row["account_number"], month, version)
+        if key in seen:
+            raise ConfigError(
+                f"{path} line {number} plans again what line {seen[key]} plans: account "
+                f"{row['account_number']}, {month:%Y-%m}, {version}; keep one of them."
+            )
+        seen[key] = number
+        yield {**row, "period": month, "amount": amount, "version": version}
+
+
+def _amount(text: str) -> Decimal:
+    """Return an amount with its cents. Raises ValueError for what is none or may be two, as 1,200,
+    and for one of more decimals.
+    """
+    written = amount_of(text)
+    if written is None or written.currency:
+        raise ValueError(text)
+    values = {written.readings[POINT]} if written.is_plain else written.values
+    if len(values) != 1 or abs(amount := values.pop()) >= _MOST or amount % _CENT:
+        raise ValueError(text)
+    return amount.quantize(_CENT)
 
 
 def period_closes(seeds: Path) -> list[PeriodClose]:

@@ -263,6 +263,19 @@ def pushed(data: Path) -> None:
     shutil.copy(given.data / "inputs" / "push_log.parquet", data / "inputs")
 
 
+BUDGET = """company_id,account_number,period,amount,version
+beta,SALES,2025-04,"1,000.00",
+beta,SALES,2025-06,2000,
+beta,RENT,07/2025,(300.50),
+beta,MARS,2025-06,5,
+beta,BANK,2025-06,7,
+beta,SALES,2025-06,900,Forecast
+omega,SALES,2025-06,1,
+nobody,SALES,2025-06,1,
+"""
+"""Of a year that begins in June; MARS is no account, BANK none of the profit and loss."""
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The books above, built with their laws."""
@@ -279,6 +292,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "company_id,account_number,account_role\nalpha,BANK,cash\nbeta,BANK,cash\nomega,BANK,cash\n"
         "alpha,GOODWILL,investments\nalpha,PROVISION,\n"
     )
+    (seeds / "budget.csv").write_text(BUDGET)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BLSYNC_DATA", str(folder / "push"))
         patch.setenv("BLSYNC_SEEDS", str(seeds))
@@ -287,6 +301,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pushed(data)
     hand_over(data, seeds)
     wanted = ("cash_flow_summary", "restatements", "trial_balance", "exceptions", "push_log")
+    wanted = (*wanted, "budget_vs_actual")
     assert not models.failed(models.build(data, *wanted))
     return data
 
@@ -581,3 +596,51 @@ def test_the_published_file_answers_what_was_known_when(
         "'2026-02-28', '2026-03-05 01:00') where company_id = 'alpha'",
     )
     assert dict(rows) == balances("alpha", date(2026, 2, 28), CLOSES[date(2026, 2, 1)])
+
+
+def test_what_was_planned_stands_beside_what_came_about_in_every_month_of_the_plan(
+    query: Query,
+) -> None:
+    moved: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
+    for row in known_entries("beta", LAST):
+        for line in row["lines"] if not row["id"].startswith("closing") else []:
+            if line["accountId"] in PROFIT:
+                amount = line["debit"] - line["credit"]
+                natural = -amount if line["accountId"] == "sales" else amount
+                moved[row["date"].replace(day=1), line["accountId"].upper()] += natural
+    april, june, july = date(2025, 4, 1), date(2025, 6, 1), date(2025, 7, 1)
+    planned = {
+        (april, "SALES"): Decimal(1000), (june, "SALES"): Decimal(2000),
+        (july, "RENT"): Decimal("-300.50"), (june, "MARS"): Decimal(5), (june, "BANK"): Decimal(7),
+    }  # fmt: skip
+    rows = query(
+        "select period, account_number, budget_amount, actual_amount, variance_amount "
+        "from budget_vs_actual where company_id = 'beta' and version = 'budget'"
+    )
+    found = {(period, number): amounts for period, number, *amounts in rows}
+    span = (april, date(2025, 5, 1), june, july)
+    assert found.keys() == planned.keys() | {(m, a.upper()) for m in span for a in PROFIT}
+    for key, amounts in found.items():
+        plan, actual = planned.get(key, Decimal(0)), moved[key]
+        assert amounts == [plan, actual, actual - plan], key
+    names = "select account_number from budget_vs_actual where account_name is null"
+    assert sorted(query(f"{names} and section is null")) == ["BANK", "MARS"]
+    others = "select distinct company_id, version from budget_vs_actual order by all"
+    assert query(others) == [("beta", "Forecast"), ("beta", "budget"), ("omega", "budget")]
+
+
+def test_a_budget_adds_up_over_the_fiscal_year_and_tells_what_it_does_to_the_profit(
+    query: Query,
+) -> None:
+    sales = (
+        "select ytd_budget_amount, ytd_actual_amount - sum(actual_amount) over (partition by "
+        "period >= date '2025-06-01' order by period) from budget_vs_actual where company_id = "
+        "'beta' and version = 'budget' and account_number = 'SALES' order by period"
+    )
+    assert query(sales) == [(1000, 0), (1000, 0), (2000, 0), (2000, 0)]
+    effects = (
+        "select sum(profit_effect) - sum(case when section like '%revenue' then variance_amount "
+        "else -variance_amount end) from budget_vs_actual where section is not null"
+    )
+    assert query(effects) == [0]
+    assert query("select count(*) from budget_vs_actual where profit_effect is null") == [2]

@@ -42,6 +42,9 @@ def env(sandbox: Handle, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     # As a spreadsheet program saves it where commas stand in numbers.
     header = "\ufeffcompany_id;period;closed_at\r\nelsewhere;2026-01;2026-02-05T10:00:00Z"
     (seeds / user_tables.PERIOD_CLOSE).write_text(header, newline="")
+    with (seeds / user_tables.BUDGET).open("a") as budget:
+        for number, amount in (("6030", "1000"), ("4010", "99999.99")):
+            budget.write(f"{sandbox.company_id},{number},{MONTH},{amount},\n")
     more = {"BLSYNC_SEEDS": str(seeds), "BLSYNC_ACTOR": "carol"}
     given = environment(folder / "data", sandbox.base_url, **more)
     done = blsync("sync", env=given)
@@ -101,6 +104,7 @@ def test_a_spreadsheet_program_that_recalculates_a_pack_comes_to_the_cents_of_th
     checks = checks[: next(n for n, row in enumerate(checks) if row[0] is None)]
     assert len(checks) >= 10  # those of lists that have rows, too
     assert {row[4] for row in checks} == {"ok"}
+    assert "Budget: effect on profit" in {row[0] for row in checks}
     (told,) = query(
         env,
         "select net_profit from finance.profit_and_loss_summary "

@@ -12,7 +12,7 @@ from blsync import user_tables
 from blsync.errors import ConfigError
 from blsync.lake.store import Lake
 from blsync.marts.build import write_user_tables
-from blsync.user_tables import ACCEPTED, ACCOUNT_ROLES, COLUMNS, FISCAL_YEAR, PERIOD_CLOSE
+from blsync.user_tables import ACCEPTED, ACCOUNT_ROLES, BUDGET, COLUMNS, FISCAL_YEAR, PERIOD_CLOSE
 
 NOW = datetime(2026, 4, 30, tzinfo=UTC)
 CLOSES = "company_id,period,closed_at\none,2026-03-31,2026-04-05T10:00:00Z\none,2026-04-01,\n"
@@ -148,6 +148,14 @@ WRONG = {
     "a month that is none": (FISCAL_YEAR, "one,13", r"line 2: start_month '13'.*1 to 12"),
     "a role too few": (ACCOUNT_ROLES, "one,1010", r"line 2 has 2 values"),
     "a rule that is none": (ACCEPTED, "one,r1,no_rule,why,who", r"line 2: rule 'no_rule'"),
+    "an amount that is none": (BUDGET, "one,6010,2026-01,much,", r"line 2: amount 'much'"),
+    "an amount that may be two": (BUDGET, 'one,6010,2026-01,"1,200",', r"'1,200'.*like 1200.00"),
+    "a tenth of a cent": (BUDGET, "one,6010,2026-01,1.001,", r"amount '1.001'.*like 1200.00"),
+    "a plan of one month twice": (
+        BUDGET,
+        "one,6010,2026-01,1,\none,6010,01/2026,2,budget",
+        r"line 3 plans again what line 2 plans: account 6010, 2026-01, budget",
+    ),
     "no UTF-8": (FISCAL_YEAR, "caf\xe9,1", r"line 2 is not UTF-8"),
 }
 

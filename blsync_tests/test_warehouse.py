@@ -495,6 +495,9 @@ PUBLIC = {
     "account_name is_computed balance previous_month_balance previous_year_balance",
     "profit_and_loss": "period section section_order account_id account_number account_name amount "
     "ytd_amount previous_month_amount previous_year_amount rolling_12m_amount pct_of_revenue",
+    "budget_vs_actual": "version period section section_order account_number account_name "
+    "budget_amount actual_amount variance_amount variance_pct profit_effect ytd_budget_amount "
+    "ytd_actual_amount",
     "profit_and_loss_summary": "period operating_revenue cost_of_goods_sold gross_profit "
     "operating_expense operating_profit other_revenue other_expense net_profit gross_margin_pct "
     "net_margin_pct",

@@ -19,6 +19,7 @@ LAYERS = ("landing", "quarantine")
 TABLES_OF_USER = (
     "account_roles",
     "accepted_exceptions",
+    "budget",
     "fiscal_year",
     "period_close",
     "tax_codes",

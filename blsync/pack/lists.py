@@ -57,7 +57,45 @@ def _ageing(title: str, table: str, who: str) -> List:
     )  # fmt: skip
 
 
+_CHOSEN_BUDGET = """
+company_id = $company and period = $month and version = (
+    select coalesce(max(version) filter (where version = 'budget'), min(version))
+    from finance.budget_vs_actual where company_id = $company and period = $month
+)
+"""
+
+
 LISTS = (
+    List(
+        "Budget",
+        "finance.budget_vs_actual",
+        "Profit and loss of {month} beside its budget",
+        "select version, section, account_number, account_name, budget_amount, actual_amount, "  # noqa: S608
+        "profit_effect, ytd_budget_amount, ytd_actual_amount from finance.budget_vs_actual "
+        f"where {_CHOSEN_BUDGET} order by section_order, account_number",
+        {
+            "version": "Version",
+            "section": "Section",
+            "account_number": "Account",
+            "account_name": "Name",
+            "budget_amount": "Budget",
+            "actual_amount": "Actual",
+            "variance": "Variance",
+            "profit_effect": "Effect on profit",
+            "ytd_budget_amount": "Budget, year to date",
+            "ytd_actual_amount": "Actual, year to date",
+            "ytd_variance": "Variance, year to date",
+        },
+        sums=("profit_effect",),
+        formulas={
+            "variance": "={actual_amount}-{budget_amount}",
+            "ytd_variance": "={ytd_actual_amount}-{ytd_budget_amount}",
+        },
+        expected="select coalesce(sum(profit_effect), 0) as profit_effect "  # noqa: S608
+        f"from finance.budget_vs_actual where {_CHOSEN_BUDGET}",
+        checked={"profit_effect": "effect on profit"},
+        note="The version called budget, else the first by its name.",
+    ),
     _ageing("Receivables", "ar_aging", "customer"),
     _ageing("Payables", "ap_aging", "supplier"),
     List(
