@@ -370,6 +370,59 @@ def test_a_sql_block_is_answered(
     assert isinstance(json.loads(capsys.readouterr().out), list)
 
 
+QUESTIONS = re.findall(
+    r"^\*\*(.+?)\*\*.*?^```sql\n(.+?)^```",
+    (ROOT / "docs/guide/analyst.md")
+    .read_text()
+    .partition("## Twelve questions")[2]
+    .partition("\n## ")[0],
+    re.DOTALL | re.MULTILINE,
+)
+REVENUE = "select sum(net_revenue) from finance.revenue_monthly where company_id = 'acme'"
+OF_THE_YEAR = f"{REVENUE} and period > current_date - interval 12 months"
+ADDS_UP = {
+    "category": ("sum(revenue)", REVENUE),
+    "each customer": ("sum(revenue)", OF_THE_YEAR),
+    "Where do we sell": ("sum(revenue)", OF_THE_YEAR),
+    "account by account": (
+        "sum(case when section like '%revenue' then last_month else -last_month end)",
+        "select net_profit from finance.profit_and_loss_summary where company_id = 'acme' and "
+        "period = date_trunc('month', current_date) - interval 1 month",
+    ),
+    "each bank account": (
+        "sum(last_balance) from (select account_name, max_by(balance, journal_date) as "
+        "last_balance from answer group by account_name)",
+        "select sum(closing_balance) from finance.trial_balance join finance.accounts "
+        "using (company_id, account_id, account_name) where account_role = 'cash' and account_name "
+        "in (select account_name from answer) and period = date_trunc('month', current_date)",
+    ),
+    "by week": ("sum(amount_due)", "select sum(amount_due) from finance.payment_calendar"),
+    "be mended": ("count(*)", "select count(*) from finance.einvoice_gaps"),
+    "each two months": ("count(*)", "select count(*) from finance.sst_02"),
+    "customers pay": (
+        "sum(amount) filter (where paid_at = 'till')",
+        "select sum(total) from finance.pos_daily_sales",
+    ),
+}
+"""A word of the question → what its answer adds up to, and the same by another way."""
+
+
+@pytest.mark.parametrize(("question", "query"), QUESTIONS, ids=[q for q, _ in QUESTIONS])
+def test_an_analysts_question_is_answered_by_its_query(
+    question: str, query: str, environment: dict[str, str]
+) -> None:
+    assert len(QUESTIONS) == 12
+    file = Path(environment["BLSYNC_DATA"]) / "blsync.duckdb"
+    with duckdb.connect(str(file), read_only=True) as db:
+        asked = query.strip().rstrip(";").replace("<= 14", "<= 3650")  # its shops are well stocked
+        db.sql(f"create temp view answer as {asked}")
+        (rows,) = db.sql("select count(*) from answer").fetchall()[0]
+        assert rows or "after it was closed" in question  # nothing was closed
+        for _, (found, expected) in (e for e in ADDS_UP.items() if e[0] in question):
+            of_answer = found if " from " in found else f"{found} from answer"
+            assert db.sql(f"select {of_answer}").fetchall() == db.sql(expected).fetchall()
+
+
 ALWAYS = {"company_id", "currency", "built_at"}
 
 

@@ -21,6 +21,7 @@ landed as {{ 'not materialized' if not is_incremental() }} (
         {{ quantity('inventory."reorderPoint"') }} as reorder_point,
         {{ quantity('inventory."reorderQuantity"') }} as reorder_quantity,
         supplier.id as supplier_id,
+        supplier.name as supplier_name,
         try_cast(supplier."leadTimeDays" as integer) as lead_time_days,
         accounting."incomeAccountId" as income_account_id,
         accounting."expenseAccountId" as expense_account_id,

@@ -27,15 +27,6 @@ accounts as (
     group by company_id, account_number
 ),
 
--- Months may be planned that are in no table yet, so where a fiscal year starts is told by one that is.
-starts as (
-    select
-        company_id,
-        any_value((cast(extract(month from period) as integer) - fiscal_month + 12) % 12) as months_before,
-    from {{ ref('periods') }}
-    group by company_id
-),
-
 actuals as (
     select
         profit_and_loss.company_id,
@@ -85,14 +76,13 @@ final as (
         companies.currency,
         companies.built_at,
     from compared
-    inner join {{ ref('stg_companies') }} as companies using (company_id)
+    inner join {{ ref('dim_company') }} as companies using (company_id)
     left join accounts using (company_id, account_number)
-    left join starts using (company_id)
     window
         year_to_date as (
             partition by
                 compared.company_id, compared.version, compared.account_number,
-                extract(year from compared.period + to_months((12 - starts.months_before) % 12))
+                extract(year from compared.period + to_months((13 - companies.fiscal_year_start) % 12))
             order by compared.period
             rows between unbounded preceding and current row
         )
