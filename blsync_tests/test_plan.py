@@ -190,8 +190,11 @@ def test_what_a_kill_left_open_is_planned_from_the_ledger_without_a_request(conf
     control(sandbox, "reset-stats")
     document = planned(loaded, "invoices")
     assert requests_at(sandbox) == 0
-    assert 0 < document["entities"]["invoices"]["records"] < 700
-    assert_within_5_percent(document, used(loaded, "invoices"))
+    invoices = document["entities"]["invoices"]
+    assert 0 < invoices["records"] < 700
+    # How many are left depends on when the kill came, so a share of them says nothing: a page may
+    # be asked again.
+    assert abs(invoices["requests"] - used(loaded, "invoices")["invoices"]) <= 1
 
 
 def test_a_range_is_planned_as_it_is_pulled_again(configure, sandbox):
