@@ -27,7 +27,7 @@ from test_warehouse import WAREHOUSE
 pytestmark = pytest.mark.drawn
 """Few books in `make test`, many in `make test-deep`."""
 
-COMPANIES = 16 if is_deep() else 6
+COMPANIES = 16 if is_deep() else 4
 MOST_TOLD = 12
 
 

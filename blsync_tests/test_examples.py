@@ -73,6 +73,7 @@ def test_every_example_is_listed_and_every_listed_one_is_there() -> None:
     assert [path for path in listed if not (EXAMPLES / path).exists()] == []
 
 
+@pytest.mark.deep
 def test_there_is_a_sheet_for_each_endpoint_and_every_row_of_it_can_be_pushed(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from rig.depth import is_deep
 
 from blsync.entities import ENTITIES
 from blsync.errors import StorageError
@@ -276,7 +277,8 @@ def records(entity) -> st.SearchStrategy[list[list[bytes]]]:
 @example((INVOICES, [[b'"items":[{"weight":null}]']]))
 @example((INVOICES, [[b'"exchangeRate":12345678901']]))
 @example((INVOICES, [[b'"updatedAt":"2026-02-28T10:30Z"']]))
-@settings(max_examples=400, deadline=None)
+@pytest.mark.drawn
+@settings(max_examples=400 if is_deep() else 100, deadline=None)
 def test_a_record_is_read_the_same_whatever_stands_beside_it(drawn):
     entity, parts = drawn
     ids = [b",".join(b'"%b":"%d"' % (k.encode(), n) for k in entity.key) for n in range(9)]

@@ -1,6 +1,6 @@
 """Small breakages of the models, each seen by a law or by a check of made-up books.
 
-`make test` makes every fourth of them, `make test-deep` all.
+`make test` sees that what they break still stands there, `make test-deep` breaks it.
 """
 
 from __future__ import annotations
@@ -11,11 +11,7 @@ import pytest
 from books.company import Plan
 from books.making import make
 from books.mutants import Mutation, Workshop
-from rig.depth import is_deep
 from test_warehouse import WAREHOUSE
-
-pytestmark = pytest.mark.drawn
-"""Few mutants in `make test`, all in `make test-deep`."""
 
 KINDS = (
     Plan(seed=1, start_month=6, closings="last day"),
@@ -361,16 +357,16 @@ MUTATIONS = [
              "<= bill_date + {{ var('near_duplicate_days') }}", "<= bill_date + 400",
              "exceptions"),
 ]  # fmt: skip
-DRAWN = MUTATIONS[:: 1 if is_deep() else 4]
 
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     books = [make(f"co_{place}", plan) for place, plan in enumerate(PLANS)]
-    return Workshop(tmp_path_factory.mktemp("mutants"), books, DRAWN)
+    return Workshop(tmp_path_factory.mktemp("mutants"), books, MUTATIONS)
 
 
-@pytest.mark.parametrize("check", sorted({mutation.caught_by for mutation in DRAWN}))
+@pytest.mark.deep
+@pytest.mark.parametrize("check", sorted({mutation.caught_by for mutation in MUTATIONS}))
 def test_nothing_is_found_in_the_models_as_they_are(workshop: Workshop, check: str) -> None:
     assert workshop.findings(check) == []
 
@@ -383,7 +379,8 @@ def test_what_a_breakage_breaks_is_in_the_models(mutation: Mutation) -> None:
     )
 
 
-@pytest.mark.parametrize("mutation", DRAWN, ids=lambda mutation: mutation.name)
+@pytest.mark.deep
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_a_breakage_is_seen(workshop: Workshop, mutation: Mutation) -> None:
     found = workshop.findings_with(mutation, mutation.caught_by)
     assert found, f"{mutation.caught_by} does not see that {mutation.name}"

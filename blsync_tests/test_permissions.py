@@ -43,6 +43,7 @@ def env_file(environment, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.deep
 def test_all_that_a_first_sync_writes_is_closed_to_others(tmp_path):
     """With the widest umask that there is, and a server that refuses everything."""
     env = environment_of_a_refused_sync(tmp_path)

@@ -22,6 +22,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from rig.depth import is_deep
 
 from blsync import settings
 from blsync.errors import BuildError, ConfigError, InputFileError
@@ -553,7 +554,8 @@ def normal_cells(found: Sheet) -> list[dict[str, Any]]:
     return rows
 
 
-@examples(max_examples=60, deadline=None)
+@pytest.mark.drawn
+@examples(max_examples=60 if is_deep() else 15, deadline=None)
 @given(documents=DOCUMENTS)
 def test_the_same_documents_are_read_from_every_kind_of_file(
     tmp_path_factory: pytest.TempPathFactory, documents: list[dict[str, Any]]
