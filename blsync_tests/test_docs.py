@@ -396,6 +396,10 @@ ADDS_UP = {
         "using (company_id, account_id, account_name) where account_role = 'cash' and account_name "
         "in (select account_name from answer) and period = date_trunc('month', current_date)",
     ),
+    "out of stock": (
+        "count(*) filter (where location_name is null or supplier_name is null)",
+        "select 0",
+    ),
     "by week": ("sum(amount_due)", "select sum(amount_due) from finance.payment_calendar"),
     "be mended": ("count(*)", "select count(*) from finance.einvoice_gaps"),
     "each two months": ("count(*)", "select count(*) from finance.sst_02"),

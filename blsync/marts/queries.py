@@ -143,9 +143,8 @@ def write(answer: Answer, form: str, output: Path) -> int:
         if form == "parquet":
             return _write_parquet(answer, draft)
         if form == "xlsx":
-            from blsync.files.spreadsheet import (
-                write_table,
-            )  # here: few ask for it, and it loads slowly
+            # Here: few ask for a workbook, and what writes it loads slowly.
+            from blsync.files.spreadsheet import write_table
 
             write_table(draft, "query", answer.names, counted)
         else:

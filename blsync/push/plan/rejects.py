@@ -49,9 +49,8 @@ def write_rejects(path: Path, sheet: Sheet, operations: Iterable[Operation]) -> 
     rows = _rows(sheet, columns, reasons)
     with storage_errors(path), atomic_write(path) as draft:
         if path.suffix.lower() == ".xlsx":
-            from blsync.files.spreadsheet import (
-                write_table,
-            )  # here: few ask for it, and it loads slowly
+            # Here: few ask for a workbook, and what writes it loads slowly.
+            from blsync.files.spreadsheet import write_table
 
             write_table(draft, "rejects", [*header, *NOTES], rows)
             return

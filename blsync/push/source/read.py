@@ -243,9 +243,8 @@ def _delimiter(text: str) -> str:
 
 
 def _read_xlsx(path: Path, how: _How) -> Table:
-    from blsync.files.spreadsheet import (
-        read_worksheet,
-    )  # here: most files are none, and it loads slowly
+    # Here: most files are no workbooks, and what reads them loads slowly.
+    from blsync.files.spreadsheet import read_worksheet
 
     alike: list[str] = []
     sheet = read_worksheet(path, _chooser(path, how.form, alike), MOST_ABOVE if how.form else 0)

@@ -67,7 +67,7 @@ final as (
         customers.address.city as city,
         customers.address.state as state,
         customers.address.country as country,
-        array_to_string(customers.tags, ';') as tags,
+        nullif(array_to_string(customers.tags, ';'), '') as tags,
         customers.custom_fields,
         customers.status,
         customers.payment_terms,
