@@ -90,7 +90,7 @@ TAX_BASES = ("payment", "invoice")
 TAX_TYPES = ("sales", "service")
 _FIRST_VERSION = "budget"
 _CENT = Decimal("0.01")
-_MOST = Decimal(10) ** 16
+_MOST = Decimal(10) ** 16  # what the column of amounts has no room for
 LAWS = {
     "every_journal_balances_and_equals_its_header": "unbalanced_entry",
     "no_journal_line_without_an_account": "unknown_account",

@@ -411,11 +411,18 @@ ADDS_UP = {
 """A word of the question → what its answer adds up to, and the same by another way."""
 
 
+def test_there_are_twelve_questions_and_each_sum_belongs_to_one_of_them() -> None:
+    asked = [question for question, _ in QUESTIONS]
+    assert len(asked) == 12
+    assert {word: sum(word in question for question in asked) for word in ADDS_UP} == dict.fromkeys(
+        ADDS_UP, 1
+    )
+
+
 @pytest.mark.parametrize(("question", "query"), QUESTIONS, ids=[q for q, _ in QUESTIONS])
 def test_an_analysts_question_is_answered_by_its_query(
     question: str, query: str, environment: dict[str, str]
 ) -> None:
-    assert len(QUESTIONS) == 12
     file = Path(environment["BLSYNC_DATA"]) / "blsync.duckdb"
     with duckdb.connect(str(file), read_only=True) as db:
         asked = query.strip().rstrip(";").replace("<= 14", "<= 3650")  # its shops are well stocked

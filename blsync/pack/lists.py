@@ -70,7 +70,7 @@ LISTS = (
         "Budget",
         "finance.budget_vs_actual",
         "Profit and loss of {month} beside its budget",
-        "select version, section, account_number, account_name, budget_amount, actual_amount, "  # noqa: S608
+        "select version, section, account_number, account_name, budget_amount, actual_amount, "  # noqa: S608 (of this file's own names)
         "profit_effect, ytd_budget_amount, ytd_actual_amount from finance.budget_vs_actual "
         f"where {_CHOSEN_BUDGET} order by section_order, account_number",
         {
@@ -91,7 +91,7 @@ LISTS = (
             "variance": "={actual_amount}-{budget_amount}",
             "ytd_variance": "={ytd_actual_amount}-{ytd_budget_amount}",
         },
-        expected="select coalesce(sum(profit_effect), 0) as profit_effect "  # noqa: S608
+        expected="select coalesce(sum(profit_effect), 0) as profit_effect "  # noqa: S608 (as above)
         f"from finance.budget_vs_actual where {_CHOSEN_BUDGET}",
         checked={"profit_effect": "effect on profit"},
         note="The version called budget, else the first by its name.",

@@ -56,10 +56,8 @@ UNREADABLE = ({"short-cursors"}, {*GROUPS["page size"]}, {*GROUPS["filters"]})
 """One of each, and no list is read to its end: its cursors end early, and no bound goes on where
 one has ended.
 """
-
-
 AT_ONCE, ASIDE_AT_ONCE = 4, 2
-"""Readings that a server of `servers` is at most, and those of them that stand aside."""
+"""How many readings a server of `servers` has at most, and how many more that stand aside."""
 
 
 def servers() -> list[tuple[str, ...]]:
