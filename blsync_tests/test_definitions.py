@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import warnings
 from datetime import UTC, datetime, timedelta
@@ -16,11 +17,14 @@ from rig.warm import PYTHON
 from blsync import user_tables
 from blsync.entities import ENTITIES
 from blsync.errors import BuildError, ConfigError, Unanswered, Unauthorized, joined
+from blsync.files.places import PROJECT
 from blsync.lake.landed import INPUTS
 from blsync.orchestration.launches import CLI, launcher_of
 from blsync.orchestration.retries import pause_before_retry
 from blsync.sandbox import Options, running
 from blsync.settings import load
+
+LAWS = [path for path in (PROJECT / "tests").rglob("*.sql") if path.parent.name != "generic"]
 
 
 @pytest.fixture(scope="module")
@@ -115,12 +119,33 @@ def test_marts_have_lineage_from_raw_to_published(definitions):
     assert dg.AssetKey(["finance", "trial_balance"]) in above
 
 
-def test_the_laws_are_asset_checks(definitions):
+def test_every_law_is_an_asset_check(definitions):
     keys = definitions.resolve_asset_graph().asset_check_keys
     assert dg.AssetCheckKey(
         dg.AssetKey(["finance", "trial_balance"]), "trial_balance_sums_to_zero_every_month"
     ) in set(keys)
+    assert {path.stem for path in LAWS} <= {key.name for key in keys}
     assert len(keys) >= 60
+
+
+def test_models_show_their_columns_their_sql_and_what_they_are_made_of(definitions):
+    node = definitions.resolve_asset_graph().get(dg.AssetKey(["finance", "trial_balance"]))
+    columns = {column.name: column for column in node.metadata["dagster/column_schema"].columns}
+    assert columns["company_id"].type == "VARCHAR"
+    assert columns["company_id"].description
+    assert "#### Raw SQL:" in node.description
+    assert "{{ ref(" in node.description
+    assert (node.group_name, node.kinds) == ("finance", {"dbt", "duckdb"})
+
+
+def test_what_only_warns_stops_nothing_and_a_law_does(definitions):
+    graph = definitions.resolve_asset_graph()
+    blocks = {key.name: graph.get_check_spec(key).blocking for key in graph.asset_check_keys}
+    assert blocks["trial_balance_sums_to_zero_every_month"]
+    warnings_only = re.compile(r"severity\s*=\s*'warn'")
+    found = {p.stem for p in LAWS if warnings_only.search(p.read_text())}
+    assert found
+    assert not any(blocks[name] for name in found)
 
 
 def test_laws_landed_columns_jobs_schedules_and_sensors_say_what_they_are(definitions):

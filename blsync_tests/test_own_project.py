@@ -281,6 +281,26 @@ def test_own_models_are_in_the_lineage_and_own_laws_are_checks_of_their_tables(
 
 
 @pytest.mark.deep
+@pytest.mark.parametrize(
+    ("meta", "told"),
+    [
+        ('{"ref": {"name": "no_such_model"}}', "there is no such model in the package own"),
+        ('{"ref": "owed_to_payees"}', "`ref: {name: …}` names the model"),
+    ],
+)
+def test_a_law_that_is_a_check_of_nothing_is_refused_with_what_to_write(
+    own: dict[str, str], tmp_path: Path, meta: str, told: str
+) -> None:
+    project = shutil.copytree(own["BLSYNC_PROJECT"], tmp_path / "project")
+    law = "{{ config(meta={'dagster': META}) }} select 1 from {{ ref('owed_to_payees') }}"
+    written(project, tests__a_law_sql=law.replace("META", meta))
+    done = blsync("sync", "--json", env=own | {"BLSYNC_PROJECT": str(project)})
+    assert done.returncode == 2, done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.deep
 def test_own_models_are_in_the_documentation(own: dict[str, str]) -> None:
     done = blsync("docs", env=own)
     assert done.returncode == 0, done.stderr

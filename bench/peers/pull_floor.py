@@ -1,4 +1,4 @@
-"""The floor: invoices into one Parquet file with httpx, orjson and pyarrow, and nothing else.
+"""The floor: invoices into one Parquet file with httpx, msgspec and pyarrow, and nothing else.
 
 No retries, no types but those that pyarrow guesses, nothing to go on from after a kill. With
 PACE=N it keeps to N requests a second the way blsync does: a request waits until the answer to
@@ -14,7 +14,7 @@ import time
 from collections import deque
 
 import httpx
-import orjson
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -42,7 +42,7 @@ def main(path: str) -> None:
                 time.sleep(max(0.0, answered[0] + 1.0 - time.monotonic()))
             answer = http.get("/invoices", params=params).raise_for_status()
             answered.append(time.monotonic())
-            page = orjson.loads(answer.content)
+            page = msgspec.json.decode(answer.content)
             held += page["data"]
             more = page["pagination"]["hasMore"]
             params["cursor"] = page["pagination"]["nextCursor"]

@@ -267,7 +267,6 @@ def compile_project(folder: Path) -> None:
         )
     compiled = Compiled(told, msgspec.json.decode(duckdb), what_a_build_knew)
     (folder / "compiled.json").write_bytes(msgspec.json.encode(compiled))
-    _show_laws(folder / "manifest.json")
 
 
 def _contract_of(node: Any) -> Contract | None:
@@ -292,25 +291,6 @@ def _problem_of(node: Any) -> str | None:
         return None
     known = ", ".join(MATERIALIZED)
     return f"it is materialized as {node.config.materialized!r}; known are {known}"
-
-
-def _show_laws(manifest: Path) -> None:
-    """Have each law of the user's that reads several tables belong to one, as each of ours says
-    itself: Dagster shows a law as a check of a table, and else not at all.
-    """
-    told = msgspec.json.decode(manifest.read_bytes())
-    for node in told["nodes"].values():
-        if node["resource_type"] != "test" or node["package_name"] != overlay.PACKAGE:
-            continue
-        models = [name for name in node["depends_on"]["nodes"] if name.startswith("model.")]
-        meta = node["config"].setdefault("meta", {})
-        if models and not node.get("attached_node") and not meta.get("dagster", {}).get("ref"):
-            own = [name for name in models if name.startswith(f"model.{overlay.PACKAGE}.")]
-            shown = told["nodes"][(own or models)[0]]
-            ref = {"name": shown["name"], "package": shown["package_name"]}
-            meta["dagster"] = {**meta.get("dagster", {}), "ref": ref}
-            node["meta"] = {**node.get("meta", {}), "dagster": meta["dagster"]}
-    manifest.write_bytes(msgspec.json.encode(told))
 
 
 def _hooks(node: Any) -> list[Any]:

@@ -8,13 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
-import msgspec
-
-from blsync import marts
 from blsync.entity import Entity, Record
-from blsync.orchestration.location import SETTINGS
-
-Node = Mapping[str, Any]
+from blsync.orchestration.manifest import Node, manifest
 
 _LOAD_COLUMNS = {
     "_company_id": "The company at BigLedger.",
@@ -28,15 +23,15 @@ _SCHEMAS = ("finance", "staging", "history")
 """Where a field is described, the last that does so counting most: it is the nearest to it."""
 
 
-def law_text(node: Node) -> str:
+def law_text(law: Node) -> str:
     """Return what a test of dbt's asks for: its own description, or what its kind says."""
-    if text := node.get("description"):
-        return str(text).strip()
-    kind = node.get("test_metadata") or {}
-    words = _KINDS.get(kind.get("name", ""))
-    if words is None:
-        return f"{str(node['name']).replace('_', ' ').capitalize()}."
-    return words(str(node["attached_node"]).rpartition(".")[2], kind["kwargs"])
+    if law.description:
+        return law.description.strip()
+    kind = law.test_metadata
+    words = _KINDS.get(kind.name) if kind else None
+    if not kind or not words:
+        return f"{law.name.replace('_', ' ').capitalize()}."
+    return words(str(law.attached_node).rpartition(".")[2], kind.kwargs)
 
 
 def _one_row_a_key(model: str, given: Mapping[str, Any]) -> str:
@@ -79,28 +74,10 @@ def column_texts(entity: Entity) -> dict[str, str]:
     return found
 
 
-class _Column(msgspec.Struct):
-    description: str = ""
-
-
-class _Node(msgspec.Struct):
-    resource_type: str
-    schema: str
-    alias: str
-    columns: dict[str, _Column] = {}
-
-
-class _Manifest(msgspec.Struct):
-    """What is read of dbt's manifest here: megabytes are skipped."""
-
-    nodes: dict[str, _Node]
-
-
 @cache
 def _texts_of_models() -> dict[str, dict[str, str]]:
     """Return the columns' descriptions by the name of a model, of all schemas together."""
-    manifest = msgspec.json.decode(marts.manifest_of(SETTINGS).read_bytes(), type=_Manifest)
-    models = [node for node in manifest.nodes.values() if node.resource_type == "model"]
+    models = [node for node in manifest().nodes.values() if node.resource_type == "model"]
     found: dict[str, dict[str, str]] = {}
     for schema in _SCHEMAS:
         for node in models:

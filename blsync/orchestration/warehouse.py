@@ -7,8 +7,6 @@ from functools import partial
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DbtProject, dbt_assets
-from dagster_dbt.asset_utils import DAGSTER_DBT_UNIQUE_ID_METADATA_KEY
 
 from blsync import marts, report
 from blsync.alerts import lineage
@@ -20,7 +18,7 @@ from blsync.errors import (
 )
 from blsync.files.unexpected import apart
 from blsync.marts.figures import CompanyFacts, stored_facts
-from blsync.orchestration.descriptions import law_text
+from blsync.orchestration import models
 from blsync.orchestration.location import (
     COMPANIES,
     FRESH,
@@ -107,41 +105,15 @@ def _asked(session: Session, watch: RunContext) -> list[tuple[Company, CompanyFa
     return asked
 
 
-class Translator(DagsterDbtTranslator):
-    """Names dbt's models by their schema: `staging/…`, `history/…`, `finance/…`."""
-
-    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
-        """Return schema and table for a model, the raw asset for what landed; else what dbt has."""
-        if dbt_resource_props["resource_type"] == "model":
-            return dg.AssetKey([dbt_resource_props["schema"], dbt_resource_props["alias"]])
-        if dbt_resource_props.get("source_name") == "landing":
-            return dg.AssetKey(["raw", dbt_resource_props["name"]])
-        return super().get_asset_key(dbt_resource_props)
-
-    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
-        """Group models by schema."""
-        return str(dbt_resource_props["schema"])
-
-    def get_asset_check_spec(
-        self,
-        asset_spec: dg.AssetSpec,
-        manifest: Mapping[str, Any],
-        unique_id: str,
-        project: DbtProject | None,
-    ) -> dg.AssetCheckSpec | None:
-        """Describe a law as its test does, or as the test's kind says."""
-        spec = super().get_asset_check_spec(asset_spec, manifest, unique_id, project)
-        return spec and spec._replace(description=law_text(manifest["nodes"][unique_id]))
-
-    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
-        """Return the owners of everything here."""
-        return OWNERS
+_MODELS, _LAWS = models.specs()
 
 
-@dbt_assets(
-    manifest=marts.manifest_of(SETTINGS),
-    dagster_dbt_translator=Translator(),
+@dg.multi_asset(
     name="warehouse",
+    specs=_MODELS,
+    check_specs=_LAWS,
+    can_subset=True,
+    allow_arbitrary_check_specs=True,
 )
 def warehouse(
     context: dg.AssetExecutionContext, watch: dg.ResourceParam[RunContext]
@@ -187,7 +159,7 @@ def without_news(watch: RunContext) -> set[dg.AssetKey]:
 
 
 def _node_of(metadata: Mapping[str, Any]) -> str:
-    return str(metadata[DAGSTER_DBT_UNIQUE_ID_METADATA_KEY])
+    return str(metadata[models.NODE])
 
 
 def _events(

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 IMPORTS = (
-    "dagster", "dagster_dbt", "duckdb",
+    "dagster", "duckdb",
     "matplotlib.figure", "openpyxl", "pyarrow.dataset", "pyarrow.parquet", "rich.console",
     "rich.table", "typer", "blsync.maintenance", "blsync.orchestration.history",
     "blsync.orchestration.parallel", "blsync.orchestration.steps", "blsync.pull", "blsync.push",
