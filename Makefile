@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 3000
-# More than two cores have: many tests wait for a server or a lock.
-WORKERS ?= 3
+# Twice what two cores have: many tests wait for a server, a lock or the first compilation of the models.
+WORKERS ?= 4
 # The tests start hundreds of programs: each would compile the house anew where nothing is kept.
 export PYTHONDONTWRITEBYTECODE :=
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder

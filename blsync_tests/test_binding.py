@@ -344,6 +344,7 @@ def in_folder(configure, server: Handle, ledger_url: str, folder: Path) -> Setti
     return configure(server, BLSYNC_LEDGER_URL=ledger_url, BLSYNC_DATA=str(folder))
 
 
+@pytest.mark.deep_after(1)
 def test_a_second_folder_on_a_ledger_is_refused_and_loses_nothing(
     configure, pair, ledger_url, tmp_path
 ):
@@ -372,6 +373,7 @@ def test_two_folders_that_were_bound_each_to_its_own_ledger_do_not_share_one(
         pull_customers(in_folder(configure, pair[0], ledger_url, tmp_path / "second"))
 
 
+@pytest.mark.deep_after(1)
 def test_a_ledger_whose_folder_is_gone_for_good_is_taken_over(
     configure, pair, ledger_url, tmp_path
 ):
@@ -405,7 +407,7 @@ def _open_at_once(given: Settings, start, answers) -> None:
         answers.put("refused" if "belongs to another" in str(error) else str(error))
 
 
-@pytest.mark.deep_after(1)
+@pytest.mark.deep
 def test_of_several_folders_on_a_fresh_ledger_at_once_one_alone_is_bound(
     configure, pair, ledger_url, tmp_path
 ):

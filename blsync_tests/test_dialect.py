@@ -93,7 +93,7 @@ def test_against_a_server_that_behaves_as_the_reference_says_nothing_costs_more(
         assert sum(night.values()) <= 20, night
 
 
-@pytest.mark.deep_after(1)
+@pytest.mark.deep
 @pytest.mark.parametrize("readings", ["no-sort", "sort-and-order", "no-pagination,no-sort"])
 def test_what_was_learnt_is_not_asked_for_again(configure, readings):
     with running(Options(**BOOKS, readings=readings)) as sandbox:
@@ -142,6 +142,7 @@ def test_inactive_accounts_that_a_list_shows_no_longer_are_asked_for_again_and_n
         assert run(given, "accounts")["accounts"].rows == 0
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("readings", ["no-total", "whole-lists"])
 def test_a_list_without_a_total_is_read_whole_once_in_the_hours_of_drift_and_that_is_told(
     configure, readings
@@ -167,7 +168,7 @@ def test_a_list_without_a_total_is_read_whole_once_in_the_hours_of_drift_and_tha
         )
 
 
-@pytest.mark.deep_after(2)
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize(
     ("readings", "is_asked"),
     [("date-from", True), ("own-dates", True), ("date-from,unnamed,refuse-422", True),
@@ -193,6 +194,7 @@ def test_a_range_of_business_dates_is_read_in_whatever_way_it_is_spelt_or_not_at
             assert reread(given, company, ENTITIES[name], *days).rows == 0
 
 
+@pytest.mark.deep
 def test_without_a_way_to_ask_for_a_record_nothing_is_marked_deleted(configure):
     readings = "no-filters,no-detail"
     with running(Options(**BOOKS, readings=readings)) as sandbox:
@@ -346,7 +348,7 @@ def push_server() -> Iterator[httpx.Client]:
         yield http
 
 
-@pytest.mark.deep_after(2)
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize(
     "readings",
     ["no-operators", "no-filters,no-sort", "filters-ignored,offset", "no-operators,no-pagination",

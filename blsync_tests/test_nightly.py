@@ -168,6 +168,7 @@ def test_an_interruption_ends_companies_that_wait_for_the_next_hour(pair, compan
     assert process.returncode == 1
 
 
+@pytest.mark.deep
 def test_in_one_run_over_several_companies_one_that_fails_leaves_the_others(pair, companies):
     script = (
         "import json\n"

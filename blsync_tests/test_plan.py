@@ -118,6 +118,7 @@ def test_where_a_report_has_to_be_asked_again_a_plan_knows_it(configure, sandbox
     assert_within_5_percent(document, used(loaded))
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("share", [0.01, 0.3])
 def test_a_plan_knows_how_much_changed(configure, sandbox, share):
     loaded = configure(sandbox)
@@ -151,6 +152,7 @@ def test_a_plan_of_a_server_that_refuses_large_pages_is_right(configure, sandbox
     assert_within_5_percent(document, used(loaded, "invoices", "accounts"))
 
 
+@pytest.mark.deep
 def test_slices_that_walk_side_by_side_cost_no_more_than_a_plan_says(configure, sandbox):
     loaded = configure(sandbox, BLSYNC_QUOTA_PER_SECOND="40")
     control(sandbox, "faults", faults="latency=100ms")

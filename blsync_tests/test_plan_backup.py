@@ -337,6 +337,7 @@ def test_a_ledger_is_not_taken_over_while_a_company_is_half_removed(desk):
     assert not (desk.settings.data / "lake.json").exists()
 
 
+@pytest.mark.deep
 def test_changes_are_put_into_the_plan_when_they_grow(desk, monkeypatch):
     monkeypatch.setattr(backup, "MOST_CHANGES", 0)
     plan_id = desk.plan(new_customers(2)).plan.plan_id
@@ -442,6 +443,7 @@ def write_anew(ledger: Ledger, plan_id: str) -> None:
         ledger.backup.write(db, plan_id)
 
 
+@pytest.mark.deep
 def test_a_backup_that_is_written_anew_waits_for_who_is_changing_the_plan(postgresql, tmp_path):  # noqa: F811
     at = datetime(2026, 11, 9, 12, tzinfo=UTC)
     plan, rows = a_plan(at)

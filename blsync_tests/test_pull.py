@@ -781,7 +781,7 @@ ODD_SERVERS = [
 ]
 
 
-@pytest.mark.deep_after(2)
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("faults", ODD_SERVERS)
 def test_every_odd_server_is_read_whole_and_without_doubles(configure, larger, faults):
     loaded = configure(larger)
@@ -844,6 +844,7 @@ def test_records_that_slide_past_a_walk_are_read_in_the_same_sync(configure, is_
         assert_in_step_despite(loaded, sandbox, "invoices")
 
 
+@pytest.mark.deep
 def test_what_is_gone_from_the_rest_of_a_walk_that_was_cut_off_is_not_looked_for(configure):
     with running(Options(invoices=600, customers=15, items=12, limits=False)) as sandbox:
         loaded = configure(sandbox)

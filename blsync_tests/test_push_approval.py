@@ -134,7 +134,7 @@ def test_who_makes_a_plan_anew_has_made_it_too_and_their_approval_counts_no_more
     assert desk.apply(plan_id).exit_code == 0
 
 
-@pytest.mark.deep_after(5)
+@pytest.mark.deep_after(2)
 @pytest.mark.parametrize(
     "what",
     [
@@ -203,6 +203,7 @@ AMOUNTS = {
 }
 
 
+@pytest.mark.deep_after(2)
 @pytest.mark.parametrize("kind", AMOUNTS, ids=str)
 def test_above_an_amount_a_plan_needs_approval(
     desk: Desk, kind: Kind, monkeypatch: pytest.MonkeyPatch
@@ -238,6 +239,7 @@ def test_a_plan_whose_amount_is_not_known_needs_approval(
     assert desk.apply(plan_id).exit_code == 0
 
 
+@pytest.mark.deep
 def test_a_plan_that_was_made_before_an_amount_was_asked_for_is_made_anew_with_it(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,6 +264,7 @@ def test_what_is_no_rule_of_approval_is_bad_configuration(
         assert desk.settings.push_approval == "none"
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("setting", ["none", "always"])
 def test_a_rejected_plan_is_never_sent_and_supersedes_none(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, setting: str
@@ -300,6 +303,7 @@ def test_an_undo_needs_approval_like_any_plan(desk: Desk) -> None:
     assert CUSTOMERS.live(desk) == {}
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("way", ["lost", "an older copy"])
 def test_what_was_said_of_a_plan_outlasts_the_ledger(desk: Desk, way: str) -> None:
     approved, rejected = planned(desk), planned(desk, POSTINGS)

@@ -140,6 +140,7 @@ CHANGES: dict[str, tuple[Row, Row]] = {
 }
 
 
+@pytest.mark.deep_after(2)
 @pytest.mark.parametrize("kind", BATCH_KINDS, ids=str)
 def test_what_is_changed_is_compared_sent_alone_and_taken_back(desk: Desk, kind: Kind) -> None:
     [row] = kind.rows(desk, 1)
@@ -161,6 +162,7 @@ def test_what_is_changed_is_compared_sent_alone_and_taken_back(desk: Desk, kind:
     assert desk.plan([row], kind.endpoint).counts["noop"] == 1
 
 
+@pytest.mark.deep_after(2)
 @pytest.mark.parametrize("kind", BATCH_KINDS, ids=str)
 def test_what_was_created_is_deleted_where_batches_can_and_left_to_a_person_where_not(
     desk: Desk, kind: Kind

@@ -55,7 +55,7 @@ def each_once(desk: Desk, count: int = MANY) -> Counter[str]:
 
 
 @pytest.mark.parametrize("kind", [*BATCH_KINDS, *KINDS], ids=str)
-@pytest.mark.deep_after(6)
+@pytest.mark.deep_after(3)
 def test_rows_go_out_in_one_batch_and_are_read_back(desk: Desk, kind: Kind) -> None:
     rows = kind.rows(desk, 4)
     plan_id = desk.plan(rows, kind.endpoint).plan.plan_id
@@ -120,7 +120,7 @@ JOB_FAULTS = (
 
 
 @pytest.mark.parametrize("fault", JOB_FAULTS, ids=str)
-@pytest.mark.deep_after(2)
+@pytest.mark.deep_after(1)
 def test_no_fault_of_a_job_loses_a_row_or_does_it_twice(desk: Desk, fault: JobFault) -> None:
     plan_id = desk.plan(many(desk)).plan.plan_id
     desk.forget_requests()

@@ -107,6 +107,7 @@ def test_a_server_that_carries_a_check_out_is_found_out_by_one_row(desk: Desk, k
     assert [len(amounts) for amounts in kind.live(desk).values()] == [1] * 4
 
 
+@pytest.mark.deep
 def test_deletes_are_checked_and_rows_that_batches_do_not_take_are_told(desk: Desk) -> None:
     created = desk.plan(customer_rows(desk, 2)).plan.plan_id
     assert desk.apply(created).exit_code == 0

@@ -308,6 +308,7 @@ def test_rows_that_bigledger_rejects_are_a_warning(desk: Desk) -> None:
     assert run.checks == {"all_rows_applied": False}
 
 
+@pytest.mark.deep
 def test_rows_without_an_answer_are_a_warning_and_stay_held(desk: Desk) -> None:
     plan_id = desk.plan_id(new(1, "held"))
     desk.faults("only=writes,drop-after=1")
@@ -318,7 +319,7 @@ def test_rows_without_an_answer_are_a_warning_and_stay_held(desk: Desk) -> None:
     assert run.checks == {"all_rows_applied": False}
 
 
-@pytest.mark.deep_after(1)
+@pytest.mark.deep
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_superseded_plan_fails_the_run_with_its_message(desk: Desk, dry_run: bool) -> None:
     old = desk.plan_id(new(1, "old"))
@@ -330,13 +331,14 @@ def test_a_superseded_plan_fails_the_run_with_its_message(desk: Desk, dry_run: b
     assert desk.writes() == 0
 
 
+@pytest.mark.deep
 def test_a_plan_of_another_endpoint_is_refused_with_the_asset_to_use(desk: Desk) -> None:
     run = desk.send(desk.plan_id(new(1, "other")), "payments")
     assert "materialise push/customers/apply" in run.failure[0]
     assert desk.writes() == 0
 
 
-@pytest.mark.deep_after(2)
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize(
     ("config", "told"),
     [
@@ -353,6 +355,7 @@ def test_what_cannot_be_planned_fails_the_run_and_says_why(
     assert told in desk.materialise("plan", **config).failure[0]
 
 
+@pytest.mark.deep
 def test_a_view_is_planned_as_a_file_is(desk: Desk) -> None:
     [one, *_] = desk.customers()
     desk.propose((one["id"], 12))
@@ -401,6 +404,7 @@ def test_a_plan_that_needs_approval_is_not_sent_from_dagster_without_it(desk: De
     assert desk.send(plan_id).metadata["outcomes"]["applied"] == 1
 
 
+@pytest.mark.deep
 def test_the_user_whom_dagster_knows_has_planned(desk: Desk) -> None:
     run = desk.materialise("plan", tags={"user": "dana"}, file=desk.file(new(1, "user")))
     plan = commands.show(desk.settings, str(run.metadata["plan_id"])).plan
@@ -470,7 +474,7 @@ def test_a_code_is_in_nothing_that_dagster_shows_or_keeps_nor_in_the_marts_input
 QUILL = "Quillfeather"
 
 
-@pytest.mark.deep_after(3)
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [

@@ -159,7 +159,7 @@ RULES: list[tuple[Kind, Row, str, str | None, list[str]]] = [
 ]
 
 
-@pytest.mark.deep_after(12)
+@pytest.mark.deep_after(6)
 @pytest.mark.parametrize(
     ("kind", "fields", "code", "field", "told"),
     RULES,
@@ -343,6 +343,7 @@ def test_an_entry_is_a_draft_unless_the_file_says_posted(desk: Desk) -> None:
     assert desk.plan(rows, "journal-entries").counts["noop"] == 2
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("kind", [ADJUSTMENTS, PAYMENTS], ids=str)
 def test_what_can_only_be_created_is_adopted_when_planned_again(desk: Desk, kind: Kind) -> None:
     rows = kind.rows(desk, 2)
@@ -383,6 +384,7 @@ def test_a_decrease_of_more_than_there_is_is_refused_with_the_servers_words(desk
     assert errors_of(report)[0][2]
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize(
     ("kind", "path"),
     [
@@ -429,6 +431,7 @@ def test_payments_carry_the_reference_as_the_bank_knows_it(desk: Desk) -> None:
     assert body(desk, row, "payments")["reference"] == row["reference"]
 
 
+@pytest.mark.deep_after(2)
 @pytest.mark.parametrize(
     ("kind", "count", "posts", "look_ups"),
     [
@@ -474,6 +477,7 @@ def _total(desk: Desk, kind: Kind) -> int:
     return total
 
 
+@pytest.mark.deep
 def test_201_adjustments_are_sent_in_two_requests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -501,6 +505,7 @@ def test_201_adjustments_are_sent_in_two_requests(
         assert desk.requests("POST /bulk") == 2
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("kind", [PAYMENTS, ADJUSTMENTS], ids=str)
 def test_one_change_of_an_invoice_or_of_a_stock_is_in_flight_at_a_time(
     desk: Desk, kind: Kind

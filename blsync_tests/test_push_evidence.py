@@ -96,7 +96,7 @@ def amounts(desk: Desk, kind: Kind, count: int) -> Counter[Decimal]:
     return Counter(each for each in told if each in wanted)
 
 
-@pytest.mark.deep_after(2)
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("kind", ALL, ids=str)
 def test_a_first_row_goes_out_alone_and_what_is_seen_of_it_is_kept(desk: Desk, kind: Kind) -> None:
     plan_id = desk.plan(rows_for(desk, kind, 4), kind.endpoint).plan.plan_id
@@ -128,7 +128,7 @@ class Made:
         return amounts(self.desk, self.kind, self.count) - self.before
 
 
-@pytest.mark.deep_after(2)
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("kind", OWN, ids=str)
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_what_was_done_without_an_answer_is_found_by_what_else_it_says_and_never_sent_again(
@@ -147,7 +147,7 @@ def test_what_was_done_without_an_answer_is_found_by_what_else_it_says_and_never
     assert len({o.remote_id for o in report.operations}) == 4
 
 
-@pytest.mark.deep_after(2)
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("kind", OWN, ids=str)
 def test_what_leaves_no_trace_at_such_a_server_is_held_for_a_person(desk: Desk, kind: Kind) -> None:
     plan_id = desk.plan(rows_for(desk, kind, 3), kind.endpoint).plan.plan_id
@@ -164,6 +164,7 @@ def test_what_leaves_no_trace_at_such_a_server_is_held_for_a_person(desk: Desk, 
     assert desk.evidence() == {kind.endpoint: "forgotten"}
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("kind", [INVOICES, DRAFTS], ids=str)
 def test_rows_that_differ_in_their_reference_alone_are_taken_for_done_only_all_together(
     desk: Desk, kind: Kind
@@ -204,7 +205,7 @@ def test_one_record_for_two_alike_rows_is_nobodys_and_both_are_held_with_its_id(
     assert desk.requests("POST /bulk") == 2
 
 
-@pytest.mark.deep_after(2)
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("kind", ALL, ids=str)
 def test_the_same_sheet_planned_again_creates_nothing_at_a_server_that_forgets(
     desk: Desk, kind: Kind
@@ -246,7 +247,7 @@ cli.main()
 """
 
 
-@pytest.mark.deep_after(3)
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("place", ["check", "learn"])
 @pytest.mark.parametrize("does_forget", [False, True], ids=["keeps", "forgets"])
 @pytest.mark.parametrize("kind", [INVOICES, PAYMENTS, ADJUSTMENTS], ids=str)
@@ -268,7 +269,7 @@ def test_a_kill_between_the_first_write_and_its_look_up_does_nothing_twice(
     assert (report.exit_code == 0) == is_right
 
 
-@pytest.mark.deep_after(1)
+@pytest.mark.deep
 @pytest.mark.parametrize("kind", [INVOICES, DRAFTS], ids=str)
 def test_two_processes_at_a_server_that_forgets_send_each_row_once(desk: Desk, kind: Kind) -> None:
     plan_id = desk.plan(rows_for(desk, kind, 4), kind.endpoint).plan.plan_id
@@ -281,6 +282,7 @@ def test_two_processes_at_a_server_that_forgets_send_each_row_once(desk: Desk, k
     assert made.each_once()
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("kind", [INVOICES, CUSTOMERS, PAYMENTS], ids=str)
 def test_what_is_applied_and_cannot_be_read_back_is_an_error_until_it_can(
     desk: Desk, kind: Kind
@@ -332,6 +334,7 @@ def test_a_list_that_lags_is_no_server_that_forgets(desk: Desk) -> None:
     assert desk.evidence() == {"invoices": "kept"}
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("refused", ["reference[in]", "reference[in]+reference", "email[in]+email"])
 def test_a_server_that_refuses_to_filter_is_asked_in_another_way(desk: Desk, refused: str) -> None:
     kind = CUSTOMERS if "email" in refused else INVOICES
@@ -342,6 +345,7 @@ def test_a_server_that_refuses_to_filter_is_asked_in_another_way(desk: Desk, ref
     assert desk.plan(rows, kind.endpoint).counts["noop"] == 3
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("kind", [INVOICES, DRAFTS, CUSTOMERS], ids=str)
 def test_a_row_that_was_lost_is_sent_once_more_when_another_one_was_found(
     desk: Desk, kind: Kind
@@ -420,7 +424,7 @@ def test_what_was_seen_of_a_company_goes_with_the_company(desk: Desk) -> None:
 SLIM = "slim=creditLimit+items+lines+amountPaid+amountDue+pricing+phone"
 
 
-@pytest.mark.deep_after(2)
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("kind", [CUSTOMERS, INVOICES, DRAFTS, PAYMENTS], ids=str)
 def test_what_a_list_leaves_out_is_read_from_the_record_itself(desk: Desk, kind: Kind) -> None:
     rows = rows_for(desk, kind, 3)

@@ -58,6 +58,7 @@ def stock(desk: Desk, row: Row) -> Row:
     return desk.records("/stock", itemId=row["itemId"], locationId=row["locationId"])[0]
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("kind", CREATED, ids=str)
 def test_what_a_plan_created_is_deleted_and_taken_back_twice_deletes_nothing_more(
     desk: Desk, kind: Kind
@@ -77,6 +78,7 @@ def test_what_a_plan_created_is_deleted_and_taken_back_twice_deletes_nothing_mor
     assert desk.requests("POST /bulk") == 1
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("kind", [CUSTOMER_UPDATES, INVOICE_UPDATES], ids=str)
 def test_what_a_plan_changed_has_its_values_again(desk: Desk, kind: Kind) -> None:
     plan_id = applied(desk, kind)
@@ -320,6 +322,7 @@ def test_rejected_rows_of_an_undo_are_planned_anew_by_a_retry(desk: Desk) -> Non
     assert CUSTOMERS.live(desk) == {}
 
 
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("kind", CREATED, ids=str)
 def test_a_sheet_deletes_the_records_that_it_names_and_no_other(desk: Desk, kind: Kind) -> None:
     rows = kind.rows(desk, ROWS)

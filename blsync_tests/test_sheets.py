@@ -255,6 +255,7 @@ def plans_without_a_word(desk: Desk, path: Path, endpoint: str) -> None:
     assert (applied.exit_code, applied.outcomes["verified"]) == (0, 1)
 
 
+@pytest.mark.deep_after(3)
 @pytest.mark.parametrize("endpoint", push.ENDPOINTS)
 def test_a_template_that_was_filled_in_plans_without_a_word(desk: Desk, endpoint: str) -> None:
     path = desk.folder / f"{endpoint}.xlsx"
@@ -303,7 +304,7 @@ def typed_in_office(
     return dict(zip(push.ENDPOINTS, office.type_into(folder, typed), strict=True))
 
 
-@pytest.mark.deep_after(2)
+@pytest.mark.deep_after(1)
 @pytest.mark.skipif(
     office.program() is None,
     reason="there is no LibreOffice on PATH: apt-get install libreoffice-calc-nogui",

@@ -202,6 +202,7 @@ def test_quarantine_is_merged_too(site):
     assert len(before) == 10
 
 
+@pytest.mark.deep
 def test_merged_files_are_merged_again_with_later_nights(site):
     nights(site, 10)
     compacted(site)
@@ -364,7 +365,7 @@ def killed_at(what: str, step: str) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
-@pytest.mark.deep_after(2)
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("step", STEPS_OF_COMPACTION)
 def test_a_compaction_killed_at_any_step_leaves_every_row_once(site, step):
     nights(site, 12)
@@ -597,7 +598,7 @@ def payloads(settings: Settings) -> list[list[str]]:
     return [[row["_payload"] for row in rows(settings, layer)] for layer in LAYERS]
 
 
-@pytest.mark.deep_after(1)
+@pytest.mark.deep
 @pytest.mark.parametrize("step", ["rejects added", "landing built", "landing exchanged"])
 def test_a_killed_replay_that_rejects_loses_nothing_and_the_next_one_ends_it(site, step):
     nights(site, 5)
@@ -612,7 +613,7 @@ def test_a_killed_replay_that_rejects_loses_nothing_and_the_next_one_ends_it(sit
     assert left_over(site) == []
 
 
-@pytest.mark.deep_after(1)
+@pytest.mark.deep
 @pytest.mark.parametrize("step", ["landing built", "landing exchanged", "quarantine exchanged"])
 def test_a_killed_replay_that_recovers_loses_nothing_and_the_next_one_ends_it(site, step):
     nights(site, 5)
