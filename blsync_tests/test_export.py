@@ -8,16 +8,20 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import psycopg2
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rig.warm import PYTHON
+
+from blsync.export import iceberg
+from blsync.settings import load
 
 LEDGER = """
 create schema finance;
@@ -273,3 +277,100 @@ def test_an_address_that_is_wrong_or_not_reached_is_told_without_its_password(
         assert told in failed.stderr
         assert "hunter22" not in failed.stderr
         assert "Traceback" not in failed.stderr
+
+
+def catalog_of(folder: Path, name: str = "blsync") -> Any:
+    from pyiceberg.catalog import load_catalog
+
+    place = {"uri": f"sqlite:///{folder / 'catalog.db'}", "warehouse": folder.as_uri()}
+    return load_catalog(name, type="sql", **place)
+
+
+def test_iceberg_tables_are_the_marts_and_who_reads_an_earlier_night_goes_on(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "lake"
+    done = export(env, "iceberg", "--output", folder)
+    assert (done.returncode, done.stderr) == (0, f"5 tables written to {folder}\n")
+    catalog = catalog_of(folder)
+    ledger = catalog.load_table("finance.general_ledger").scan().to_arrow()
+    assert str(ledger.schema.field("amount").type) == "decimal128(18, 2)"
+    assert Decimal("1234567890123.45") in ledger["amount"].to_pylist()
+    [nested] = catalog.load_table("history.invoices").scan().to_arrow()["items"].to_pylist()
+    assert nested == [{"id": "a\\tb\nc", "price": Decimal("0.10")}]
+    earlier = catalog.load_table("finance.counted")
+
+    publish(Path(env["BLSYNC_DATA"]), rows=7)
+    with duckdb.connect(str(Path(env["BLSYNC_DATA"]) / "blsync.duckdb")) as db:
+        db.execute("drop view proposals.push_customers")
+        db.execute("alter table history.invoices add column more varchar")
+    assert export(env, "iceberg", "--output", folder).returncode == 0
+    assert {*earlier.scan().to_arrow()["n"].to_pylist()} == {0}
+    now = catalog.load_table("finance.counted")
+    assert {*now.scan().to_arrow()["n"].to_pylist()} == {7}
+    assert "more" in catalog.load_table("history.invoices").scan().to_arrow().column_names
+    assert catalog.list_tables("proposals") == []
+    exports = {
+        catalog.load_table(name).current_snapshot().summary["blsync.export"]
+        for name in catalog.list_tables("finance")
+    }
+    assert len(exports) == 1
+
+
+@pytest.mark.deep
+def test_a_folder_of_iceberg_tables_does_not_grow_with_the_nights(
+    env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(iceberg, "KEPT", timedelta(0))
+    folder = tmp_path / "lake"
+    sizes = []
+    for night in range(5):
+        publish(Path(env["BLSYNC_DATA"]), rows=night)
+        iceberg.write_iceberg(load(), folder)
+        found = [path for path in (folder / "finance/counted").rglob("*") if path.is_file()]
+        sizes.append(len(found))
+    assert sizes[-1] == sizes[-2]
+    table = catalog_of(folder).load_table("finance.counted")
+    assert {*table.scan().to_arrow()["n"].to_pylist()} == {4}
+
+
+@pytest.mark.deep
+def test_iceberg_tables_go_to_the_catalog_that_pyiceberg_knows_and_take_no_place_of_others(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    for name in [name for name in env if name.startswith("PYICEBERG_")]:
+        del env[name]
+    env |= {"HOME": str(tmp_path), "PYICEBERG_HOME": str(tmp_path)}
+    done = export(env, "iceberg")
+    assert done.returncode == 2
+    assert "needs --output FOLDER, or a catalog that pyiceberg knows" in done.stderr
+    folder = tmp_path / "lake"
+    folder.mkdir()
+    catalog = catalog_of(folder, "default")
+    catalog.create_namespace("finance")
+    catalog.create_table("finance.counted", pa.schema([("mine", pa.int64())]))
+    env |= {
+        "PYICEBERG_CATALOG__DEFAULT__TYPE": "sql",
+        "PYICEBERG_CATALOG__DEFAULT__URI": f"sqlite:///{folder / 'catalog.db'}",
+        "PYICEBERG_CATALOG__DEFAULT__WAREHOUSE": folder.as_uri(),
+    }
+    done = export(env, "iceberg")
+    assert done.returncode == 2
+    assert "finance.counted that no export of blsync has made" in done.stderr
+    catalog.drop_table("finance.counted")
+    assert export(env, "iceberg").returncode == 0
+    assert catalog.load_table("finance.counted").scan().to_arrow().num_rows == 1000
+
+
+@pytest.mark.deep
+def test_a_folder_that_is_somebody_elses_is_not_written_to(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/letter.txt").write_text("dear")
+    done = export(env, "iceberg", "--output", tmp_path / "mine")
+    assert done.returncode == 2
+    assert "no export of blsync has written it" in done.stderr
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]

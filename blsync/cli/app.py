@@ -746,6 +746,7 @@ class Kind(StrEnum):
     """Forms in which the marts are exported."""
 
     parquet = "parquet"
+    iceberg = "iceberg"
     postgres = "postgres"
     beancount = "beancount"
     hledger = "hledger"
@@ -755,15 +756,17 @@ class Kind(StrEnum):
 def export(
     kind: Annotated[Kind, typer.Argument(help="The form.")],
     output: Annotated[
-        Path | None, typer.Option(help="The file, or with parquet the folder, to write.")
+        Path | None,
+        typer.Option(help="The file to write; with parquet and iceberg the folder."),
     ] = None,
     company: Annotated[
         str | None, typer.Option(help="Whose ledger, where there are several companies.")
     ] = None,
 ) -> None:
-    """Write the published marts where other programs are: all tables as Parquet files or into
-    PostgreSQL (BLSYNC_EXPORT_URL), or a company's ledger as plain-text accounting with a balance
-    asserted for each account and month end.
+    """Write the published marts where other programs are: all tables as Parquet files, as Iceberg
+    tables (into a folder, or where pyiceberg's default catalog has them) or into PostgreSQL
+    (BLSYNC_EXPORT_URL), or a company's ledger as plain-text accounting with a balance asserted for
+    each account and month end.
 
     Examples: `blsync export parquet --output marts`, `blsync export postgres`, `blsync export
     beancount --output books.beancount` (then `bean-check books.beancount`)
@@ -771,16 +774,20 @@ def export(
     from blsync import export as room
 
     current = settings.load()
+    if company and kind in (Kind.parquet, Kind.iceberg, Kind.postgres):
+        raise ConfigError(f"--company says nothing to {kind}; leave it out.")
     if kind is Kind.postgres:
-        if output or company:
-            raise ConfigError("--output and --company say nothing to postgres; leave them out.")
+        if output:
+            raise ConfigError("--output says nothing to postgres; leave it out.")
         say(f"{room.write_postgres(current)} tables written to the database")
+        return
+    if kind is Kind.iceberg:
+        written = room.write_iceberg(current, output)
+        say(f"{written} tables written to {output or 'the catalog'}")
         return
     if output is None:
         raise ConfigError(f"`blsync export {kind}` needs --output.")
     if kind is Kind.parquet:
-        if company:
-            raise ConfigError("--company says nothing to parquet; leave it out.")
         say(f"{room.write_parquet(current, output)} tables written to {output}")
         return
     write = room.write_beancount if kind is Kind.beancount else room.write_hledger
