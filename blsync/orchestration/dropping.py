@@ -27,6 +27,7 @@ from blsync.files.atomic import atomic_write, storage_errors
 from blsync.files.locks import blocking_file_lock
 from blsync.lake.landed import (
     INPUTS,
+    OF_NO_COMPANY,
     TABLES_OF_USER,
     company_folders,
     company_of,
@@ -229,7 +230,7 @@ def _empty_inputs(lake: Lake, company_id: str, say: Say) -> None:
             path.unlink(missing_ok=True)  # nobody writes while the build's lock is held
     for name in INPUTS:
         path = lake.input_file(name)
-        if not os.path.lexists(path):
+        if name in OF_NO_COMPANY or not os.path.lexists(path):
             continue
         table = _input(path)
         with storage_errors(path):
