@@ -25,6 +25,13 @@ It lies among the user's own tables (`blsync.user_tables`) and has a table for e
         { company = "company_sg", account = "5020" },
     ]
 
+    [[acme.intercompany]]
+    name = "Owed by Singapore"
+    between = [
+        { company = "company_acme", account = "1200", customer = "cust_17" },  # its part of it
+        { company = "company_sg", account = "2100" },
+    ]
+
 Rates of each month are in `exchange_rates.csv`. Whatever is wrong with the file is a ConfigError
 with the file, the place in it and what to write.
 """
@@ -72,22 +79,33 @@ SCHEMAS = {
         [*_ACCOUNT, ("group_account_number", pa.string()), ("is_capital", pa.bool_())]
     ),
     HISTORICAL_RATES: pa.schema([*_ACCOUNT, ("period", pa.date32()), ("rate", RATE)]),
-    COUNTERPARTIES: pa.schema([*_ACCOUNT, ("elimination", pa.string()), ("side", pa.int32())]),
+    COUNTERPARTIES: pa.schema(
+        [
+            *_ACCOUNT,
+            ("customer_id", pa.string()),
+            ("supplier_id", pa.string()),
+            ("elimination", pa.string()),
+            ("side", pa.int32()),
+        ]
+    ),
 }
-"""Table → the types of its columns, as the marts read them. `company_id` of a group is its parent's,
-`share` a part of 1; `side` is 1 or 2.
+"""Table → the types of its columns, as the marts read them. `company_id` of a group is its
+parent's, `share` a part of 1; `side` is 1 or 2.
 """
 _GROUP = ("name", "currency", "parent", "companies", "intercompany")
 _COMPANY = (
     *("from", "share", "investment", "capital", "accounts"),
     *("historical_rate", "historical_rates"),
 )
+_SIDE = ("company", "account", "customer", "supplier")
 _CURRENCY = re.compile("[A-Z]{3}")
 _MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 _HIGHEST = Decimal(10) ** 10  # what the column of rates has no room for
 _MOST_SHOWN = 40
 
 Rows = dict[str, list[dict[str, Any]]]
+_Side = tuple[str, str, str | None, str | None]
+"""Company, account, and the customer or supplier whose part of the account it is."""
 
 
 @dataclass(frozen=True)
@@ -163,9 +181,8 @@ def _read_group(group_id: str, group: Section, rows: Rows) -> None:
                     f"an account of its own; {invested[account]} has this one already",
                 )  # fmt: skip
             invested[account] = company_id
-    taken = {(parent, account) for account in invested}
-    pairs = list(_counterparties(group, group_id, companies, taken))
-    rows[COUNTERPARTIES] += pairs
+    taken: list[_Side] = [(parent, account, None, None) for account in invested]
+    rows[COUNTERPARTIES] += _counterparties(group, group_id, companies, taken)
 
 
 def _company(company: Section, is_parent: bool) -> dict[str, Any]:
@@ -175,7 +192,9 @@ def _company(company: Section, is_parent: bool) -> dict[str, Any]:
                 _wrong(company, key, "nothing: the parent is the group's whole")
     share = _number(company, "share", Decimal(100) if is_parent else None)
     if share is None:
-        raise ConfigError(f"{company.path} {company.place} has no share; write one like share = 60.")
+        raise ConfigError(
+            f"{company.path} {company.place} has no share; write one like share = 60."
+        )
     if share > 100 or share % Decimal("0.0001"):
         _wrong(company, "share", "hundredths with at most four decimals, like 60 or 33.3333")
     return {
@@ -206,7 +225,9 @@ def _historical_rates(company: Section) -> Iterator[dict[str, Any]]:
         period = _month(place, "month") if "month" in place.values else None
         rate = _rate(place, "rate")
         if rate is None:
-            raise ConfigError(f"{place.path} {place.place} has no rate; write one like rate = 3.45.")
+            raise ConfigError(
+                f"{place.path} {place.place} has no rate; write one like rate = 3.45."
+            )
         if (account, period) in seen:
             _wrong(place, "account", "one rate of an account and month")
         seen.add((account, period))
@@ -214,7 +235,7 @@ def _historical_rates(company: Section) -> Iterator[dict[str, Any]]:
 
 
 def _counterparties(
-    group: Section, group_id: str, companies: dict[str, Section], taken: set[tuple[str, str]]
+    group: Section, group_id: str, companies: dict[str, Section], taken: list[_Side]
 ) -> Iterator[dict[str, Any]]:
     names = set()
     for pair in _tables(group, "intercompany", ("name", "between")):
@@ -222,33 +243,49 @@ def _counterparties(
         if name in names or name.startswith("Investment in "):
             _wrong(pair, "name", "a name that no other elimination has")
         names.add(name)
-        sides = list(_tables(pair, "between", ("company", "account")))
-        ids = [_text(side, "company") for side in sides]
-        if len(set(ids)) != 2 or len(ids) != 2:
+        sides = list(_tables(pair, "between", _SIDE))
+        ids = {_text(side, "company") for side in sides}
+        if len(sides) != 2 or len(ids) != 2:
             raise ConfigError(
-                f"{pair.path} {pair.place}: between names {len(sides)} sides of {len(set(ids))} "
+                f"{pair.path} {pair.place}: between names {len(sides)} sides of {len(ids)} "
                 "companies; write two, each of another company."
             )
-        for number, (side, company_id) in enumerate(zip(sides, ids, strict=True), 1):
-            if company_id not in companies:
+        for number, side in enumerate(sides, 1):
+            if _text(side, "company") not in companies:
                 _wrong(side, "company", f"one of the group's: {', '.join(companies)}")
-            account = _text(side, "account")
-            if (company_id, account) in taken:
+            company_id, account, customer, supplier = key = _side(side)
+            if any(_is_shared(key, other) for other in taken):
                 _wrong(side, "account", "an account that no other elimination takes out")
-            taken.add((company_id, account))
+            taken.append(key)
             yield {
                 "group_id": group_id,
                 "company_id": company_id,
                 "account_number": account,
+                "customer_id": customer,
+                "supplier_id": supplier,
                 "elimination": name,
                 "side": number,
             }
 
 
+def _side(side: Section) -> _Side:
+    customer, supplier = (_text(side, key, "") or None for key in ("customer", "supplier"))
+    if customer and supplier:
+        _wrong(side, "supplier", "either a customer or a supplier")
+    return _text(side, "company"), _text(side, "account"), customer, supplier
+
+
+def _is_shared(one: _Side, other: _Side) -> bool:
+    """Tell whether two sides take out the same, one perhaps as a part of the other."""
+    return one[:2] == other[:2] and (one[2:] == other[2:] or (None, None) in (one[2:], other[2:]))
+
+
 def _section(path: Path, place: str, values: Any, known: tuple[str, ...]) -> Section:
     """Return a table whose keys are all known. Raises ConfigError."""
     if not isinstance(values, dict):
-        raise ConfigError(f"{path} {place} is {_shown(values)}; write a table of {', '.join(known)}.")
+        raise ConfigError(
+            f"{path} {place} is {_shown(values)}; write a table of {', '.join(known)}."
+        )
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
@@ -260,7 +297,7 @@ def _section(path: Path, place: str, values: Any, known: tuple[str, ...]) -> Sec
 def _table(section: Section, key: str, otherwise: dict[str, Any] | None = None) -> dict[str, Any]:
     found = section.values.get(key, otherwise)
     if found is None:
-        raise ConfigError(f"{section.path} {section.place} has no {key}; it needs some.")
+        _lacks(section, key, f"[…{key}.NAME]")
     if not isinstance(found, dict):
         _wrong(section, key, "a table, name = value")
     return found
@@ -284,7 +321,7 @@ def _texts(section: Section, key: str) -> list[str]:
 def _text(section: Section, key: str, otherwise: str | None = None) -> str:
     found = section.values.get(key, otherwise)
     if found is None:
-        raise ConfigError(f'{section.path} {section.place} has no {key}; write {key} = "…".')
+        _lacks(section, key, f'{key} = "…"')
     if not isinstance(found, str) or (key in section.values and not cleaned(found)):
         _wrong(section, key, 'a text in double quotes like "1800"')
     return cleaned(found)
@@ -294,12 +331,10 @@ def _month(section: Section, key: str) -> date:
     found = section.values.get(key)
     if type(found) is date and found.day == 1:
         return found
+    if found is None:
+        _lacks(section, key, f'{key} = "2025-01"')
     told = _MONTH.fullmatch(found.strip()) if isinstance(found, str) else None
     if told is None:
-        if found is None:
-            raise ConfigError(
-                f'{section.path} {section.place} has no {key}; write a month like "2025-01".'
-            )
         _wrong(section, key, 'a month like "2025-01"')
     return date(int(told[1]), int(told[2]), 1)
 
@@ -325,6 +360,10 @@ def _rate(section: Section, key: str) -> Decimal | None:
 def _wrong(section: Section, key: str, form: str) -> NoReturn:
     shown = _shown(section.values.get(key))
     raise ConfigError(f"{section.path} {section.place}: {key} is {shown}; write {form}.")
+
+
+def _lacks(section: Section, key: str, form: str) -> NoReturn:
+    raise ConfigError(f"{section.path} {section.place} has no {key}; write one like {form}.")
 
 
 def _shown(value: Any) -> str:

@@ -51,3 +51,12 @@ left join {{ ref('stg_accounts') }} as accounts
     on accounts.company_id = named.company_id
     and accounts.account_number = named.account_number
 where accounts.account_id is null
+{%- for who in ['customer', 'supplier'] %}
+union all
+select
+    'group.toml' as file,
+    concat_ws(', ', sides.group_id, sides.company_id, sides.{{ who }}_id) as row_key,
+from {{ source('user_tables', 'group_counterparties') }} as sides
+left join {{ ref('stg_' ~ who ~ 's') }} as known using (company_id, {{ who }}_id)
+where sides.{{ who }}_id is not null and known.{{ who }}_id is null
+{%- endfor %}

@@ -8,23 +8,8 @@ balances as (
     select * from {{ ref('int_group_balances') }}
 ),
 
--- Of revenue, expense and equity what moved in the fiscal year, of all else the balance.
 sides as (
-    select
-        sides.group_id,
-        sides.elimination,
-        sides.side,
-        months.period,
-        sides.company_id,
-        sides.account_number,
-        sum(coalesce(
-            case when balances.section in ('assets', 'liabilities') then balances.amount else balances.ytd_amount end,
-            0
-        )) as amount,
-    from {{ source('user_tables', 'group_counterparties') }} as sides
-    inner join months using (group_id, company_id)
-    left join balances using (group_id, company_id, period, account_number)
-    group by all
+    select * from {{ ref('int_group_sides') }}
 ),
 
 intercompany as (
