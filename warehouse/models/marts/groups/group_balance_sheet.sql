@@ -3,7 +3,7 @@ with
 lines as (
     select
         group_id,
-        parent_company_id,
+        parent_company_id as company_id,
         period,
         period_end,
         currency,
@@ -20,7 +20,7 @@ lines as (
 final as (
     select
         group_id,
-        parent_company_id,
+        company_id,
         period_end as as_of_date,
         section,
         cast(row_number() over (
@@ -38,7 +38,7 @@ final as (
         currency,
         built_at,
     from lines
-    group by group_id, parent_company_id, period, period_end, currency, built_at, section, section_order, account_number, account_name
+    group by group_id, company_id, period, period_end, currency, built_at, section, section_order, account_number, account_name
 )
 
 select * from final

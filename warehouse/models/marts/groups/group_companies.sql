@@ -80,7 +80,7 @@ final as (
         ) as integer) as fiscal_year,
         rated.company_id,
         rated.first_period,
-        rated.share,
+        cast(rated.share as decimal(18, 6)) as share,
         rated.investment_account,
         rated.local_currency,
         rated.average_rate,

@@ -89,12 +89,13 @@ found as (
 ),
 
 groups as (
-    select distinct group_id, period, period_end, currency, built_at from months
+    select distinct group_id, parent_company_id, period, period_end, currency, built_at from months
 ),
 
 final as (
     select
         group_id,
+        groups.parent_company_id as company_id,
         period,
         groups.period_end,
         found.kind,

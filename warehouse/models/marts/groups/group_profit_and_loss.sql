@@ -4,7 +4,7 @@ with
 months as (
     select distinct
         group_id,
-        parent_company_id,
+        parent_company_id as company_id,
         period,
         fiscal_year,
         currency,
@@ -79,7 +79,7 @@ filled as (
 final as (
     select
         group_id,
-        parent_company_id,
+        company_id,
         period,
         section,
         section_order,
