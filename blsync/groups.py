@@ -171,6 +171,8 @@ def _read_group(group_id: str, group: Section, rows: Rows) -> None:
     for company_id, company in companies.items():
         keys = {"group_id": group_id, "company_id": company_id}
         row = keys | _company(company, company_id == parent)
+        if row["first_period"] < (begins := _month(companies[parent], "from")):
+            _wrong(company, "from", f"no month before the parent's, {begins:%Y-%m}")
         rows[COMPANIES].append(row)
         rows[ACCOUNTS] += [keys | account for account in _accounts(company)]
         rows[HISTORICAL_RATES] += [keys | rate for rate in _historical_rates(company)]
@@ -186,15 +188,11 @@ def _read_group(group_id: str, group: Section, rows: Rows) -> None:
 
 
 def _company(company: Section, is_parent: bool) -> dict[str, Any]:
-    if is_parent:
-        for key in ("share", "investment"):
-            if key in company.values and company.values[key] != 100:
-                _wrong(company, key, "nothing: the parent is the group's whole")
-    share = _number(company, "share", Decimal(100) if is_parent else None)
+    for key in {"share", "investment"} & company.values.keys() if is_parent else ():
+        _wrong(company, key, "nothing: the parent is the group's whole")
+    share = Decimal(100) if is_parent else _number(company, "share")
     if share is None:
-        raise ConfigError(
-            f"{company.path} {company.place} has no share; write one like share = 60."
-        )
+        _lacks(company, "share", "share = 60")
     if share > 100 or share % Decimal("0.0001"):
         _wrong(company, "share", "hundredths with at most four decimals, like 60 or 33.3333")
     return {
@@ -225,9 +223,7 @@ def _historical_rates(company: Section) -> Iterator[dict[str, Any]]:
         period = _month(place, "month") if "month" in place.values else None
         rate = _rate(place, "rate")
         if rate is None:
-            raise ConfigError(
-                f"{place.path} {place.place} has no rate; write one like rate = 3.45."
-            )
+            _lacks(place, "rate", "rate = 3.45")
         if (account, period) in seen:
             _wrong(place, "account", "one rate of an account and month")
         seen.add((account, period))
@@ -339,9 +335,9 @@ def _month(section: Section, key: str) -> date:
     return date(int(told[1]), int(told[2]), 1)
 
 
-def _number(section: Section, key: str, otherwise: Decimal | None = None) -> Decimal | None:
-    """Return a number above 0."""
-    found = section.values.get(key, otherwise)
+def _number(section: Section, key: str) -> Decimal | None:
+    """Return a number above 0; None where there is none."""
+    found = section.values.get(key)
     if found is None:
         return None
     is_number = isinstance(found, int | Decimal) and not isinstance(found, bool)

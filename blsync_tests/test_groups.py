@@ -4,6 +4,7 @@ worked out by hand.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from rig import models
 from rig.seeds import hand_over
 from test_warehouse import Row, account, invoice, journal, version, write
 
-from blsync import user_tables
+from blsync import doctor, user_tables
 from blsync.errors import ConfigError
 from blsync.groups import GROUP_FILE, rows_of_groups
 from blsync.marts.compiled import DATA, compiled_project
@@ -346,6 +347,24 @@ def test_a_group_is_told_up_to_the_month_before_a_rate_is_missing(
     assert (late.status, late.failures) == ("warn", 3)  # March has not ended
 
 
+def test_doctor_names_the_first_rate_that_is_missing_in_what_is_published(
+    built: tuple[Path, dict[str, Result]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()  # no folder can be made in it, so doctor goes no further than that
+    for name, value in {
+        "BLSYNC_ENV_FILE": os.devnull,
+        "BLSYNC_DATA": str(tmp_path / "file" / "data"),
+        "BLSYNC_PUBLISH_TO": str(built[0]),
+        "BLSYNC_SEEDS": str(built[0].parent / "seeds"),
+        "BIGLEDGER_COMPANY_ID": "alpha",
+        "BIGLEDGER_API_KEY": "blg_test_sk_nobody",
+    }.items():
+        monkeypatch.setenv(name, value)
+    shutil.copy(built[0] / "build.duckdb", built[0] / "blsync.duckdb")
+    (check,) = [check for check in doctor.examine().checks if check.name == "your tables"]
+    assert "exchange_rates.csv lacks MYR in USD for 2025-12 (group in_dollars)" in check.message
+
+
 def test_a_group_with_a_company_that_nobody_pulls_is_left_out_and_told(
     query: Query, built: tuple[Path, dict[str, Result]]
 ) -> None:
@@ -408,6 +427,10 @@ WRONG = {
     "no month": (GOOD.replace('from = "2025-01"', ""), r"companies.p\] has no from; .*2025-01"),
     "a month that is none": (GOOD.replace("2025-01", "2025-13"), r"from is '2025-13'; .*2025-01"),
     "a share of all too much": (CHILD.replace("60", "160"), r"share is '160'; write hundredths"),
+    "a month before the parent's": (
+        CHILD.replace('from = "2025-01"\nshare', 'from = "2024-12"\nshare'),
+        r"c\]: from is '2024-12'; write no month before the parent's, 2025-01",
+    ),
     "a share in quotes": (CHILD.replace("60", '"60"'), r"share is '60'; write a number above 0"),
     "no share": (CHILD.replace("share = 60\n", ""), r"\[a.companies.c\] has no share"),
     "a share of the parent": (GOOD + "share = 60\n", r"share is '60'; write nothing: the "),
