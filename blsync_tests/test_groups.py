@@ -5,10 +5,11 @@ worked out by hand.
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -408,6 +409,81 @@ def test_a_law_finds_what_is_changed(
         connection.execute(f"update finance.{change}")
         assert connection.execute(sql).fetchall() != []
         connection.execute("rollback")
+
+
+def random_group(rng: random.Random) -> tuple[str, str]:
+    """A group in dollars of which no company is in dollars, and its rates."""
+    months = [(2024, m) for m in range(10, 13)] + [(2025, m) for m in range(1, 13)]
+    months += [(2026, m) for m in range(1, 4)]
+    rates = RATES.splitlines()[:1]
+    for currency in ("MYR", "SGD"):
+        for year, month in months:
+            average, closing = (f"0.{rng.randrange(1000, 9999)}" for _ in range(2))
+            rates.append(f"{currency},USD,{year}-{month:02},{average},{closing}")
+    text = """
+[g]
+currency = "USD"
+parent = "alpha"
+[g.companies.alpha]
+from = "2024-11"
+historical_rates = [{ account = "1800", rate = 0.5 }, { account = "3000", rate = 0.1234 }]
+[g.companies.beta]
+from = "2025-04"
+share = 33.3333
+investment = "1800"
+historical_rate = 0.3
+[g.companies.omega]
+from = "2025-09"
+share = 51.5
+investment = "1810"
+capital = ["S3000"]
+historical_rates = [{ account = "S3000", month = "2025-10", rate = 0.77777777 }]
+[[g.intercompany]]
+name = "One"
+between = [{ company = "alpha", account = "5000" }, { company = "omega", account = "S4100" }]
+[[g.intercompany]]
+name = "Two"
+between = [{ company = "alpha", account = "1300" }, { company = "beta", account = "3000" }]
+"""
+    return text, "\n".join(rates) + "\n"
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("seed", range(3))
+def test_the_laws_hold_of_random_books_in_three_currencies(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    entries = []
+    for number in range(400):
+        company = rng.choice(list(CHARTS))
+        day = date(2024, 6, 1) + timedelta(days=rng.randrange(650))
+        debit, credit = (f"acc_{key}" for key in rng.sample(list(CHARTS[company]), 2))
+        amount = Decimal(rng.randrange(1, 10 ** rng.randrange(2, 12))) / 100
+        lines = [(debit, str(amount)), (credit, str(-amount))]
+        entries.append(journal(company, f"je_{number}", (day, lines)))
+    data, seeds = tmp_path / "data", tmp_path / "seeds"
+    user_tables.make_missing(seeds)
+    text, rates = random_group(rng)
+    (seeds / GROUP_FILE).write_text(text)
+    (seeds / user_tables.EXCHANGE_RATES).write_text(rates)
+    (seeds / user_tables.FISCAL_YEAR).write_text("company_id,start_month\nalpha,7\nomega,4\n")
+    data.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(test_warehouse.CURRENCIES, "omega", "SGD")
+        write(data, landing() | {"journal_entries": entries}, [])
+    hand_over(data, seeds)
+    results = models.build(data, *MARTS, "balance_sheet", "periods")
+    assert not models.failed(results)
+    with duckdb.connect(str(data / "build.duckdb"), read_only=True) as connection:
+        rows = connection.execute(
+            "select company_id, period, -sum(amount) filter (where account_name ="
+            " 'Minority interests'), sum(amount) filter (where kind = 'company' and section in"
+            " ('assets', 'liabilities')) from finance.group_trial_balance"
+            " where company_id <> 'alpha' group by all"
+        ).fetchall()
+    others = {"beta": Decimal("0.666667"), "omega": Decimal("0.485")}
+    assert len(rows) == 12 + 7
+    for company, _, minority, net_assets in rows:  # each of some ten lines is rounded
+        assert abs(minority - others[company] * net_assets) < Decimal("0.10")
 
 
 GOOD = '[a]\ncurrency = "MYR"\nparent = "p"\n[a.companies.p]\nfrom = "2025-01"\n'
