@@ -230,10 +230,13 @@ def _empty_inputs(lake: Lake, company_id: str, say: Say) -> None:
             path.unlink(missing_ok=True)  # nobody writes while the build's lock is held
     for name in INPUTS:
         path = lake.input_file(name)
-        if name in OF_NO_COMPANY or not os.path.lexists(path):
+        if not os.path.lexists(path):
             continue
         table = _input(path)
         with storage_errors(path):
+            if name in OF_NO_COMPANY:  # the user's, written anew by each build
+                remove(path)
+                continue
             if table is None:
                 remove(path)
                 say(f"{path} was damaged and is removed; the next `blsync sync` makes it anew.")
