@@ -93,6 +93,7 @@ def examine() -> Report:
     _alerts(report, current)
     _lineage(report, current)
     _files(report, current)
+    _user_tables(report, current)
     _versions(report)
     try:
         Lake(current.data)
@@ -211,6 +212,39 @@ def _files(report: Report, current: Settings) -> None:
         findings.append(left)
     text = "; ".join(findings) or "closed to others"
     report.checks.append(Check("files", not findings, text))
+
+
+def _user_tables(report: Report, current: Settings) -> None:
+    """Tell what is wrong with the user's own tables, and which rates the published groups lack;
+    tables that are not there are made, or asked for, by a sync.
+    """
+    try:
+        user_tables.rows_of_tables(current.seeds)
+    except ConfigError as error:
+        report.failed("your tables", error)
+        return
+    lacking = _missing_rates(current)
+    told = f"those in {current.seeds} can be read"
+    if lacking:
+        told += (
+            f"; {user_tables.EXCHANGE_RATES} lacks {'; '.join(lacking)}: the group ends with the "
+            "month before. Add each, then run `blsync build`"
+        )
+    report.checks.append(Check("your tables", True, told))
+
+
+def _missing_rates(current: Settings) -> list[str]:
+    """Return the first rate that each company of a published group lacks for months that ended."""
+    try:
+        _, rows = marts.fetch_rows(
+            current,
+            "select group_id, any_value(missing_rate order by period) from finance.group_companies "
+            "where missing_rate is not null and period_end < cast(built_at as date) "
+            "group by group_id, company_id order by all",
+        )
+    except (BuildError, ConfigError, StorageError):  # nothing published, or by an earlier version
+        return []
+    return [f"{rate} (group {said(group)})" for group, rate in rows]
 
 
 def _strays(report: Report, current: Settings) -> None:

@@ -1,9 +1,9 @@
-"""The user's own tables: CSV files in BLSYNC_SEEDS, read here and nowhere else.
+"""The user's own tables: files in BLSYNC_SEEDS, read here and nowhere else.
 
 A push, the reconciliation and the marts all have what is read here: before each build it is written
 as Parquet among the build's inputs (`marts.build`), and dbt reads that.
 
-A file is UTF-8, with or without a byte-order mark, with any line endings, quotes, blanks around
+A CSV file is UTF-8, with or without a byte-order mark, with any line endings, quotes, blanks around
 values, and commas, semicolons or tabs between them, with a line `sep=;` before its header or
 without. A day is written like 2026-03-31 or 2026/03/31, or day first like 31/03/2026 and
 31.3.2026; a month also like 2026-03 and 03/2026. How spreadsheets spell other values is told by
@@ -18,6 +18,9 @@ what to write; a sync looks through all of them before the marts are built.
 - `tax_codes.csv`: which tax a tax code is, `sales` or `service`, and its tariff code.
 - `budget.csv`: what was planned of a revenue or expense account in a month, positive on the
   account's normal side, under the name of a version (`budget` where it is empty).
+- `exchange_rates.csv`: what one unit of a currency was worth in another on average in a month, and
+  at its end; groups are presented by it.
+- `group.toml`: groups of companies (`blsync.groups`), the one that is no CSV file.
 - `accepted_exceptions.csv`: a record and the rule that it breaks, why that may be and who says so.
   It lets the build pass a law about single records; the marts go on to list the exception, as
   accepted. It holds until it is taken out, whatever the amount.
@@ -39,6 +42,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from blsync import groups
 from blsync.errors import ConfigError
 from blsync.files.atomic import atomic_write, storage_errors
 from blsync.text.natural_keys import cleaned
@@ -56,6 +60,7 @@ TAX_CYCLES = "tax_cycles.csv"
 TAX_CODES = "tax_codes.csv"
 ACCEPTED = "accepted_exceptions.csv"
 BUDGET = "budget.csv"
+EXCHANGE_RATES = "exchange_rates.csv"
 COLUMNS = {
     ACCOUNT_ROLES: ("company_id", "account_number", "account_role"),
     PERIOD_CLOSE: ("company_id", "period", "closed_at"),
@@ -64,8 +69,14 @@ COLUMNS = {
     TAX_CODES: ("company_id", "tax_code", "tax_type", "tariff_code"),
     ACCEPTED: ("company_id", "record_id", "rule", "reason", "accepted_by"),
     BUDGET: ("company_id", "account_number", "period", "amount", "version"),
+    EXCHANGE_RATES: (
+        *("currency", "presentation_currency", "period"),
+        *("average_rate", "closing_rate"),
+    ),
 }
-"""Table → its columns, in the order in which they stand in the file."""
+"""CSV file → its columns, in the order in which they stand in it."""
+FILES = (*COLUMNS, groups.GROUP_FILE)
+"""Every file that is read."""
 NEEDED = (ACCOUNT_ROLES, PERIOD_CLOSE, FISCAL_YEAR)
 """Tables that have to be there, if only with their header."""
 _TYPES = {
@@ -75,12 +86,16 @@ _TYPES = {
     "start": pa.date32(),
     "cycle_months": pa.int32(),
     "amount": pa.decimal128(18, 2),
+    "average_rate": groups.RATE,
+    "closing_rate": groups.RATE,
 }
 SCHEMAS = {
     table: pa.schema([(name, _TYPES.get(name, pa.string())) for name in columns])
     for table, columns in COLUMNS.items()
-}
-"""Table → the types of its columns, as the marts read them."""
+} | groups.SCHEMAS
+"""Table → the types of its columns, as the marts read them: one of each CSV file, and those of
+group.toml.
+"""
 _KEYS = ("company_id", "account_number", "record_id", "tax_code", "tariff_code")
 _DAY_FIRST = re.compile(r"([0-9]{1,2})([./-])([0-9]{1,2})\2([0-9]{4})")
 _YEAR_FIRST = re.compile(r"([0-9]{4})[/.]([0-9]{1,2})[/.]([0-9]{1,2})")
@@ -91,6 +106,8 @@ TAX_TYPES = ("sales", "service")
 _FIRST_VERSION = "budget"
 _CENT = Decimal("0.01")
 _MOST = Decimal(10) ** 16  # what the column of amounts has no room for
+_HIGHEST_RATE = Decimal(10) ** 10
+_CURRENCY = re.compile("[A-Z]{3}")
 LAWS = {
     "every_journal_balances_and_equals_its_header": "unbalanced_entry",
     "no_journal_line_without_an_account": "unknown_account",
@@ -181,6 +198,8 @@ def rows_of_tables(seeds: Path) -> dict[str, list[dict[str, Any]]]:
         TAX_CODES: list(_tax_codes(seeds / TAX_CODES)),
         ACCEPTED: [{**row} for row in accepted_exceptions(seeds)],
         BUDGET: list(_budget(seeds / BUDGET)),
+        EXCHANGE_RATES: list(_exchange_rates(seeds / EXCHANGE_RATES)),
+        **groups.rows_of_groups(seeds / groups.GROUP_FILE),
     }
 
 
@@ -228,17 +247,54 @@ def _budget(path: Path) -> Iterator[dict[str, Any]]:
         yield {**row, "period": month, "amount": amount, "version": version}
 
 
+def _exchange_rates(path: Path) -> Iterator[dict[str, Any]]:
+    seen: dict[tuple[Any, ...], int] = {}
+    for number, row in _rows(path):
+        month = _read(path, number, "period", row, _month, "a month like 2026-03")
+        found: dict[str, Any] = {"period": month}
+        for name in ("currency", "presentation_currency"):
+            found[name] = row[name].upper()
+            if not _CURRENCY.fullmatch(found[name]):
+                raise _wrong(path, number, name, row, "a code of three letters like MYR")
+        for name in ("average_rate", "closing_rate"):
+            found[name] = _read(path, number, name, row, _rate, "a rate like 3.4512")
+        key = (found["currency"], found["presentation_currency"], month)
+        if key in seen or key[0] == key[1]:
+            why = f"says again what line {seen[key]} says" if key in seen else "is of one currency"
+            raise ConfigError(
+                f"{path} line {number} {why}: {key[0]} in {key[1]}, {month:%Y-%m}; take it out."
+            )
+        seen[key] = number
+        yield found
+
+
+def _rate(text: str) -> Decimal:
+    """Return a rate. Raises ValueError for what is none, or has more than eight decimals."""
+    rate = _number(text)
+    if not 0 < rate < _HIGHEST_RATE or rate % Decimal("0.00000001"):
+        raise ValueError(text)
+    return rate
+
+
 def _amount(text: str) -> Decimal:
-    """Return an amount with its cents. Raises ValueError for what is none or may be two, as 1,200,
-    and for one of more decimals.
+    """Return an amount with its cents. Raises ValueError for what is none, and for one of more
+    decimals.
     """
+    amount = _number(text)
+    if abs(amount) >= _MOST or amount % _CENT:
+        raise ValueError(text)
+    return amount.quantize(_CENT)
+
+
+def _number(text: str) -> Decimal:
+    """Return a number. Raises ValueError for what is none or may be two, as 1,200."""
     written = amount_of(text)
     if written is None or written.currency:
         raise ValueError(text)
     values = {written.readings[POINT]} if written.is_plain else written.values
-    if len(values) != 1 or abs(amount := values.pop()) >= _MOST or amount % _CENT:
+    if len(values) != 1:
         raise ValueError(text)
-    return amount.quantize(_CENT)
+    return values.pop()
 
 
 def period_closes(seeds: Path) -> list[PeriodClose]:

@@ -514,11 +514,13 @@ def test_doctor_finds_nothing_to_mend_in_good_settings(call, env):
 
 
 def test_doctor_says_what_to_mend(call, sandbox, tmp_path):
-    env = environment(tmp_path, sandbox.base_url, BIGLEDGER_API_KEY="blg_live_sk_elsewhere")
-    done = call("doctor", "--json", env=env)
+    more = {"BIGLEDGER_API_KEY": "blg_live_sk_elsewhere", "BLSYNC_SEEDS": str(tmp_path)}
+    (tmp_path / "fiscal_year.csv").write_text("company_id,start_month\none,13\n")
+    done = call("doctor", "--json", env=environment(tmp_path, sandbox.base_url, **more))
     assert done.returncode == 2
     findings = [c["message"] for c in json.loads(done.stdout)["checks"] if not c["ok"]]
     assert any("BIGLEDGER_API_KEY" in message for message in findings)
+    assert any("fiscal_year.csv line 2: start_month '13'" in message for message in findings)
 
 
 @pytest.mark.parametrize("command", ["sandbox", "demo"])

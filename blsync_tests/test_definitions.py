@@ -59,7 +59,7 @@ def test_every_input_of_a_build_is_an_asset_or_written_by_the_build_itself(defin
     graph = definitions.resolve_asset_graph()
     assets = {key.path[1] for key in graph.get_all_asset_keys() if key.path[0] == "inputs"}
     # The user's own tables are read anew by each build, which asks nobody for them.
-    users = {Path(name).stem for name in user_tables.COLUMNS}
+    users = {Path(name).stem for name in user_tables.SCHEMAS}
     assert assets | users == set(INPUTS)
 
 

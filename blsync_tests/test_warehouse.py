@@ -530,6 +530,15 @@ PUBLIC = {
 }
 
 
+def test_without_a_file_of_groups_their_tables_are_empty(query: Query) -> None:
+    names = "select table_name from duckdb_tables() where table_name like '%group\\_%' escape '\\'"
+    tables = query(f"{names} and schema_name in ('finance', 'intermediate')")
+    assert len(tables) == 8
+    for table in tables:
+        schema = "intermediate" if table.startswith("int_") else "finance"
+        assert query(f"select count(*) from {schema}.{table}") == [0], table
+
+
 @pytest.mark.parametrize("mart", PUBLIC)
 def test_a_mart_has_its_public_columns(query: Query, mart: str) -> None:
     columns = query(f"select column_name from duckdb_columns() where table_name = '{mart}'")

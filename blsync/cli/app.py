@@ -320,7 +320,7 @@ def init(
 
 @app.command("doctor")
 def doctor_command(as_json: Json = False) -> None:
-    """Check settings, credentials, company, permissions, quota, clock, disk, versions.
+    """Check settings, your tables, credentials, company, permissions, quota, clock, disk, versions.
 
     Example: `blsync doctor`
     """

@@ -20,7 +20,13 @@ TABLES_OF_USER = (
     "account_roles",
     "accepted_exceptions",
     "budget",
+    "exchange_rates",
     "fiscal_year",
+    "group_accounts",
+    "group_companies",
+    "group_counterparties",
+    "group_historical_rates",
+    "groups",
     "period_close",
     "tax_codes",
     "tax_cycles",
@@ -32,6 +38,8 @@ INPUTS = (
     *("response_times", "webhook_log", "webhook_payments"),
 )
 """What a build reads beside the landing; a file each."""
+OF_NO_COMPANY = ("exchange_rates",)
+"""Inputs in which no company is named."""
 PAYMENTS = "webhook_payments"
 """What lands as records do and is in no list: payments that events brought."""
 LOAD_ID = re.compile(r"\d{8}T\d+Z-[0-9a-f]{8}")

@@ -260,7 +260,7 @@ def _fingerprint_of_sources(settings: Settings) -> str:
     What an incremental build holds would differ from what a full one builds then.
     """
     files = [path for part in ("models", "macros") for path in (PROJECT / part).rglob("*.sql")]
-    files += [path for name in user_tables.COLUMNS if (path := settings.seeds / name).is_file()]
+    files += [path for name in user_tables.FILES if (path := settings.seeds / name).is_file()]
     parts = [(PROJECT / "dbt_project.yml").read_bytes(), *map(Path.read_bytes, sorted(files))]
     if settings.project:
         parts += _added_to_by_the_user(compiled_project(settings.data, settings.project))

@@ -27,6 +27,7 @@ from blsync.files.atomic import atomic_write, storage_errors
 from blsync.files.locks import blocking_file_lock
 from blsync.lake.landed import (
     INPUTS,
+    OF_NO_COMPANY,
     TABLES_OF_USER,
     company_folders,
     company_of,
@@ -233,6 +234,9 @@ def _empty_inputs(lake: Lake, company_id: str, say: Say) -> None:
             continue
         table = _input(path)
         with storage_errors(path):
+            if name in OF_NO_COMPANY:  # the user's, written anew by each build
+                remove(path)
+                continue
             if table is None:
                 remove(path)
                 say(f"{path} was damaged and is removed; the next `blsync sync` makes it anew.")

@@ -24,3 +24,39 @@ from {{ source('user_tables', 'fiscal_year') }} as years
 left join {{ ref('stg_companies') }} as companies
     on companies.company_id = years.company_id
 where companies.company_id is null or coalesce(years.start_month, 0) not between 1 and 12
+union all
+select
+    'group.toml' as file,
+    concat_ws(', ', members.group_id, members.company_id) as row_key,
+from {{ source('user_tables', 'group_companies') }} as members
+left join {{ ref('stg_companies') }} as companies
+    on companies.company_id = members.company_id
+where companies.company_id is null
+union all
+select
+    'group.toml' as file,
+    concat_ws(', ', named.group_id, named.company_id, named.account_number) as row_key,
+from (
+    {% for table in ['group_accounts', 'group_historical_rates', 'group_counterparties'] %}
+    select group_id, company_id, account_number
+    from {{ source('user_tables', table) }}
+    union
+    {% endfor %}
+    select members.group_id, groups.company_id, members.investment_account
+    from {{ source('user_tables', 'group_companies') }} as members
+    inner join {{ source('user_tables', 'groups') }} as groups using (group_id)
+    where members.investment_account is not null
+) as named
+left join {{ ref('stg_accounts') }} as accounts
+    on accounts.company_id = named.company_id
+    and accounts.account_number = named.account_number
+where accounts.account_id is null
+{%- for who in ['customer', 'supplier'] %}
+union all
+select
+    'group.toml' as file,
+    concat_ws(', ', sides.group_id, sides.company_id, sides.{{ who }}_id) as row_key,
+from {{ source('user_tables', 'group_counterparties') }} as sides
+left join {{ ref('stg_' ~ who ~ 's') }} as known using (company_id, {{ who }}_id)
+where sides.{{ who }}_id is not null and known.{{ who }}_id is null
+{%- endfor %}
