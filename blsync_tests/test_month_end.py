@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -31,6 +32,43 @@ LAST = TODAY.replace(day=1) - timedelta(days=1)
 """A day of the month that is closed here."""
 MONTH = f"{LAST:%Y-%m}"
 BOOKS = Options(invoices=80, customers=20, items=12, months=4, limits=False)
+
+OWN_LAYOUT = """
+[[profit_and_loss]]
+name = "earned"
+en = "What we earned"
+side = "credit"
+sections = ["operating_revenue", "other_revenue"]
+[[profit_and_loss]]
+name = "goods"
+en = "Goods"
+side = "debit"
+accounts = ["5010", "5020..5039"]
+[[profit_and_loss]]
+name = "running"
+en = "Running costs"
+side = "debit"
+accounts = ["6010..6989", "6990", "7010..7099"]
+[[profit_and_loss]]
+name = "net_profit"
+en = "What is left"
+formula = "earned - goods - running"
+[[balance_sheet]]
+name = "assets"
+en = "Assets"
+side = "debit"
+sections = ["assets"]
+[[balance_sheet]]
+name = "liabilities"
+en = "Liabilities"
+side = "credit"
+sections = ["liabilities"]
+[[balance_sheet]]
+name = "equity"
+en = "Equity"
+side = "credit"
+sections = ["equity"]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +203,129 @@ def test_a_month_that_the_marts_do_not_have_has_no_pack(env, tmp_path):
 def text_of(file: Path) -> str:
     """The text of a PDF's pages."""
     return "\n".join(page.extract_text() for page in PdfReader(file).pages)
+
+
+@pytest.mark.deep
+def test_the_statements_as_pdf_have_every_figure_that_the_workbook_comes_to(env, tmp_path):
+    files = [tmp_path / name for name in ("pack.xlsx", "pack.pdf")]
+    words = ("--output", str(files[0]), "--pdf", str(files[1]), "--json")
+    done = blsync("pack", MONTH, *words, env=env)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["pdf"] == str(files[1])
+    assert files[1].stat().st_mode & 0o777 == 0o600
+    told = text_of(files[1])
+    amounts = re.findall(r"\(?[\d,]+\.\d\d\)?", told)
+    found = {Decimal(re.sub(r"[(),]", "", a)) * (-1 if a[0] == "(" else 1) for a in amounts}
+    for figure, table, day in (
+        ("net_profit", "profit_and_loss_summary", "period"),
+        ("closing_cash", "cash_flow_summary", "period"),
+        ("amount", "profit_and_loss", "period"),
+        ("closing_balance", "trial_balance", "period"),
+        ("balance", "balance_sheet", "as_of_date"),
+    ):
+        sql = f"select {figure} as n from finance.{table} where strftime({day}, '%Y-%m') = "
+        rows = query(env, f"{sql} '{MONTH}'")
+        assert rows
+        assert {row["n"] for row in rows} <= found
+    assert " off" not in told.split("Compared with")[0]
+    if office.program():
+        (saved,) = office.type_into(tmp_path, {files[0]: {}})
+        book = openpyxl.load_workbook(saved, data_only=True)
+        for sheet in book.worksheets[1:5]:
+            shown = [
+                round(Decimal(str(cell.value)), 2)
+                for row in sheet.iter_rows(min_row=5)
+                for cell in row
+                if isinstance(cell.value, float) and cell.column_letter != "C"
+            ]
+            assert len(shown) > 4
+            assert {*shown} <= found, sheet.title
+
+
+@pytest.mark.deep
+def test_a_pack_in_malay_has_the_same_figures_and_a_layout_of_ones_own_its_rows(env, tmp_path):
+    malay, own = tmp_path / "ms.xlsx", tmp_path / "own.xlsx"
+    pdf = tmp_path / "ms.pdf"
+    words = ("--output", str(malay), "--pdf", str(pdf), "--language", "ms")
+    done = blsync("pack", MONTH, *words, env=env)
+    assert done.returncode == 0, done.stderr
+    assert openpyxl.load_workbook(malay).sheetnames[1:3] == ["Imbangan duga", "Untung dan rugi"]
+    assert "Untung sebelum cukai" in text_of(pdf)
+
+    layout = tmp_path / "own.toml"
+    rows = OWN_LAYOUT.replace("6010..6989", "6010..6029")
+    layout.write_text(rows)
+    words = ("--output", str(own), "--layout", str(layout))
+    done = blsync("pack", MONTH, *words, env=env)
+    assert done.returncode == 0, done.stderr
+    book = openpyxl.load_workbook(own)
+    labels = [row[0] for row in book["Profit and loss"].values]
+    assert "What we earned" in labels
+    assert "Not placed in the layout" in labels
+    told = [row[0] for row in book["Cover"].values if row[0]]
+    (not_placed,) = (text for text in told if "Not placed" in text)
+    assert "6030 Rent" in not_placed
+    assert "6010" not in not_placed
+
+    layout.write_text(OWN_LAYOUT.replace("6010..6989", "5010..6989"))
+    double = blsync("pack", MONTH, *words, env=env)
+    assert (double.returncode, "5010 Cost of Goods Sold (goods, running)" in double.stderr) == (
+        2,
+        True,
+    )
+
+
+@pytest.mark.deep
+def test_three_companies_have_a_pack_each_and_one_without_the_month_keeps_none_from_it(
+    changed, env, tmp_path
+):
+    """The books of one, three times: the same figures under another name."""
+    tables = [
+        tuple(row.values())
+        for row in query(
+            env,
+            "select table_schema, table_name from information_schema.columns "
+            "where column_name = 'company_id' and table_schema in ('finance', 'history') "
+            "order by all",
+        )
+    ]
+    copies = [
+        f"insert into {schema}.{table} select * replace ('{name}' as company_id) "
+        f"from {schema}.{table} where company_id = 'company_sandbox'"
+        for schema, table in tables
+        for name in ("north", "south")
+    ]
+    three = changed(*copies, "delete from finance.periods where company_id = 'south'")
+    listed = tmp_path / "companies.toml"
+    listed.write_text(
+        "".join(
+            f"[companies.{name}]\ncompany_id = '{key}'\napi_key_env = 'BIGLEDGER_API_KEY'\n"
+            for name, key in (("main", "company_sandbox"), ("north", "north"), ("south", "south"))
+        )
+    )
+    listed.chmod(0o600)
+    three |= {"BLSYNC_COMPANIES": str(listed), "BIGLEDGER_COMPANY_ID": ""}
+    folder = tmp_path / "packs"
+    words = ("--output", str(folder), "--pdf", str(folder), "--json")
+    done = blsync("pack", MONTH, "--all-companies", *words, env=three)
+    assert (done.returncode, "south: The marts have no month" in done.stderr) == (3, True)
+    packs = json.loads(done.stdout)["packs"]
+    assert [*packs] == ["main", "north"]
+    assert sorted(file.name for file in folder.iterdir()) == sorted(
+        f"{name}-{MONTH}{kind}" for name in packs for kind in (".xlsx", ".pdf")
+    )
+    first, second = (
+        [line for line in text_of(Path(one["pdf"])).splitlines() if f"{LAST:%B %Y}" not in line]
+        for one in packs.values()
+    )
+    assert len(first) > 100
+    assert first == second
+    two = blsync(
+        *("pack", MONTH, "--company", "main", "--company", "north"),
+        *("--output", str(tmp_path / "x.xlsx")),
+        env=three,
+    )
+    assert (two.returncode, "name a folder" in two.stderr) == (2, True)
 
 
 @pytest.fixture

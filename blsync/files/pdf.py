@@ -42,11 +42,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table; a bold one with a line above it is a total."""
+    """A row of a table; a total is bold, with a line above it. The first cell may have the room of
+    `span` columns, of which it alone is shown.
+    """
 
     cells: Sequence[Any]
     is_bold: bool = False
     is_total: bool = False
+    span: int = 1
 
 
 def amount(value: Decimal) -> str:
@@ -142,22 +145,23 @@ class Paper:
             line_height=_LINE_MM,
             padding=(0.3, 1.2),
         ) as table:
-            self._row(table, [column.head for column in columns])
+            self._row(table, Row([column.head for column in columns]))
             for row in rows:
-                style = FontFace(emphasis="BOLD") if row.is_bold or row.is_total else None
-                self._row(table, row.cells, style, border="TOP" if row.is_total else 0)
+                self._row(table, row)
         self._pdf.ln(2)
 
     def save(self, path: Path) -> None:
         """Write the document to a file."""
         self._pdf.output(path)
 
-    def _row(
-        self, table: Any, cells: Sequence[Any], style: FontFace | None = None, border: Any = 0
-    ) -> None:
-        row = table.row(style=style)
-        for cell in cells:
-            row.cell(self._written(_shown(cell)), border=border)
+    def _row(self, table: Any, row: Row) -> None:
+        is_bold = row.is_bold or row.is_total
+        line = table.row(style=FontFace(emphasis="BOLD") if is_bold else None)
+        border = "TOP" if row.is_total else 0
+        cells = [_shown(cell) for cell in row.cells]
+        line.cell(self._written(cells[0]), border=border, colspan=row.span)
+        for cell in cells[row.span :]:
+            line.cell(self._written(cell), border=border)
 
     def _line(self, text: str, *, size: float, style: str, height: float) -> None:
         self._pdf.set_font(_OURS, style, size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,7 @@ def write_pdf(books: Books, statement: Statement, file: Path, font: Path | None)
     paper.title(books.company_name)
     paper.heading(TITLE_TEXT)
     paper.beside(_addressee(statement), _facts(books, statement))
-    shares = (1.1, 1.3, 2, 1.3, 1.3, 1.4)
-    columns = [
-        Column(head, share, is_number=number > 2)
-        for number, (head, share) in enumerate(zip(_ENTRIES, shares, strict=True))
-    ]
+    columns = _columns(_ENTRIES, (1.1, 1.3, 2, 1.3, 1.3, 1.4))
     rows = [Row(cells) for cells in _entries(books, statement)]
     closing = [books.last, "Closing balance", None, *_sums(statement), statement.closing]
     paper.table(columns, [*rows, Row(closing, is_total=True)])
@@ -48,11 +45,7 @@ def write_pdf(books: Books, statement: Statement, file: Path, font: Path | None)
     )
     if statement.open_items:
         paper.heading("Open documents")
-        shares = (2, 1.1, 1.1, 1.1, 1.4)
-        columns = [
-            Column(head, share, is_number=number > 2)
-            for number, (head, share) in enumerate(zip(_OPEN, shares, strict=True))
-        ]
+        columns = _columns(_OPEN, (2, 1.1, 1.1, 1.1, 1.4))
         total = sum((item.amount for item in statement.open_items), ZERO)
         rows = [Row(cells) for cells in _open(statement)]
         paper.table(columns, [*rows, Row(["Open", None, None, None, total], is_total=True)])
@@ -105,6 +98,14 @@ def write_xlsx(books: Books, statement: Statement, file: Path) -> None:
     items.table(dict(zip(names, _OPEN, strict=True)), rows, sums=("amount",))
     with storage_errors(file), atomic_write(file) as draft:
         book.save(draft)
+
+
+def _columns(heads: Sequence[str], shares: Sequence[float]) -> list[Column]:
+    """Return columns of which all from the fourth on are amounts or days."""
+    return [
+        Column(head, share, is_number=number > 2)
+        for number, (head, share) in enumerate(zip(heads, shares, strict=True))
+    ]
 
 
 def _addressee(statement: Statement) -> list[str]:
