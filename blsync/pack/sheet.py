@@ -146,7 +146,7 @@ class Sheet:
                 cell.number_format = MONEY if is_money else "#,##0.0000"
             elif isinstance(value, date):
                 cell.number_format = "yyyy-mm-dd"
-        if style not in (TITLE, PLAIN) or not isinstance(value, str) or number > 1:
+        if style not in (TITLE, SECTION, PLAIN) or not isinstance(value, str) or number > 1:
             self._widen(number, value)
 
     def _widen(self, number: int, value: Any) -> None:

@@ -70,8 +70,8 @@ _OPEN_ITEMS = """
 select invoice_id, invoice_number, open_amount from finance.ar_open_items
 where company_id = $company and customer_id = $customer and as_of_date = $day
 """
-_IS_KNOWN = """
-select 1 from finance.ar_open_items where company_id = $company and as_of_date = $day limit 1
+_OF_THE_DAY = """
+from finance.ar_open_items where company_id = $company and as_of_date = $day limit 1
 """
 _AGEING = """
 select "current", days_31_60, days_61_90, over_90, total_outstanding from finance.ar_aging
@@ -266,7 +266,9 @@ class Books:
         if self.last == self.today:
             return []
         who = {"customer": customer.customer_id, "day": self.last}
-        if not self._rows(_IS_KNOWN, **who):
+        of_the_day = self._rows(_OF_THE_DAY, **who)
+        # What was made afterwards from the same documents is no second word about them.
+        if not of_the_day or of_the_day[0].get("is_reconstructed"):
             return []
         ours = {item.invoice_id: item.amount for item in items}
         then = {row["invoice_id"]: row["open_amount"] for row in self._rows(_OPEN_ITEMS, **who)}
