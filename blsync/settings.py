@@ -322,8 +322,8 @@ class Settings(BaseSettings):
     hour.
     """
     pdf_font: Annotated[Path | None, Field(alias="BLSYNC_PDF_FONT")] = None
-    """A font file (ttf, otf, ttc) for letters in PDFs that DejaVu Sans lacks, such as Chinese and
-    Tamil. Without it such a letter is a box, and a warning names whose statement has any.
+    """A font file (ttf, otf, ttc) for letters in PDFs that DejaVu Sans lacks, such as Chinese.
+    Without it such a letter is a box, and a warning names whose statement has any.
     """
     export_url: Annotated[SecretStr | None, Field(alias="BLSYNC_EXPORT_URL")] = None
     """The PostgreSQL database of `blsync export postgres`:

@@ -38,7 +38,7 @@ OWN_LAYOUT = """
 name = "earned"
 en = "What we earned"
 side = "credit"
-sections = ["operating_revenue", "other_revenue"]
+sections = ["operating_revenue"]
 [[profit_and_loss]]
 name = "goods"
 en = "Goods"
@@ -48,7 +48,7 @@ accounts = ["5010", "5020..5039"]
 name = "running"
 en = "Running costs"
 side = "debit"
-accounts = ["6010..6989", "6990", "7010..7099"]
+accounts = ["6010..6989", "6990", "7010..7099", "4910"]
 [[profit_and_loss]]
 name = "net_profit"
 en = "What is left"
@@ -266,6 +266,16 @@ def test_a_pack_in_malay_has_the_same_figures_and_a_layout_of_ones_own_its_rows(
     (not_placed,) = (text for text in told if "Not placed" in text)
     assert "6030 Rent" in not_placed
     assert "6010" not in not_placed
+
+    layout.write_text(OWN_LAYOUT)
+    whole = blsync("pack", MONTH, *words, "--pdf", str(pdf), env=env)
+    assert whole.returncode == 0, whole.stderr
+    cover = text_of(pdf).split("Compared with")[0]
+    assert ("Not placed" in cover, " off" in cover, cover.count(" ok")) == (False, False, 8)
+    if office.program():  # interest income lessens what is spent, in its formula, too
+        (saved,) = office.type_into(tmp_path, {own: {}})
+        rows = openpyxl.load_workbook(saved, data_only=True)["Cover"].iter_rows(values_only=True)
+        assert "off" not in {row[4] for row in rows if len(row) > 4}
 
     layout.write_text(OWN_LAYOUT.replace("6010..6989", "5010..6989"))
     double = blsync("pack", MONTH, *words, env=env)
@@ -493,8 +503,17 @@ def test_letters_that_no_font_has_are_boxes_and_a_warning_and_a_font_that_is_nam
     )
     words = ("statement", owes["customer_number"], "--output", str(tmp_path / "one.pdf"))
     boxed = blsync(*words, "--month", f"{TODAY:%Y-%m}", env=named)
-    assert f"Customer {owes['customer_number']}: 2 different letters are boxes" in boxed.stderr
+    assert f"Customer {owes['customer_number']}: 2 different letters are not as" in boxed.stderr
     assert "Kedai \u25a1 \u25a1" in text_of(tmp_path / "one.pdf")
+    jawi = changed(
+        "update finance.customers set customer_name = 'Kedai \u062c\u0627' "
+        f"where customer_id = '{owes['customer_id']}'"
+    )
+    assert ": 2 different letters are not as" in blsync(*words, env=jawi).stderr
+    named = changed(
+        "update finance.customers set customer_name = 'Kedai \u1d24 \u1d25' "
+        f"where customer_id = '{owes['customer_id']}'"
+    )
     font = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSerif.ttf"
     shown = blsync(*words, env={**named, "BLSYNC_PDF_FONT": str(font)})
     assert (shown.returncode, shown.stderr) == (0, "")

@@ -1,8 +1,9 @@
 """Pages for people as PDF: titles, facts, tables with amounts to the right.
 
 Letters are DejaVu Sans's (Latin, Greek, Cyrillic and more), and those that it lacks a font's that
-the settings name. What neither has is shown as a box and counted, so that nobody is sent a name
-with holes in it unawares.
+the settings name. What neither has is shown as a box. Letters stand side by side, from left to
+right: those of scripts that join or turn them (Jawi, Tamil) do not look as they should. Both are
+counted, so that nobody is sent a spoilt name unawares.
 """
 
 from __future__ import annotations
@@ -52,6 +53,15 @@ class Row:
     span: int = 1
 
 
+def spoilt_letters(count: int) -> str:
+    """Return what to say of letters that are not as they should be."""
+    return (
+        f"{count} different letters are not as they should be in the PDF: boxes where the font "
+        "lacks them (BLSYNC_PDF_FONT names a font file that has them), side by side where their "
+        "script joins or turns them."
+    )
+
+
 def amount(value: Decimal) -> str:
     """Write an amount with thousands separated, what is below nothing in parentheses."""
     text = f"{abs(value):,.2f}" if value == value.quantize(Decimal("0.01")) else f"{abs(value):,f}"
@@ -74,7 +84,8 @@ class Paper:
         own_font: Path | None = None,
         is_wide: bool = False,
     ) -> None:
-        self.missing: set[str] = set()
+        self.spoilt: set[str] = set()
+        """Letters that are not as they should be."""
         self._own = own_font
         self._has_own = False
         self._letters = frozenset.intersection(*(_letters(_font(file)) for file in _FILES.values()))
@@ -173,15 +184,18 @@ class Paper:
         """Return a text of letters that the fonts have, with boxes for others."""
         found = []
         for letter in unicodedata.normalize("NFC", text):
+            kind = unicodedata.category(letter)
+            if kind in ("Mn", "Mc") or unicodedata.bidirectional(letter) in ("R", "AL"):
+                self.spoilt.add(letter)
             if ord(letter) in self._letters:
                 found.append(letter)
             elif ord(letter) in self._more:
                 self._take_own()
                 found.append(letter)
-            elif (kind := unicodedata.category(letter)) in ("Cc", "Zl", "Zp", "Zs"):
+            elif kind in ("Cc", "Zl", "Zp", "Zs"):
                 found.append(" ")
             elif kind != "Cf":  # marks without a picture, such as a joiner
-                self.missing.add(letter)
+                self.spoilt.add(letter)
                 found.append(_BOX)
         return "".join(found)
 

@@ -46,11 +46,8 @@ def write(cover: Cover, pages: Sequence[Page], words: Words, file: Path, font: P
     )
     for page in pages:
         _add(paper, page)
-    if paper.missing:
-        warn_once(
-            f"{len(paper.missing)} different letters are boxes in the PDF of {cover.heading}, "
-            "because the font lacks them. BLSYNC_PDF_FONT names a font file that has them."
-        )
+    if paper.spoilt:
+        warn_once(f"{cover.heading}: {pdf.spoilt_letters(len(paper.spoilt))}")
     paper.save(file)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from blsync.errors import BlsyncError, BuildError, ConfigError, PartlyFailed
+from blsync.files.pdf import spoilt_letters
 from blsync.files.permissions import warn_once
 from blsync.marts.frames import Marts
 from blsync.marts.published import published_file
@@ -117,11 +118,8 @@ def write(
 def _write_one(settings: Settings, books: Books, statement: Statement, file: Path) -> Path:
     if file.suffix.lower() == ".xlsx":
         write_xlsx(books, statement, file)
-    elif missing := write_pdf(books, statement, file, settings.pdf_font):
-        warn_once(
-            f"Customer {statement.customer.called}: {missing} different letters are boxes in the "
-            "PDF, because the font lacks them. BLSYNC_PDF_FONT names a font file that has them."
-        )
+    elif count := write_pdf(books, statement, file, settings.pdf_font):
+        warn_once(f"Customer {statement.customer.called}: {spoilt_letters(count)}")
     return file
 
 

@@ -20,7 +20,7 @@ _OVERPAID = "Overpaid"
 
 
 def write_pdf(books: Books, statement: Statement, file: Path, font: Path | None) -> int:
-    """Write a statement as PDF; return how many different letters the fonts lack.
+    """Write a statement as PDF; return how many different letters are not as they should be.
 
     Raises ConfigError where `font` is none, StorageError.
     """
@@ -53,7 +53,7 @@ def write_pdf(books: Books, statement: Statement, file: Path, font: Path | None)
         paper.line(note, is_small=True)
     with storage_errors(file), atomic_write(file) as draft:
         paper.save(draft)
-    return len(paper.missing)
+    return len(paper.spoilt)
 
 
 def write_xlsx(books: Books, statement: Statement, file: Path) -> None:
