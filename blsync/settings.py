@@ -322,6 +322,10 @@ class Settings(BaseSettings):
     """The pause before it tries again for the first time; each later one is twice as long, up to an
     hour.
     """
+    pdf_font: Annotated[Path | None, Field(alias="BLSYNC_PDF_FONT")] = None
+    """A font file (ttf, otf, ttc) for letters in PDFs that DejaVu Sans lacks, such as Chinese.
+    Without it such a letter is a box, and a warning names whose statement has any.
+    """
     export_url: Annotated[SecretStr | None, Field(alias="BLSYNC_EXPORT_URL")] = None
     """The PostgreSQL database of `blsync export postgres`:
     `postgresql://USER:PASSWORD@HOST/DATABASE`, over TLS except on this machine.
@@ -485,7 +489,8 @@ class Settings(BaseSettings):
         return self
 
     @field_validator(
-        "data", "seeds", "companies_file", "push_policies", "publish_to_given", "project"
+        *("data", "seeds", "companies_file", "push_policies", "publish_to_given", "project"),
+        "pdf_font",
     )
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
@@ -751,7 +756,7 @@ def _is_named(name: str, in_file: Mapping[str, str]) -> bool:
 _PROJECT = "BLSYNC_PROJECT"
 _PATHS = (
     *("BLSYNC_COMPANIES", "BLSYNC_DATA", "BLSYNC_SEEDS"),
-    *("BLSYNC_PUSH_POLICIES", "BLSYNC_PUBLISH_TO", _PROJECT),
+    *("BLSYNC_PUSH_POLICIES", "BLSYNC_PUBLISH_TO", "BLSYNC_PDF_FONT", _PROJECT),
 )
 _LEDGER_URL = "BLSYNC_LEDGER_URL"
 

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from pypdf import PdfReader
 from rig import patient
 from rig.warm import PYTHON
 
@@ -288,6 +289,22 @@ def test_a_query_is_written_to_a_file_in_every_format(call, first_sync, env, tmp
     assert [path.name for path in tmp_path.iterdir()] == [target.name]
 
 
+def test_a_statement_of_account_has_the_balance_that_the_marts_have(
+    call, first_sync, env, tmp_path
+):
+    sql = "select customer_number, open_balance from finance.customers order by 2 desc limit 1"
+    ((number, owed),) = list(
+        csv.reader(io.StringIO(call("query", sql, "--format", "csv", env=env).stdout))
+    )[1:]
+    done = call("statement", number, "--output", str(tmp_path / "s"), "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    (told,) = json.loads(done.stdout, parse_float=Decimal)["statements"]
+    assert str(told["closing_balance"]) == owed
+    pdf, workbook = map(Path, told["files"])
+    assert f"{Decimal(owed):,.2f}" in PdfReader(pdf).pages[0].extract_text()
+    assert workbook.stat().st_size > 0
+
+
 def test_a_query_that_duckdb_refuses_is_one_clear_line(call, first_sync, env):
     done = call("query", "select nothing from nowhere", env=env)
     assert done.returncode == 2
@@ -537,7 +554,7 @@ def test_a_taken_port_is_said_with_the_way_out(call, tmp_path, command):
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "sandbox", "doctor", "plan", "sync", "build", "status", "query", "ui"]
+    ["demo", "sandbox", "doctor", "plan", "sync", "build", "status", "query", "ui", "statement"]
     + [f"push {name}" for name in ("plan", "apply", "show", "list")],
 )
 def test_every_command_shows_an_example_in_its_help(call, command, tmp_path):

@@ -49,6 +49,16 @@ def test_a_table_comes_as_a_frame_whose_money_adds_up_exactly(published):
     assert blsync.open().arrow("finance.ar_aging").num_rows == len(frame) == 6
 
 
+def test_marts_of_one_night_answer_alike_whatever_is_published_meanwhile(published, tmp_path):
+    with blsync.open().of_one_night() as marts:
+        before = marts.arrow("ar_aging").num_rows
+        other = tmp_path / "new.duckdb"
+        publish(other, "1.00")
+        other.replace(published)
+        assert marts.arrow("ar_aging").num_rows == before == 6
+    assert blsync.open().arrow("ar_aging").num_rows == 2
+
+
 def test_a_question_takes_values_and_answers_in_three_forms(published):
     asked = blsync.open().sql(
         "select amount from finance.ar_aging where customer = $who and amount > $least",

@@ -76,6 +76,7 @@ def test_the_wheel_holds_the_dbt_project_and_no_data_tests_or_tables_of_a_user(w
         "blsync/installed/warehouse/dbt_project.yml",
         "blsync/installed/warehouse/profiles.yml",
     }
+    assert "blsync/pack/layouts/mpers.toml" in held
     assert not [name for name in held if name.startswith("blsync_tests") or name.endswith(".pyc")]
 
 

@@ -1,17 +1,24 @@
-"""The end of a month: its pack, what is in the way of closing it, the close, its certificate."""
+"""The end of a month: its pack, statements of account, what is in the way of closing it, the close,
+its certificate.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import duckdb
+import matplotlib
 import openpyxl
 import pytest
+from pypdf import PdfReader
 from rig import office
 from test_cli import blsync, environment
 from test_pull import control
@@ -25,6 +32,43 @@ LAST = TODAY.replace(day=1) - timedelta(days=1)
 """A day of the month that is closed here."""
 MONTH = f"{LAST:%Y-%m}"
 BOOKS = Options(invoices=80, customers=20, items=12, months=4, limits=False)
+
+OWN_LAYOUT = """
+[[profit_and_loss]]
+name = "earned"
+en = "What we earned"
+side = "credit"
+sections = ["operating_revenue"]
+[[profit_and_loss]]
+name = "goods"
+en = "Goods"
+side = "debit"
+accounts = ["5010", "5020..5039"]
+[[profit_and_loss]]
+name = "running"
+en = "Running costs"
+side = "debit"
+accounts = ["6010..6989", "6990", "7010..7099", "4910"]
+[[profit_and_loss]]
+name = "net_profit"
+en = "What is left"
+formula = "earned - goods - running"
+[[balance_sheet]]
+name = "assets"
+en = "Assets"
+side = "debit"
+sections = ["assets"]
+[[balance_sheet]]
+name = "liabilities"
+en = "Liabilities"
+side = "credit"
+sections = ["liabilities"]
+[[balance_sheet]]
+name = "equity"
+en = "Equity"
+side = "credit"
+sections = ["equity"]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +198,345 @@ def test_a_month_that_the_marts_do_not_have_has_no_pack(env, tmp_path):
     nowhere = blsync("pack", MONTH, "--output", str(tmp_path / "none" / "x.xlsx"), env=env)
     assert (nowhere.returncode, "does not exist" in nowhere.stderr) == (2, True)
     assert not output.exists()
+
+
+def text_of(file: Path) -> str:
+    """The text of a PDF's pages."""
+    return "\n".join(page.extract_text() for page in PdfReader(file).pages)
+
+
+@pytest.mark.deep
+def test_the_statements_as_pdf_have_every_figure_that_the_workbook_comes_to(env, tmp_path):
+    files = [tmp_path / name for name in ("pack.xlsx", "pack.pdf")]
+    words = ("--output", str(files[0]), "--pdf", str(files[1]), "--json")
+    done = blsync("pack", MONTH, *words, env=env)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["pdf"] == str(files[1])
+    assert files[1].stat().st_mode & 0o777 == 0o600
+    told = text_of(files[1])
+    amounts = re.findall(r"\(?[\d,]+\.\d\d\)?", told)
+    found = {Decimal(re.sub(r"[(),]", "", a)) * (-1 if a[0] == "(" else 1) for a in amounts}
+    for figure, table, day in (
+        ("net_profit", "profit_and_loss_summary", "period"),
+        ("closing_cash", "cash_flow_summary", "period"),
+        ("amount", "profit_and_loss", "period"),
+        ("closing_balance", "trial_balance", "period"),
+        ("balance", "balance_sheet", "as_of_date"),
+    ):
+        sql = f"select {figure} as n from finance.{table} where strftime({day}, '%Y-%m') = "
+        rows = query(env, f"{sql} '{MONTH}'")
+        assert rows
+        assert {row["n"] for row in rows} <= found
+    assert " off" not in told.split("Compared with")[0]
+    if office.program():
+        (saved,) = office.type_into(tmp_path, {files[0]: {}})
+        book = openpyxl.load_workbook(saved, data_only=True)
+        for sheet in book.worksheets[1:5]:
+            shown = [
+                round(Decimal(str(cell.value)), 2)
+                for row in sheet.iter_rows(min_row=5)
+                for cell in row
+                if isinstance(cell.value, float) and cell.column_letter != "C"
+            ]
+            assert len(shown) > 4
+            assert {*shown} <= found, sheet.title
+
+
+@pytest.mark.deep
+def test_a_pack_in_malay_has_the_same_figures_and_a_layout_of_ones_own_its_rows(env, tmp_path):
+    malay, own = tmp_path / "ms.xlsx", tmp_path / "own.xlsx"
+    pdf = tmp_path / "ms.pdf"
+    words = ("--output", str(malay), "--pdf", str(pdf), "--language", "ms")
+    done = blsync("pack", MONTH, *words, env=env)
+    assert done.returncode == 0, done.stderr
+    assert openpyxl.load_workbook(malay).sheetnames[1:3] == ["Imbangan duga", "Untung dan rugi"]
+    assert "Untung sebelum cukai" in text_of(pdf)
+
+    layout = tmp_path / "own.toml"
+    rows = OWN_LAYOUT.replace("6010..6989", "6010..6029")
+    layout.write_text(rows)
+    words = ("--output", str(own), "--layout", str(layout))
+    done = blsync("pack", MONTH, *words, env=env)
+    assert done.returncode == 0, done.stderr
+    book = openpyxl.load_workbook(own)
+    labels = [row[0] for row in book["Profit and loss"].values]
+    assert "What we earned" in labels
+    assert "Not placed in the layout" in labels
+    told = [row[0] for row in book["Cover"].values if row[0]]
+    (not_placed,) = (text for text in told if "Not placed" in text)
+    assert "6030 Rent" in not_placed
+    assert "6010" not in not_placed
+
+    layout.write_text(OWN_LAYOUT)
+    whole = blsync("pack", MONTH, *words, "--pdf", str(pdf), env=env)
+    assert whole.returncode == 0, whole.stderr
+    cover = text_of(pdf).split("Compared with")[0]
+    assert ("Not placed" in cover, " off" in cover, cover.count(" ok")) == (False, False, 8)
+    if office.program():  # interest income lessens what is spent, in its formula, too
+        (saved,) = office.type_into(tmp_path, {own: {}})
+        rows = openpyxl.load_workbook(saved, data_only=True)["Cover"].iter_rows(values_only=True)
+        assert "off" not in {row[4] for row in rows if len(row) > 4}
+
+    layout.write_text(OWN_LAYOUT.replace("6010..6989", "5010..6989"))
+    double = blsync("pack", MONTH, *words, env=env)
+    assert (double.returncode, "5010 Cost of Goods Sold (goods, running)" in double.stderr) == (
+        2,
+        True,
+    )
+
+
+@pytest.mark.deep
+def test_three_companies_have_a_pack_each_and_one_without_the_month_keeps_none_from_it(
+    changed, env, tmp_path
+):
+    """The books of one, three times: the same figures under another name."""
+    tables = [
+        tuple(row.values())
+        for row in query(
+            env,
+            "select table_schema, table_name from information_schema.columns "
+            "where column_name = 'company_id' and table_schema in ('finance', 'history') "
+            "order by all",
+        )
+    ]
+    copies = [
+        f"insert into {schema}.{table} select * replace ('{name}' as company_id) "
+        f"from {schema}.{table} where company_id = 'company_sandbox'"
+        for schema, table in tables
+        for name in ("north", "south")
+    ]
+    three = changed(*copies, "delete from finance.periods where company_id = 'south'")
+    listed = tmp_path / "companies.toml"
+    listed.write_text(
+        "".join(
+            f"[companies.{name}]\ncompany_id = '{key}'\napi_key_env = 'BIGLEDGER_API_KEY'\n"
+            for name, key in (("main", "company_sandbox"), ("north", "north"), ("south", "south"))
+        )
+    )
+    listed.chmod(0o600)
+    three |= {"BLSYNC_COMPANIES": str(listed), "BIGLEDGER_COMPANY_ID": ""}
+    folder = tmp_path / "packs"
+    words = ("--output", str(folder), "--pdf", str(folder), "--json")
+    done = blsync("pack", MONTH, "--all-companies", *words, env=three)
+    assert (done.returncode, "south: The marts have no month" in done.stderr) == (3, True)
+    packs = json.loads(done.stdout)["packs"]
+    assert [*packs] == ["main", "north"]
+    assert sorted(file.name for file in folder.iterdir()) == sorted(
+        f"{name}-{MONTH}{kind}" for name in packs for kind in (".xlsx", ".pdf")
+    )
+    first, second = (
+        [line for line in text_of(Path(one["pdf"])).splitlines() if f"{LAST:%B %Y}" not in line]
+        for one in packs.values()
+    )
+    assert len(first) > 100
+    assert first == second
+    two = blsync(
+        *("pack", MONTH, "--company", "main", "--company", "north"),
+        *("--output", str(tmp_path / "x.xlsx")),
+        env=three,
+    )
+    assert (two.returncode, "name a folder" in two.stderr) == (2, True)
+
+
+@pytest.fixture
+def changed(env: dict[str, str], tmp_path: Path):
+    """Change a copy of the published marts; return the settings of that copy."""
+    folder = tmp_path / "published"
+
+    def change(*statements: str) -> dict[str, str]:
+        folder.mkdir(exist_ok=True)
+        copy = folder / "blsync.duckdb"
+        if not copy.exists():
+            shutil.copyfile(Path(env["BLSYNC_DATA"]) / copy.name, copy)
+        with duckdb.connect(str(copy)) as db:
+            for statement in statements:
+                db.execute(statement)
+        return {**env, "BLSYNC_PUBLISH_TO": str(folder)}
+
+    return change
+
+
+def debtor(env: dict[str, str]) -> dict:
+    """The customer who owes most, without a credit."""
+    return query(
+        env,
+        "select customer_id, customer_number, open_balance from finance.customers "
+        "where customer_id not in (select customer_id from finance.invoices where amount_due < 0) "
+        "order by open_balance desc limit 1",
+    )[0]
+
+
+@pytest.mark.deep
+def test_statements_of_all_who_owe_or_moved_add_up_to_what_is_open(env, tmp_path):
+    done = blsync("statement", "--all", "--output", str(tmp_path / "s"), "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout, parse_float=Decimal)["statements"]
+    aged = query(
+        env,
+        "select sum(total_outstanding) as open, sum(over_90) as over_90 from finance.ar_aging "
+        "where as_of_date = (select max(as_of_date) from finance.ar_aging)",
+    )
+    assert sum(one["closing_balance"] + one["overpaid"] for one in told) == aged[0]["open"]
+    assert sum(one["ageing"]["over_90"] for one in told) == aged[0]["over_90"]
+    wanted = query(
+        env,
+        "select distinct customer_id from finance.customer_statement group by customer_id, "
+        "invoice_id having sum(debit - credit) <> 0 or max(event_date) >= "
+        f"'{TODAY.replace(day=1)}' order by all",
+    )
+    assert sorted(one["customer_id"] for one in told) == [row["customer_id"] for row in wanted]
+    files = {Path(file) for one in told for file in one["files"]}
+    assert files == {*(tmp_path / "s").iterdir()}
+    assert len(files) == 2 * len(told)
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    for one in told:
+        pdf, _ = map(Path, one["files"])
+        assert f"{one['closing_balance']:,.2f}" in text_of(pdf).replace("(", "-").replace(")", "")
+        assert one["customer_number"] in text_of(pdf)
+
+
+@pytest.mark.deep
+def test_a_statement_begins_with_what_the_month_before_ended_with(env, tmp_path):
+    number = debtor(env)["customer_number"]
+    found = []
+    before = (LAST.replace(day=1) - timedelta(days=1)).strftime("%Y-%m")
+    for month in (before, MONTH, f"{TODAY:%Y-%m}"):
+        words = ("--month", month, "--output", str(tmp_path / "s"), "--json")
+        done = blsync("statement", number, *words, env=env)
+        assert done.returncode == 0, done.stderr
+        found += json.loads(done.stdout, parse_float=Decimal)["statements"]
+    assert [one["opening_balance"] for one in found[1:]] == [
+        one["closing_balance"] for one in found[:-1]
+    ]
+    assert found[-1]["closing_balance"] == debtor(env)["open_balance"]
+
+
+@pytest.mark.deep
+@pytest.mark.skipif(
+    office.program() is None,
+    reason="there is no LibreOffice on PATH: apt-get install libreoffice-calc-nogui",
+)
+def test_a_spreadsheet_program_that_recalculates_a_statement_comes_to_its_balance(env, tmp_path):
+    owes = debtor(env)
+    written = tmp_path / "one.xlsx"
+    done = blsync("statement", owes["customer_id"], "--output", str(written), env=env)
+    assert done.returncode == 0, done.stderr
+    (saved,) = office.type_into(tmp_path, {written: {}})
+    rows = list(openpyxl.load_workbook(saved, data_only=True)["Statement"].values)
+    (closing,) = (row[5] for row in rows if row[1] == "Closing balance")
+    (aged,) = (rows[n + 1][5] for n, row in enumerate(rows) if row[4] == "Overpaid")
+    assert [round(Decimal(str(value)), 2) for value in (closing, aged)] == [
+        owes["open_balance"]
+    ] * 2
+
+
+@pytest.mark.deep
+def test_a_statement_that_is_a_cent_off_is_an_error_with_the_figures_and_not_written(
+    changed, env, tmp_path
+):
+    owes = debtor(env)
+    who = f"customer_id = '{owes['customer_id']}'"
+    off = changed(f"update finance.ar_aging set over_90 = over_90 + 0.01 where {who}")
+    folder = tmp_path / "s"
+    one = blsync("statement", owes["customer_number"], "--output", str(folder), env=off)
+    assert (one.returncode, "does not foot" in one.stderr) == (1, True)
+    assert f"customer {owes['customer_number']}" in one.stderr
+    assert "in ar_aging 0.01" in one.stderr
+    assert not folder.exists()
+    every = blsync("statement", "--all", "--output", str(folder), env=off)
+    assert (every.returncode, "in ar_aging 0.01" in every.stderr) == (3, True)
+    assert [*folder.iterdir()]
+    assert not [f for f in folder.iterdir() if f.name.startswith(owes["customer_number"])]
+
+    off = changed(
+        "update finance.ar_aging set over_90 = over_90 - 0.01 where " + who,
+        "update finance.customer_statement set credit = credit + 0.01 "
+        f"where {who} and event_no = 1",
+    )
+    one = blsync("statement", owes["customer_number"], "--output", str(folder), env=off)
+    assert (one.returncode, "its entry 1 has the balance" in one.stderr) == (1, True)
+
+
+@pytest.mark.deep
+def test_a_past_statement_tells_what_came_to_be_known_later_and_lets_nothing_else_differ(
+    changed, env, tmp_path
+):
+    """The marts know each past month end as it was known then, once the history reaches there."""
+    owes = debtor(env)
+    columns = "replace (date '{day}' as as_of_date, open_amount + 5 as open_amount)"
+    then = changed(
+        "insert into finance.ar_open_items select * "
+        f"{columns.format(day=LAST)} from finance.ar_open_items "
+        f"where customer_id = '{owes['customer_id']}' order by invoice_date limit 1"
+    )
+    words = (
+        "statement",
+        owes["customer_number"],
+        "--month",
+        MONTH,
+        "--output",
+        str(tmp_path / "s"),
+    )
+    known_later = blsync(*words, env=then)
+    assert known_later.returncode == 0, known_later.stderr
+    told = text_of(tmp_path / "s" / f"{owes['customer_number']}-{MONTH}.pdf")
+    assert f"On {LAST} itself" in told
+    unchanged = changed(
+        "update history.invoices set known_from = timestamp '2020-01-01'",
+        f"delete from finance.customer_statement where customer_id = '{owes['customer_id']}'",
+        f"delete from finance.ar_aging where customer_id = '{owes['customer_id']}'",
+        f"delete from finance.ar_open_items where customer_id = '{owes['customer_id']}' "
+        f"and as_of_date <> date '{LAST}'",
+    )
+    off = blsync(*words, env=unchanged)
+    assert (off.returncode, "has not changed since" in off.stderr) == (1, True)
+
+
+@pytest.mark.deep
+def test_letters_that_no_font_has_are_boxes_and_a_warning_and_a_font_that_is_named_shows_them(
+    changed, env, tmp_path
+):
+    owes = debtor(env)
+    named = changed(
+        "update finance.customers set customer_name = 'Kedai \u1d24 \u1d25' "
+        f"where customer_id = '{owes['customer_id']}'"
+    )
+    words = ("statement", owes["customer_number"], "--output", str(tmp_path / "one.pdf"))
+    boxed = blsync(*words, "--month", f"{TODAY:%Y-%m}", env=named)
+    assert f"Customer {owes['customer_number']}: 2 different letters are not as" in boxed.stderr
+    assert "Kedai \u25a1 \u25a1" in text_of(tmp_path / "one.pdf")
+    jawi = changed(
+        "update finance.customers set customer_name = 'Kedai \u062c\u0627' "
+        f"where customer_id = '{owes['customer_id']}'"
+    )
+    assert ": 2 different letters are not as" in blsync(*words, env=jawi).stderr
+    named = changed(
+        "update finance.customers set customer_name = 'Kedai \u1d24 \u1d25' "
+        f"where customer_id = '{owes['customer_id']}'"
+    )
+    font = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSerif.ttf"
+    shown = blsync(*words, env={**named, "BLSYNC_PDF_FONT": str(font)})
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "Kedai \u1d24 \u1d25" in text_of(tmp_path / "one.pdf")
+    none = blsync(*words, env={**named, "BLSYNC_PDF_FONT": __file__})
+    assert (none.returncode, "BLSYNC_PDF_FONT" in none.stderr) == (2, True)
+
+
+@pytest.mark.deep
+def test_an_unknown_customer_a_month_to_come_and_a_place_that_is_none_are_refused(env, tmp_path):
+    number = debtor(env)["customer_number"]
+    ahead = f"{TODAY.year + 1}-01"
+    for words, said in (
+        (("nobody",), "no customer 'nobody'"),
+        ((), "Name one customer"),
+        ((number, "--all"), "Name one customer"),
+        ((number, "--month", ahead), f"no month {ahead}"),
+        ((number, "--output", str(tmp_path / "none" / "s")), "does not exist"),
+        (("--all", "--output", str(tmp_path / "all.pdf")), "name a folder"),
+    ):
+        done = blsync("statement", *words, env=env)
+        assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.mark.deep

@@ -41,6 +41,7 @@ from blsync.cli.screen import (
     stdout,
     tell,
 )
+from blsync.cli.statement import statement
 from blsync.entities import select
 from blsync.errors import BlsyncError, ConfigError, PartlyFailed
 from blsync.files import permissions
@@ -86,6 +87,7 @@ app.add_typer(listen_app, name="listen")
 app.add_typer(alerts_app, name="alerts")
 app.command()(close)
 app.command()(pack)
+app.command()(statement)
 
 NoWait = Annotated[
     bool, typer.Option("--no-wait", help="End with exit 3 where the hour's quota is used up.")

@@ -17,7 +17,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,14 @@ class Marts:
     """A file of published marts."""
 
     path: Path
+    held: queries.Connection | None = None
+    """The file, opened for several questions; without it each opens it anew."""
+
+    @contextmanager
+    def of_one_night(self) -> Iterator[Marts]:
+        """Yield the marts as they are now: what is published meanwhile changes no answer."""
+        with self._opened() as db:
+            yield replace(self, held=db)
 
     def tables(self) -> list[str]:
         """Return the names of all tables and views, `schema.table`, in order.
@@ -86,6 +94,9 @@ class Marts:
 
     @contextmanager
     def _opened(self) -> Iterator[queries.Connection]:
+        if self.held:
+            yield self.held
+            return
         if not self.path.exists():
             raise BuildError(f"Nothing is published at {self.path} yet. Run `blsync sync` first.")
         with queries.opened(self.path) as db:

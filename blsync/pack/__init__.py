@@ -1,4 +1,5 @@
-"""The month's pack: one workbook of statements and lists, for whoever takes the books away.
+"""The month's pack: one workbook of statements and lists, for whoever takes the books away; and its
+statements as PDF.
 
 What a spreadsheet can add up it adds up itself: sums, statements, year to date and checks are
 formulas over the figures beside them, and the profit and loss adds up the journal lines in the same
@@ -8,26 +9,31 @@ workbook. So whoever recalculates it sees the marts' cents, or finds out.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from openpyxl import Workbook
 
 from blsync import closing
-from blsync.errors import ConfigError
+from blsync.errors import BlsyncError, ConfigError, joined
 from blsync.files.atomic import atomic_write, storage_errors
 from blsync.files.spreadsheet import MOST_ROWS
 from blsync.lake.store import Lake
 from blsync.marts.figures import COMPANIES
 from blsync.marts.frames import Marts
 from blsync.marts.published import published_file
+from blsync.pack import layout, paper
+from blsync.pack.layout import DEFAULT
+from blsync.pack.lines import Page
 from blsync.pack.lists import LISTS, List
-from blsync.pack.sheet import HEADING, TITLE, Formula, Sheet
-from blsync.pack.statements import Check, balance_sheet, cash_flow, profit_and_loss, trial_balance
+from blsync.pack.sheet import HEADING, SECTION, TITLE, Formula, Sheet
+from blsync.pack.statements import STATEMENTS, Form
+from blsync.pack.words import Words
+from blsync.pack.workbook import StatementSheet
 from blsync.settings import Company, Settings
 from blsync.user_tables import month_end
 
@@ -68,42 +74,127 @@ class Month:
         return self.marts.rows(query, values)
 
 
-def write(settings: Settings, company: Company, first: date, output: Path) -> list[str]:
-    """Write a company's pack of a month (its first day) as an xlsx file; return its sheets' titles.
-
-    Raises ConfigError where the marts do not know the month, the folder does not exist or a list
-    does not fit into a worksheet; BuildError where nothing is published; StorageError.
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be written of a month: the workbook, and where it is named a PDF of its
+    statements; in which layout (a shipped one's name, or a file) and language.
     """
-    if not output.parent.is_dir():
-        raise ConfigError(f"The folder {output.parent} does not exist.")
-    month = Month(company, first, Marts(published_file(settings)))
-    if not month.rows("from finance.periods where company_id = $company and period = $month"):
-        raise ConfigError(
-            f"The marts have no month {first:%Y-%m} of {company.name}; finance.periods lists those "
-            "that there are."
+
+    output: Path
+    pdf: Path | None = None
+    layout: str = DEFAULT
+    language: str = "en"
+
+
+@dataclass(frozen=True)
+class Cover:
+    """What stands in front of a pack, but for the checks."""
+
+    heading: str
+    about: str
+    built_at: datetime
+    tie_columns: dict[str, str]
+    ties: list[dict[str, Any]]
+    not_placed: list[str]
+    closing: list[str]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A figure that the workbook adds up in `cell`, beside what the marts say."""
+
+    title: str
+    what: str
+    cell: str
+    expected: Any
+
+
+def write(settings: Settings, company: Company, first: date, wanted: Wanted) -> list[str]:
+    """Write a company's pack of a month (its first day); return the titles of its sheets.
+
+    Raises ConfigError where the marts do not know the month, a folder does not exist, the layout
+    cannot be used or a list does not fit into a worksheet; BuildError where nothing is published;
+    StorageError.
+    """
+    for file in filter(None, (wanted.output, wanted.pdf)):
+        if not file.parent.is_dir():
+            raise ConfigError(f"The folder {file.parent} does not exist.")
+    form = Form(layout.read(wanted.layout), Words(wanted.language))
+    with Marts(published_file(settings)).of_one_night() as marts:
+        month = Month(company, first, marts)
+        if not month.rows("from finance.periods where company_id = $company and period = $month"):
+            raise ConfigError(
+                f"The marts have no month {first:%Y-%m} of {company.name}; finance.periods lists "
+                "those that there are."
+            )
+        pages = [statement(month, form) for statement in STATEMENTS]
+        cover = _cover(settings, month, form, pages)
+        book = _workbook(month, form.words, cover, pages)
+    with storage_errors(wanted.output), atomic_write(wanted.output) as draft:
+        book.save(draft)
+    if wanted.pdf:
+        with storage_errors(wanted.pdf), atomic_write(wanted.pdf) as draft:
+            paper.write(cover, pages, form.words, draft, settings.pdf_font)
+    return list(book.sheetnames)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written of a company: its files and the workbook's sheets."""
+
+    output: Path
+    pdf: Path | None
+    sheets: list[str]
+
+
+def write_each(
+    settings: Settings, companies: Sequence[Company], first: date, wanted: Wanted
+) -> Iterator[tuple[Company, Written]]:
+    """Write a pack for each of several companies, and yield it; `output` and `pdf` of `wanted` are
+    folders then, which are made where they are missing, and files have the companies' names.
+
+    Raises what `write` raises of one company as PartlyFailed, after all others.
+    """
+    failed: dict[str, BlsyncError] = {}
+    for folder in filter(None, (wanted.output, wanted.pdf)):
+        if folder.suffix.lower() in (".xlsx", ".pdf") or (folder.exists() and not folder.is_dir()):
+            raise ConfigError(f"{folder} is for several companies: name a folder.")
+        if not folder.parent.is_dir():
+            raise ConfigError(f"The folder {folder.parent} does not exist.")
+    for company in companies:
+        name = f"{company.name}-{first:%Y-%m}"
+        one = replace(
+            wanted,
+            output=wanted.output / f"{name}.xlsx",
+            pdf=wanted.pdf / f"{name}.pdf" if wanted.pdf else None,
         )
+        try:
+            for file in filter(None, (one.output, one.pdf)):
+                with storage_errors(file):
+                    file.parent.mkdir(exist_ok=True)
+            yield company, Written(one.output, one.pdf, write(settings, company, first, one))
+        except BlsyncError as error:
+            failed[company.name] = error
+    if failed:
+        raise joined(failed, len(companies))
+
+
+def _workbook(month: Month, words: Words, cover: Cover, pages: list[Page]) -> Workbook:
     book = Workbook()
     book.remove(book.active)
-    cover = Sheet(book, "Cover")
+    front = Sheet(book, words("Cover"))
     journal = _journal(book, month)
     checks: list[Check] = []
-    statements: tuple[Callable[..., list[Check]], ...] = (
-        trial_balance,
-        profit_and_loss,
-        balance_sheet,
-        cash_flow,
-    )
-    for statement in statements:
-        checks += statement(book, month, journal)
+    for page in pages:
+        written = StatementSheet(book, page, journal)
+        checks += [Check(page.title, c.what, written.cell(c), c.expected) for c in page.checks]
     known = {*month.marts.tables()}
     for each in LISTS:
         if each.table in known:
             checks += _list(book, month, each)
     book.move_sheet(JOURNAL, len(book.sheetnames))
-    _fill_cover(cover, settings, month, checks)
-    with storage_errors(output), atomic_write(output) as draft:
-        book.save(draft)
-    return list(book.sheetnames)
+    _fill_cover(front, words, cover, checks)
+    return book
 
 
 def _journal(book: Workbook, month: Month) -> Sheet:
@@ -160,51 +251,82 @@ def _list(book: Workbook, month: Month, each: List) -> list[Check]:
     ]
 
 
-def _fill_cover(cover: Sheet, settings: Settings, month: Month, checks: list[Check]) -> None:
+def _cover(settings: Settings, month: Month, form: Form, pages: list[Page]) -> Cover:
+    words = form.words
     (about,) = month.rows(
-        "select max(currency) as currency, strftime(max(built_at), '%Y-%m-%d %H:%M UTC') "
-        "as built_at from finance.periods where company_id = $company"
+        "select max(currency) as currency, max(built_at) as built_at "
+        "from finance.periods where company_id = $company"
     )
     names = {
         row["company_id"]: row["company_name"]
         for row in Lake(settings.data).read_input("companies", COMPANIES)
     }
     name = names.get(month.company.company_id) or month.company.name
-    cover.put([f"{name}: {month.first:%B %Y}"], TITLE)
-    cover.put([f"Amounts in {about['currency']}; marts of {about['built_at']}, from BigLedger."])
-    cover.put([])
-    cover.put(["What the workbook adds up", "here", "the marts", "difference", ""], HEADING)
+    ties = {
+        "check_name": "Report",
+        "as_of_date": "As of",
+        "compared": "Figures",
+        "off": "Different",
+        "not_comparable": "Not comparable",
+        "request_id": "Request",
+    }
+    built_at = f"{about['built_at']:%Y-%m-%d %H:%M} UTC"
+    return Cover(
+        f"{name}: {words.month(month.first)}",
+        words(
+            "Amounts in {currency}; marts of {built_at}, from BigLedger.",
+            currency=about["currency"],
+            built_at=built_at,
+        ),
+        about["built_at"],
+        {key: words(head) for key, head in ties.items()},
+        month.rows(_TIES),
+        [
+            f"{page.title}: "
+            + words("Not placed in the layout: {accounts}", accounts="; ".join(page.not_placed))
+            for page in pages
+            if page.not_placed
+        ],
+        _closing(settings, month, words),
+    )
+
+
+def _closing(settings: Settings, month: Month, words: Words) -> list[str]:
+    path = closing.certificate_file(settings.seeds, month.company, month.first)
+    if not path.exists():
+        return [words("The month is not closed by `blsync close`.")]
+    with suppress(ValueError, KeyError):  # `blsync close --verify` tells what is wrong with it
+        told = json.loads(path.read_text("utf-8"))
+        who = {name: told[name] for name in ("closed_at", "closed_by")}
+        return [
+            words("Closed at {closed_at} by {closed_by}.", **who),
+            words("SHA-256 of the trial balance: {hash}", hash=told["trial_balance_sha256"]),
+        ]
+    return []
+
+
+def _fill_cover(front: Sheet, words: Words, cover: Cover, checks: list[Check]) -> None:
+    front.put([cover.heading], TITLE)
+    front.put([cover.about])
+    for text in cover.not_placed:
+        front.put([text], SECTION)
+    front.put([])
+    heads = ("What the workbook adds up", "here", "the marts", "difference")
+    front.put([*map(words, heads), ""], HEADING)
     for check in checks:
-        row = cover.next_row
-        result = Formula(f'=IF(D{row}=0,"ok","off")')
-        cover.put(
+        row = front.next_row
+        front.put(
             [
                 f"{check.title}: {check.what}",
                 Formula(f"={check.cell}"),
                 check.expected,
                 Formula(f"=ROUND(B{row}-C{row},2)"),
-                result,
+                Formula(f'=IF(D{row}=0,"{words("ok")}","{words("off")}")'),
             ]
         )
-    cover.put([])
-    cover.put(["Compared with BigLedger's own reports"], HEADING)
-    cover.table(
-        {
-            "check_name": "Report",
-            "as_of_date": "As of",
-            "compared": "Figures",
-            "off": "Different",
-            "not_comparable": "Not comparable",
-            "request_id": "Request",
-        },
-        month.rows(_TIES),
-    )
-    cover.put([])
-    path = closing.certificate_file(settings.seeds, month.company, month.first)
-    if path.exists():
-        with suppress(ValueError, KeyError):  # `blsync close --verify` tells what is wrong with it
-            told = json.loads(path.read_text("utf-8"))
-            cover.put([f"Closed at {told['closed_at']} by {told['closed_by']}."])
-            cover.put([f"SHA-256 of the trial balance: {told['trial_balance_sha256']}"])
-    else:
-        cover.put(["The month is not closed by `blsync close`."])
+    front.put([])
+    front.put([words("Compared with BigLedger's own reports")], HEADING)
+    front.table(cover.tie_columns, cover.ties)
+    front.put([])
+    for text in cover.closing:
+        front.put([text])

@@ -84,11 +84,9 @@ class Sheet:
             place = {name: f"{letter}{self.next_row}" for name, letter in letters.items()}
             self.put(_placed(row.get(name), place) for name in columns)
         last = self.next_row - 1
-        end = f"{get_column_letter(len(columns))}{max(last, first)}"
         if self._sheet.auto_filter.ref is None:
-            self._sheet.auto_filter.ref = f"A{first - 1}:{end}"
-            self._sheet.freeze_panes = f"A{first}"
-            self._sheet.print_title_rows = f"{first - 1}:{first - 1}"
+            self.filter(first - 1, max(last, first), len(columns))
+            self.keep_in_sight(first - 1)
         if not sums or last < first:
             return last
         return self.put(
@@ -100,6 +98,15 @@ class Sheet:
             ),
             TOTAL,
         )
+
+    def keep_in_sight(self, heads: int) -> None:
+        """Have a row of heads, and what is above it, stay in sight, and be on each page."""
+        self._sheet.freeze_panes = f"A{heads + 1}"
+        self._sheet.print_title_rows = f"{heads}:{heads}"
+
+    def filter(self, heads: int, last: int, columns: int) -> None:
+        """Let whoever reads it filter the rows below the heads."""
+        self._sheet.auto_filter.ref = f"A{heads}:{get_column_letter(columns)}{last}"
 
     def column_of(self, columns: Mapping[str, str], name: str) -> str:
         """Return the letter of a table's column."""
@@ -139,7 +146,7 @@ class Sheet:
                 cell.number_format = MONEY if is_money else "#,##0.0000"
             elif isinstance(value, date):
                 cell.number_format = "yyyy-mm-dd"
-        if style not in (TITLE, PLAIN) or not isinstance(value, str) or number > 1:
+        if style not in (TITLE, SECTION, PLAIN) or not isinstance(value, str) or number > 1:
             self._widen(number, value)
 
     def _widen(self, number: int, value: Any) -> None:
