@@ -55,8 +55,11 @@ PUBLIC = {
     "running_balance is_inferred",
     "revenue_monthly": "period customer_id item_id quantity gross_revenue discount net_revenue tax "
     "invoice_count previous_year_net_revenue",
-    "gross_margin": "period item_id quantity net_revenue cogs_estimated gross_profit margin_pct "
-    "cost_basis",
+    "margin_by_invoice": "invoice_id invoice_number line_no customer_id period item_id quantity "
+    "net_revenue cogs gross_profit cost_basis cogs_estimated",
+    "gross_margin": "period item_id quantity net_revenue cogs cogs_estimated gross_profit "
+    "margin_pct cost_basis",
+    "margin_bridge": "period section step_order step amount",
     "tax_summary": "period tax_code tax_rate taxable_amount tax_amount invoice_count "
     "gl_tax_movement difference",
     "einvoice_status": "invoice_id invoice_number state submitted_at accepted_at hours_to_accept "
