@@ -180,7 +180,7 @@ MUTATIONS = [
              "coalesce(reversed.reference, ledger.reference, '')", "coalesce(ledger.reference, '')",
              "margin_bridge"),
     Mutation("closings are part of the bridge", f"{STEPS}/receivables/int_profit_by_number.sql",
-             "where not ledger.is_closing_entry", "where true",
+             "not ledger.is_closing_entry and", "",
              "margin_bridge_foots_to_the_profit_and_loss"),
     Mutation("entries without a document are left out", f"{RECEIVABLES}/margin_bridge.sql",
              "where not uneven.is_invoiced",

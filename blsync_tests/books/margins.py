@@ -23,7 +23,8 @@ def booked(book: Book, accounts: Accounts, section: str) -> dict[str, Months]:
     entries = counted(book)
     found: dict[str, Months] = defaultdict(lambda: defaultdict(Decimal))
     for line in accounts.ledger.to_dict("records"):
-        if SECTION[line["account_id"]] == section and not line["is_closing_entry"]:
+        is_of_section = SECTION[line["account_id"]] == section and line["amount"]
+        if is_of_section and not line["is_closing_entry"]:
             entry = entries[line["journal_id"]]
             undone = entries.get(entry.get("reversesId") or "", entry)
             number = undone.get("reference") or entry.get("reference") or ""

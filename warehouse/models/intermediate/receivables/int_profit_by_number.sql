@@ -1,5 +1,6 @@
 -- What entries put on operating revenue and on the cost of sales, by the number that they carry; closing
--- entries are left out. A reversal belongs to the number of what it reverses, whatever it carries itself.
+-- entries and lines of nothing are left out. A reversal belongs to the number of what it reverses,
+-- whatever it carries itself.
 with
 
 accounts as (
@@ -31,7 +32,7 @@ lines as (
     inner join {{ ref('periods') }} using (company_id, period)
     left join reversed
         on reversed.company_id = ledger.company_id and reversed.journal_id = ledger.reverses_journal_id
-    where not ledger.is_closing_entry
+    where not ledger.is_closing_entry and ledger.amount <> 0
 ),
 
 final as (
