@@ -375,21 +375,32 @@ def test_the_profit_and_loss_is_added_up_from_the_journal(books: Books) -> None:
     assert books.query("select count(*) from general_ledger where is_closing_entry") == [(0,)]
 
 
-def test_the_estimated_cost_of_goods_says_so_beside_that_of_the_journal(books: Books) -> None:
-    costs: dict[date, Decimal] = defaultdict(Decimal)
+def test_revenue_and_cost_by_invoice_lead_to_those_of_the_journal(books: Books) -> None:
+    section = dict(books.query("select account_number, section from accounts"))
+    wanted: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
     for _, month, number, amount in books.lines:
-        costs[month] += amount if number[0] == "5" else ZERO
-    rows = books.query(
-        "select period, any_value(month_cogs_ledger), count(distinct month_cogs_ledger),"
-        " sum(cogs_estimated), any_value(month_cogs_estimated), any_value(month_cogs_difference),"
-        " bool_and(is_cogs_estimated = (cogs_estimated is not null)) from gross_margin group by 1"
+        if section[number] in ("operating_revenue", "cost_of_goods_sold"):
+            wanted[month, section[number]] += -amount if number[0] == "4" else amount
+    rows = books.query("select period, section, sum(amount) from margin_bridge group by all")
+    assert {row[:2]: row[2] for row in rows if row[2]} == {key: v for key, v in wanted.items() if v}
+    steps = books.query("select distinct step from margin_bridge")
+    assert {"invoices", "shipping", "other_entries"} <= {step for (step,) in steps}
+
+
+def test_customers_and_items_cost_what_the_entries_of_their_invoices_say(books: Books) -> None:
+    booked = books.query(
+        "select invoice_id, customer_id, sum(ledger.amount) from general_ledger as ledger"
+        " join accounts using (company_id, account_id)"
+        " join invoices on invoices.invoice_number = ledger.reference and is_recognised"
+        " where section = 'cost_of_goods_sold' group by all order by 1"
     )
-    assert rows
-    for month, ledger, ledgers, estimated, of_month, difference, says_so in rows:
-        assert (ledger, ledgers) == (costs[month], 1)
-        assert of_month == estimated
-        assert difference == estimated - ledger
-        assert says_so
+    assert booked == books.query(
+        "select invoice_id, customer_id, sum(cogs) from margin_by_invoice"
+        " where cost_basis = 'ledger' group by all order by 1"
+    )
+    assert len(booked) > 20
+    of_items = "select sum(cogs), sum(gross_profit) from"
+    assert books.query(f"{of_items} gross_margin") == books.query(f"{of_items} margin_by_invoice")
 
 
 def test_bigledger_says_the_same_of_these_books(books: Books) -> None:

@@ -45,6 +45,7 @@ CHART = {
     "sst": ("SST Payable", "liability", "current_liability"),
     "sales": ("Sales", "revenue", "operating_revenue"),
     "bad": ("Bad Debts", "expense", "operating_expense"),
+    "cost": ("Cost of Sales", "expense", "cost_of_goods_sold"),
 }
 
 
@@ -55,8 +56,11 @@ PUBLIC = {
     "running_balance is_inferred",
     "revenue_monthly": "period customer_id item_id quantity gross_revenue discount net_revenue tax "
     "invoice_count previous_year_net_revenue",
-    "gross_margin": "period item_id quantity net_revenue cogs_estimated gross_profit margin_pct "
-    "cost_basis",
+    "margin_by_invoice": "invoice_id invoice_number line_no customer_id period item_id quantity "
+    "net_revenue cogs gross_profit cost_basis cogs_estimated",
+    "gross_margin": "period item_id quantity net_revenue cogs cogs_estimated gross_profit "
+    "margin_pct cost_basis",
+    "margin_bridge": "period section step_order step amount",
     "tax_summary": "period tax_code tax_rate taxable_amount tax_amount invoice_count "
     "gl_tax_movement difference",
     "einvoice_status": "invoice_id invoice_number state submitted_at accepted_at hours_to_accept "
@@ -167,7 +171,14 @@ def chosen_invoices() -> list[list[Row]]:
     leap = made_invoice("beta", "leap", date(2024, 2, 29), [("item_leap", "EXEMPT", "29.00")],
                         customerId="cust_8")  # fmt: skip
     paid = {"amountPaid": Decimal(60), "lastPaymentDate": date(2026, 1, 30)}
+    five = ("item_a", "EXEMPT", "5.00")
+    thirds = made_invoice("delta", "thirds", date(2026, 1, 9), [five] * 3)
+    twice = [
+        made_invoice("delta", f"twice_{month}", date(2026, month, 5), [five], invoiceNumber="TWICE")
+        for month in (1, 2)
+    ]
     return [
+        *([row] for row in (thirds, *twice)),
         [in_time, later(in_time, JANUARY_ENDS - minute, **paid)],
         [too_late, later(too_late, JANUARY_ENDS, **paid)],
         [gone, tombstone("beta", "gone", JANUARY_ENDS)],
@@ -211,6 +222,16 @@ CUSTOMER_LIMITS = {
 
 def ledger(company: str) -> list[tuple[date, str, dict[str, Decimal]]]:
     """Entries by hand: (date, reference, amounts by account)."""
+    if company == "delta":
+        return [
+            (day, number, {"cost": Decimal(cost), "sales": Decimal(sales), "cash": Decimal(cash)})
+            for day, number, cost, sales, cash in (
+                (date(2026, 1, 9), "THIRDS", "10.00", "0", "-10.00"),
+                (date(2026, 1, 5), "TWICE", "7.00", "-5.00", "-2.00"),
+                (date(2026, 2, 5), "TWICE", "8.01", "-5.02", "-2.99"),
+                (date(2026, 2, 6), "BY HAND", "1.00", "-3.00", "2.00"),
+            )
+        ]
     sale = {"debtors": Decimal(100), "sales": Decimal(-90), "sst": Decimal(-10)}
     return [
         (date(2025, 1, 10), "INV_X", sale),
@@ -255,7 +276,7 @@ def books() -> dict[str, list[Row]]:
                 (day, [(key, str(amount)) for key, amount in amounts.items()]),
                 reference=reference,
             )
-            for company in COMPANIES
+            for company in (*COMPANIES, "delta")
             for number, (day, reference, amounts) in enumerate(ledger(company))
         ],
         "customers": [*customers, *raised, tombstone("alpha", "cust_2")],
@@ -465,6 +486,40 @@ def test_the_margin_takes_average_cost_then_cost_price_then_none(built: Query) -
         ("item_a", "average_cost", a, 8 * a, a_net - 8 * a),
         ("item_b", "cost_price", b, b * Decimal("2.25"), b_net - b * Decimal("2.25")),
         ("item_c", "none", c, None, None),
+    ]
+
+
+def test_the_cost_of_an_entry_lies_on_the_lines_of_its_invoices_to_the_cent(built: Query) -> None:
+    assert built(
+        "select invoice_id, line_no, cogs, gross_profit, cost_basis from margin_by_invoice"
+        " where company_id = 'delta' order by 1, 2"
+    ) == [
+        ("thirds", 1, Decimal("3.33"), Decimal("1.67"), "ledger"),
+        ("thirds", 2, Decimal("3.34"), Decimal("1.66"), "ledger"),
+        ("thirds", 3, Decimal("3.33"), Decimal("1.67"), "ledger"),
+        ("twice_1", 1, Decimal("7.51"), Decimal("-2.51"), "ledger"),
+        ("twice_2", 1, Decimal("7.50"), Decimal("-2.50"), "ledger"),
+    ]
+
+
+def test_every_step_from_the_invoices_to_the_profit_has_its_name(built: Query) -> None:
+    january, february = date(2026, 1, 1), date(2026, 2, 1)
+    assert built(
+        "select section, step, period, amount from margin_bridge where company_id = 'delta'"
+        " order by section desc, step_order, period"
+    ) == [
+        ("operating_revenue", "invoices", january, Decimal("20.00")),
+        ("operating_revenue", "invoices", february, Decimal("5.00")),
+        ("operating_revenue", "not_on_ledger", january, Decimal("-15.00")),
+        ("operating_revenue", "booked_in_other_months", january, Decimal("-0.02")),
+        ("operating_revenue", "from_other_months", february, Decimal("0.02")),
+        ("operating_revenue", "posted_differently", january, Decimal("0.02")),
+        ("operating_revenue", "other_entries", february, Decimal("3.00")),
+        ("cost_of_goods_sold", "invoices", january, Decimal("17.51")),
+        ("cost_of_goods_sold", "invoices", february, Decimal("7.50")),
+        ("cost_of_goods_sold", "booked_in_other_months", january, Decimal("-0.51")),
+        ("cost_of_goods_sold", "from_other_months", february, Decimal("0.51")),
+        ("cost_of_goods_sold", "other_entries", february, Decimal("1.00")),
     ]
 
 

@@ -125,7 +125,7 @@ LISTS = (
         "Margin",
         "finance.gross_margin",
         "Margin of {month} by item",
-        "select item_code, item_name, quantity, net_revenue, cogs_estimated, gross_profit, "
+        "select item_code, item_name, quantity, net_revenue, cogs, gross_profit, "
         "cost_basis from finance.gross_margin left join finance.items "
         "using (company_id, item_id) where company_id = $company and period = $month "
         "order by net_revenue desc, item_code",
@@ -134,12 +134,13 @@ LISTS = (
             "item_name": "Name",
             "quantity": "Quantity",
             "net_revenue": "Net revenue",
-            "cogs_estimated": "Cost, estimated",
+            "cogs": "Cost",
             "gross_profit": "Gross profit",
             "cost_basis": "Cost basis",
         },
-        sums=("net_revenue", "cogs_estimated", "gross_profit"),
-        note="Cost is an estimate: today's cost of one unit.",
+        sums=("net_revenue", "cogs", "gross_profit"),
+        note="Basis ledger: what the invoices' entries cost. Else an estimate: today's cost of one "
+        "unit.",
     ),
     List(
         "Stock",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from books import ledger, payables, receivables, stock
+from books import ledger, margins, payables, receivables, stock
 from books.company import Book
 from books.definitions import Figures
 
@@ -19,6 +19,7 @@ def figures_of(book: Book) -> dict[str, Figures]:
     flows = ledger.cash_flow(accounts)
     open_items = receivables.ar_open_items(book)
     aging = receivables.ar_aging(book, open_items)
+    by_invoice = margins.margin_by_invoice(book, accounts)
     owed = payables.ap_open_items(book)
     return {
         "accounts": ledger.accounts_table(book),
@@ -36,7 +37,9 @@ def figures_of(book: Book) -> dict[str, Figures]:
         "ar_aging": aging,
         "collections": receivables.collections(book, accounts, aging),
         "revenue_monthly": receivables.revenue_monthly(book),
-        "gross_margin": receivables.gross_margin(book),
+        "margin_by_invoice": by_invoice,
+        "gross_margin": margins.gross_margin(by_invoice),
+        "margin_bridge": margins.margin_bridge(book, accounts, by_invoice),
         "tax_summary": receivables.tax_summary(book, accounts),
         "stock_on_hand": stock.stock_on_hand(book),
         "stock_history": stock.stock_history(book),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 
-from books.company import CURRENCIES, DAY, ITEMS, TAX_RATES, Row, cents
+from books.company import CURRENCIES, DAY, ITEMS, TAX_RATES, Row, cents, latest
 from books.desk import Desk
-from books.entries import posted
+from books.entries import posted, write_void
 
 
 def write_invoice(desk: Desk, key: str) -> None:
@@ -108,3 +108,17 @@ def write_sale(desk: Desk, row: Row, parts: Row) -> None:
     if row["amountPaid"]:
         lines = [("1000", row["amountPaid"]), ("1200", -row["amountPaid"])]
         posted(desk, f"{row['id']}_pay", row["lastPaymentDate"], lines, desk.night())
+
+
+def write_costs(desk: Desk) -> None:
+    """Post what was sold by some invoices cost: in parts, in other months, and void again."""
+    for (key,), row in latest(desk.book.rows["invoices"], "invoices").items():
+        for part in range(desk.rng.choice([0, 0, 1, 1, 1, 2])):
+            cost = Decimal(desk.rng.randrange(1, 999_999)) / 100
+            lines = [("5000", cost), ("1300", -cost)]
+            is_same_day = row["invoiceDate"] and desk.chance(0.75)
+            day, night = row["invoiceDate"] if is_same_day else desk.day(), desk.night()
+            entry = posted(desk, f"{key}_cost_{part}", day, lines, night,
+                           reference=row["invoiceNumber"])  # fmt: skip
+            if desk.chance(0.1):
+                write_void(desk, entry, lines, desk.night(night))

@@ -31,7 +31,7 @@ from books.company import (
 from books.desk import Desk
 from books.documents import write_documents
 from books.entries import write_closings, write_entry
-from books.invoices import write_invoice
+from books.invoices import write_costs, write_invoice
 
 PULLED_DAYS_AGO = (75, 47, 33, 20, 6, 1)
 
@@ -55,6 +55,8 @@ def make(company: str, plan: Plan) -> Book:
     if plan.invoices:
         apart = random.Random(f"{company} {plan.seed} documents")
         write_documents(Desk(book, apart, desk.first_day))
+        apart = random.Random(f"{company} {plan.seed} costs")
+        write_costs(Desk(book, apart, desk.first_day))
     write_closings(desk)
     for period in {month_of(desk.day()) for _ in range(rng.randrange(5))}:
         if period < month_of(plan.today):
@@ -99,7 +101,7 @@ def write_masters(desk: Desk) -> None:
         cost = desk.rng.choice([None, desk.amount()])
         least = desk.rng.choice([Decimal(desk.rng.randrange(6)), in_stock(desk, key)])
         point = desk.rng.choice([None, least + 200, max(least, in_stock(desk, key))])
-        levels = {"minimumStock": least, "reorderPoint": point}
+        levels = {"minimumStock": least, "reorderPoint": point, "tracked": key != "item_c"}
         row = desk.put("items", 0, id=key, itemCode=key.upper(), type="inventory",
                        pricing={"costPrice": cost}, inventory=levels, accounting=posts_to,
                        updatedAt=changed)  # fmt: skip

@@ -276,40 +276,6 @@ def revenue_monthly(book: Book) -> Figures:
     return found
 
 
-def gross_margin(book: Book) -> Figures:
-    sold: dict[Key, list[Decimal]] = defaultdict(lambda: [ZERO, ZERO])
-    for _, row, line in sold_lines(book):
-        of_item = sold[month_of(row["invoiceDate"]), line["itemId"]]
-        of_item[0] += line["quantity"] or ZERO
-        of_item[1] += in_ringgit(row, line["lineTotal"] or ZERO)
-    costs = {key: unit_cost(book, key) for key in (None, "item_a", "item_b", "item_c")}
-    found: Figures = {}
-    for key, (quantity, net) in sold.items():
-        cost, basis = costs[key[1]]
-        estimated = None if cost is None else cents(quantity * cost)
-        found[key] = {
-            "quantity": quantity,
-            "net_revenue": net,
-            "cost_basis": basis,
-            "cogs_estimated": estimated,
-            "gross_profit": None if estimated is None else net - estimated,
-            "margin_pct": None if estimated is None else percent(net - estimated, net),
-        }
-    return found
-
-
-def unit_cost(book: Book, item: str | None) -> tuple[Decimal | None, str]:
-    """Value of the stock on hand by its quantity, else the item's own cost price."""
-    mine = [r for (i, _), r in latest(book.rows["stock"], "stock").items() if i == item]
-    quantity = sum((row["currentStock"] or ZERO for row in mine), ZERO)
-    value = sum((row["stockValue"] or ZERO for row in mine), ZERO)
-    if quantity > 0 and value > 0:
-        return (value / quantity).quantize(Decimal("0.000001"), "ROUND_HALF_UP"), "average_cost"
-    row = latest(book.rows["items"], "items").get((item or "",))
-    cost = row["pricing"]["costPrice"] if row else None
-    return cost, "none" if cost is None else "cost_price"
-
-
 def tax_summary(book: Book, accounts: Accounts) -> Figures:
     found: Figures = {}
     billed: dict[Key, set[str]] = defaultdict(set)
