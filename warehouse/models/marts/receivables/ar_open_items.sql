@@ -16,7 +16,14 @@ lives as (
         *,
         {{ local_date('known_from', 'timezone') }} as known_on,
         {{ local_date('known_to', 'timezone') }} as replaced_on,
+        false as is_reconstructed,
     from open_versions
+    union all by name
+    select
+        *,
+        false as is_current,
+        true as is_reconstructed,
+    from {{ ref('int_invoice_pasts') }}
 ),
 
 months as (
@@ -75,6 +82,7 @@ final as (
             when aged.days_past_due <= 90 then '61_90'
             else 'over_90'
         end as bucket,
+        aged.is_reconstructed,
         aged.currency,
         aged.built_at,
     from aged
