@@ -22,7 +22,11 @@ past_receivables as (
         cast(null as date) as period_from,
         'all' as entity_key,
         unnest(['current', 'days_31_60', 'days_61_90', 'over_90', 'total']) as measure,
-        unnest([sum(current), sum(days_31_60), sum(days_61_90), sum(over_90), sum(total_outstanding)]) as value,
+        unnest([
+            {%- for name in ['current', 'days_31_60', 'days_61_90', 'over_90', 'total_outstanding'] %}
+            {{ sum_of_money('sum(' ~ name ~ ')') }}{{ ',' if not loop.last }}
+            {%- endfor %}
+        ]) as value,
     from {{ ref('ar_aging') }}
     where is_reconstructed
     group by company_id, as_of_date
