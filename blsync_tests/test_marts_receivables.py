@@ -50,7 +50,11 @@ CHART = {
 
 PUBLIC = {
     "collections": "period opening_ar credit_sales cash_collected closing_ar dso overdue_pct "
-    "over_90_pct avg_days_to_pay",
+    "over_90_pct avg_days_to_pay is_reconstructed",
+    "ar_aging_today": "customer_id customer_name current days_31_60 days_61_90 over_90 "
+    "total_outstanding total_overdue oldest_days credit_limit",
+    "ar_open_items_today": "customer_id customer_name invoice_id invoice_number invoice_date "
+    "due_date invoice_total amount_paid open_amount days_past_due bucket",
     "customer_statement": "customer_id event_date event_type document_number debit credit "
     "running_balance is_inferred",
     "revenue_monthly": "period customer_id item_id quantity gross_revenue discount net_revenue tax "

@@ -20,7 +20,7 @@ from blsync.sandbox import Handle, Options, running
 pytestmark = pytest.mark.deep
 
 TODAY = datetime.now(ZoneInfo("Asia/Kuala_Lumpur")).date()
-BOOKS = Options(invoices=600, customers=12, items=8, months=15, modules=False, limits=False)
+BOOKS = Options(invoices=400, customers=12, items=8, months=15, modules=False, limits=False)
 HEADERS = {"Authorization": f"Bearer {BOOKS.api_key}", "X-Company-Id": BOOKS.company_id}
 BUCKETS = ("totalOwing", "current", "days31to60", "days61to90", "over90days")
 MARTS = ("total_outstanding", '"current"', "days_31_60", "days_61_90", "over_90")
@@ -64,7 +64,7 @@ def published(data: Path) -> dict[date, Owed]:
     found: dict[date, Owed] = {day: {} for day in DAYS}
     with duckdb.connect(str(data / "blsync.duckdb"), read_only=True) as marts:
         rows = marts.execute(
-            f"select as_of_date, customer_id, {', '.join(MARTS)} from finance.ar_aging "  # noqa: S608
+            f"select as_of_date, customer_id, {', '.join(MARTS)} from finance.ar_aging "
             "where is_reconstructed"
         ).fetchall()
     for day, customer, *amounts in rows:
@@ -129,23 +129,25 @@ def test_a_cent_that_is_paid_late_shows_beside_the_report_and_changes_no_past_th
     env, told, sandbox
 ):
     data = Path(env["BLSYNC_DATA"])
-    sale = sell(sandbox, DAYS[11], 55)
-    (open_now, *_) = asked(
+    (late, *_) = asked(
         sandbox, "GET", "/invoices", params={"limit": 1, "status": "overdue", "sort": "dueDate:asc"}
     )
-    pay(sandbox, open_now["id"], DAYS[1], 0.01)
+    pay(sandbox, late["id"], DAYS[1], 0.01)
     now, marts = reported(sandbox), published(data)
-    assert {day for day in DAYS if now[day] != marts[day]} == {*DAYS}  # the sale, in all of them
-    customer = open_now["customerId"]
-    if customer != asked(sandbox, "GET", f"/invoices/{sale}")["customerId"]:
-        off = {day: marts[day][customer][0] - now[day][customer][0] for day in DAYS}
-        assert {day for day in DAYS if off[day] == Decimal("0.01")} == {*DAYS[:2]}
+    off = {
+        (day, customer): marts[day][customer][0] - owed[0]
+        for day in DAYS
+        for customer, owed in now[day].items()
+        if owed != marts[day][customer]
+    }
+    assert off == {(day, late["customerId"]): Decimal("0.01") for day in DAYS[:2]}
 
+    sell(sandbox, DAYS[11], 55)
     done = blsync("sync", env=env)
     assert done.returncode == 0, done.stderr
     assert published(data) == told
-    with duckdb.connect(str(data / "blsync.duckdb"), read_only=True) as marts:
-        assert marts.execute(
+    with duckdb.connect(str(data / "blsync.duckdb"), read_only=True) as file:
+        assert file.execute(
             "select status, count(distinct as_of_date), count(*) from finance.reconciliation "
             "where check_name = 'past_receivables' group by all"
         ).fetchall() == [("pass", 12, 60)]

@@ -3,9 +3,9 @@
 The reports (bigledger-api.md, section 5) are asked for today, those of the ledger for the last
 closed month end too, that of the tills for yesterday, right after a pull, so that both sides speak
 of the same books. They are asked again only when something landed since, when the day has changed,
-or when they did not tie out. A server need not have those on cash, payables and tills. With the first
-of them it is asked for the receivables of the twelve month ends before the first sync, which are
-kept.
+or when they did not tie out. A server need not have those on cash, payables and tills. With the
+first of them it is asked for the receivables of the twelve month ends before the first sync, which
+are kept.
 """
 
 from __future__ import annotations
@@ -49,14 +49,17 @@ def ask(session: Session, company: Company, *, again: bool = False) -> CompanyFa
     Raises Unauthorized, QuotaSpent.
     """
     known = stored_facts(session.lake, company)
-    questions = _due(session, company, known, again)
+    synced_at = loads.first_start(session.ledger, company.company_id, "invoices")
+    questions = _due(session, company, known, again, synced_at)
     return asyncio.run(_ask(session, company, known, questions)) if questions else known
 
 
 def requests_due(session: Session, company: Company, *, again: bool = False) -> int:
     """Return how many requests `ask` would send; 0 where what is kept is up to date."""
     known = stored_facts(session.lake, company)
-    questions = _due(session, company, known, again)
+    # A first sync that has yet to come will ask for what was before it.
+    synced_at = loads.first_start(session.ledger, company.company_id, "invoices")
+    questions = _due(session, company, known, again, synced_at or session.clock())
     if not questions:
         return 0
     # What was not there is looked for at each of its addresses.
@@ -65,9 +68,15 @@ def requests_due(session: Session, company: Company, *, again: bool = False) -> 
 
 
 def _due(
-    session: Session, company: Company, known: CompanyFacts, again: bool
+    session: Session,
+    company: Company,
+    known: CompanyFacts,
+    again: bool,
+    synced_at: datetime | None,
 ) -> list[_Question]:
-    """Return what to ask; nothing where what is known is up to date."""
+    """Return what to ask of a company whose invoices were first synced then; nothing where what is
+    known is up to date.
+    """
     now = session.clock()
     today = now.astimezone(session.settings.zone).date()
     landed_at = loads.last_change(session.ledger, company.company_id)
@@ -80,19 +89,10 @@ def _due(
     is_newer = fetched_at and (landed_at is None or landed_at < fetched_at)
     if is_newer and are_kept and not again:
         return []
-    past = [] if known.figures else _month_ends_before_first_sync(session, company)
-    return [*_questions(*days), *map(_past_question, past)]
-
-
-def _month_ends_before_first_sync(session: Session, company: Company) -> list[date]:
-    """Return the twelve month ends of which the marts rebuild what was open on invoices."""
-    first = loads.first_start(session.ledger, company.company_id, "invoices")
-    if first is None:
-        return []
-    found = [first.astimezone(session.settings.zone).date()]
-    for _ in range(12):
-        found.append(found[-1].replace(day=1) - timedelta(days=1))
-    return found[1:]
+    questions = [*_questions(*days)]
+    if synced_at and not known.figures:
+        questions += _past_questions(synced_at.astimezone(session.settings.zone).date())
+    return questions
 
 
 def trial_balance(session: Session, company: Company, day: date) -> list[dict[str, Any]]:
@@ -214,8 +214,12 @@ def _questions(today: date, month_end: date) -> Iterator[_Question]:
         yield _Question("pos_daily", _TILLS, day, None, _pos_daily, "date", is_optional=True)
 
 
-def _past_question(day: date) -> _Question:
-    return _Question(_PAST, _RECEIVABLES, day, None, _all_receivables, is_optional=True)
+def _past_questions(first: date) -> Iterator[_Question]:
+    """Yield those about the twelve month ends of which the marts rebuild what was open by then."""
+    day = first
+    for _ in range(12):
+        day = day.replace(day=1) - timedelta(days=1)
+        yield _Question(_PAST, _RECEIVABLES, day, None, _all_receivables, is_optional=True)
 
 
 async def _figures(

@@ -112,7 +112,7 @@ def write_sale(desk: Desk, row: Row, parts: Row) -> None:
 
 
 def words_of_payment(number: str) -> Row:
-    """Where a payment's entry names its invoice: nowhere, in its text, as reference, among others."""
+    """Name the invoice of a payment: nowhere, in the text, as reference, beside another."""
     place = int(number.rpartition("_")[2])
     ways = ({}, {"description": f"Receipt for {number}, with thanks."}, {"reference": number},
             {"reference": "RV-1", "description": f"For {number} and INV_{place + 1}"})  # fmt: skip
