@@ -661,7 +661,7 @@ def test_companies_with_the_same_ids_do_not_mix(query: Query) -> None:
         "select company_id, customer_name from customers where customer_id = 'cust_1' order by 1"
     )
     assert names == [("alpha", "Ahmad Trading"), ("beta", "Somebody Else")]
-    assert query("select total_outstanding from ar_aging where company_id = 'beta'") == [3]
+    assert query("select total_outstanding from ar_aging_today where company_id = 'beta'") == [3]
 
 
 def test_a_fiscal_year_from_june_bears_the_number_of_the_year_in_which_it_ends(
@@ -754,7 +754,7 @@ def test_margins_are_hundredths_of_operating_revenue_and_null_without_any(query:
 def test_buckets_change_after_30_60_and_90_days_past_due(query: Query) -> None:
     assert query(
         "select current, days_31_60, days_61_90, over_90, total_outstanding, total_overdue,"
-        " oldest_days from ar_aging where company_id = 'alpha' and customer_id = 'cust_1'"
+        " oldest_days from ar_aging_today where company_id = 'alpha' and customer_id = 'cust_1'"
     ) == [
         (
             Decimal("7.07"),
@@ -769,7 +769,7 @@ def test_buckets_change_after_30_60_and_90_days_past_due(query: Query) -> None:
 
 
 def test_only_recognised_invoices_with_something_to_pay_are_open(query: Query) -> None:
-    open_items = query("select invoice_id from ar_open_items where company_id = 'alpha'")
+    open_items = query("select invoice_id from ar_open_items_today where company_id = 'alpha'")
     assert set(open_items) == {*(f"inv_{days}" for days in EDGES), "inv_usd"}
 
 
@@ -777,7 +777,7 @@ def test_a_foreign_invoice_is_owed_in_the_currency_of_the_company(query: Query) 
     assert query(
         "select total, invoice_currency, currency from invoices where invoice_id = 'inv_usd'"
     ) == [(10, "USD", "MYR")]
-    assert query("select open_amount from ar_open_items where invoice_id = 'inv_usd'") == [
+    assert query("select open_amount from ar_open_items_today where invoice_id = 'inv_usd'") == [
         Decimal("42.55")
     ]
 
@@ -931,8 +931,8 @@ def test_the_sync_log_holds_a_row_a_load(query: Query) -> None:
 
 
 def test_figures_of_many_digits_are_exact(query: Query) -> None:
-    assert query("select invoice_id, open_amount from ar_open_items where company_id = 'omega'"
-                 " order by all") == [
+    assert query("select invoice_id, open_amount from ar_open_items_today"
+                 " where company_id = 'omega' order by all") == [
         ("inv_100m", 100_000_000),
         ("inv_big", Decimal("42551234499.96")),
     ]  # fmt: skip
@@ -950,18 +950,18 @@ def test_figures_of_many_digits_are_exact(query: Query) -> None:
 
 def test_an_invoice_dated_ahead_is_not_yet_owed(query: Query) -> None:
     assert query("select total from invoices where invoice_id = 'inv_ahead'") == [17]
-    assert query("from ar_open_items where invoice_id = 'inv_ahead'") == []
+    assert query("from ar_open_items_today where invoice_id = 'inv_ahead'") == []
     assert query(
         "select open_balance, overdue_balance, total_outstanding from customers"
-        " inner join ar_aging using (company_id, customer_id)"
+        " inner join ar_aging_today using (company_id, customer_id)"
         " where company_id = 'alpha' and customer_id = 'cust_2'"
     ) == [(Decimal("42.55"), 0, Decimal("42.55"))]
 
 
 def test_invoices_without_a_customer_are_a_row_of_their_own(query: Query) -> None:
     assert query(
-        "select customer_id, customer_name, current, days_31_60, total_outstanding from ar_aging"
-        " where company_id = 'delta' order by 1"
+        "select customer_id, customer_name, current, days_31_60, total_outstanding"
+        " from ar_aging_today where company_id = 'delta' order by 1"
     ) == [("cust_d", "Dee", 9, 0, 9), (None, None, 5, 6, 11)]
     assert query(
         "select entity_key, mart_value, status from reconciliation"

@@ -1,10 +1,16 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ delete_affected(affected('pasts')) }}",
+) }}
+
 -- What was open on invoices before the first sync, from when to when: each as it was first pulled, and
 -- what it lacks of its total by then, dated by the ledger. Entries that lower receivables and name an
 -- invoice are its settlements; what they leave was settled on the day of its last payment.
 with
 
 versions as (
-    select * from {{ ref('int_invoice_versions') }}
+    select * from {{ ref('int_invoice_versions') }} where {{ only_affected(affected('pasts')) }}
 ),
 
 -- Month ends before this month are not known from pulls.
@@ -189,9 +195,6 @@ final as (
         days.open_amount as amount_due,
         greatest(days.day, cast(judged.first_month - interval 12 months as date)) as known_on,
         least(coalesce(days.next_day, judged.first_month), judged.first_month) as replaced_on,
-        judged.today,
-        judged.currency,
-        judged.built_at,
     from days
     inner join judged using (company_id, invoice_id)
     where

@@ -12,6 +12,7 @@ receivables as (
         unnest(['current', 'days_31_60', 'days_61_90', 'over_90', 'total']) as measure,
         unnest([current, days_31_60, days_61_90, over_90, total_outstanding]) as value,
     from {{ ref('ar_aging') }}
+    where not is_reconstructed
 ),
 
 past_receivables as (

@@ -20,10 +20,14 @@ lives as (
     from open_versions
     union all by name
     select
-        *,
+        pasts.*,
         false as is_current,
         true as is_reconstructed,
-    from {{ ref('int_invoice_pasts') }}
+        companies.today,
+        companies.currency,
+        companies.built_at,
+    from {{ ref('int_invoice_pasts') }} as pasts
+    inner join {{ ref('stg_companies') }} as companies using (company_id)
 ),
 
 months as (
