@@ -39,6 +39,7 @@ CHECKS = {
     "cash_flow",
     "customer_balance",
     "list_totals",
+    "past_receivables",
     "pos_daily",
     "profit_and_loss",
     "stock_valuation",

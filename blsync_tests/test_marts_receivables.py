@@ -51,7 +51,11 @@ CHART = {
 
 PUBLIC = {
     "collections": "period opening_ar credit_sales cash_collected closing_ar dso overdue_pct "
-    "over_90_pct avg_days_to_pay",
+    "over_90_pct avg_days_to_pay is_reconstructed",
+    "ar_aging_today": "customer_id customer_name current days_31_60 days_61_90 over_90 "
+    "total_outstanding total_overdue oldest_days credit_limit",
+    "ar_open_items_today": "customer_id customer_name invoice_id invoice_number invoice_date "
+    "due_date invoice_total amount_paid open_amount days_past_due bucket",
     "customer_statement": "customer_id event_date event_type document_number debit credit "
     "running_balance is_inferred",
     "revenue_monthly": "period customer_id item_id quantity gross_revenue discount net_revenue tax "
@@ -361,9 +365,22 @@ def test_open_items_are_what_was_known_by_midnight(built: Query, company: str, d
     assert {key: (amount, days) for key, amount, days in rows} == expected
 
 
-def test_as_of_dates_are_today_and_the_month_ends_since_the_first_pull(built: Query) -> None:
-    days = built("select distinct as_of_date from ar_aging where company_id = 'beta' order by 1")
-    assert days == [*MONTH_ENDS, TODAY]
+def test_as_of_dates_are_today_and_the_month_ends_since_the_first_pull_and_twelve_before(
+    built: Query,
+) -> None:
+    days = "select distinct as_of_date from ar_aging where company_id = 'beta' and"
+    assert built(f"{days} not is_reconstructed order by 1") == [*MONTH_ENDS, TODAY]
+    past = built(f"{days} is_reconstructed order by 1")
+    assert (past[0], past[-1], len(past)) == (date(2025, 1, 31), date(2025, 12, 31), 12)
+
+
+@pytest.mark.parametrize("mart", ["ar_open_items", "ar_aging"])
+def test_what_is_owed_today_is_a_table_of_its_own(built: Query, mart: str) -> None:
+    today = built(f"from {mart}_today order by all")
+    assert len(today) > 3
+    assert today == built(
+        f"select * exclude (is_reconstructed) from {mart} where as_of_date = '{TODAY}' order by all"
+    )
 
 
 def test_a_payment_pulled_at_midnight_was_not_known_the_day_before(built: Query) -> None:
@@ -389,12 +406,12 @@ def test_the_ageing_adds_up_the_open_items_by_bucket(built: Query, day: date) ->
 def test_a_past_credit_limit_is_the_one_known_then(built: Query) -> None:
     assert built(
         "select credit_limit from ar_aging where company_id = 'beta' and customer_id = 'cust_9'"
-        " order by as_of_date"
+        " and not is_reconstructed order by as_of_date"
     ) == [500, 700, 700]
     assert built(
-        "select distinct credit_limit from ar_aging"
-        " where company_id = 'alpha' and customer_id = 'cust_1'"
-    ) == [100_000_000]
+        "select is_reconstructed, credit_limit from ar_aging"
+        " where company_id = 'alpha' and customer_id = 'cust_1' group by all order by all"
+    ) == [(False, 100_000_000), (True, None)]
 
 
 @pytest.mark.parametrize("company", COMPANIES)
@@ -566,11 +583,13 @@ def test_collections_know_the_overdue_share_where_the_history_reaches(built: Que
     total = sum(amount for amount, _ in items)
     late = sum(amount for amount, days in items if days > 0)
     shares = built(
-        "select period, overdue_pct from collections where company_id = 'alpha'"
-        " and period in ('2025-12-01', '2026-02-01') order by 1"
+        "select period, overdue_pct, is_reconstructed from collections where company_id = 'alpha'"
+        " and period in ('2024-12-01', '2025-12-01', '2026-02-01') order by 1"
     )
-    assert shares[0] == (date(2025, 12, 1), None)
-    assert abs(shares[1][1] - 100 * late / total) < Decimal("0.001")
+    assert shares[0] == (date(2024, 12, 1), None, False)
+    assert shares[1][1] > 0
+    assert [row[2] for row in shares] == [False, True, False]
+    assert abs(shares[2][1] - 100 * late / total) < Decimal("0.001")
 
 
 def test_what_parts_the_control_account_from_the_open_items_is_itemised(built: Query) -> None:

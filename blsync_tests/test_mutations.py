@@ -26,6 +26,7 @@ shared out by code, leaves a cent."""
 
 HISTORY, LEDGER = "models/history", "models/marts/ledger"
 RECEIVABLES, STEPS = "models/marts/receivables", "models/intermediate"
+PASTS = f"{STEPS}/receivables/int_invoice_pasts.sql"
 PAYABLES, PURCHASING = "models/marts/payables", "models/marts/purchasing"
 PIPELINE, COMPLIANCE = "models/marts/pipeline", "models/marts/compliance"
 TILLS, TRANSIT = "models/marts/tills", "models/marts/transit"
@@ -142,6 +143,11 @@ MUTATIONS = [
     Mutation("an invoice dated ahead is owed", f"{RECEIVABLES}/ar_open_items.sql",
              "where coalesce(invoice_date <= as_of_date, true)", "",
              "ar_open_items_of_today_are_the_open_invoices"),
+    Mutation("entries that say more than the invoice are believed", PASTS,
+             "found.found_amount between 0 and invoices.settled_amount",
+             "found.found_amount >= 0", "ar_open_items"),
+    Mutation("eleven month ends are rebuilt", PASTS, "interval 12 months",
+             "interval 11 months", "ar_open_items"),
     Mutation("a bucket is left out", f"{RECEIVABLES}/ar_aging.sql", "bucket = '61_90'",
              "bucket = '61_89'", "ar_aging_buckets_sum_to_the_open_items"),
     Mutation("today's credit limit is any day's", f"{RECEIVABLES}/ar_aging.sql",

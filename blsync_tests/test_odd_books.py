@@ -324,7 +324,7 @@ def test_sums_of_the_largest_amounts_are_exact(query: Query) -> None:
     assert query(
         "select stock_value, quantity from inventory_valuation where company_id = 'omega'"
     ) == [(THRICE, 3 * Decimal("99999999999999.9999"))]
-    (owed,) = query("select total_outstanding from ar_aging where company_id = 'omega'")
+    (owed,) = query("select total_outstanding from ar_aging_today where company_id = 'omega'")
     with localcontext(prec=60):
         foreign = Decimal(MOST) * Decimal("9999999999.12345678")
         assert owed == 2 * THRICE + foreign.quantize(Decimal("0.01"), ROUND_HALF_UP)

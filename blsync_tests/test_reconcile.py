@@ -98,6 +98,36 @@ def test_the_reports_are_asked_for_once_and_again_after_something_landed(configu
     assert ask(loaded).requests == REQUESTS
 
 
+def told_of_the_past(facts: CompanyFacts) -> list[tuple[Any, ...]]:
+    names = ("as_of_date", "measure", "value", "request_id")
+    return [
+        tuple(row[name] for name in names)
+        for row in facts.figures
+        if row["report"] == "past_receivables"
+    ]
+
+
+def test_receivables_before_the_first_sync_are_asked_for_once_and_kept(configure, sandbox):
+    loaded = configure(sandbox)
+    company = loaded.companies()[0]
+    raise_failures(pull(loaded, company, select(["invoices"])))
+    due = commands.within(loaded, lambda session: reconcile.requests_due(session, company))
+    first = ask(loaded)
+    assert first.requests == due == REQUESTS + 12
+    past = told_of_the_past(first)
+    month = datetime.now(loaded.zone).date().replace(day=1)
+    days = {day for day, *_ in past}
+    assert max(days) == month - timedelta(days=1)
+    assert len(days) == 12
+    assert {measure for _, measure, value, _ in past if value} >= {"total", "current"}
+
+    patient.post(f"{sandbox.url}/sandbox/night", json={}).raise_for_status()
+    raise_failures(pull(loaded, company, select(["invoices"])))
+    later = ask(loaded)
+    assert later.requests == REQUESTS
+    assert told_of_the_past(later) == past
+
+
 def test_the_figures_balance_to_the_cent(configure, sandbox):
     loaded = configure(sandbox)
     land(loaded)

@@ -361,6 +361,7 @@ def report_figures() -> list[Row]:
         figure("aged_receivables", TODAY, "cust_1", "days_31_60", "24.24"),
         figure("aged_receivables", TODAY, "cust_1", "total", "256.54"),
         figure("aged_receivables", month_end, "cust_1", "total", "1.00"),
+        figure("past_receivables", date(2020, 1, 31), "all", "total", "0.01"),
         figure("stock_valuation", TODAY, "item_a", "quantity", "2.5"),
         figure("stock_valuation", TODAY, "item_a", "value", "25.00"),
         *[
@@ -508,9 +509,9 @@ PUBLIC = {
     "subtotal total_discount total_tax shipping_cost total amount_paid amount_due payment_status "
     "days_past_due einvoice_status request_id",
     "ar_open_items": "as_of_date customer_id customer_name invoice_id invoice_number invoice_date "
-    "due_date invoice_total amount_paid open_amount days_past_due bucket",
+    "due_date invoice_total amount_paid open_amount days_past_due bucket is_reconstructed",
     "ar_aging": "as_of_date customer_id customer_name current days_31_60 days_61_90 over_90 "
-    "total_outstanding total_overdue oldest_days credit_limit",
+    "total_outstanding total_overdue oldest_days credit_limit is_reconstructed",
     "stock_on_hand": "item_id location_id current available reserved on_order average_cost "
     "stock_value reorder_point alert days_of_cover",
     "inventory_valuation": "as_of_date item_id item_code quantity average_cost stock_value",
@@ -669,7 +670,7 @@ def test_companies_with_the_same_ids_do_not_mix(query: Query) -> None:
         "select company_id, customer_name from customers where customer_id = 'cust_1' order by 1"
     )
     assert names == [("alpha", "Ahmad Trading"), ("beta", "Somebody Else")]
-    assert query("select total_outstanding from ar_aging where company_id = 'beta'") == [3]
+    assert query("select total_outstanding from ar_aging_today where company_id = 'beta'") == [3]
 
 
 def test_a_fiscal_year_from_june_bears_the_number_of_the_year_in_which_it_ends(
@@ -762,7 +763,7 @@ def test_margins_are_hundredths_of_operating_revenue_and_null_without_any(query:
 def test_buckets_change_after_30_60_and_90_days_past_due(query: Query) -> None:
     assert query(
         "select current, days_31_60, days_61_90, over_90, total_outstanding, total_overdue,"
-        " oldest_days from ar_aging where company_id = 'alpha' and customer_id = 'cust_1'"
+        " oldest_days from ar_aging_today where company_id = 'alpha' and customer_id = 'cust_1'"
     ) == [
         (
             Decimal("7.07"),
@@ -777,7 +778,7 @@ def test_buckets_change_after_30_60_and_90_days_past_due(query: Query) -> None:
 
 
 def test_only_recognised_invoices_with_something_to_pay_are_open(query: Query) -> None:
-    open_items = query("select invoice_id from ar_open_items where company_id = 'alpha'")
+    open_items = query("select invoice_id from ar_open_items_today where company_id = 'alpha'")
     assert set(open_items) == {*(f"inv_{days}" for days in EDGES), "inv_usd"}
 
 
@@ -785,7 +786,7 @@ def test_a_foreign_invoice_is_owed_in_the_currency_of_the_company(query: Query) 
     assert query(
         "select total, invoice_currency, currency from invoices where invoice_id = 'inv_usd'"
     ) == [(10, "USD", "MYR")]
-    assert query("select open_amount from ar_open_items where invoice_id = 'inv_usd'") == [
+    assert query("select open_amount from ar_open_items_today where invoice_id = 'inv_usd'") == [
         Decimal("42.55")
     ]
 
@@ -867,6 +868,7 @@ def test_reconciliation_passes_only_what_is_the_same_to_the_cent(query: Query) -
         ("aged_receivables", TODAY, "cust_1:total", Decimal("0.01"), "fail"),
         ("aged_receivables", TODAY, "cust_2:current", Decimal("42.55"), "fail"),
         ("aged_receivables", TODAY, "cust_2:total", Decimal("42.55"), "fail"),
+        ("past_receivables", date(2020, 1, 31), "all:total", Decimal("-0.01"), "not_comparable"),
         ("profit_and_loss", date(2026, 1, 31), "cost_of_goods_sold:amount", 120, "fail"),
         ("profit_and_loss", date(2026, 1, 31), "operating_expense:amount", 50, "fail"),
         ("profit_and_loss", date(2026, 1, 31), "operating_revenue:amount", 500, "fail"),
@@ -938,8 +940,8 @@ def test_the_sync_log_holds_a_row_a_load(query: Query) -> None:
 
 
 def test_figures_of_many_digits_are_exact(query: Query) -> None:
-    assert query("select invoice_id, open_amount from ar_open_items where company_id = 'omega'"
-                 " order by all") == [
+    assert query("select invoice_id, open_amount from ar_open_items_today"
+                 " where company_id = 'omega' order by all") == [
         ("inv_100m", 100_000_000),
         ("inv_big", Decimal("42551234499.96")),
     ]  # fmt: skip
@@ -957,18 +959,18 @@ def test_figures_of_many_digits_are_exact(query: Query) -> None:
 
 def test_an_invoice_dated_ahead_is_not_yet_owed(query: Query) -> None:
     assert query("select total from invoices where invoice_id = 'inv_ahead'") == [17]
-    assert query("from ar_open_items where invoice_id = 'inv_ahead'") == []
+    assert query("from ar_open_items_today where invoice_id = 'inv_ahead'") == []
     assert query(
         "select open_balance, overdue_balance, total_outstanding from customers"
-        " inner join ar_aging using (company_id, customer_id)"
+        " inner join ar_aging_today using (company_id, customer_id)"
         " where company_id = 'alpha' and customer_id = 'cust_2'"
     ) == [(Decimal("42.55"), 0, Decimal("42.55"))]
 
 
 def test_invoices_without_a_customer_are_a_row_of_their_own(query: Query) -> None:
     assert query(
-        "select customer_id, customer_name, current, days_31_60, total_outstanding from ar_aging"
-        " where company_id = 'delta' order by 1"
+        "select customer_id, customer_name, current, days_31_60, total_outstanding"
+        " from ar_aging_today where company_id = 'delta' order by 1"
     ) == [("cust_d", "Dee", 9, 0, 9), (None, None, 5, 6, 11)]
     assert query(
         "select entity_key, mart_value, status from reconciliation"

@@ -38,7 +38,8 @@ BOOKS = ("--invoices", "3000", "--customers", "250", "--items", "120")
 START_SECONDS = 60
 KEY, COMPANY = "blg_test_sk_sandbox", "company_sandbox"
 DEBTORS = (
-    f"from finance.ar_aging where company_id = '{COMPANY}' order by total_outstanding desc limit 5"
+    f"from finance.ar_aging_today where company_id = '{COMPANY}' "
+    "order by total_outstanding desc limit 5"
 )
 
 _Table = tuple[str, tuple[str, ...], list[tuple[Any, ...]]]

@@ -164,6 +164,7 @@ _SHOWN = (
 _LAST_LOADED = select(func.max(loads.c.started_at), func.max(loads.c.committed_at)).where(
     _OF_ENTITY
 )
+_FIRST_STARTED = select(func.min(loads.c.started_at)).where(_OF_ENTITY, _HAS_LANDED)
 _LAST_PULLED = (
     select(func.max(pages.c.pulled_at))
     .join(loads, loads.c.load_id == pages.c.load_id)
@@ -473,6 +474,12 @@ def last_change(ledger: Ledger, company_id: str) -> datetime | None:
             .where(loads.c.company_id == company_id)
             .where(loads.c.rows + loads.c.deleted + loads.c.quarantined > 0)
         ).scalar()
+
+
+def first_start(ledger: Ledger, company_id: str, entity: str) -> datetime | None:
+    """Return when the first load of an entity that landed had started."""
+    with ledger.begin() as db:
+        return db.execute(_FIRST_STARTED, _entity(company_id, entity)).scalar()
 
 
 def _load(row: Any) -> Load:

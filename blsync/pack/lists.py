@@ -37,7 +37,7 @@ _BUCKETS = {
 }
 
 
-def _ageing(title: str, table: str, who: str) -> List:
+def _ageing(title: str, table: str, who: str, before: str) -> List:
     buckets = tuple(_BUCKETS)
     return List(
         title,
@@ -53,7 +53,7 @@ def _ageing(title: str, table: str, who: str) -> List:
         expected="select coalesce(sum(total_outstanding), 0) as total "  # noqa: S608
         f"from finance.{table} where company_id = $company and as_of_date = $month_end",
         checked={"total": "outstanding"},
-        note="As far as it was known by that day; months before the first sync have none.",
+        note=f"As far as it was known by that day; {before}.",
     )  # fmt: skip
 
 
@@ -96,8 +96,13 @@ LISTS = (
         checked={"profit_effect": "effect on profit"},
         note="The version called budget, else the first by its name.",
     ),
-    _ageing("Receivables", "ar_aging", "customer"),
-    _ageing("Payables", "ap_aging", "supplier"),
+    _ageing(
+        "Receivables",
+        "ar_aging",
+        "customer",
+        "the year before the first sync is rebuilt",
+    ),
+    _ageing("Payables", "ap_aging", "supplier", "months before the first sync have none"),
     List(
         "Revenue",
         "finance.revenue_monthly",

@@ -120,7 +120,7 @@ def _is_open(settings: Settings, company_id: str) -> bool:
         settings,
         "select distinct company_id from finance.reconciliation where status <> 'pass' "
         "and check_name not in ('account_balance', 'customer_balance', 'supplier_balance', "
-        "'list_totals') and entity_key <> 'report:unavailable'",
+        "'list_totals', 'past_receivables') and entity_key <> 'report:unavailable'",
     )
     return (company_id,) in rows
 

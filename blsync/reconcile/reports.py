@@ -3,7 +3,9 @@
 The reports (bigledger-api.md, section 5) are asked for today, those of the ledger for the last
 closed month end too, that of the tills for yesterday, right after a pull, so that both sides speak
 of the same books. They are asked again only when something landed since, when the day has changed,
-or when they did not tie out. A server need not have those on cash, payables and tills.
+or when they did not tie out. A server need not have those on cash, payables and tills. With the
+first of them it is asked for the receivables of the twelve month ends before the first sync, which
+are kept.
 """
 
 from __future__ import annotations
@@ -32,9 +34,11 @@ from blsync.marts.figures import NOT_THERE, VALUE, CompanyFacts, stored_facts
 from blsync.session import Session
 from blsync.settings import Company, Settings
 
+_RECEIVABLES = ("/reports/aged-receivables",)
 _VALUATION = ("/reports/stock-valuation", "/inventory/reports/valuation")
 _PAYABLES = ("/reports/aged-payables", "/reports/purchasing/aged-payables")
 _TILLS = ("/pos/reports/daily",)
+_PAST = "past_receivables"
 _Figure = tuple[str, str, Any]  # entity_key, measure, value
 
 
@@ -45,26 +49,34 @@ def ask(session: Session, company: Company, *, again: bool = False) -> CompanyFa
     Raises Unauthorized, QuotaSpent.
     """
     known = stored_facts(session.lake, company)
-    days = _days_due(session, company, known, again)
-    return known if days is None else asyncio.run(_ask(session, company, known, days))
+    synced_at = loads.first_start(session.ledger, company.company_id, "invoices")
+    questions = _due(session, company, known, again, synced_at)
+    return asyncio.run(_ask(session, company, known, questions)) if questions else known
 
 
 def requests_due(session: Session, company: Company, *, again: bool = False) -> int:
     """Return how many requests `ask` would send; 0 where what is kept is up to date."""
     known = stored_facts(session.lake, company)
-    days = _days_due(session, company, known, again)
-    if days is None:
+    # A first sync that has yet to come will ask for what was before it.
+    synced_at = loads.first_start(session.ledger, company.company_id, "invoices")
+    questions = _due(session, company, known, again, synced_at or session.clock())
+    if not questions:
         return 0
     # What was not there is looked for at each of its addresses.
     absent = {row["report"] for row in known.figures if row["unavailable"]}
-    asked = (len(q.paths) if q.report in absent else 1 for q in _questions(*days))
-    return 1 + sum(asked)
+    return 1 + sum(len(q.paths) if q.report in absent else 1 for q in questions)
 
 
-def _days_due(
-    session: Session, company: Company, known: CompanyFacts, again: bool
-) -> tuple[date, date] | None:
-    """Return the days to ask about; None where what is known is up to date."""
+def _due(
+    session: Session,
+    company: Company,
+    known: CompanyFacts,
+    again: bool,
+    synced_at: datetime | None,
+) -> list[_Question]:
+    """Return what to ask of a company whose invoices were first synced then; nothing where what is
+    known is up to date.
+    """
     now = session.clock()
     today = now.astimezone(session.settings.zone).date()
     landed_at = loads.last_change(session.ledger, company.company_id)
@@ -75,7 +87,12 @@ def _days_due(
     if fetched_at and is_ahead(fetched_at, now):
         fetched_at = None
     is_newer = fetched_at and (landed_at is None or landed_at < fetched_at)
-    return None if is_newer and are_kept and not again else days
+    if is_newer and are_kept and not again:
+        return []
+    questions = [*_questions(*days)]
+    if synced_at and not known.figures:
+        questions += _past_questions(synced_at.astimezone(session.settings.zone).date())
+    return questions
 
 
 def trial_balance(session: Session, company: Company, day: date) -> list[dict[str, Any]]:
@@ -107,14 +124,15 @@ def last_closed(settings: Settings, company_id: str, now: datetime) -> date:
 
 
 async def _ask(
-    session: Session, company: Company, known: CompanyFacts, days: tuple[date, date]
+    session: Session, company: Company, known: CompanyFacts, questions: list[_Question]
 ) -> CompanyFacts:
     say = session.say
     async with session.client(company) as client:
         facts = await _about(client, known, say)
         key_of = _Keys(session, company)
-        asked = (_figures(client, q, say, key_of) for q in _questions(*days))
+        asked = (_figures(client, q, say, key_of) for q in questions)
         answers = await asyncio.gather(*asked)
+    facts.figures += [row for row in known.figures if row["report"] == _PAST]
     for rows in answers:
         facts.figures += [{"company_id": company.company_id, **row} for row in rows]
     facts.requests, facts.throttled_ms = client.requests, round(client.limiter.throttled * 1000)
@@ -189,11 +207,19 @@ def _questions(today: date, month_end: date) -> Iterator[_Question]:
         yield _Question(
             "cash_flow", ("/reports/cash-flow",), as_of, first, _cash_flow, is_optional=True
         )
-    yield _Question("aged_receivables", ("/reports/aged-receivables",), today, None, _receivables)
+    yield _Question("aged_receivables", _RECEIVABLES, today, None, _receivables)
     yield _Question("stock_valuation", _VALUATION, today, None, _valuation)
     yield _Question("aged_payables", _PAYABLES, today, None, _payables, is_optional=True)
     for day in (today, today - timedelta(days=1)):
         yield _Question("pos_daily", _TILLS, day, None, _pos_daily, "date", is_optional=True)
+
+
+def _past_questions(first: date) -> Iterator[_Question]:
+    """Yield those about the twelve month ends of which the marts rebuild what was open by then."""
+    day = first
+    for _ in range(12):
+        day = day.replace(day=1) - timedelta(days=1)
+        yield _Question(_PAST, _RECEIVABLES, day, None, _all_receivables, is_optional=True)
 
 
 async def _figures(
@@ -326,6 +352,12 @@ def _receivables(data: Any) -> Iterator[_Figure]:
     for line in data["customers"]:
         for measure, name in _BUCKETS.items():
             yield line["customerId"], measure, line.get(name) or 0
+
+
+def _all_receivables(data: Any) -> Iterator[_Figure]:
+    """All customers together: of twelve days, each would be a figure too many to keep."""
+    for measure, name in _BUCKETS.items():
+        yield "all", measure, sum(Decimal(line.get(name) or 0) for line in data["customers"])
 
 
 def _payables(data: Any) -> Iterator[_Figure]:

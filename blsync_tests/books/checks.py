@@ -9,11 +9,11 @@ from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any
 
 from books.company import Book, Row, end_of, latest, month_of, ordered
-from books.definitions import ZERO, Figures, Key, local_day
+from books.definitions import ZERO, Figures, Key, due_of, in_ringgit, local_day, total_of
 from books.figures import figures_of
 from books.ledger import counted
 from books.payables import broken_trade_rules
-from books.receivables import due_of, in_ringgit, recognised, total_of
+from books.receivables import recognised
 from books.reports import reports_of
 from books.restated import restated
 

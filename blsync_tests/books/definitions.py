@@ -1,4 +1,4 @@
-"""What figures of made-up books are told in: sections, signs, shares, days."""
+"""What figures of made-up books are told in: sections, signs, shares, days, amounts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from books.company import CHART, DAY, Book, Row, ordered
+from books.company import CHART, CURRENCIES, DAY, Book, Row, cents, ordered
 
 Key = tuple[Any, ...]
 Figures = dict[Key, dict[str, Any]]
@@ -83,3 +83,22 @@ def last_known(rows: list[Row], entity: str) -> dict[str, tuple[Row, bool]]:
                  versions[-1]["_op"] == "delete")
         for key, versions in ordered(rows, entity).items()
     }  # fmt: skip
+
+
+def rate_of(row: Row) -> Decimal:
+    return CURRENCIES[row["currency"]] or Decimal(1)
+
+
+def in_ringgit(row: Row, amount: Decimal) -> Decimal:
+    return cents(amount * rate_of(row))
+
+
+def due_of(row: Row) -> Decimal:
+    """Still to pay; where BigLedger does not say, the total less what was paid."""
+    if row["amountDue"] is not None:
+        return Decimal(row["amountDue"])
+    return total_of(row) - (row["amountPaid"] or ZERO) if row["total"] is not None else ZERO
+
+
+def total_of(row: Row) -> Decimal:
+    return row["total"] or ZERO

@@ -107,7 +107,16 @@ def write_sale(desk: Desk, row: Row, parts: Row) -> None:
     posted(desk, f"{row['id']}_sale", day, lines, desk.night(), reference=row["invoiceNumber"])
     if row["amountPaid"]:
         lines = [("1000", row["amountPaid"]), ("1200", -row["amountPaid"])]
-        posted(desk, f"{row['id']}_pay", row["lastPaymentDate"], lines, desk.night())
+        posted(desk, f"{row['id']}_pay", row["lastPaymentDate"], lines, desk.night(),
+               **words_of_payment(row["invoiceNumber"]))  # fmt: skip
+
+
+def words_of_payment(number: str) -> Row:
+    """Name the invoice of a payment: nowhere, in the text, as reference, beside another."""
+    place = int(number.rpartition("_")[2])
+    ways = ({}, {"description": f"Receipt for {number}, with thanks."}, {"reference": number},
+            {"reference": "RV-1", "description": f"For {number} and INV_{place + 1}"})  # fmt: skip
+    return ways[place % len(ways)]
 
 
 def write_costs(desk: Desk) -> None:

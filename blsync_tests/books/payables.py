@@ -9,17 +9,18 @@ from decimal import Decimal
 from typing import Any
 
 from books.company import CURRENCIES, DAY, Book, Row, cents, end_of, latest, month_of
-from books.definitions import ZERO, Figures, last_known, local_day, midnight_after
-from books.ledger import counted
-from books.receivables import (
-    bucket_of,
+from books.definitions import (
+    ZERO,
+    Figures,
     due_of,
     in_ringgit,
-    months_before,
-    past_month_ends,
-    recognised,
+    last_known,
+    local_day,
+    midnight_after,
     total_of,
 )
+from books.ledger import counted
+from books.receivables import bucket_of, months_before, past_month_ends, recognised
 
 PAYABLE, CASH = "acc_2000", ("acc_1000", "acc_1010")
 NEITHER = ("draft", "void", "voided", "cancelled")

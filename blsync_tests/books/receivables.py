@@ -8,7 +8,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from books.company import CURRENCIES, DAY, Book, Row, cents, end_of, latest, month_of, ordered
+from books import pasts
+from books.company import DAY, Book, Row, cents, end_of, latest, month_of, ordered
 from books.definitions import (
     ACCOUNTS,
     CASH,
@@ -17,31 +18,16 @@ from books.definitions import (
     ZERO,
     Figures,
     Key,
+    due_of,
+    in_ringgit,
     last_known,
     local_day,
     midnight_after,
     percent,
+    rate_of,
+    total_of,
 )
 from books.ledger import Accounts
-
-
-def rate_of(row: Row) -> Decimal:
-    return CURRENCIES[row["currency"]] or Decimal(1)
-
-
-def in_ringgit(row: Row, amount: Decimal) -> Decimal:
-    return cents(amount * rate_of(row))
-
-
-def due_of(row: Row) -> Decimal:
-    """Still to pay; where BigLedger does not say, the total less what was paid."""
-    if row["amountDue"] is not None:
-        return Decimal(row["amountDue"])
-    return total_of(row) - (row["amountPaid"] or ZERO) if row["total"] is not None else ZERO
-
-
-def total_of(row: Row) -> Decimal:
-    return row["total"] or ZERO
 
 
 def recognised(book: Book, before: datetime | None = None) -> dict[str, Row]:
@@ -72,23 +58,33 @@ def ar_open_items(book: Book) -> Figures:
         for key, row in recognised(book, before).items():
             is_dated_ahead = row["invoiceDate"] is not None and row["invoiceDate"] > day
             owed = in_ringgit(row, due_of(row))
-            if is_dated_ahead or owed <= 0:
-                continue
-            due = due_date(row)
-            late = (day - due).days if due else None
-            customer = row["customerId"] or None
-            known = customers.get(customer or "")
-            found[day, key] = {
-                "customer_id": customer,
-                "customer_name": known[0]["name"] if known else row["customer"]["name"],
-                "due_date": due,
-                "invoice_total": in_ringgit(row, total_of(row)),
-                "amount_paid": in_ringgit(row, row["amountPaid"] or ZERO),
-                "open_amount": owed,
-                "days_past_due": late,
-                "bucket": bucket_of(late),
-            }
+            if not is_dated_ahead and owed > 0:
+                paid = in_ringgit(row, row["amountPaid"] or ZERO)
+                found[day, key] = open_item(day, row, owed, customers) | {"amount_paid": paid}
+    for day, row, owed in pasts.open_before(book):
+        line = open_item(day, row, owed, customers)
+        line |= {"amount_paid": line["invoice_total"] - owed, "is_reconstructed": True}
+        found[day, row["id"]] = line
     return found
+
+
+def open_item(
+    day: date, row: Row, owed: Decimal, customers: dict[str, tuple[Row, bool]]
+) -> dict[str, Any]:
+    due = due_date(row)
+    late = (day - due).days if due else None
+    customer = row["customerId"] or None
+    known = customers.get(customer or "")
+    return {
+        "customer_id": customer,
+        "customer_name": known[0]["name"] if known else row["customer"]["name"],
+        "due_date": due,
+        "invoice_total": in_ringgit(row, total_of(row)),
+        "open_amount": owed,
+        "days_past_due": late,
+        "bucket": bucket_of(late),
+        "is_reconstructed": False,
+    }
 
 
 def bucket_of(late: int | None) -> str:
@@ -107,6 +103,7 @@ def ar_aging(book: Book, open_items: Figures) -> Figures:
         row = found.setdefault((day, customer), {
             "current": ZERO, "days_31_60": ZERO, "days_61_90": ZERO, "over_90": ZERO,
             "total_outstanding": ZERO, "total_overdue": ZERO, "oldest_days": 0,
+            "is_reconstructed": line["is_reconstructed"],
             "credit_limit": limit_known(book, customer, before),
         })  # fmt: skip
         names = {"31_60": "days_31_60", "61_90": "days_61_90"}
@@ -220,6 +217,7 @@ def collections(book: Book, accounts: Accounts, aging: Figures) -> Figures:
             "overdue_pct": percent(sum((r["total_overdue"] for r in owing), ZERO), owed),
             "over_90_pct": percent(sum((r["over_90"] for r in owing), ZERO), owed),
             "avg_days_to_pay": days_to_pay(payments),
+            "is_reconstructed": has_begun and any(row["is_reconstructed"] for row in owing),
         }
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from datetime import date
 from decimal import Decimal
 
 from books.company import Book, Row, month_of
@@ -58,6 +59,13 @@ def subledgers_of(book: Book) -> Iterator[Row]:
             for measure in measures:
                 yield report(book, "aged_receivables", key, measure, line[measure])
             yield report(book, "aged_receivables", key, "total", line["total_outstanding"])
+    past: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
+    for (day, _), line in figures["ar_aging"].items():
+        for measure in (*measures, "total") if line["is_reconstructed"] else ():
+            name = "total_outstanding" if measure == "total" else measure
+            past[day, measure] += line[name]
+    for (day, measure), value in past.items():
+        yield report(book, "past_receivables", "all", measure, value) | {"as_of_date": day}
     for (day, item), line in figures["inventory_valuation"].items():
         if day == book.plan.today:
             yield report(book, "stock_valuation", item, "quantity", line["quantity"])

@@ -2,7 +2,7 @@
 
    The news are the loads that the last whole build did not have: one that a law stopped leaves them
    news, so that the next one does the same work, and checks it, again. `int_affected_invoices`,
-   `int_affected_entries` and `int_affected_months` name what they may change.
+   `int_affected_entries`, `int_affected_months` and `int_affected_pasts` name what they may change.
 
    A table with a row for each invoice or entry is `incremental`: before it is built, what the news
    touch is taken out of it; then what is true of that now is put in. All in one transaction, and
@@ -24,6 +24,8 @@
     (company_id, journal_id) in (select (company_id, journal_id) from {{ ref('int_affected_entries') }})
     {%- elif what == 'months' -%}
     (company_id, period) in (select (company_id, period) from {{ ref('int_affected_months') }})
+    {%- elif what == 'pasts' -%}
+    company_id in (select company_id from {{ ref('int_affected_pasts') }})
     {%- elif what == 'numbers' -%}
     (company_id, number) in (
         select (company_id, coalesce(nullif(invoice_number, ''), invoice_id))

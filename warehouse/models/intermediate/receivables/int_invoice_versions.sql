@@ -43,6 +43,7 @@ final as (
         known_to,
         known_to is null as is_current,
         not is_deleted and coalesce(status, '') not in ('draft', 'cancelled') as is_recognised,
+        not is_deleted and coalesce(status, '') = 'cancelled' as is_cancelled,
         {{ in_company_currency('total', 'rate') }} as invoice_total,
         {{ in_company_currency('amount_paid', 'rate') }} as amount_paid,
         {{ in_company_currency('amount_due', 'rate') }} as amount_due,

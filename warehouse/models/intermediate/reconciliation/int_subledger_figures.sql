@@ -1,5 +1,5 @@
 -- The marts' side of the reports on receivables, payables and stock, which the marts know for today
--- only, and of the tills' days.
+-- only, of receivables before the first sync, and of the tills' days.
 with
 
 receivables as (
@@ -12,6 +12,25 @@ receivables as (
         unnest(['current', 'days_31_60', 'days_61_90', 'over_90', 'total']) as measure,
         unnest([current, days_31_60, days_61_90, over_90, total_outstanding]) as value,
     from {{ ref('ar_aging') }}
+    where not is_reconstructed
+),
+
+past_receivables as (
+    select
+        company_id,
+        'past_receivables' as report,
+        as_of_date,
+        cast(null as date) as period_from,
+        'all' as entity_key,
+        unnest(['current', 'days_31_60', 'days_61_90', 'over_90', 'total']) as measure,
+        unnest([
+            {%- for name in ['current', 'days_31_60', 'days_61_90', 'over_90', 'total_outstanding'] %}
+            {{ sum_of_money('sum(' ~ name ~ ')') }}{{ ',' if not loop.last }}
+            {%- endfor %}
+        ]) as value,
+    from {{ ref('ar_aging') }}
+    where is_reconstructed
+    group by company_id, as_of_date
 ),
 
 payables as (
@@ -67,6 +86,8 @@ stock as (
 
 figures as (
     select * from receivables
+    union all
+    select * from past_receivables
     union all
     select * from payables
     union all

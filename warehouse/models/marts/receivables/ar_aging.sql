@@ -32,6 +32,7 @@ totals as (
         sum(open_amount) as total_outstanding,
         sum(case when days_past_due > 0 then open_amount else 0 end) as total_overdue,
         greatest(max(days_past_due), 0) as oldest_days,
+        bool_or(is_reconstructed) as is_reconstructed,
     from open_items
     group by company_id, as_of_date, customer_id
 ),
@@ -64,6 +65,7 @@ final as (
         {{ sum_of_money('dated.total_overdue') }} as total_overdue,
         cast(dated.oldest_days as integer) as oldest_days,
         credit_limits.credit_limit,
+        dated.is_reconstructed,
         dated.currency,
         dated.built_at,
     from dated

@@ -16,7 +16,18 @@ lives as (
         *,
         {{ local_date('known_from', 'timezone') }} as known_on,
         {{ local_date('known_to', 'timezone') }} as replaced_on,
+        false as is_reconstructed,
     from open_versions
+    union all by name
+    select
+        pasts.*,
+        false as is_current,
+        true as is_reconstructed,
+        companies.today,
+        companies.currency,
+        companies.built_at,
+    from {{ ref('int_invoice_pasts') }} as pasts
+    inner join {{ ref('stg_companies') }} as companies using (company_id)
 ),
 
 months as (
@@ -75,6 +86,7 @@ final as (
             when aged.days_past_due <= 90 then '61_90'
             else 'over_90'
         end as bucket,
+        aged.is_reconstructed,
         aged.currency,
         aged.built_at,
     from aged

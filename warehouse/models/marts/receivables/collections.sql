@@ -36,6 +36,7 @@ agings as (
         sum(total_outstanding) as outstanding,
         sum(total_overdue) as overdue,
         sum(over_90) as over_90,
+        bool_or(is_reconstructed) as is_reconstructed,
     from {{ ref('ar_aging') }}
     group by company_id, as_of_date
 ),
@@ -152,6 +153,7 @@ final as (
         balances.dio,
         balances.dpo,
         cast(balances.dso + balances.dio - balances.dpo as decimal(18, 1)) as cash_conversion_days,
+        coalesce(agings.is_reconstructed, false) as is_reconstructed,
         balances.currency,
         balances.built_at,
     from timed as balances
