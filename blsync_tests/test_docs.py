@@ -394,7 +394,8 @@ ADDS_UP = {
         "last_balance from answer group by account_name)",
         "select sum(closing_balance) from finance.trial_balance join finance.accounts "
         "using (company_id, account_id, account_name) where account_role = 'cash' and account_name "
-        "in (select account_name from answer) and period = date_trunc('month', current_date)",
+        "in (select account_name from answer) "
+        "and period = (select max(period) from finance.trial_balance)",
     ),
     "out of stock": (
         "count(*) filter (where location_name is null or supplier_name is null)",
