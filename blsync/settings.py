@@ -219,8 +219,9 @@ class Settings(BaseSettings):
     period, closed_at in UTC), `fiscal_year.csv` (company_id, start_month; 1 where a company is
     absent), and optional `accepted_exceptions.csv` (company_id, record_id, rule, reason,
     accepted_by), `tax_cycles.csv` (company_id, start, cycle_months, basis), `tax_codes.csv`
-    (company_id, tax_code, tax_type, tariff_code) and `budget.csv` (company_id, account_number,
-    period, amount, version).
+    (company_id, tax_code, tax_type, tariff_code), `budget.csv` (company_id, account_number, period,
+    amount, version) and `dimensions.csv` (company_id, dimension, value, account_from, account_to,
+    customer_tag, item_category, reference).
     """
     push_dialect: Annotated[str, Field(alias="BLSYNC_PUSH_DIALECT")] = "bulk"
     """How changes are sent: `bulk`, in BigLedger's bulk requests, or `batch`, in its batches, which

@@ -498,6 +498,10 @@ PUBLIC = {
     "budget_vs_actual": "version period section section_order account_number account_name "
     "budget_amount actual_amount variance_amount variance_pct profit_effect ytd_budget_amount "
     "ytd_actual_amount",
+    "ledger_dimensions": "line_key dimension value",
+    "invoice_line_dimensions": "invoice_id line_no dimension value",
+    "profit_and_loss_by_dimension": "dimension value period section section_order account_id "
+    "account_number account_name amount",
     "profit_and_loss_summary": "period operating_revenue cost_of_goods_sold gross_profit "
     "operating_expense operating_profit other_revenue other_expense net_profit gross_margin_pct "
     "net_margin_pct",

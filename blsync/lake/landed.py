@@ -20,6 +20,7 @@ TABLES_OF_USER = (
     "account_roles",
     "accepted_exceptions",
     "budget",
+    "dimensions",
     "fiscal_year",
     "period_close",
     "tax_codes",
