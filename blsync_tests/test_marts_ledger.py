@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -359,7 +360,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Res
     hand_over(data, seeds)
     wanted = ("cash_flow_summary", "restatements", "trial_balance", "exceptions", "push_log")
     wanted = (*wanted, "budget_vs_actual", "profit_and_loss_by_dimension")
-    wanted = (*wanted, "invoice_line_dimensions")
+    wanted = (*wanted, "invoice_line_dimensions", "variance_drivers")
     results = models.build(data, *wanted)
     assert not models.failed(results)
     return data, results
@@ -778,3 +779,63 @@ def test_rules_that_name_what_does_not_exist_are_a_warning(
     # A company that is none, and a tag that no customer has; the third is a role left empty.
     law = built[1]["the_users_tables_name_what_exists"]
     assert (law.status, law.failures) == ("warn", 3)
+
+
+def test_what_moved_an_account_is_its_drivers_and_the_rest(query: Query) -> None:
+    parties = {
+        "B-1": ("customer", "wholesaler"),
+        "B-2": ("customer", "passer_by"),
+        "B-3": ("customer", "passer_by"),
+        "B_4": ("customer", "nobody"),
+    }
+    nothing: dict[Any, Decimal] = {}
+    moved: dict[tuple[date, str], dict[Any, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    for row in known_entries("beta", LAST):
+        driver = parties.get(row.get("reference") or "", ("reference", row.get("reference")))
+        if not row.get("reference"):
+            driver = ("entry", row["journalNumber"])
+        for line in row["lines"] if not row["id"].startswith("closing") else []:
+            if (account := line["accountId"]) in PROFIT:
+                amount = line["debit"] - line["credit"]
+                natural = -amount if account == "sales" else amount
+                moved[row["date"].replace(day=1), account][driver] += natural
+    planned = {(date(2025, 4, 1), "sales"): 1000, (date(2025, 6, 1), "sales"): 2000}
+    planned[date(2025, 7, 1), "rent"] = Decimal("-300.50")
+    months = [date(2025, 3, 1).replace(year=2025 + n // 12, month=n % 12 + 1) for n in range(2, 15)]
+    expected = {}
+    for month in months:
+        before = (month - timedelta(days=1)).replace(day=1)
+        compared = {"previous_month": before, "previous_year": month.replace(year=month.year - 1)}
+        if date(2025, 4, 1) <= month <= date(2025, 7, 1):
+            compared["budget"] = month
+        for (comparison, other), account in product(compared.items(), PROFIT):
+            now, then = moved.get((month, account), nothing), moved.get((other, account), nothing)
+            if comparison == "budget":
+                then = {("budget", "budget"): Decimal(planned.get((month, account), 0))}
+            total, base = sum(now.values()) - sum(then.values()), abs(sum(then.values()))
+            if abs(total) >= 1000 and abs(total) * 20 >= base:
+                each = {key: now.get(key, 0) - then.get(key, 0) for key in {*now, *then}}
+                plan = each.pop(("budget", "budget"), 0)
+                order = sorted(each, key=lambda key: (-abs(each[key]), *key))
+                rows = [(*key, each[key]) for key in order[:5]]
+                if plan:
+                    rows.insert(0, ("budget", "budget", plan))
+                if order[5:]:
+                    rows.append(("rest", None, sum(each[key] for key in order[5:])))
+                assert sum(row[2] for row in rows) == total
+                expected[comparison, month, account.upper()] = rows
+    found = defaultdict(list)
+    for comparison, month, account, *driver in query(
+        "select comparison, period, account_number, driver_type, driver_id, movement "
+        "from variance_drivers where company_id = 'beta' "
+        "and coalesce(version, 'budget') = 'budget' order by driver_order"
+    ):
+        found[comparison, month, account].append(tuple(driver))
+    assert found == expected
+    types = {row[0] for rows in expected.values() for row in rows}
+    assert {comparison for comparison, _, _ in expected} == {
+        "previous_month",
+        "previous_year",
+        "budget",
+    }
+    assert types >= {"customer", "reference", "budget"}

@@ -19,16 +19,17 @@ customers as (
     {{ tags_of_customers() }}
 ),
 
+-- A number that invoices of two customers share says of no entry whose it is.
 tags as (
     select
-        documents.company_id,
-        documents.reference,
-        customers.tags,
-    from {{ ref('int_booked_documents') }} as documents
-    inner join customers
-        on customers.company_id = documents.company_id
-        and customers.customer_id = documents.party_id
-        and documents.party_type = 'customer'
+        company_id,
+        invoices.invoice_number as reference,
+        any_value(customers.tags) as tags,
+    from {{ ref('stg_invoices') }} as invoices
+    inner join customers using (company_id, customer_id)
+    where invoices.invoice_number <> ''
+    group by company_id, invoices.invoice_number
+    having count(distinct customer_id) = 1
 ),
 
 -- Of an invoice whose lines are of several categories, an entry is of none.
