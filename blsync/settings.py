@@ -220,8 +220,10 @@ class Settings(BaseSettings):
     absent), and optional `accepted_exceptions.csv` (company_id, record_id, rule, reason,
     accepted_by), `tax_cycles.csv` (company_id, start, cycle_months, basis), `tax_codes.csv`
     (company_id, tax_code, tax_type, tariff_code), `budget.csv` (company_id, account_number,
-    period, amount, version), `exchange_rates.csv` (currency, presentation_currency, period,
-    average_rate, closing_rate) and `group.toml` (groups of companies).
+    period, amount, version), `dimensions.csv` (company_id, dimension, value, account_from,
+    account_to, customer_tag, item_category, reference), `exchange_rates.csv` (currency,
+    presentation_currency, period, average_rate, closing_rate) and `group.toml` (groups of
+    companies).
     """
     push_dialect: Annotated[str, Field(alias="BLSYNC_PUSH_DIALECT")] = "bulk"
     """How changes are sent: `bulk`, in BigLedger's bulk requests, or `batch`, in its batches, which

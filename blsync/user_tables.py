@@ -18,6 +18,9 @@ what to write; a sync looks through all of them before the marts are built.
 - `tax_codes.csv`: which tax a tax code is, `sales` or `service`, and its tariff code.
 - `budget.csv`: what was planned of a revenue or expense account in a month, positive on the
   account's normal side, under the name of a version (`budget` where it is empty).
+- `dimensions.csv`: a value of a dimension (department, project), and the conditions, all of them,
+  on which a line of the ledger or of an invoice counts for it. The first row of a dimension whose
+  conditions hold decides.
 - `exchange_rates.csv`: what one unit of a currency was worth in another on average in a month, and
   at its end; groups are presented by it.
 - `group.toml`: groups of companies (`blsync.groups`), the one that is no CSV file.
@@ -60,6 +63,7 @@ TAX_CYCLES = "tax_cycles.csv"
 TAX_CODES = "tax_codes.csv"
 ACCEPTED = "accepted_exceptions.csv"
 BUDGET = "budget.csv"
+DIMENSIONS = "dimensions.csv"
 EXCHANGE_RATES = "exchange_rates.csv"
 COLUMNS = {
     ACCOUNT_ROLES: ("company_id", "account_number", "account_role"),
@@ -69,6 +73,10 @@ COLUMNS = {
     TAX_CODES: ("company_id", "tax_code", "tax_type", "tariff_code"),
     ACCEPTED: ("company_id", "record_id", "rule", "reason", "accepted_by"),
     BUDGET: ("company_id", "account_number", "period", "amount", "version"),
+    DIMENSIONS: (
+        *("company_id", "dimension", "value"),
+        *("account_from", "account_to", "customer_tag", "item_category", "reference"),
+    ),
     EXCHANGE_RATES: (
         *("currency", "presentation_currency", "period"),
         *("average_rate", "closing_rate"),
@@ -96,7 +104,11 @@ SCHEMAS = {
 """Table → the types of its columns, as the marts read them: one of each CSV file, and those of
 group.toml.
 """
-_KEYS = ("company_id", "account_number", "record_id", "tax_code", "tariff_code")
+SCHEMAS[DIMENSIONS] = SCHEMAS[DIMENSIONS].append(pa.field("line_no", pa.int32()))
+_KEYS = (
+    *("company_id", "account_number", "record_id", "tax_code", "tariff_code"),
+    *("account_from", "account_to"),
+)
 _DAY_FIRST = re.compile(r"([0-9]{1,2})([./-])([0-9]{1,2})\2([0-9]{4})")
 _YEAR_FIRST = re.compile(r"([0-9]{4})[/.]([0-9]{1,2})[/.]([0-9]{1,2})")
 _MONTH = re.compile(r"([0-9]{4})[-/.]([0-9]{1,2})|([0-9]{1,2})[-/.]([0-9]{4})")
@@ -198,6 +210,7 @@ def rows_of_tables(seeds: Path) -> dict[str, list[dict[str, Any]]]:
         TAX_CODES: list(_tax_codes(seeds / TAX_CODES)),
         ACCEPTED: [{**row} for row in accepted_exceptions(seeds)],
         BUDGET: list(_budget(seeds / BUDGET)),
+        DIMENSIONS: list(_dimensions(seeds / DIMENSIONS)),
         EXCHANGE_RATES: list(_exchange_rates(seeds / EXCHANGE_RATES)),
         **groups.rows_of_groups(seeds / groups.GROUP_FILE),
     }
@@ -245,6 +258,37 @@ def _budget(path: Path) -> Iterator[dict[str, Any]]:
             )
         seen[key] = number
         yield {**row, "period": month, "amount": amount, "version": version}
+
+
+def _dimensions(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rules, each with its line in the file; a condition that is left out is None."""
+    conditions = COLUMNS[DIMENSIONS][3:]
+    seen: dict[tuple[Any, ...], int] = {}
+    for number, row in _rows(path):
+        for column in COLUMNS[DIMENSIONS][:3]:
+            if not row[column]:
+                raise ConfigError(f"{path} line {number} has no {column}; fill it in.")
+        ends = (row["account_from"], row["account_to"])
+        if bool(ends[0]) != bool(ends[1]):
+            missing = "account_from" if ends[1] else "account_to"
+            raise ConfigError(
+                f"{path} line {number} has no {missing}; write both ends of the accounts, the same "
+                f"number twice for one account, as in {ends[0] or ends[1]},{ends[0] or ends[1]}."
+            )
+        are_numbers = all(re.fullmatch("[0-9]+", end) for end in ends)
+        if int(ends[0]) > int(ends[1]) if are_numbers else ends[0] > ends[1]:
+            raise ConfigError(
+                f"{path} line {number}: no account is from {ends[0]} to {ends[1]}; write the lower "
+                "end as account_from."
+            )
+        key = (row["company_id"], row["dimension"], *(row[name] for name in conditions))
+        if key in seen:
+            raise ConfigError(
+                f"{path} line {number} has the conditions of line {seen[key]}, which decides: "
+                f"{row['dimension']} {row['value']}; keep one of them."
+            )
+        seen[key] = number
+        yield {name: value or None for name, value in row.items()} | {"line_no": number}
 
 
 def _exchange_rates(path: Path) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,23 @@ import pyarrow.parquet as pq
 import pytest
 from rig import commands, models
 from rig.seeds import hand_over
-from test_warehouse import WAREHOUSE, Row, account, invoice, journal, tombstone, write
+from test_warehouse import (
+    WAREHOUSE,
+    Row,
+    account,
+    invoice,
+    journal,
+    tombstone,
+    version,
+    write,
+)
 
 from blsync import marts, settings
 from blsync.ledger import Ledger, plans
 from blsync.ledger.approvals import Saying
 from blsync.ledger.plans import Operation, Plan, RowOutcome
 from blsync.ledger.states import Verdict
+from blsync.marts.running import Result
 
 Query = Callable[[str], list[Any]]
 FIRST = datetime(2026, 1, 31, 18, tzinfo=UTC)
@@ -201,6 +212,50 @@ def invoices() -> list[Row]:
     ]
 
 
+def parted() -> dict[str, list[Row]]:
+    """What beta sells to whom, and the entries that carry the invoices' numbers."""
+    day, chairs, tables = date(2025, 7, 4), "chair", "table"
+    sold = {
+        "B-1": ("wholesaler", [chairs]), "B-2": ("passer_by", [chairs]),
+        "B-3": ("passer_by", [chairs, tables]), "B_4": ("nobody", [tables]),
+    }  # fmt: skip
+    return {
+        "journal_entries": [
+            entry(f"sold_{n}", day, ("debtors", 10**n), ("sales", -(10**n)), company="beta",
+                  reference=number)
+            for n, number in enumerate(sold)
+        ],
+        "customers": [
+            version("beta", FIRST, id="wholesaler", name="W", tags=["VIP", "Wholesale"]),
+            version("beta", FIRST, id="passer_by", name="P", tags=["Walk-in"]),
+            version("beta", FIRST, id="nobody", name="N"),
+        ],
+        "items": [
+            version("beta", FIRST, id=item, itemCode=item, category={"name": item.title()})
+            for item in (chairs, tables)
+        ],
+        "invoices": [
+            invoice("beta", number, day, "9.00", customerId=customer, items=[
+                {"id": item, "itemId": item, "lineTotal": Decimal(9) / len(items)} for item in items
+            ])
+            for number, (customer, items) in sold.items()
+        ],
+    }  # fmt: skip
+
+
+DIMENSIONS = """\
+company_id,dimension,value,account_from,account_to,customer_tag,item_category,reference
+beta,department,Trade,,,WHOLESALE,,
+beta,department,Chairs,,,,chair,
+beta,department,Front,SALES,SALES,,,
+beta,project,Sold,SALES,SALES,,,b-*
+beta,project,Rented,RENT,SALES,,,*9
+mars,department,Trade,,,,,
+beta,region,East,,,,,B_*
+beta,shop,North,6000,6999,ghost,,
+"""
+
+
 def landing() -> dict[str, list[Row]]:
     charted = [*COMPANIES, "omega"]  # omega has a chart and no entries
     return {
@@ -211,9 +266,11 @@ def landing() -> dict[str, list[Row]]:
         ],
         "journal_entries": [
             *(row for company in COMPANIES for row in random_entries(company)),
-            *CLOSINGS, *changes(), *odd_entries(),
+            *CLOSINGS, *changes(), *odd_entries(), *parted()["journal_entries"],
         ],
-        "invoices": invoices(),
+        "customers": parted()["customers"],
+        "items": parted()["items"],
+        "invoices": [*invoices(), *parted()["invoices"]],
     }  # fmt: skip
 
 
@@ -277,7 +334,7 @@ nobody,SALES,2025-06,1,
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Result]]:
     """The books above, built with their laws."""
     folder = tmp_path_factory.mktemp("ledger")
     data, seeds = folder / "data", folder / "seeds"
@@ -293,6 +350,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "alpha,GOODWILL,investments\nalpha,PROVISION,\n"
     )
     (seeds / "budget.csv").write_text(BUDGET)
+    (seeds / "dimensions.csv").write_text(DIMENSIONS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BLSYNC_DATA", str(folder / "push"))
         patch.setenv("BLSYNC_SEEDS", str(seeds))
@@ -301,9 +359,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pushed(data)
     hand_over(data, seeds)
     wanted = ("cash_flow_summary", "restatements", "trial_balance", "exceptions", "push_log")
-    wanted = (*wanted, "budget_vs_actual")
-    assert not models.failed(models.build(data, *wanted))
-    return data
+    wanted = (*wanted, "budget_vs_actual", "profit_and_loss_by_dimension")
+    wanted = (*wanted, "invoice_line_dimensions", "variance_drivers")
+    results = models.build(data, *wanted)
+    assert not models.failed(results)
+    return data, results
+
+
+@pytest.fixture(scope="module")
+def data(built: tuple[Path, dict[str, Result]]) -> Path:
+    return built[0]
 
 
 @pytest.fixture(scope="module")
@@ -644,3 +709,133 @@ def test_a_budget_adds_up_over_the_fiscal_year_and_tells_what_it_does_to_the_pro
     )
     assert query(effects) == [0]
     assert query("select count(*) from budget_vs_actual where profit_effect is null") == [2]
+
+
+def test_a_line_counts_for_the_first_rule_of_a_dimension_that_holds(query: Query) -> None:
+    rows = query(
+        "select reference, account_id, dimension, value from general_ledger inner join "
+        "ledger_dimensions using (company_id, line_key) where reference like 'B%'"
+    )
+    # Capitals do not matter, an invoice of two categories is of neither, and `_` is no placeholder.
+    assert sorted(rows) == [
+        ("B-1", "debtors", "department", "Trade"),
+        ("B-1", "sales", "department", "Trade"),
+        ("B-1", "sales", "project", "Sold"),
+        ("B-2", "debtors", "department", "Chairs"),
+        ("B-2", "sales", "department", "Chairs"),
+        ("B-2", "sales", "project", "Sold"),
+        ("B-3", "sales", "department", "Front"),
+        ("B-3", "sales", "project", "Sold"),
+        ("B_4", "debtors", "region", "East"),
+        ("B_4", "sales", "department", "Front"),
+        ("B_4", "sales", "region", "East"),
+    ]
+    invoiced = query(
+        "select invoice_number, item_id, value from invoice_lines inner join "
+        "invoice_line_dimensions using (company_id, invoice_id, line_no)"
+    )
+    assert sorted(invoiced) == [
+        ("B-1", "chair", "Trade"),
+        ("B-2", "chair", "Chairs"),
+        ("B-3", "chair", "Chairs"),
+        ("B_4", "table", "East"),
+    ]
+
+
+def test_the_profit_and_loss_by_dimension_has_every_line_once_in_each_dimension(
+    query: Query,
+) -> None:
+    sums: dict[tuple[str, str, date, str], Decimal] = defaultdict(Decimal)
+    for row in known_entries("beta", LAST):
+        reference = row.get("reference") or ""
+        for line in row["lines"] if not row["id"].startswith("closing") else []:
+            if (account := line["accountId"]) not in PROFIT:
+                continue
+            amount = line["debit"] - line["credit"]
+            front = "Front" if account == "sales" else "unassigned"
+            department = {"B-1": "Trade", "B-2": "Chairs"}.get(reference, front)
+            sold = account == "sales" and reference.startswith("B-")
+            rented = account in ("rent", "sales") and reference.endswith("9")
+            project = "Sold" if sold else "Rented" if rented else "unassigned"
+            natural = -amount if account == "sales" else amount
+            values = {
+                "department": department,
+                "project": project,
+                "region": "East" if reference.startswith("B_") else "unassigned",
+                "shop": "unassigned",
+            }
+            for dimension, value in values.items():
+                sums[dimension, value, row["date"].replace(day=1), account] += natural
+    rows = query(
+        "select dimension, value, period, account_id, amount from profit_and_loss_by_dimension"
+    )
+    assert {tuple(row[:4]): row[4] for row in rows} == sums
+    assert {value for _, value, _, _ in sums} >= {"Sold", "Rented", "Trade", "unassigned"}
+
+
+def test_rules_that_name_what_does_not_exist_are_a_warning(
+    built: tuple[Path, dict[str, Result]],
+) -> None:
+    # A company that is none, and a tag that no customer has; the third is a role left empty.
+    law = built[1]["the_users_tables_name_what_exists"]
+    assert (law.status, law.failures) == ("warn", 3)
+
+
+def test_what_moved_an_account_is_its_drivers_and_the_rest(query: Query) -> None:
+    parties = {
+        "B-1": ("customer", "wholesaler"),
+        "B-2": ("customer", "passer_by"),
+        "B-3": ("customer", "passer_by"),
+        "B_4": ("customer", "nobody"),
+    }
+    nothing: dict[Any, Decimal] = {}
+    moved: dict[tuple[date, str], dict[Any, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    for row in known_entries("beta", LAST):
+        driver = parties.get(row.get("reference") or "", ("reference", row.get("reference")))
+        if not row.get("reference"):
+            driver = ("entry", row["journalNumber"])
+        for line in row["lines"] if not row["id"].startswith("closing") else []:
+            if (account := line["accountId"]) in PROFIT:
+                amount = line["debit"] - line["credit"]
+                natural = -amount if account == "sales" else amount
+                moved[row["date"].replace(day=1), account][driver] += natural
+    planned = {(date(2025, 4, 1), "sales"): 1000, (date(2025, 6, 1), "sales"): 2000}
+    planned[date(2025, 7, 1), "rent"] = Decimal("-300.50")
+    months = [date(2025, 3, 1).replace(year=2025 + n // 12, month=n % 12 + 1) for n in range(2, 15)]
+    expected = {}
+    for month in months:
+        before = (month - timedelta(days=1)).replace(day=1)
+        compared = {"previous_month": before, "previous_year": month.replace(year=month.year - 1)}
+        if date(2025, 4, 1) <= month <= date(2025, 7, 1):
+            compared["budget"] = month
+        for (comparison, other), account in product(compared.items(), PROFIT):
+            now, then = moved.get((month, account), nothing), moved.get((other, account), nothing)
+            if comparison == "budget":
+                then = {("budget", "budget"): Decimal(planned.get((month, account), 0))}
+            total, base = sum(now.values()) - sum(then.values()), abs(sum(then.values()))
+            if abs(total) >= 1000 and abs(total) * 20 >= base:
+                each = {key: now.get(key, 0) - then.get(key, 0) for key in {*now, *then}}
+                plan = each.pop(("budget", "budget"), 0)
+                order = sorted(each, key=lambda key: (-abs(each[key]), *key))
+                rows = [(*key, each[key]) for key in order[:5]]
+                if plan:
+                    rows.insert(0, ("budget", "budget", plan))
+                if order[5:]:
+                    rows.append(("rest", None, sum(each[key] for key in order[5:])))
+                assert sum(row[2] for row in rows) == total
+                expected[comparison, month, account.upper()] = rows
+    found = defaultdict(list)
+    for comparison, month, account, *driver in query(
+        "select comparison, period, account_number, driver_type, driver_id, movement "
+        "from variance_drivers where company_id = 'beta' "
+        "and coalesce(version, 'budget') = 'budget' order by driver_order"
+    ):
+        found[comparison, month, account].append(tuple(driver))
+    assert found == expected
+    types = {row[0] for rows in expected.values() for row in rows}
+    assert {comparison for comparison, _, _ in expected} == {
+        "previous_month",
+        "previous_year",
+        "budget",
+    }
+    assert types >= {"customer", "reference", "budget"}

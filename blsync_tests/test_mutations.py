@@ -386,6 +386,14 @@ MUTATIONS = [
     Mutation("bills of a fortnight are near", f"{STEPS}/exceptions/int_trade_exceptions.sql",
              "<= bill_date + {{ var('near_duplicate_days') }}", "<= bill_date + 400",
              "exceptions"),
+    Mutation("closings move the accounts", f"{LEDGER}/variance_drivers.sql",
+             "not ledger.is_closing_entry\n", "true\n",
+             "variance_drivers_are_the_whole_movement"),
+    Mutation("whoever bought before and not now moves nothing", f"{LEDGER}/variance_drivers.sql",
+             "        and movements.account_number is not distinct from drivers.account_number\n",
+             "        and movements.account_number is not distinct from drivers.account_number\n"
+             "        and drivers.amount <> 0\n",
+             "variance_drivers_are_the_whole_movement"),
 ]  # fmt: skip
 
 

@@ -12,7 +12,15 @@ from blsync import user_tables
 from blsync.errors import ConfigError
 from blsync.lake.store import Lake
 from blsync.marts.build import write_user_tables
-from blsync.user_tables import ACCEPTED, ACCOUNT_ROLES, BUDGET, COLUMNS, FISCAL_YEAR, PERIOD_CLOSE
+from blsync.user_tables import (
+    ACCEPTED,
+    ACCOUNT_ROLES,
+    BUDGET,
+    COLUMNS,
+    DIMENSIONS,
+    FISCAL_YEAR,
+    PERIOD_CLOSE,
+)
 
 NOW = datetime(2026, 4, 30, tzinfo=UTC)
 CLOSES = "company_id,period,closed_at\none,2026-03-31,2026-04-05T10:00:00Z\none,2026-04-01,\n"
@@ -155,6 +163,22 @@ WRONG = {
         BUDGET,
         "one,6010,2026-01,1,\none,6010,01/2026,2,budget",
         r"line 3 plans again what line 2 plans: account 6010, 2026-01, budget",
+    ),
+    "a rule without a value": (DIMENSIONS, "one,project,,,,,,", r"line 2 has no value; fill it in"),
+    "one end of the accounts": (
+        DIMENSIONS,
+        "one,project,Penang,4000,,,,",
+        r"line 2 has no account_to;.*as in 4000,4000",
+    ),
+    "ends of accounts the other way round": (
+        DIMENSIONS,
+        "one,project,Penang,4000,999,,,",
+        r"line 2: no account is from 4000 to 999; write the lower end as account_from",
+    ),
+    "conditions that are there already": (
+        DIMENSIONS,
+        "one,project,Penang,,,,,P*\none,project,Ipoh,,,,,P*",
+        r"line 3 has the conditions of line 2.*project Ipoh",
     ),
     "no UTF-8": (FISCAL_YEAR, "caf\xe9,1", r"line 2 is not UTF-8"),
 }

@@ -499,6 +499,13 @@ PUBLIC = {
     "budget_vs_actual": "version period section section_order account_number account_name "
     "budget_amount actual_amount variance_amount variance_pct profit_effect ytd_budget_amount "
     "ytd_actual_amount",
+    "variance_drivers": "period comparison version section section_order account_number "
+    "account_name account_amount account_compared_amount account_movement driver_order driver_type "
+    "driver_id driver_name amount compared_amount movement",
+    "ledger_dimensions": "line_key dimension value",
+    "invoice_line_dimensions": "invoice_id line_no dimension value",
+    "profit_and_loss_by_dimension": "dimension value period section section_order account_id "
+    "account_number account_name amount",
     "profit_and_loss_summary": "period operating_revenue cost_of_goods_sold gross_profit "
     "operating_expense operating_profit other_revenue other_expense net_profit gross_margin_pct "
     "net_margin_pct",

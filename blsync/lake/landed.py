@@ -20,6 +20,7 @@ TABLES_OF_USER = (
     "account_roles",
     "accepted_exceptions",
     "budget",
+    "dimensions",
     "exchange_rates",
     "fiscal_year",
     "group_accounts",

@@ -248,6 +248,33 @@ LISTS = (
         sums=("amount_delta",),
     ),
     List(
+        "Movements",
+        "finance.variance_drivers",
+        "What moved the accounts of {month} against the month before",
+        "select section, account_number, account_name, account_movement, driver_type, driver_name, "
+        "amount, compared_amount from finance.variance_drivers where company_id = $company "
+        "and period = $month and comparison = 'previous_month' "
+        "order by section_order, account_number, driver_order",
+        {
+            "section": "Section",
+            "account_number": "Account",
+            "account_name": "Name",
+            "account_movement": "Movement of the account",
+            "driver_type": "Kind",
+            "driver_name": "Customer, supplier or reference",
+            "amount": "This month",
+            "compared_amount": "Month before",
+            "movement": "Movement",
+        },
+        sums=("movement",),
+        formulas={"movement": "={amount}-{compared_amount}"},
+        expected="select coalesce(sum(account_movement), 0) as movement from (select distinct "
+        "account_number, account_movement from finance.variance_drivers where "
+        "company_id = $company and period = $month and comparison = 'previous_month') as moved",
+        checked={"movement": "movements"},
+        note="Accounts that moved by 1,000 and 5 % or more; the last row of one is the rest.",
+    ),
+    List(
         "Exceptions",
         "finance.exceptions",
         "What somebody should look at",

@@ -1,4 +1,4 @@
--- A row that names an unknown company, account, month or role has no effect. A warning, for its writer.
+-- A row that names an unknown company, account, month, role, tag or category has no effect. A warning, for its writer.
 {{ config(severity='warn') }}
 
 select
@@ -60,3 +60,32 @@ from {{ source('user_tables', 'group_counterparties') }} as sides
 left join {{ ref('stg_' ~ who ~ 's') }} as known using (company_id, {{ who }}_id)
 where sides.{{ who }}_id is not null and known.{{ who }}_id is null
 {%- endfor %}
+union all
+select
+    'dimensions.csv' as file,
+    concat_ws(', ', rules.company_id, rules.dimension, rules.value) as row_key,
+from {{ source('user_tables', 'dimensions') }} as rules
+where
+    rules.company_id not in (select company_id from {{ ref('stg_companies') }})
+    or rules.account_from is not null
+    and not exists (
+        select account_id
+        from {{ ref('stg_accounts') }} as accounts
+        where accounts.company_id = rules.company_id
+            and {{ is_among_accounts('accounts.account_number', 'rules') }}
+    )
+    or rules.customer_tag is not null
+    and not exists (
+        select customer_id
+        from {{ ref('stg_customers') }} as customers
+        where customers.company_id = rules.company_id
+            and list_contains(
+                list_transform(customers.tags, lambda tag: lower(tag)), lower(rules.customer_tag)
+            )
+    )
+    or rules.item_category is not null
+    and not exists (
+        select item_id
+        from {{ ref('stg_items') }} as items
+        where items.company_id = rules.company_id and lower(items.category) = lower(rules.item_category)
+    )
