@@ -58,7 +58,7 @@ def assert_second_sync_lands_nothing(given: Settings) -> None:
     assert {name: result.rows for name, result in results.items()} == dict.fromkeys(ENTITIES, 0)
 
 
-@pytest.mark.deep_after(1)
+@pytest.mark.deep
 @pytest.mark.parametrize(
     "names", ["no-sort", "no-operators", "no-sort,no-filters", "sort-and-order"]
 )
@@ -206,7 +206,7 @@ def test_without_a_way_to_ask_for_a_record_nothing_is_marked_deleted(configure):
         assert any("2 seem to be gone; not confirmed" in text for text in said)
 
 
-@pytest.mark.deep_after(1)
+@pytest.mark.deep
 @pytest.mark.parametrize("readings", ["no-operators", "no-filters", "filters-ignored,sort-ignored"])
 def test_a_voided_entry_is_fetched_again_in_whatever_way_a_record_can_be_asked_for(
     configure, readings

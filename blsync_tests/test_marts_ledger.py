@@ -360,7 +360,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Res
     hand_over(data, seeds)
     wanted = ("cash_flow_summary", "restatements", "trial_balance", "exceptions", "push_log")
     wanted = (*wanted, "budget_vs_actual", "profit_and_loss_by_dimension")
-    wanted = (*wanted, "invoice_line_dimensions", "variance_drivers")
+    wanted = (*wanted, "invoice_line_dimensions", "variance_drivers", "stg_suppliers")
     results = models.build(data, *wanted)
     assert not models.failed(results)
     return data, results

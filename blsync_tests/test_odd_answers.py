@@ -278,7 +278,7 @@ def pulled_apart(configure, server: Handle, data: Path) -> dict[str, list[dict[s
     }
 
 
-@pytest.mark.deep_after(1)
+@pytest.mark.deep
 @pytest.mark.parametrize("kind", ["empty", "zero", "midnight"])
 def test_a_server_that_spells_every_date_otherwise_lands_as_one_that_does_not(
     configure, sandbox, tmp_path, kind

@@ -199,6 +199,7 @@ def test_what_a_kill_left_open_is_planned_from_the_ledger_without_a_request(conf
     assert abs(invoices["requests"] - used(loaded, "invoices")["invoices"]) <= 1
 
 
+@pytest.mark.deep
 def test_a_range_is_planned_as_it_is_pulled_again(configure, sandbox):
     today = datetime.now(UTC).date()
     first = today - timedelta(days=200)

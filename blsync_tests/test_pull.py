@@ -616,7 +616,7 @@ def test_a_data_folder_that_cannot_be_written_is_said_at_once(configure, sandbox
         run(loaded)
 
 
-@pytest.mark.deep_after(1)
+@pytest.mark.deep
 @pytest.mark.parametrize("room", [60_000, 150_000])
 def test_a_full_disk_lands_nothing_half_and_the_next_pull_completes(configure, sandbox, room):
     """A limit on the size of files stands for the full disk: it holds for root too."""
