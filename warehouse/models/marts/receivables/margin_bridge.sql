@@ -24,7 +24,7 @@ sides as (
         period,
         {{ in_company_currency('shipping_cost', 'exchange_rate') }} as shipping,
     from {{ ref('invoices') }}
-    where is_recognised and period is not null and shipping_cost <> 0
+    where is_recognised and period is not null and shipping <> 0
     union all by name
     select
         company_id,
