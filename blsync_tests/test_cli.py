@@ -402,7 +402,8 @@ def test_marts_and_push_read_a_close_alike_or_both_refuse_it(first_sync, env, tm
     shutil.copytree(env["BLSYNC_DATA"], data)
     shutil.copytree(ROOT / "warehouse" / "seeds", seeds)
     here = {**env, "BLSYNC_DATA": str(data), "BLSYNC_SEEDS": str(seeds)}
-    asked = "select max(period) from finance.periods where not is_closed and period_end < current_date"
+    asked = "select max(period) from finance.periods "
+    asked += "where not is_closed and period_end < current_date"
     answer = blsync("query", asked, "--format", "csv", env=here).stdout.splitlines()
     month = date.fromisoformat(answer[1])
     entry = tmp_path / "entry.csv"
