@@ -463,11 +463,12 @@ def test_a_past_statement_tells_what_came_to_be_known_later_and_lets_nothing_els
 ):
     """The marts know each past month end as it was known then, once the history reaches there."""
     owes = debtor(env)
-    columns = "replace (date '{day}' as as_of_date, open_amount + 5 as open_amount)"
+    columns = f"date '{LAST}' as as_of_date, open_amount + 5 as open_amount"
     then = changed(
-        "insert into finance.ar_open_items select * "
-        f"{columns.format(day=LAST)} from finance.ar_open_items "
-        f"where customer_id = '{owes['customer_id']}' order by invoice_date limit 1"
+        "delete from finance.ar_open_items where is_reconstructed",
+        f"insert into finance.ar_open_items select * replace ({columns}) "
+        "from finance.ar_open_items "
+        f"where customer_id = '{owes['customer_id']}' order by invoice_date limit 1",
     )
     words = (
         "statement",
