@@ -7,6 +7,7 @@ with its plan, from which `books.making.make` writes it again.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,14 +15,16 @@ import duckdb
 import jinja2
 import pytest
 from books.checks import CHECKS, Ask, expected_of, wrong
-from books.company import Book, Plan, plans
+from books.company import CLOSINGS, Book, Plan, plans
 from books.making import make, write_inputs, write_landing, write_seeds
 from books.reports import reports_of
 from hypothesis import given
 from hypothesis import strategies as st
 from rig import models
 from rig.depth import drawn, is_deep
+from rig.plain_text import PROGRAMS, move_a_cent
 from rig.seeds import hand_over
+from test_cli import blsync, environment
 from test_warehouse import WAREHOUSE
 
 pytestmark = pytest.mark.drawn
@@ -79,6 +82,30 @@ def told(books: list[Book], problems: list[str]) -> str:
 def wrong_in(books: list[Book], ask: Ask) -> list[str]:
     expected = expected_of(books)
     return [line for name in CHECKS for line in wrong(name, books, expected, ask)]
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of random books that are published as they were built."""
+    folder = tmp_path_factory.mktemp("random")
+    plans = [Plan(seed, closings=closings) for seed, closings in enumerate(CLOSINGS)]
+    build(folder, [make(f"co_{place}", plan) for place, plan in enumerate(plans)], is_grown=False)
+    return (folder / "data/build.duckdb").rename(folder / "data/blsync.duckdb").parent
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("place", range(len(CLOSINGS)))
+@pytest.mark.parametrize(("kind", "verify"), PROGRAMS)
+def test_other_programs_verify_random_ledgers_and_miss_a_cent(
+    published: Path, tmp_path: Path, kind: str, verify: Callable[[Path], bool], place: int
+) -> None:
+    env = environment(published, "http://127.0.0.1:9/v1", BIGLEDGER_COMPANY_ID=f"co_{place}")
+    output = tmp_path / "books"
+    done = blsync("export", kind, "--output", str(output), env=env)
+    assert done.returncode == 0, done.stderr
+    assert verify(output)
+    move_a_cent(output)
+    assert not verify(output)
 
 
 @pytest.mark.parametrize(

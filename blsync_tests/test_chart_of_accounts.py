@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pytest
 from rig import patient
+from rig.plain_text import PROGRAMS, move_a_cent
 from test_cli import blsync, environment
 
 from blsync.sandbox import Handle, Options, running
@@ -412,6 +413,18 @@ def test_bigledger_says_the_same_of_these_books(books: Books) -> None:
     ) == []  # fmt: skip
     checks = books.query("select distinct check_name from reconciliation")
     assert ("profit_and_loss",) in checks
+
+
+@pytest.mark.parametrize(("kind", "verify"), PROGRAMS)
+def test_other_programs_verify_these_books_and_miss_a_cent(
+    books: Books, tmp_path: Path, kind: str, verify: Callable[[Path], bool]
+) -> None:
+    output = tmp_path / "books"
+    done = blsync("export", kind, "--output", str(output), env=books.env)
+    assert done.returncode == 0, done.stderr
+    assert verify(output)
+    move_a_cent(output)
+    assert not verify(output)
 
 
 def test_every_guess_that_carries_a_balance_is_listed_with_its_line(books: Books) -> None:
