@@ -351,3 +351,16 @@ def test_a_folder_that_is_somebody_elses_is_not_written_to(
     assert done.returncode == 2
     assert "no export of blsync has written it" in done.stderr
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
+
+
+@pytest.mark.deep
+def test_credentials_of_a_catalog_are_in_no_message(env: dict[str, str], tmp_path: Path) -> None:
+    env |= {
+        "HOME": str(tmp_path),
+        "PYICEBERG_CATALOG__DEFAULT__TYPE": "sql",
+        "PYICEBERG_CATALOG__DEFAULT__URI": "postgresql://me:Quillfeather@Quillfeather.invalid/books",
+    }
+    done = export(env, "iceberg")
+    assert done.returncode == 1, done.stderr
+    assert "to pyiceberg's catalog" in done.stderr
+    assert "Quillfeather" not in done.stdout + done.stderr

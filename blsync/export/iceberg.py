@@ -7,6 +7,7 @@ of several tables: the summary of each snapshot names the export that wrote it (
 
 from __future__ import annotations
 
+import re
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ MARK = "blsync.export"
 KEPT = timedelta(days=7)
 """For how long a folder keeps what an export took the place of, for whoever still reads it."""
 
+_SECRET = re.compile("token|credential|secret|password|key")
+"""What properties of catalogs and object stores that hold one are called."""
 _TIDY = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "2",
@@ -86,12 +89,14 @@ def _catalog(output: Path | None) -> Catalog:
     except ImportError:
         raise ConfigError("Iceberg tables need the extra: pip install 'blsync[iceberg]'.") from None
     if output is None:
+        _keep_secrets()
         try:
             return load_catalog()
-        except ValueError as error:
+        except ValueError:  # its text may repeat the whole configuration
             raise ConfigError(
                 "`blsync export iceberg` needs --output FOLDER, or a catalog that pyiceberg knows: "
-                f"its file .pyiceberg.yaml, or PYICEBERG_CATALOG__DEFAULT__URI ({error})."
+                "its file .pyiceberg.yaml, or PYICEBERG_CATALOG__DEFAULT__URI and what belongs to "
+                "that kind of catalog."
             ) from None
     folder = output.absolute()
     if not folder.parent.is_dir():
@@ -106,6 +111,18 @@ def _catalog(output: Path | None) -> Catalog:
         folder.mkdir(exist_ok=True)
     place = {"uri": f"sqlite:///{file}", "warehouse": folder.as_uri()}
     return load_catalog("blsync", type="sql", **place)
+
+
+def _keep_secrets() -> None:
+    """Have what pyiceberg's configuration holds of credentials replaced in messages."""
+    from pyiceberg.utils.config import Config
+
+    config = Config()
+    for name, value in (config.get_catalog_config(config.get_default_catalog_name()) or {}).items():
+        if _SECRET.search(name):
+            redaction.register(str(value))
+        elif password := urlparse(str(value)).password:
+            redaction.register(unquote(password))
 
 
 def _write(catalog: Catalog, db: queries.Connection, name: tuple[str, str], export: str) -> Table:
