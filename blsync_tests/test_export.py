@@ -358,7 +358,7 @@ def test_credentials_of_a_catalog_are_in_no_message(env: dict[str, str], tmp_pat
     env |= {
         "HOME": str(tmp_path),
         "PYICEBERG_CATALOG__DEFAULT__TYPE": "sql",
-        "PYICEBERG_CATALOG__DEFAULT__URI": "postgresql://me:Quillfeather@Quillfeather.invalid/books",
+        "PYICEBERG_CATALOG__DEFAULT__URI": "postgresql+psycopg2://me:Quillfeather@Quillfeather.invalid/books",
     }
     done = export(env, "iceberg")
     assert done.returncode == 1, done.stderr
