@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-deep test-models ui ui-demo check format reference bench lock wheel clean
+.PHONY: help install demo test test-deep test-scale test-models ui ui-demo check format reference bench lock wheel clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -32,10 +32,17 @@ demo: install ## the whole job against a local BigLedger, about two minutes
 	$(BIN)/blsync demo
 
 test: install ## the tests of every change, against the sandbox over real sockets
-	$(PYTEST) -m "not deep"
+	$(PYTEST) -m "not deep and not scale"
 
 test-deep: install ## what takes longer: every fault at every step, browsers, many drawn books and nights
-	$(PYTEST) -m "deep or drawn" --hypothesis-profile deep
+	$(PYTEST) -m "(deep or drawn) and not scale" --hypothesis-profile deep
+
+$(VENV)/scale: $(VENV)/installed requirements-scale.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-scale.lock
+	@touch $@
+
+test-scale: $(VENV)/scale ## many machines: Spark, a Celery worker, manifests, the image; needs Java, Redis, buildah
+	$(BIN)/pytest -n 2 --dist loadfile -m scale
 
 test-models: install ## the models by dbt itself: laws, contracts, unit tests, freshness, on small books
 	$(PYTEST) -m deep blsync_tests/test_news_of_a_build.py -k dbt_by_itself
@@ -66,6 +73,9 @@ lock: install ## write requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 	  --quiet --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra scale --universal --python-version 3.11 \
+	  --constraint requirements.lock --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	  --quiet --output-file requirements-scale.lock
 
 wheel: install ## build the package into dist/, for machines without a checkout
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
