@@ -26,9 +26,12 @@ from blsync.entities import ENTITIES, select
 from blsync.errors import ConfigError, Forbidden, PartlyFailed, QuotaSpent, Unauthorized
 from blsync.ledger.requests import Limits
 from blsync.pull import Window
+from blsync.pull.walk import SLICE_PAGES
 from blsync.sandbox import Handle, Options, running
 from blsync.settings import ROOT, Settings
 
+MONTH_ENDS = 12
+"""Before the first sync, of which BigLedger is asked once for its receivables."""
 BOOKS = Options(invoices=700, customers=230, items=40, months=12, limits=False, modules=False)
 
 
@@ -97,7 +100,7 @@ def test_where_nothing_changed_a_plan_says_one_request_a_feed(configure, sandbox
 def test_where_a_report_has_to_be_asked_again_a_plan_knows_it(configure, sandbox, tmp_path):
     seeds = shutil.copytree(ROOT / "warehouse" / "seeds", tmp_path / "seeds")
     loaded = configure(sandbox, BLSYNC_SEEDS=str(seeds))
-    every = used(loaded)["reports"]
+    every = used(loaded)["reports"] - MONTH_ENDS
     today = datetime.now(loaded.zone).date()
     publish(loaded, [("balance_sheet", today, "assets:balance", 1, "fail", False)])
     document = planned(loaded)
@@ -220,8 +223,10 @@ def test_a_range_is_planned_as_it_is_pulled_again(configure, sandbox):
         Window(start, end),
         again=True,
     )
-    # Slow answers are asked for side by side, which costs a page now and then.
-    assert_within_5_percent(document, {n: r.requests for n, r in results.items()})
+    for name, result in results.items():
+        pages = document["entities"][name]["requests"]
+        # Where answers are slow a walk is split, which may cost a page for each part of it.
+        assert pages <= result.requests <= pages + pages // (SLICE_PAGES // 2)
     assert document["reports"] == 0
     with pytest.raises(ConfigError, match="Swap"):
         room.plan(loaded, days=(days[1], first))

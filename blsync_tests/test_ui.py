@@ -559,8 +559,8 @@ def _command(pid: int) -> str:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_no_process_is_left_whatever_ends_the_ui(tmp_path: Path, number: signal.Signals) -> None:
     with serving_ui(tmp_path) as ui:
+        assert _await(lambda: len(descendants(ui.process.pid)) > 4, 60)
         family = descendants(ui.process.pid)
-        assert len(family) > 4
         ui.process.send_signal(number)
         code = ui.process.wait(timeout=60)
         assert code == (0 if number != signal.SIGKILL else -9)
