@@ -21,6 +21,7 @@ import re
 import sys
 import threading
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, cast
 
 REPLACEMENT = "[secret]"
@@ -29,6 +30,8 @@ LIKE_A_WORD = 16
 """Characters; keys and tokens are longer."""
 LONGEST_LINE = 2**20
 """Bytes of a line after which it is written in parts."""
+LONGEST_KNOWN = 100
+"""Characters of a text of which it is remembered what becomes of it."""
 
 _SHAPES = re.compile(
     r"blg_(?:live|test)_[a-z]{1,8}_[\w-]+|blg_oauth_[a-z]{1,8}_[\w-]+"
@@ -102,6 +105,20 @@ def disclose(text: str) -> None:
 
 def redact(text: str) -> str:
     """Return the text with each secret replaced; what was replaced already stays as it is."""
+    if len(text) <= LONGEST_KNOWN:
+        return _redacted_before(text, _SECRETS.traces, _SECRETS.public)
+    return _redacted(text)
+
+
+@lru_cache(maxsize=4096)
+def _redacted_before(text: str, _traces: object, _public: object) -> str:
+    """Return what becomes of a short text while the same secrets are known: the name of an asset or
+    a run, which Dagster writes again and again.
+    """
+    return _redacted(text)
+
+
+def _redacted(text: str) -> str:
     if REPLACEMENT in text:
         return REPLACEMENT.join(map(redact, text.split(REPLACEMENT)))
     if _may_hold_secret(text):

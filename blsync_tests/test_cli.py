@@ -59,7 +59,7 @@ def environment(data: Path, base_url: str, **more: str) -> dict[str, str]:
         "BIGLEDGER_COMPANY_ID": "company_sandbox",
         "BLSYNC_DATA": str(data),
         # Dagster records each day since.
-        "BLSYNC_START": str(date.today() - timedelta(days=7)),
+        "BLSYNC_START": str(date.today() - timedelta(days=1)),
         "BLSYNC_QUOTA_PER_HOUR": "100000",
         "BLSYNC_QUOTA_PER_SECOND": "1000",
         **more,

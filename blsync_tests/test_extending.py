@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,7 @@ def files_under(folder: Path) -> list[Path]:
 def environment_of(folder: Path) -> dict[str, str]:
     kept = {n: v for n, v in os.environ.items() if not n.startswith(("BIGLEDGER_", "BLSYNC_"))}
     more = {"PYTHONPATH": str(folder), "BLSYNC_ENV_FILE": os.devnull}
+    more |= {"BLSYNC_START": str(datetime.now(UTC).date() - timedelta(days=1))}
     return kept | more | {"BLSYNC_DATA": str(folder / "data"), "BLSYNC_DRIFT_HOURS": "0"}
 
 

@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from itertools import count
 from pathlib import Path
@@ -200,6 +201,7 @@ def machine(
             books,
             BLSYNC_DATA=str(tmp_path / name),
             BLSYNC_LEDGER_URL=shared,
+            BLSYNC_START=str(datetime.now(UTC).date() - timedelta(days=1)),
             BLSYNC_STORE=f"s3://{bucket}/lake",
         )
 
