@@ -392,6 +392,7 @@ with dg.DagsterInstance.ephemeral() as instance:
 """
 
 
+@pytest.mark.deep
 def test_dagster_s_sensors_tell_and_ping_as_the_command_does(call, env, collector):  # noqa: F811
     env |= {"BLSYNC_ALERTS": collector.address, "BLSYNC_HEARTBEAT_URL": collector.heartbeat}
 

@@ -263,6 +263,7 @@ def catalog_of(folder: Path, name: str = "blsync") -> Any:
     return load_catalog(name, type="sql", **place)
 
 
+@pytest.mark.deep
 def test_iceberg_tables_are_the_marts_and_who_reads_an_earlier_night_goes_on(
     env: dict[str, str], tmp_path: Path
 ) -> None:

@@ -77,7 +77,7 @@ def with_filling(path: Path, part: str, after: bytes, filling: bytes, times: int
     return path
 
 
-@pytest.mark.deep_after(1)
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("part", "after", "filling", "times", "told"),
     [

@@ -293,6 +293,7 @@ def test_what_the_server_told_holds_for_every_process(ledger, url, opened):
     assert requests.take(opened(url), "key", LIMITS, 1001.0) == Wait(2000.0, is_hour=True)
 
 
+@pytest.mark.deep_after(6)
 @pytest.mark.parametrize("version", range(1, VERSION))
 def test_an_earlier_ledger_gets_what_it_lacks_and_keeps_what_it_has(url, opened, version):
     before = opened(url)

@@ -147,6 +147,7 @@ def test_a_night_tells_from_which_list_each_published_table_came(env, module_san
     assert env["BIGLEDGER_API_KEY"] not in collector.text
 
 
+@pytest.mark.deep
 def test_a_pull_that_failed_is_told_as_failed(env, module_sandbox, collector):
     env |= {"BLSYNC_OPENLINEAGE_URL": collector.address, "BLSYNC_OPENLINEAGE_NAMESPACE": "books"}
     control(module_sandbox, "faults", faults="forbid=invoices")

@@ -241,6 +241,7 @@ def test_a_pull_killed_on_one_machine_goes_on_on_another_and_asks_for_no_page_tw
     }
 
 
+@pytest.mark.deep
 def test_two_machines_that_pull_at_once_make_one_lake_without_an_error(machine, books):
     settings = [machine("a"), machine("b")]
     control(books, "reset-stats")

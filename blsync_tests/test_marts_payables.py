@@ -191,6 +191,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Query]:
         yield ask
 
 
+@pytest.mark.deep_after(3)
 @pytest.mark.parametrize("table", MODULES)
 def test_a_company_without_a_module_has_an_empty_table(built: Query, table: str) -> None:
     assert built(f"select count(*) from {table} where company_id = 'beta'") == [0]

@@ -339,6 +339,7 @@ def midnight_after(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, 16, tzinfo=UTC)
 
 
+@pytest.mark.deep_after(3)
 @pytest.mark.parametrize("mart", PUBLIC)
 def test_a_mart_has_its_public_columns_and_says_what_they_mean(built: Query, mart: str) -> None:
     columns = built(

@@ -448,7 +448,7 @@ def test_a_total_that_stood_still_as_one_came_for_one_that_went_is_no_total_that
     window=st.sampled_from(("heeded", "refused", "ignored")),
     order=st.sampled_from(("heeded", "refused", "ignored")),
 )
-@drawn(12, 100)
+@drawn(12, 40)
 def test_suppliers_that_move_between_pages_are_neither_lost_nor_twice(
     tmp_path_factory, seed, most, size, window, order
 ):

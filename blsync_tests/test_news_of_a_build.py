@@ -75,7 +75,7 @@ def test_a_build_without_news_makes_and_checks_nothing(given: Settings) -> None:
     assert set(statuses(given).values()) == {"unchanged"}
 
 
-@pytest.mark.deep_after(5)
+@pytest.mark.deep_after(1)
 @pytest.mark.parametrize("name", ENTITIES)
 def test_news_of_an_entity_are_news_to_all_that_reads_it_and_to_nothing_else(
     given: Settings, name: str

@@ -381,7 +381,7 @@ class Nights(RuleBasedStateMachine):
 
 
 TestNights = Nights.TestCase
-TestNights.settings = drawn(1, 16, stateful_step_count=20 if is_deep() else 6)
+TestNights.settings = drawn(1, 10, stateful_step_count=20 if is_deep() else 6)
 
 
 def test_what_a_pull_leaves_that_was_killed_once_its_load_had_landed_goes_with_the_next(

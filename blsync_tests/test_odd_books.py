@@ -212,6 +212,7 @@ def query(built: tuple[Path, dict[str, Result]]) -> Iterator[Query]:
 # Mistyped dates
 
 
+@pytest.mark.deep
 def test_a_mistyped_date_makes_no_months(query: Query) -> None:
     assert query("select period from periods where company_id = 'alpha' order by 1") == [
         date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1),

@@ -133,6 +133,7 @@ def test_a_plan_knows_how_much_changed(configure, sandbox, share):
     assert_within_5_percent(document, used(loaded))
 
 
+@pytest.mark.deep
 def test_a_plan_after_a_night_of_business_is_right(configure, sandbox):
     loaded = configure(sandbox)
     used(loaded)

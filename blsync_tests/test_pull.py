@@ -301,6 +301,7 @@ def test_a_wrong_company_is_refused_by_name(configure, sandbox):
         run(loaded)
 
 
+@pytest.mark.deep
 def test_a_missing_scope_stops_one_entity_and_the_others_land(configure, sandbox):
     loaded = configure(sandbox)
     control(sandbox, "faults", faults="forbid=journal_entries")
@@ -735,6 +736,7 @@ def test_slow_answers_are_asked_for_side_by_side_at_no_more_than_one_page_a_slic
     assert len(landed(loaded, "invoices")) == result.rows
 
 
+@pytest.mark.deep
 def test_fast_answers_are_asked_for_one_after_the_other(configure, larger):
     loaded = configure(larger, BLSYNC_QUOTA_PER_SECOND="10")
     result = run(loaded, "invoices")["invoices"]

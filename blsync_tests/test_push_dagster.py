@@ -651,7 +651,7 @@ def test_a_policy_sends_what_is_within_its_caps(desk: Desk) -> None:
     assert desk.writes() == 1
 
 
-@pytest.mark.deep_after(1)
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("caps", "setting", "told"),
     [("max_updates = 1", "10", "2 updates (max_updates is 1)"), ("max_updates = 2", "1", "BLSYNC")],

@@ -115,6 +115,7 @@ class Undo:
         assert (self.done(), self.desk.requests("POST /bulk")) == (ROWS, posts)
 
 
+@pytest.mark.deep_after(2)
 @pytest.mark.parametrize(("fault", "kind"), MATRIX, ids=str)
 def test_no_fault_leaves_a_row_there_or_takes_it_back_twice(
     desk: Desk, fault: Fault, kind: Kind

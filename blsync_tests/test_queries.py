@@ -143,7 +143,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.deep_after(8)
+@pytest.mark.deep_after(3)
 @pytest.mark.parametrize("sql", REFUSED.values(), ids=REFUSED.keys())
 def test_a_query_reads_the_published_marts_and_does_nothing_else(env, tmp_path, sql):
     before = sorted(path.name for path in tmp_path.rglob("*"))
@@ -155,6 +155,7 @@ def test_a_query_reads_the_published_marts_and_does_nothing_else(env, tmp_path, 
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
 
 
+@pytest.mark.deep_after(2)
 @pytest.mark.parametrize(
     "sql",
     ["from finance.odd", "with a as (from finance.odd) from a", "values (1)", "show all tables",

@@ -117,6 +117,7 @@ def pulled() -> dg.MaterializeResult:
     )
 
 
+@pytest.mark.deep
 def test_runs_leave_the_history_with_all_they_hold_and_pulled_days_stay(tmp_path: Path) -> None:
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         for day in ("first", "second", "second"):

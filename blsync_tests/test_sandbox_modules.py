@@ -77,6 +77,7 @@ def test_the_books_of_the_modules_obey_their_laws_night_after_night() -> None:
         assert_books_hold(client)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("seed", [2, 3])
 def test_other_books_obey_the_laws_too(seed: int) -> None:
     with api(replace(BOOKS, seed=seed, months=3)) as client:

@@ -118,6 +118,7 @@ def logged(sandbox: Handle, tmp_path_factory: pytest.TempPathFactory) -> list[di
     return [json.loads(line) for line in done.stderr.splitlines()]
 
 
+@pytest.mark.deep
 def test_a_log_in_json_says_of_each_event_what_it_is_about(logged):
     for event in logged:
         assert {"at", "level", "command", "event", "company", "entity", "run", "request_id"} <= {

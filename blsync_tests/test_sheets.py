@@ -304,7 +304,7 @@ def typed_in_office(
     return dict(zip(push.ENDPOINTS, office.type_into(folder, typed), strict=True))
 
 
-@pytest.mark.deep_after(1)
+@pytest.mark.deep
 @pytest.mark.skipif(
     office.program() is None,
     reason="there is no LibreOffice on PATH: apt-get install libreoffice-calc-nogui",

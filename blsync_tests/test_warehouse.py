@@ -1031,6 +1031,7 @@ def test_a_company_that_the_inputs_do_not_name_is_a_warning(build: Build) -> Non
     assert build.warnings("every_company_in_the_landing_is_known") == 1
 
 
+@pytest.mark.deep
 def test_what_only_follows_from_a_broken_law_is_not_told(tmp_path: Path) -> None:
     day = date(2026, 1, 5)
     unbalanced = journal("alpha", "je_1", (day, [("acc_1000", "100.00"), ("acc_4000", "-99.99")]))

@@ -56,7 +56,7 @@ UNREADABLE = ({"short-cursors"}, {*GROUPS["page size"]}, {*GROUPS["filters"]})
 """One of each, and no list is read to its end: its cursors end early, and no bound goes on where
 one has ended.
 """
-AT_ONCE, ASIDE_AT_ONCE = 4, 2
+AT_ONCE, ASIDE_AT_ONCE = 6, 3
 """How many readings a server of `servers` has at most, and how many more that stand aside."""
 
 
