@@ -34,7 +34,7 @@ COMPANIES = 16 if is_deep() else 4
 MOST_TOLD = 12
 
 
-@drawn(1, 6)
+@drawn(1, 4)
 @given(drawn=st.tuples(*map(plans, range(COMPANIES))), is_grown=st.sampled_from([True, False]))
 def test_every_law_holds_and_every_figure_is_as_defined(
     drawn: tuple[Plan, ...], is_grown: bool

@@ -62,7 +62,7 @@ AT_ONCE, ASIDE_AT_ONCE = 6, 3
 
 def servers() -> list[tuple[str, ...]]:
     """Return servers, each of several readings, so that every two that a server can be are in one
-    of them: a quarter as many as there are pairs, and each pair beside others.
+    of them: a tenth as many as there are pairs, and each pair beside others.
     """
     group_of = {name: group for group, names in GROUPS.items() for name in names}
     places = {name: place for place, name in enumerate(group_of)}
