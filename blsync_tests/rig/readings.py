@@ -52,9 +52,12 @@ NO_EFFECT = {
 """Readings that change nothing beside certain others."""
 OUT_OF_REACH = {"is-active": ("no-filters", "filters-ignored")}
 """Readings beside which a part of the books cannot be asked for."""
-UNREADABLE = ({"short-cursors"}, {*GROUPS["page size"]}, {*GROUPS["filters"]})
+UNREADABLE = tuple(
+    ({"short-cursors"}, {*GROUPS["page size"]}, third)
+    for third in ({*GROUPS["filters"]}, {"no-look-ups"})
+)
 """One of each, and no list is read to its end: its cursors end early, and no bound goes on where
-one has ended.
+one has ended; or no plan is made, as it has to look through such a list for what a row names.
 """
 AT_ONCE, ASIDE_AT_ONCE = 6, 3
 """How many readings a server of `servers` has at most, and how many more that stand aside."""
@@ -107,8 +110,8 @@ def is_pair(one: str, other: str) -> bool:
 
 def is_server(readings: Collection[str]) -> bool:
     """Tell whether a server can be as all these readings have it, and its lists can be read."""
-    return all(itertools.starmap(is_pair, itertools.combinations(readings, 2))) and not all(
-        part & {*readings} for part in UNREADABLE
+    return all(itertools.starmap(is_pair, itertools.combinations(readings, 2))) and not any(
+        all(part & {*readings} for part in parts) for parts in UNREADABLE
     )
 
 
