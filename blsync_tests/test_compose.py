@@ -188,3 +188,7 @@ def test_the_services_start_pass_their_health_checks_and_the_page_shows_the_code
     entries = told["data"]["workspaceOrError"]["locationEntries"]
     assert entries == [{"name": "blsync", "loadStatus": "LOADED"}]
     assert machine.token not in (tmp_path / "web.log").read_text()
+    # In the containers this folder is only read. Dagster's daemon tries to make two for telemetry,
+    # which stay empty as it is off, and goes on without them.
+    held = {path.name for path in (tmp_path / "etc").rglob("*")}
+    assert held - {"logs", ".logs_queue"} == {"dagster.yaml", "workspace.yaml"}
