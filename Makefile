@@ -3,6 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 3000
+# What builds the container image, what it is built on, and what it is called.
+BUILDER ?= $(firstword $(foreach name,docker podman buildah,$(if $(shell command -v $(name)),$(name))))
+BASE ?= docker.io/library/python:3.11-slim-bookworm
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' blsync/__init__.py)
+IMAGE ?= blsync:$(VERSION)
 # Twice what two cores have: many tests wait for a server, a lock or the first compilation of the models.
 WORKERS ?= 4
 # The tests start hundreds of programs: each would compile the house anew where nothing is kept.
@@ -10,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE :=
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-deep test-scale test-models ui ui-demo check format reference bench lock wheel clean
+.PHONY: help install demo test test-deep test-scale test-models ui ui-demo check format reference bench lock wheel image image-files clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -76,10 +81,25 @@ lock: install ## write requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra dev --extra scale --universal --python-version 3.11 \
 	  --constraint requirements.lock --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 	  --quiet --output-file requirements-scale.lock
+	$(BIN)/uv pip compile pyproject.toml --extra celery --extra k8s --extra openlineage --extra s3 --python-platform linux \
+	  --python-version 3.11 --constraint requirements-scale.lock --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --quiet --output-file requirements-image.lock
 
 wheel: install ## build the package into dist/, for machines without a checkout
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 	rm -rf build
+
+image-files: install
+	rm -rf dist/image && mkdir -p dist/image
+	cp requirements-image.lock dist/image
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
+	  --python-version 3.11 --dest dist/image -r requirements-image.lock
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist/image .
+	rm -rf build
+
+image: image-files ## build the container image by docker, podman or buildah (BUILDER=, BASE=, IMAGE=)
+	$(BUILDER) build $(BUILD_OPTIONS) --build-arg BASE=$(BASE) --label org.opencontainers.image.version=$(VERSION) \
+	  --file deploy/image/Containerfile --tag $(IMAGE) dist/image
 
 clean: ## remove the environment and what the tools cached; data stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis warehouse/target warehouse/logs

@@ -601,3 +601,35 @@ def test_a_port_that_is_taken_and_a_name_that_is_none_are_plain_errors(tmp_path:
     assert done.returncode == 2
     assert "--allow-host: 'http://dagster.example.com' is no host name" in done.stderr
     assert json.dumps(done.stdout) == '""'
+
+
+@pytest.mark.parametrize(
+    ("token", "mode", "home", "said"),
+    [
+        ("short", 0o400, True, "holds no token"),
+        (TOKEN, 0o622, True, "others can write"),
+        (TOKEN, 0o400, False, "DAGSTER_HOME has to name"),
+        (None, 0, True, "cannot be read"),
+    ],
+)
+def test_a_ui_by_itself_is_refused_without_a_safe_token_or_the_instance_of_the_others(
+    tmp_path: Path, token: str | None, mode: int, home: bool, said: str
+) -> None:
+    file, workspace = tmp_path / "token", tmp_path / "workspace.yaml"
+    workspace.write_text("load_from: []")
+    if token:
+        file.write_text(f"{token}\n")
+        file.chmod(mode)
+    if home:
+        (tmp_path / "dagster.yaml").touch()
+    command = [sys.executable, "-m", "blsync.cli", "ui", f"--workspace={workspace}"]
+    done = subprocess.run(
+        [*command, f"--token-file={file}"],
+        env={**os.environ, "DAGSTER_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert TOKEN not in done.stderr

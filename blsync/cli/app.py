@@ -847,6 +847,19 @@ def ui(
             "near end, such as localhost:8080.",
         ),
     ] = None,
+    workspace: Annotated[
+        Path | None,
+        typer.Option(
+            help="In a container: serve the UI alone, of the code location that this file names, "
+            "with the daemon elsewhere. DAGSTER_HOME names the instance of all three."
+        ),
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="With --workspace: the file of the token that opens it.")
+    ] = None,
+    listen: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="With --workspace: where to listen.")
+    ] = "127.0.0.1",
 ) -> None:
     """Open Dagster's UI on loopback, and run its schedules until it is stopped.
 
@@ -855,8 +868,22 @@ def ui(
     Examples: `blsync ui --port 3000`, `blsync ui --allow-host dagster.example.com`
     """
     from blsync.cli import demo as room
-    from blsync.ui import open_ui
+    from blsync.ui import open_ui, serve_ui
 
+    if workspace or token_file or listen != "127.0.0.1":
+        if not workspace or not token_file or on_demo:
+            raise ConfigError(
+                "--workspace and --token-file go together, --listen with both, --demo with none."
+            )
+        serve_ui(
+            workspace,
+            token_file,
+            (listen, port),
+            hosts=allow_host or [],
+            say=say,
+            show_address=_show_address,
+        )
+        return
     current, hosts = settings.load(), allow_host or []
     if on_demo:
         room.ui(current, port, hosts=hosts, say=say, show_address=_show_address)

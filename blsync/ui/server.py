@@ -1,4 +1,4 @@
-"""Dagster's web server in this process, its code server and its daemon as children.
+"""Dagster's web server in this process, its code server and its daemon as children, or elsewhere.
 
 Only the guarded port is open. The code server, which runs what it is told to, listens on a Unix
 socket in a folder that this user alone can enter.
@@ -27,7 +27,7 @@ from blsync.settings import Settings, paths_in_environment
 from blsync.ui import lifeline
 from blsync.ui.guard import App, Door, door, guarded
 from blsync.ui.lifeline import Child
-from blsync.ui.token import secret_path, token_of
+from blsync.ui.token import secret_path, token_in, token_of
 
 ADDRESS = "127.0.0.1"
 CODE_LOCATION = "blsync"
@@ -83,6 +83,43 @@ def open_ui(
             _watch({"daemon": daemon, "code server": code_server}, is_over)
 
 
+def serve_ui(
+    workspace: Path,
+    token_file: Path,
+    address: tuple[str, int],
+    *,
+    hosts: Iterable[str] = (),
+    say: Say = lambda _: None,
+    show_address: Say = lambda _: None,
+) -> None:
+    """Serve Dagster's UI alone, behind the same guard, until a signal ends it.
+
+    The daemon and the code location that `workspace` names run elsewhere, with the same instance,
+    which DAGSTER_HOME names. Nothing of blsync's is read but the token in `token_file`, and nothing
+    is written. `address` is a host and a port to listen on. `show_address` is given the UI's
+    address without its token: what a container prints is kept where others read it.
+
+    Raises ConfigError where the instance, the token, the address or a name cannot be used.
+    """
+    host, port = address
+    token = token_in(token_file)
+    known = _door(token, port, hosts)
+    home = os.environ.get("DAGSTER_HOME", "")
+    if not (Path(home) / "dagster.yaml").is_file():
+        raise ConfigError(
+            "A UI by itself needs the instance of the daemon and the code location beside it: "
+            f"DAGSTER_HOME has to name the folder of their dagster.yaml, and is {home!r}."
+        )
+    if not workspace.is_file():
+        raise ConfigError(f"--workspace: there is no file {workspace}.")
+    is_over = threading.Event()
+    with _listening(port, host) as listener, _told_by_signals(is_over):
+        say("Starting Dagster …")
+        with _dagster(workspace, known.path) as app, _serving(guarded(app, known), listener):
+            show_address(f"http://{ADDRESS}:{port}/?token=TOKEN, with the token of {token_file}")
+            is_over.wait()
+
+
 def is_free(port: int) -> bool:
     """Tell whether a server may listen on a loopback port."""
     try:
@@ -93,15 +130,15 @@ def is_free(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def _listening(port: int) -> Iterator[socket.socket]:
+def _listening(port: int, host: str = ADDRESS) -> Iterator[socket.socket]:
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((ADDRESS, port))
+            listener.bind((host, port))
             listener.listen()
         except OSError as error:
             raise ConfigError(
-                f"Port {port} on {ADDRESS} cannot be used: {error.strerror}. Choose another with "
+                f"Port {port} on {host} cannot be used: {error.strerror}. Choose another with "
                 f"--port (make ui PORT={port + 1})."
             ) from None
         yield listener

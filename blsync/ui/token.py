@@ -11,6 +11,8 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from blsync.errors import ConfigError
+from blsync.files import permissions
 from blsync.files.atomic import atomic_write, storage_errors
 from blsync.files.locks import blocking_file_lock
 from blsync.orchestration.history import KEPT
@@ -39,6 +41,24 @@ def token_of(home: Path, say: Callable[[str], None]) -> str:
             draft.touch(mode=0o600, exist_ok=False)
             draft.write_text(token, encoding="ascii")
         return token
+
+
+def token_in(file: Path) -> str:
+    """Return the token in a file that somebody else keeps, such as a container's secret.
+
+    Raises ConfigError where there is none, or others could change it.
+    """
+    try:
+        permissions.refuse_writable(file, "--token-file")
+        token = file.read_text(encoding="ascii", errors="replace").strip()
+    except OSError as error:
+        raise ConfigError(f"--token-file: {file} cannot be read: {error.strerror}.") from None
+    if not _TOKEN.fullmatch(token):
+        raise ConfigError(
+            f"--token-file: {file} holds no token: 43 letters, digits, `-` and `_` on one line. "
+            "Make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+        )
+    return token
 
 
 def secret_path(token: str) -> str:
