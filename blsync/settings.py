@@ -44,6 +44,8 @@ from blsync.files import permissions, places
 ROOT = places.ROOT
 PRODUCTION = "https://api.bigledger.com/v1"
 TOKEN_URL = "https://auth.bigledger.com/oauth/token"  # noqa: S105 (an address)
+PSYCOPG2 = "postgresql+psycopg2://"
+"""How an address begins that SQLAlchemy opens with psycopg2: without, it takes another library."""
 ENV_FILE = "BLSYNC_ENV_FILE"
 """The variable that names another file than `.env`; it stands in the environment alone."""
 
@@ -162,6 +164,12 @@ class Settings(BaseSettings):
     """Where the lake is that several machines share: `s3://BUCKET/PREFIX`, with the credentials and
     the address (AWS_ENDPOINT_URL_S3) that boto3 finds; needs `blsync[s3]` and a ledger on
     PostgreSQL. Where it is not set, the lake is in BLSYNC_DATA alone.
+    """
+    dagster_storage: Annotated[SecretStr | None, Field(alias="BLSYNC_DAGSTER_STORAGE")] = None
+    """The PostgreSQL database of Dagster's runs, events and schedules, blsync's alone:
+    `postgresql+psycopg2://USER:PASSWORD@HOST/DATABASE`, spelled like that because Dagster's own
+    programs read it too; needs `blsync[postgres]`. Where it is not set, they are SQLite files in
+    BLSYNC_DATA.
     """
     start: Annotated[date, Field(alias="BLSYNC_START")] = date(2026, 1, 1)
     """First day partition; it has no lower bound, so older changes come with it."""
@@ -336,7 +344,7 @@ class Settings(BaseSettings):
     def model_post_init(self, _: Any) -> None:
         """Keep the secrets out of all that is said."""
         _register(self.api_key, self.client_secret, self.refresh_token, self.webhook_secret)
-        for url in (self.ledger_url_given, self.export_url):
+        for url in (self.ledger_url_given, self.export_url, self.dagster_storage):
             if url:
                 _register_passwords(url.get_secret_value())
         _register(self.heartbeat_url, self.openlineage_api_key)
@@ -364,6 +372,16 @@ class Settings(BaseSettings):
     @classmethod
     def _printable(cls, value: SecretStr | None) -> SecretStr | None:
         return _checked_key(value)
+
+    @field_validator("dagster_storage")
+    @classmethod
+    def _is_dagsters(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(PSYCOPG2):
+            raise ValueError(
+                "must be the address of a PostgreSQL database that begins with the driver which "
+                f"Dagster uses, like {PSYCOPG2}USER:PASSWORD@HOST/DATABASE"
+            )
+        return value
 
     @field_validator("alerts_given")
     @classmethod
