@@ -12,6 +12,7 @@ import difflib
 import hashlib
 import io
 import ipaddress
+import json
 import os
 import pwd
 import re
@@ -170,6 +171,15 @@ class Settings(BaseSettings):
     `postgresql+psycopg2://USER:PASSWORD@HOST/DATABASE`, spelled like that because Dagster's own
     programs read it too; needs `blsync[postgres]`. Where it is not set, they are SQLite files in
     BLSYNC_DATA.
+    """
+    night_on_workers: Annotated[bool, Field(alias="BLSYNC_NIGHT_ON_WORKERS")] = False
+    """Whether a night that Dagster's schedule begins is spread over workers: a run a company that
+    pulls alone, then one run that builds and publishes. Without it, each company's run does all.
+    """
+    build_tags_given: Annotated[str | None, Field(alias="BLSYNC_BUILD_TAGS")] = None
+    """Tags of Dagster's runs that build and publish, as a JSON object of texts, such as
+    `{"dagster-celery/queue": "build"}`: where there are several workers they bring these runs to
+    the one machine that publishes.
     """
     start: Annotated[date, Field(alias="BLSYNC_START")] = date(2026, 1, 1)
     """First day partition; it has no lower bound, so older changes come with it."""
@@ -383,6 +393,19 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("build_tags_given")
+    @classmethod
+    def _are_tags(cls, value: str | None) -> str | None:
+        try:
+            found = _tags(value)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
+            raise ValueError(
+                'must be a JSON object of texts, like {"dagster-celery/queue": "build"}'
+            )
+        return value
+
     @field_validator("alerts_given")
     @classmethod
     def _are_addresses(cls, value: SecretStr | None) -> SecretStr | None:
@@ -540,6 +563,11 @@ class Settings(BaseSettings):
         return _addresses(self.alerts_given)
 
     @property
+    def build_tags(self) -> dict[str, str]:
+        """Tags of runs that build and publish."""
+        return dict(_tags(self.build_tags_given))
+
+    @property
     def actor(self) -> str:
         """Who acts: as the settings say, or the login name of the process's user."""
         if self.actor_given:
@@ -630,6 +658,10 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s]+")
 def _addresses(given: SecretStr | None) -> list[str]:
     text = given.get_secret_value().strip(" \t\r\n,") if given else ""
     return [*dict.fromkeys(_BETWEEN_ADDRESSES.split(text))] if text else []
+
+
+def _tags(given: str | None) -> Any:
+    return json.loads(given) if given else {}
 
 
 APPROVALS = ("none", "always")
