@@ -33,6 +33,7 @@ from blsync.errors import (
 from blsync.files import permissions
 from blsync.lake.store import Lake
 from blsync.ledger import Ledger, dialects
+from blsync.orchestration import database
 from blsync.session import Session, binding
 from blsync.settings import Company, Settings
 
@@ -103,6 +104,7 @@ def examine() -> Report:
     _disk(report, current)
     ledger = _ledger(report, current)
     _store(report, current)
+    _database(report, current)
     _strays(report, current)
     if ledger is None:
         return report
@@ -193,6 +195,17 @@ def _store(report: Report, current: Settings) -> None:
         report.failed("store", error)
     else:
         report.checks.append(Check("store", True, f"{current.store} holds {len(names)} objects"))
+
+
+def _database(report: Report, current: Settings) -> None:
+    """Tell whether the database of Dagster's runs can be used, where one is named."""
+    try:
+        database.look(current)
+    except BlsyncError as error:
+        report.failed("Dagster's runs", error)
+    else:
+        if current.dagster_storage:
+            report.checks.append(Check("Dagster's runs", True, "kept in PostgreSQL"))
 
 
 def _versions(report: Report) -> None:

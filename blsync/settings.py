@@ -12,6 +12,7 @@ import difflib
 import hashlib
 import io
 import ipaddress
+import json
 import os
 import pwd
 import re
@@ -44,6 +45,8 @@ from blsync.files import permissions, places
 ROOT = places.ROOT
 PRODUCTION = "https://api.bigledger.com/v1"
 TOKEN_URL = "https://auth.bigledger.com/oauth/token"  # noqa: S105 (an address)
+PSYCOPG2 = "postgresql+psycopg2://"
+"""How an address begins that SQLAlchemy opens with psycopg2: without, it takes another library."""
 ENV_FILE = "BLSYNC_ENV_FILE"
 """The variable that names another file than `.env`; it stands in the environment alone."""
 
@@ -162,6 +165,21 @@ class Settings(BaseSettings):
     """Where the lake is that several machines share: `s3://BUCKET/PREFIX`, with the credentials and
     the address (AWS_ENDPOINT_URL_S3) that boto3 finds; needs `blsync[s3]` and a ledger on
     PostgreSQL. Where it is not set, the lake is in BLSYNC_DATA alone.
+    """
+    dagster_storage: Annotated[SecretStr | None, Field(alias="BLSYNC_DAGSTER_STORAGE")] = None
+    """The PostgreSQL database of Dagster's runs, events and schedules, blsync's alone:
+    `postgresql+psycopg2://USER:PASSWORD@HOST/DATABASE`, spelled like that because Dagster's own
+    programs read it too; needs `blsync[postgres]`. Where it is not set, they are SQLite files in
+    BLSYNC_DATA.
+    """
+    night_on_workers: Annotated[bool, Field(alias="BLSYNC_NIGHT_ON_WORKERS")] = False
+    """Whether a night that Dagster's schedule begins is spread over workers: a run a company that
+    pulls alone, then one run that builds and publishes. Without it, each company's run does all.
+    """
+    build_tags_given: Annotated[str | None, Field(alias="BLSYNC_BUILD_TAGS")] = None
+    """Tags of Dagster's runs that build and publish, as a JSON object of texts, such as
+    `{"dagster-celery/queue": "build"}`: where there are several workers they bring these runs to
+    the one machine that publishes.
     """
     start: Annotated[date, Field(alias="BLSYNC_START")] = date(2026, 1, 1)
     """First day partition; it has no lower bound, so older changes come with it."""
@@ -336,7 +354,7 @@ class Settings(BaseSettings):
     def model_post_init(self, _: Any) -> None:
         """Keep the secrets out of all that is said."""
         _register(self.api_key, self.client_secret, self.refresh_token, self.webhook_secret)
-        for url in (self.ledger_url_given, self.export_url):
+        for url in (self.ledger_url_given, self.export_url, self.dagster_storage):
             if url:
                 _register_passwords(url.get_secret_value())
         _register(self.heartbeat_url, self.openlineage_api_key)
@@ -364,6 +382,29 @@ class Settings(BaseSettings):
     @classmethod
     def _printable(cls, value: SecretStr | None) -> SecretStr | None:
         return _checked_key(value)
+
+    @field_validator("dagster_storage")
+    @classmethod
+    def _is_dagsters(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(PSYCOPG2):
+            raise ValueError(
+                "must be the address of a PostgreSQL database that begins with the driver which "
+                f"Dagster uses, like {PSYCOPG2}USER:PASSWORD@HOST/DATABASE"
+            )
+        return value
+
+    @field_validator("build_tags_given")
+    @classmethod
+    def _are_tags(cls, value: str | None) -> str | None:
+        try:
+            found = _tags(value)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
+            raise ValueError(
+                'must be a JSON object of texts, like {"dagster-celery/queue": "build"}'
+            )
+        return value
 
     @field_validator("alerts_given")
     @classmethod
@@ -522,6 +563,11 @@ class Settings(BaseSettings):
         return _addresses(self.alerts_given)
 
     @property
+    def build_tags(self) -> dict[str, str]:
+        """Tags of runs that build and publish."""
+        return dict(_tags(self.build_tags_given))
+
+    @property
     def actor(self) -> str:
         """Who acts: as the settings say, or the login name of the process's user."""
         if self.actor_given:
@@ -612,6 +658,10 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s]+")
 def _addresses(given: SecretStr | None) -> list[str]:
     text = given.get_secret_value().strip(" \t\r\n,") if given else ""
     return [*dict.fromkeys(_BETWEEN_ADDRESSES.split(text))] if text else []
+
+
+def _tags(given: str | None) -> Any:
+    return json.loads(given) if given else {}
 
 
 APPROVALS = ("none", "always")

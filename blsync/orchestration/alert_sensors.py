@@ -9,7 +9,9 @@ import dagster as dg
 from blsync import alerts
 from blsync.errors import BlsyncError
 from blsync.orchestration.jobs import nightly
-from blsync.orchestration.location import SETTINGS
+from blsync.orchestration.launches import BUILD_OF, NIGHT
+from blsync.orchestration.location import COMPANIES, SETTINGS
+from blsync.orchestration.nights import failure_of, nights, will_be_tried_again
 from blsync.orchestration.steps import ticking_clearly
 
 _IS_SET = bool(SETTINGS.alerts or SETTINGS.heartbeat_url)
@@ -37,9 +39,19 @@ def alerts_sensor(context: dg.SensorEvaluationContext) -> Iterator[dg.SkipReason
     description="Pings BLSYNC_HEARTBEAT_URL after a night that ended well.",
 )
 def night_ended_well(context: dg.RunStatusSensorContext) -> None:
-    """Note that a night ended well; what events had pulled is no night."""
-    if not is_live(context.dagster_run):
+    """Note that a night ended well; what events had pulled is no night, nor is one company's part
+    of one that is spread over workers.
+    """
+    run = context.dagster_run
+    if is_live(run) or NIGHT in run.tags:
+        return
+    if BUILD_OF not in run.tags:
         _note(context, None)
+        return
+    names = [company.name for company in COMPANIES]
+    for night in nights(context.instance, [run.tags[BUILD_OF]], names):
+        with ticking_clearly(SETTINGS.data):
+            alerts.after_night(SETTINGS, context.log.warning, failure_of(night), night.begun_at)
 
 
 @dg.run_status_sensor(
@@ -51,7 +63,7 @@ def night_ended_well(context: dg.RunStatusSensorContext) -> None:
 )
 def night_failed(context: dg.RunStatusSensorContext) -> None:
     """Note that a night failed, where none of its steps did."""
-    if not is_live(context.dagster_run):
+    if not is_live(context.dagster_run) and not will_be_tried_again(context.dagster_run):
         run_id = context.dagster_run.run_id
         _note(context, BlsyncError(f"The run {run_id} failed; Dagster's UI has its log."))
 

@@ -22,17 +22,19 @@ from blsync.orchestration.jobs import (
 )
 from blsync.orchestration.live_sensor import live_events
 from blsync.orchestration.location import OWNERS, SETTINGS, run_of_caller
+from blsync.orchestration.night_sensor import nightly_build
 from blsync.orchestration.push_assets import push_definitions
 from blsync.orchestration.raw import raw
 from blsync.orchestration.warehouse import inputs, published, report_page, warehouse
 
 proposals = [key for key in warehouse.keys if key.path[0] == "proposals"]
+of_workers = [nightly_build] if SETTINGS.night_on_workers else []
 defs = dg.Definitions.merge(
     dg.Definitions(
         assets=[raw, inputs, warehouse, published, report_page],
         jobs=[nightly, backfill, build, compact, prune],
         schedules=[nightly_sync, weekly_compaction, daily_pruning],
-        sensors=[live_events, alerts_sensor, night_ended_well, night_failed],
+        sensors=[live_events, alerts_sensor, night_ended_well, night_failed, *of_workers],
         executor=dg.in_process_executor,
         resources={
             "watch": run_of_caller,

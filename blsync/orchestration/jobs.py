@@ -8,7 +8,7 @@ from blsync import maintenance
 from blsync.entities import ENTITIES, pulled
 from blsync.errors import PartlyFailed
 from blsync.orchestration import steps, upkeep
-from blsync.orchestration.launches import by_schedule
+from blsync.orchestration.launches import COMPANY, NIGHT, by_schedule
 from blsync.orchestration.location import (
     COMPANIES,
     SETTINGS,
@@ -36,6 +36,7 @@ backfill = dg.define_asset_job(
 build = dg.define_asset_job(
     "build",
     selection=BUILD,
+    tags=SETTINGS.build_tags,
     description="Build, check and publish from what has landed, without asking BigLedger.",
 )
 
@@ -116,7 +117,8 @@ def missing_days(instance: dg.DagsterInstance, company: str, today: str) -> tupl
     job=nightly,
     cron_schedule="30 2 * * *",
     execution_timezone=SETTINGS.timezone,
-    description="Pulls what is missing at 02:30, builds, checks and publishes: a run a company.",
+    description="Pulls what is missing at 02:30, builds, checks and publishes: a run a company; "
+    "with BLSYNC_NIGHT_ON_WORKERS these pull alone, and `nightly_build` builds.",
 )
 def nightly_sync(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
     """Ask for every missing day, in one run a company."""
@@ -124,7 +126,13 @@ def nightly_sync(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunReques
         at = context.scheduled_execution_time.astimezone(SETTINGS.zone)
         for company in COMPANIES:
             first, last = missing_days(context.instance, company.name, at.date().isoformat())
+            tags = range_tags(company.name, first, last) | by_schedule("nightly_sync")
+            if SETTINGS.night_on_workers:
+                selection = [dg.AssetKey(["raw", one.name]) for one in pulled(SETTINGS.entities)]
+                tags |= {NIGHT: at.date().isoformat(), COMPANY: company.name}
+            else:
+                selection = None
+                tags |= SETTINGS.build_tags
             yield dg.RunRequest(
-                run_key=f"{company.name} {at:%Y-%m-%d}",
-                tags={**range_tags(company.name, first, last), **by_schedule("nightly_sync")},
+                run_key=f"{company.name} {at:%Y-%m-%d}", asset_selection=selection, tags=tags
             )

@@ -9,6 +9,10 @@ import dagster as dg
 LAUNCHED_BY = "blsync/launched_by"
 """The tag: `cli`, `schedule NAME`, `sensor NAME`, `backfill`, `retry` or `ui`."""
 CLI = {LAUNCHED_BY: "cli"}
+NIGHT, COMPANY = "blsync/night", "blsync/company"
+"""Tags of a run that pulls a company's part of a night: the night's day (ISO), and whose."""
+BUILD_OF, WITHOUT = "blsync/build_of", "blsync/without"
+"""Tags of the run that builds a night: its day, and the companies that were not pulled by then."""
 _DAGSTERS = (
     ("dagster/parent_run_id", "retry", False),
     ("dagster/backfill", "backfill", False),

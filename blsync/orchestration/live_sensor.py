@@ -51,7 +51,9 @@ def _request(
     return dg.RunRequest(
         run_key=f"{company.name} {up_to} {datetime.now(UTC):%Y-%m-%dT%H}",
         asset_selection=[*selection, *sorted(built)],
-        tags={**range_tags(company.name, today, today), **by_sensor("live_events")},
+        tags=range_tags(company.name, today, today)
+        | by_sensor("live_events")
+        | SETTINGS.build_tags,
         run_config={
             "ops": {
                 "raw": {"config": {"again": False, "live": True}},

@@ -20,7 +20,7 @@ from blsync.ledger import outcomes
 from blsync.ledger.outcomes import ALL
 from blsync.ledger.states import Step
 from blsync.orchestration import history, steps
-from blsync.orchestration.launches import note_launcher
+from blsync.orchestration.launches import BUILD_OF, note_launcher
 from blsync.orchestration.parallel import INTERRUPTED
 from blsync.orchestration.retries import pause_before_retry
 from blsync.pull import Result
@@ -130,8 +130,8 @@ def failing_clearly(watch: RunContext) -> Iterator[None]:
     step = dg.OpExecutionContext.get().op_execution_context
 
     def pause(error: BlsyncError) -> float | None:
-        if SCHEDULED not in step.run.tags:  # whoever started it sees that it failed
-            return None
+        if not {SCHEDULED, BUILD_OF} & step.run.tags.keys():
+            return None  # whoever started it sees that it failed
         return pause_before_retry(SETTINGS, error, step.retry_number, datetime.now(UTC))
 
     try:

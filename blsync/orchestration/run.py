@@ -18,6 +18,7 @@ from blsync.errors import (
 )
 from blsync.files.atomic import storage_errors
 from blsync.files.unexpected import unexpected_of
+from blsync.orchestration import database
 from blsync.orchestration.definitions import defs
 from blsync.orchestration.history import begin_anew, damage_of
 from blsync.orchestration.home import instance_home, own_home
@@ -83,8 +84,8 @@ def run(
 
     `company` None leaves the pull out, `has_inputs` off BigLedger's reports. `days_range` (first
     and last day, ISO) pulls those days again instead of what is missing. What was found is in
-    `watch`. Raises the BlsyncError that made the run fail. A damaged history of Dagster's is begun
-    anew: it stops nothing.
+    `watch`. Raises the BlsyncError that made the run fail. Damaged files of Dagster's history are
+    begun anew: they stop nothing. A database of Dagster's that cannot be used is a StorageError.
     """
     job = partial(_run, company, watch, list(entities), days_range, has_inputs, has_build)
     home = instance_home()
@@ -93,6 +94,8 @@ def run(
     except BlsyncError:
         raise
     except Exception as error:
+        if lost := database.failed(SETTINGS, error):
+            raise lost from None
         if (why := damage_of(home, error)) is None:
             raise
         _begin_history_anew(home, why, watch.say or (lambda _: None))

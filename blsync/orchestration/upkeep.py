@@ -15,6 +15,7 @@ from blsync.entities import ENTITIES
 from blsync.errors import BlsyncError
 from blsync.files.unexpected import apart
 from blsync.ledger.retention import Emptied
+from blsync.orchestration import database
 from blsync.push.retention import forget_old_bodies
 from blsync.session import open_session
 from blsync.settings import Company, Settings
@@ -81,7 +82,7 @@ def prune(
     if settings.retention_days:
         with apart_from_others("Dagster's history"):
             before = clock() - timedelta(days=settings.retention_days)
-            done.runs, done.freed = _prune_history(before, say)
+            done.runs, done.freed = _prune_history(settings, before, say)
     return done
 
 
@@ -94,8 +95,9 @@ def prune_after_night(settings: Settings, say: Say) -> None:
         say(f"What plan {plan_id} held is not forgotten yet: {why}")
 
 
-def _prune_history(before: datetime, say: Say) -> tuple[int, int]:
-    """Return how many runs left the history, and by how many bytes it is smaller.
+def _prune_history(settings: Settings, before: datetime, say: Say) -> tuple[int, int]:
+    """Return how many runs left the history, and by how many bytes the files of it are smaller: the
+    room in a database is used again by what is recorded next.
 
     A home that DAGSTER_HOME names may have others' runs, whose term is theirs.
     """
@@ -105,9 +107,12 @@ def _prune_history(before: datetime, say: Say) -> tuple[int, int]:
     from blsync.orchestration.pruning import prune_history
 
     home = instance_home()
-    if home != own_home() or not (home / "history").is_dir():
+    is_ours = home == own_home()
+    if not settings.dagster_storage and not (is_ours and (home / "history").is_dir()):
         return 0, 0
     os.environ["DAGSTER_HOME"] = str(home)
     with contextlib.redirect_stdout(io.StringIO()), dg.DagsterInstance.get() as instance:
+        if not is_ours and not database.is_named(settings, instance.run_storage):
+            return 0, 0
         pruned = prune_history(instance, home, before, say)
     return pruned.runs, pruned.freed
