@@ -177,9 +177,9 @@ class Settings(BaseSettings):
     pulls alone, then one run that builds and publishes. Without it, each company's run does all.
     """
     build_tags_given: Annotated[str | None, Field(alias="BLSYNC_BUILD_TAGS")] = None
-    """Tags of Dagster's runs that build and publish, as a JSON object of texts, such as
-    `{"dagster-celery/queue": "build"}`: where there are several workers they bring these runs to
-    the one machine that publishes.
+    """Tags of Dagster's runs that build and publish, and of the jobs that push, as a JSON object of
+    texts, such as `{"dagster-celery/queue": "build"}`: where there are several workers they bring
+    these runs to the one machine that has the published marts.
     """
     start: Annotated[date, Field(alias="BLSYNC_START")] = date(2026, 1, 1)
     """First day partition; it has no lower bound, so older changes come with it."""

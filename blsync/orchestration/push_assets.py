@@ -202,6 +202,7 @@ def _policies_job(settings: Settings) -> dg.JobDefinition:
     @dg.job(
         name="push_policies",
         description="Push the views that BLSYNC_PUSH_POLICIES allows, each within its caps.",
+        tags=settings.build_tags,  # it reads what is published
     )
     def job() -> None:
         push_by_policy()
@@ -220,7 +221,11 @@ def _settle_job(settings: Settings) -> dg.JobDefinition:
             for report in reports:
                 yield from _apply_events(report)
 
-    @dg.job(name="push_settle", description="Settle the held rows of all plans.")
+    @dg.job(
+        name="push_settle",
+        description="Settle the held rows of all plans.",
+        tags=settings.build_tags,
+    )
     def job() -> None:
         settle_held()
 
