@@ -15,6 +15,10 @@ ORDERS = "(select 1 as id, 10 as amount union all select 2, null union all selec
 CASES = {
     "union by name": "select 1 as a, 'x' as b union all by name select 'y' as b, 2 as c",
     "star with others": f"select * replace (coalesce(amount, 0) as amount) from {ORDERS} as t",
+    "star of a join": (
+        f"select t.*, 'x' as added from {ORDERS} as t "
+        "inner join (select 30 as amount, 'b' as note) as noted using (amount)"
+    ),
     "tuple in query": (
         f"select id from {ORDERS} as t "
         "where (id, amount) in (select (1, 10) union all select (2, null))"
@@ -46,7 +50,7 @@ CASES = {
     "sign": "select sign(-3) * cast(1234567890123456.78 as decimal(18, 2)) as n",
     "format": ("select format('{} of {} %', 3, format('{} x', 'y')) as a, format('{}', null) as b"),
     "hash": (
-        "select count(distinct hash(n)) as n "
+        "select count(distinct hash(cast(n as varchar))) as n "
         "from (select unnest(generate_series(1, 300000)) as n) as t"
     ),
     "infinity": "select date '9999-12-31' < date 'infinity' as is_before",
@@ -56,9 +60,10 @@ CASES = {
         "interval 1 month)) as date) as day"
     ),
     "materialized": "with a as not materialized (select 1 as n) select n from a",
-    "any value": f"select any_value(amount order by id desc) as a from {ORDERS} as t",
+    "any value": f"select any_value(amount order by -id) as a from {ORDERS} as t",
     "arg max": (
-        f"select arg_max(amount, -abs(id - 2)) as a, arg_min(amount, id) as b from {ORDERS} as t"
+        "select arg_max(amount, case id when 2 then 9 else id end) as a, "
+        f"arg_min(amount, id) as b from {ORDERS} as t"
     ),
     "json": (
         "select json_extract_string(try_cast(text as json), '$.id') as id "

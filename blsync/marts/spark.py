@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +228,7 @@ def _as_served(node: Node) -> Node:
 
 
 class _Build:
-    """A build that is running. Views of the session are named SCHEMA__TABLE and files_NUMBER."""
+    """A build that is running. Its views are SCHEMA__TABLE, files_NUMBER and part_NUMBER_NAME."""
 
     def __init__(self, db: duckdb.DuckDBPyConnection, spark: Any, job: Job, folder: Path) -> None:
         self.db, self.spark, self.folder = db, spark, folder
@@ -235,6 +236,7 @@ class _Build:
         self.columns: dict[str, list[str]] = {}
         self.files: dict[tuple[str, bool], str] = {}
         self.lock = threading.Lock()
+        self.numbers = count()
 
     def result_of(self, node: Node, is_there: bool) -> Result:
         """Run a node, where what it reads is there."""
@@ -262,9 +264,21 @@ class _Build:
         return None
 
     def _translated(self, cursor: duckdb.DuckDBPyConnection, sql: str) -> str:
-        from blsync.marts.spark_sql import to_spark
+        """Return a query as Spark's, after what it names often was made."""
+        from blsync.marts.spark_sql import parts_of, translated
 
-        return to_spark(sql, self.columns.get, partial(self._view_of_files, cursor))
+        with self.lock:
+            prefix = f"part_{next(self.numbers)}"
+        *parts, (_, whole) = parts_of(sql, partial(self._view_of_files, cursor), prefix)
+        for view, tree in parts:
+            frame = self.spark.sql(translated(tree, self.columns.get))
+            if all(kind != "void" for _, kind in frame.dtypes):  # which Parquet has not
+                place = str(self.folder / "scratch" / view)
+                frame.write.parquet(place)
+                frame = self.spark.read.schema(frame.schema).parquet(_as_hadoop_pattern(place))
+            frame.createOrReplaceTempView(view)
+            self.columns[view] = frame.columns
+        return translated(whole, self.columns.get)
 
     def _make(self, cursor: duckdb.DuckDBPyConnection, node: Node, sql: str) -> None:
         from blsync.marts.spark_sql import spark_type

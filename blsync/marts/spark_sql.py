@@ -18,6 +18,8 @@ Columns = Callable[[str], list[str] | None]
 """Names of a view's columns; None where there is no such view."""
 Files = Callable[[str, bool], str]
 """The view of the files that a call of `read_parquet` reads, with a row's place or without."""
+LARGE = 6
+"""Named queries that Spark would plan again, from which it takes longer than writing them down."""
 FOREVER = "+99999-12-31"
 """A day after all others, where DuckDB has infinity, which Spark has not."""
 
@@ -28,7 +30,52 @@ def to_spark(sql: str, columns: Columns, files: Files, without: Collection[str] 
     Rules whose names are in `without` are left out. Raises sqlglot.errors.SqlglotError where the
     query cannot be read.
     """
+    return translated(_on_views(sqlglot.parse_one(sql, dialect="duckdb"), files), columns, without)
+
+
+def parts_of(sql: str, files: Files, prefix: str) -> list[tuple[str, Tree]]:
+    """Return a query in parts, to be made one after the other, the last of them the whole.
+
+    Spark plans what a query names anew each time it is named, and so on inside of that. What is
+    named more than once and is large is a part, read by those after it as the view PREFIX_NAME.
+    """
     tree = _on_views(sqlglot.parse_one(sql, dialect="duckdb"), files)
+    found = tree.args.get("with_")
+    if found is None:
+        return [("", tree)]
+    named = [cte.alias for cte in tree.find_all(exp.CTE)]
+    weights: dict[str, int] = {}
+    parts: list[tuple[str, Tree]] = []
+    left: list[Tree] = []
+    for cte in list(found.expressions):
+        inside = [weights[t.name] for t in cte.this.find_all(exp.Table) if t.name in weights]
+        weights[cte.alias] = 1 + sum(inside)
+        uses = [table for table in tree.find_all(exp.Table) if table.name == cte.alias]
+        is_large = weights[cte.alias] * (len(uses) - 1) >= LARGE
+        if not (is_large or cte.args.get("materialized")) or named.count(cte.alias) > 1:
+            left.append(cte)
+            continue
+        view = f"{prefix}_{cte.alias}"
+        body = cte.this.copy()
+        if left:
+            own = body.args.get("with_")
+            first = [before.copy() for before in left] + (own.expressions if own else [])
+            body.set("with_", exp.With(expressions=first))
+        for use in uses:
+            use.set("alias", use.args.get("alias") or exp.TableAlias(this=use.this.copy()))
+            use.set("this", exp.to_identifier(view))
+        weights[cte.alias] = 1
+        weights[view] = 1
+        parts.append((view, body))
+    if left:
+        found.set("expressions", left)
+    else:
+        tree.set("with_", None)
+    return [*parts, ("", tree)]
+
+
+def translated(tree: Tree, columns: Columns, without: Collection[str] = ()) -> str:
+    """Return a query on views as Spark's."""
     for name, with_columns in _OF_COLUMNS.items():
         if name not in without:
             tree = with_columns(tree, columns)
@@ -232,7 +279,8 @@ def _unnest_side_by_side(tree: Tree) -> Tree:
     for select in list(tree.find_all(exp.Select)):
         if any(_generators(select)):
             if select.args.get("group") or select.args.get("qualify"):
-                select = _with_lists_apart(select)
+                whole = _with_lists_apart(select)
+                tree, select = (whole if select is tree else tree), whole
             _go_through(select)
     return tree
 
@@ -272,7 +320,8 @@ def _with_lists_apart(select: exp.Select) -> exp.Select:
     alias = exp.TableAlias(this=exp.to_identifier("_lists"))
     whole = exp.select(*outer).from_(exp.Subquery(this=inner, alias=alias))
     whole.set("with_", select.args.get("with_"))
-    select.replace(whole)
+    if select.parent:
+        select.replace(whole)
     return whole
 
 
@@ -474,6 +523,8 @@ def _any_value(node: Tree) -> Tree:
         return node
     value = node.this.this
     if isinstance(value, exp.Order):
+        if any(key.args.get("desc") for key in value.expressions):
+            raise UnsupportedError("any_value in a descending order")
         keys = [key.this for key in value.expressions]
         ordered = [
             part for key in keys for part in (exp.Is(this=key.copy(), expression=exp.Null()), key)
