@@ -76,8 +76,18 @@ def books_in(folder: Path) -> tuple[Path, dict[str, str]]:
     write_seeds(folder / "seeds", books)
     write_inputs(data, books, [figure for book in books for figure in reports_of(book)])
     write_landing(data, books, slice(None))
-    more = {"BIGLEDGER_COMPANY_ID": "co_0", "BLSYNC_SEEDS": str(folder / "seeds")}
-    return data, environment(data, "http://127.0.0.1:9/v1", **more)
+    listed = folder / "companies.toml"
+    listed.write_text(
+        "".join(
+            f'[companies.{book.company}]\ncompany_id = "{book.company}"\n'
+            'base_url = "http://127.0.0.1:9/v1"\napi_key_env = "KEY_OF_BOOKS"\n'
+            for book in books
+        )
+    )
+    env = environment(data, "http://127.0.0.1:9/v1", BLSYNC_SEEDS=str(folder / "seeds"))
+    for name in ("BIGLEDGER_API_KEY", "BIGLEDGER_COMPANY_ID", "BIGLEDGER_BASE_URL"):
+        del env[name]
+    return data, env | {"BLSYNC_COMPANIES": str(listed), "KEY_OF_BOOKS": "blg_test_sk_sandbox"}
 
 
 def build(said: list[str]) -> dict[str, str]:

@@ -26,15 +26,13 @@ from blsync.lake.landed import OF_A_LOAD, damage_of, damaged
 from blsync.lake.store import Lake
 from blsync.marts import failures, spark
 from blsync.marts.compiled import Compiled, compiled_project, entities_of_project
-from blsync.marts.database import is_locked, open_elsewhere, reason_of
+from blsync.marts.database import STORAGE_VERSION, is_locked, open_elsewhere, reason_of
 from blsync.marts.figures import COMPANIES
 from blsync.marts.files import companies_known, lake_files, no_quarantine, write_files_of_build
 from blsync.marts.running import Result, news_of, run
 from blsync.session.binding import open_ledger
 from blsync.settings import Settings
 
-STORAGE_VERSION = "v1.0.0"
-"""Of the build, and so of the published copy: DuckDB 1.0 and later open it."""
 MOST_MEMORY = 3 * 2**30
 """Bytes: a build of a million invoices stays below 4 GB with it."""
 

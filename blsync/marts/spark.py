@@ -32,6 +32,7 @@ from blsync.errors import BuildError, ConfigError
 from blsync.files.atomic import storage_errors
 from blsync.marts import contracts
 from blsync.marts.compiled import PUBLIC_SCHEMAS, Compiled, Node
+from blsync.marts.database import STORAGE_VERSION
 from blsync.marts.running import Failed, Result, describe, filled, in_order, timed, values_of
 from blsync.settings import Settings, environment_for_a_child
 
@@ -186,8 +187,9 @@ def program(folder: Path) -> None:
     spark = session(job.master, job.memory, is_small=job.is_small)
     with duckdb.connect() as db:
         build = _Build(db, spark, job, folder)
-        # A file that DuckDB 1.0 and later open, under the name that hooks and views say.
-        db.execute(f"attach '{_quoted(folder)}/build.duckdb' as build (storage_version 'v1.0.0')")
+        file = _quoted(folder / "build.duckdb")
+        # Under the name that hooks and views say.
+        db.execute(f"attach '{file}' as build (storage_version '{STORAGE_VERSION}')")
         db.execute("use build")
         for name, value in job.compiled.settings.items():
             db.execute(f"set global {name} = '{value}'")
