@@ -242,7 +242,8 @@ def test_it_is_published_and_read_as_any_other_build_and_can_be_taken_along(
     assert tables["finance.invoices"].comment
     asked = blsync(
         "query",
-        "--json",
+        "--format",
+        "json",
         "select count(*) as n from finance.trial_balance_as_known(date '2026-02-28', now())",
         env=built.env,
     )
