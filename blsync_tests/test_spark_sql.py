@@ -108,11 +108,12 @@ def test_every_rule_has_a_case() -> None:
 def answer(spark: Any, query: str, *, without: str = "") -> list[tuple[Any, ...]] | str:
     from pyspark.errors import PySparkException
 
-    from blsync.marts.spark_sql import to_spark
+    from blsync.marts.spark_sql import parts_of, translated
 
-    translated = to_spark(query, lambda _: None, lambda *_: "", {without})
+    [(_, tree)] = parts_of(query, lambda *_: "", "part")
+    of_spark = translated(tree, lambda _: None, {without})
     try:
-        return rows_of([tuple(row) for row in spark.sql(translated).collect()])
+        return rows_of([tuple(row) for row in spark.sql(of_spark).collect()])
     except PySparkException as error:
         return str(error.getCondition())
 

@@ -24,20 +24,13 @@ FOREVER = "+99999-12-31"
 """A day after all others, where DuckDB has infinity, which Spark has not."""
 
 
-def to_spark(sql: str, columns: Columns, files: Files, without: Collection[str] = ()) -> str:
-    """Return a query of DuckDB's as Spark's, on views: SCHEMA__TABLE, and those of `files`.
-
-    Rules whose names are in `without` are left out. Raises sqlglot.errors.SqlglotError where the
-    query cannot be read.
-    """
-    return translated(_on_views(sqlglot.parse_one(sql, dialect="duckdb"), files), columns, without)
-
-
 def parts_of(sql: str, files: Files, prefix: str) -> list[tuple[str, Tree]]:
     """Return a query in parts, to be made one after the other, the last of them the whole.
 
     Spark plans what a query names anew each time it is named, and so on inside of that. What is
-    named more than once and is large is a part, read by those after it as the view PREFIX_NAME.
+    named more than once and is large is a part, read by those after it as the view PREFIX_NAME;
+    tables are the views SCHEMA__TABLE and those of `files`. Raises sqlglot.errors.SqlglotError
+    where the query cannot be read.
     """
     tree = _on_views(sqlglot.parse_one(sql, dialect="duckdb"), files)
     found = tree.args.get("with_")
@@ -75,7 +68,10 @@ def parts_of(sql: str, files: Files, prefix: str) -> list[tuple[str, Tree]]:
 
 
 def translated(tree: Tree, columns: Columns, without: Collection[str] = ()) -> str:
-    """Return a query on views as Spark's."""
+    """Return a query on views as Spark's; rules whose names are in `without` are left out.
+
+    Raises sqlglot.errors.SqlglotError for what there is no rule for.
+    """
     for name, with_columns in _OF_COLUMNS.items():
         if name not in without:
             tree = with_columns(tree, columns)
