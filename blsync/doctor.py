@@ -93,6 +93,7 @@ def examine() -> Report:
     report.checks.append(Check("settings", True, _places(current)))
     _alerts(report, current)
     _lineage(report, current)
+    _engine(report, current)
     _files(report, current)
     _user_tables(report, current)
     _versions(report)
@@ -135,6 +136,16 @@ def _places(current: Settings) -> str:
     _, version = binding.version_of(current.data)
     written = f", last written by blsync {version}" if version else ""
     return f"data in {current.data}{written}; {source}; your tables in {current.seeds}"
+
+
+def _engine(report: Report, current: Settings) -> None:
+    """Tell whether Spark can be started, where it is to build."""
+    if current.engine == "spark":
+        try:
+            marts.ensure_spark(current)
+            report.checks.append(Check("engine", True, f"Spark builds: {current.spark}"))
+        except ConfigError as error:
+            report.failed("engine", error)
 
 
 def _alerts(report: Report, current: Settings) -> None:

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 from unicodedata import category
 from urllib.parse import unquote, unquote_plus, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -286,6 +286,14 @@ class Settings(BaseSettings):
     push_from_ui: Annotated[bool, Field(alias="BLSYNC_PUSH_FROM_UI")] = False
     """Whether a plan may be sent from Dagster, with its confirmation code; policies have their
     own file.
+    """
+    engine: Annotated[Literal["duckdb", "spark"], Field(alias="BLSYNC_ENGINE")] = "duckdb"
+    """What builds the marts: `duckdb`, in this process, what has news; or `spark`, all of them each
+    time, on as many machines as BLSYNC_SPARK has; needs `blsync[spark]` and Java 17 or later.
+    """
+    spark: Annotated[str, Field(alias="BLSYNC_SPARK")] = "local[*]"
+    """Spark's master: `local[*]` for all of this machine's cores, `spark://HOST:7077` for a cluster
+    whose machines have BLSYNC_DATA at the same path.
     """
     project: Annotated[Path | None, Field(alias="BLSYNC_PROJECT")] = None
     """The folder of the user's own part of the project, built in the same run: dbt models in

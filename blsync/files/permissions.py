@@ -20,7 +20,7 @@ _OURS = (
     *("push", "plans", "mirror", "lake.lock", "build.files", "build.quarantine", "user", "cache"),
     *("ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db.lock", "report.html"),
     *("blsync.duckdb", "blsync.previous.duckdb", "build.duckdb", "build.duckdb.wal"),
-    *("build.duckdb.tmp", "build.lock", "build.full", "build.whole", "build.models"),
+    *("build.duckdb.tmp", "build.lock", "build.full", "build.whole", "build.models", "builds"),
     *("sandbox.db", "sandbox.db-wal", "sandbox.db-shm", "sandbox.log", "sandbox.json"),
     *("credit limits.csv", "no.env", "lake.json", "dropping.json"),
     *("live.lock", "alerts.lock", "alerts.lost", "close.lock"),

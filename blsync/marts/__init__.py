@@ -42,6 +42,7 @@ from blsync.marts.published import (
     tie_out,
 )
 from blsync.marts.running import Result
+from blsync.marts.spark import ensure_there as ensure_spark
 
 __all__ = [
     "INPUT_COLUMNS",
@@ -59,6 +60,7 @@ __all__ = [
     "companies_known",
     "dbt_environment",
     "dbt_executable",
+    "ensure_spark",
     "fetch_rows",
     "is_build_damaged",
     "left_behind",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 import sysconfig
 from collections import Counter
@@ -23,17 +24,15 @@ from blsync.files.locks import blocking_file_lock
 from blsync.files.places import PROJECT
 from blsync.lake.landed import OF_A_LOAD, damage_of, damaged
 from blsync.lake.store import Lake
-from blsync.marts import failures
+from blsync.marts import failures, spark
 from blsync.marts.compiled import Compiled, compiled_project, entities_of_project
-from blsync.marts.database import is_locked, open_elsewhere, reason_of
+from blsync.marts.database import STORAGE_VERSION, is_locked, open_elsewhere, reason_of
 from blsync.marts.figures import COMPANIES
 from blsync.marts.files import companies_known, lake_files, no_quarantine, write_files_of_build
 from blsync.marts.running import Result, news_of, run
 from blsync.session.binding import open_ledger
 from blsync.settings import Settings
 
-STORAGE_VERSION = "v1.0.0"
-"""Of the build, and so of the published copy: DuckDB 1.0 and later open it."""
 MOST_MEMORY = 3 * 2**30
 """Bytes: a build of a million invoices stays below 4 GB with it."""
 
@@ -76,15 +75,23 @@ def run_build(
     """Build the marts from the landing and check their laws; returns how each node went, and what
     stopped the build if anything did.
 
-    Of `chosen` node ids the others stay as they are. Raises what `building` does.
+    Of `chosen` node ids the others stay as they are; Spark makes all in any case. Raises what
+    `building` does.
     """
+    if is_on_spark(settings):
+        spark.ensure_there(settings)
     compiled = compiled_project(settings.data, settings.project)
     results: list[Result] = []
     try:
         with building(settings, say):
-            say("Building the marts and checking their laws …")
-            with _build_errors(settings.data / "build.duckdb"):
-                results = run(compiled, settings.data, _build_memory(), chosen)
+            if is_on_spark(settings):
+                say(f"Spark ({settings.spark}) builds all marts and checks their laws …")
+                landed = sum(Path(path).stat().st_size for _, _, path in lake_files(settings))
+                results = spark.run(settings, compiled, _build_memory(), landed)
+            else:
+                say("Building the marts and checking their laws …")
+                with _build_errors(settings.data / "build.duckdb"):
+                    results = run(compiled, settings.data, _build_memory(), chosen)
             if any(result.status in ("error", "fail") for result in results):
                 raise _failure_of(settings, compiled, results)
     except BuildError as error:
@@ -99,12 +106,21 @@ def run_build(
     return results, None
 
 
+def is_on_spark(settings: Settings) -> bool:
+    """Tell whether Spark builds, and not DuckDB."""
+    return settings.engine == "spark"
+
+
 def news(settings: Settings) -> set[str] | None:
     """Return the ids of the models and laws that a build would make now; None where it would make
     all, or that cannot be told.
     """
     lake, built_by = Lake(settings.data), settings.data / "build.models"
-    if lake.full_build_marker.exists() or not whole_marker(settings).exists():
+    if (
+        is_on_spark(settings)
+        or lake.full_build_marker.exists()
+        or not whole_marker(settings).exists()
+    ):
         return None
     if not built_by.is_file() or built_by.read_text() != _fingerprint_of_sources(settings):
         return None
@@ -133,7 +149,8 @@ def building(settings: Settings, say: Callable[[str], None]) -> Iterator[None]:
                 clear(path)
             write_user_tables(Lake(settings.data), settings.seeds)
             _ensure_schemas(settings)
-            _begin_anew_if_needed(settings, say)
+            if not is_on_spark(settings):  # which never writes into what is there
+                _begin_anew_if_needed(settings, say)
         write_files_of_build(settings, files)
         try:
             yield
@@ -141,6 +158,8 @@ def building(settings: Settings, say: Callable[[str], None]) -> Iterator[None]:
             for path in (files, no_quarantine(files)):
                 path.unlink(missing_ok=True)
         with storage_errors(whole):
+            if is_on_spark(settings):
+                clear(Lake(settings.data).full_build_marker)
             whole.touch()
 
 
@@ -184,6 +203,8 @@ def _begin_anew_if_needed(settings: Settings, say: Callable[[str], None]) -> Non
     # The file goes first and the marks last: killed in between, the next build does the same again.
     for path in (file, file.with_name("build.duckdb.wal")):
         clear(path)
+    # Spark's Parquet, of which the file that has just gone was made.
+    shutil.rmtree(settings.data / "builds", ignore_errors=True)
     with _build_errors(file), duckdb.connect() as db:
         db.execute(f"attach '{quoted(file)}' as build (storage_version '{STORAGE_VERSION}')")
     clear(built_by)

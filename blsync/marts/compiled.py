@@ -34,6 +34,8 @@ DATA = "/the.data.folder.of.a.build"
 """Stands in compiled SQL where the data folder's path belongs."""
 FORMS = ("whole", "night")
 MATERIALIZED = ("table", "view", "incremental")
+PUBLIC_SCHEMAS = ("finance", "history", "proposals", overlay.SCHEMA)
+"""Those of the published file."""
 _AHEAD = "BLSYNC_AHEAD"
 _FAILURE = "failure"
 """The file in which the program says why it could not compile."""

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import duckdb
 
+STORAGE_VERSION = "v1.0.0"
+"""Of a build, and so of the published copy: DuckDB 1.0 and later open it."""
 _OF_DAMAGE = (duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException)
 """What DuckDB raises, beside an error of no kind, where a file that it could open is not whole."""
 

@@ -14,13 +14,12 @@ from blsync.errors import BuildError
 from blsync.files.aside import move_aside
 from blsync.files.atomic import atomic_write, storage_errors
 from blsync.files.permissions import make_published_folder
-from blsync.marts import collapse, overlay, queries
+from blsync.marts import collapse, queries
 from blsync.marts.build import build_lock, quoted, tables_in, whole_marker
+from blsync.marts.compiled import PUBLIC_SCHEMAS
 from blsync.marts.database import is_locked, open_elsewhere, reason_of
 from blsync.marts.published import MARTS_BEFORE, PUBLISHED, accepted_exceptions, published_file
 from blsync.settings import Settings
-
-SCHEMAS = ("finance", "history", "proposals", overlay.SCHEMA)
 
 
 def publish(
@@ -102,7 +101,7 @@ def _copy(build: Path, draft: Path) -> dict[str, int]:
             "and not internal and schema_name <> 'main'"
         ).fetchall()
         for (schema,) in schemas:
-            if schema not in SCHEMAS:
+            if schema not in PUBLIC_SCHEMAS:
                 db.execute(f'drop schema build."{schema}" cascade')
         rows = {name: table.rows for name, table in tables_in(db, "build").items()}
         db.execute("detach build")
@@ -115,7 +114,7 @@ def _make_tables_of_views(db: duckdb.DuckDBPyConnection) -> None:
         "select schema_name, view_name, comment from duckdb_views() "
         "where database_name = 'build' and not internal"
     ).fetchall()
-    public = [view for view in views if view[0] in SCHEMAS]
+    public = [view for view in views if view[0] in PUBLIC_SCHEMAS]
     for schema, name, _ in public:  # one may read from another: all are read before any goes
         db.execute(f'create table build."{schema}"."{name} made" as from build."{schema}"."{name}"')
     for schema, name, comment in public:

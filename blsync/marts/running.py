@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -71,8 +72,8 @@ def run(
             db.execute("delete from last_build.nodes where list_contains(?, id)", [list(due)])
             _drop_what_no_model_makes(db, compiled.nodes)
         build = _Build(db, compiled.nodes, set(due), data, is_night)
-        build.run()
-        results = list(build.results.values())
+        made_now = in_order(compiled.nodes, build.due, build.result_of, build.interrupt)
+        results = list(made_now.values())
         if chosen is None:
             if all(result.status in _GOOD for result in results):
                 _remember(db, compiled.what_a_build_knew, results, stands_on)
@@ -80,8 +81,8 @@ def run(
             order = TopologicalSorter({i: node.parents for i, node in compiled.nodes.items()})
             place = {unique_id: number for number, unique_id in enumerate(order.static_order())}
             results.sort(key=lambda result: place[result.unique_id])
-        made = [result.unique_id for result in build.results.values() if result.status == "success"]
-        _describe(db, [compiled.nodes[unique_id] for unique_id in made])
+        made = [result.unique_id for result in made_now.values() if result.status == "success"]
+        describe(db, [compiled.nodes[unique_id] for unique_id in made])
     return results
 
 
@@ -159,6 +160,89 @@ def _has_last_build(db: duckdb.DuckDBPyConnection) -> bool:
     return db.execute(found).fetchone() is not None
 
 
+def in_order(
+    nodes: Mapping[str, Node],
+    due: Collection[str],
+    result_of: Callable[[Node, bool], Result],
+    interrupt: Callable[[], None] = lambda: None,
+) -> dict[str, Result]:
+    """Return how the nodes went that are due, each run as soon as what it reads of them is there.
+
+    `result_of` is told of a node, in one of several threads, and whether what it reads was made;
+    `interrupt` ends what runs where an error comes through.
+    """
+    parents = {i: [parent for parent in nodes[i].parents if parent in due] for i in due}
+    order = TopologicalSorter(parents)
+    order.prepare()
+    results: dict[str, Result] = {}
+    running: set[Future[Result]] = set()
+    with ThreadPoolExecutor(THREADS) as pool:
+        try:
+            while order.is_active():
+                for unique_id in order.get_ready():
+                    is_there = all(results[p].status == "success" for p in parents[unique_id])
+                    running.add(pool.submit(result_of, nodes[unique_id], is_there))
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for result in (future.result() for future in done):
+                    results[result.unique_id] = result
+                    order.done(result.unique_id)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            interrupt()
+            raise
+    _skip_what_follows(nodes, results)
+    return results
+
+
+class Failed(Exception):
+    """A node could not be run; the message says why."""
+
+
+def timed(
+    node: Node, given: str, fill: Callable[[str], str], run: Callable[[str], int | None]
+) -> Result:
+    """Return how a node went: `run` runs what `fill` made of the SQL that is given, and tells how
+    many records a law found.
+    """
+    started = time.perf_counter()
+    failures, sql, message = None, given, ""
+    try:
+        sql = fill(given)
+        failures = run(sql)
+        status = "success"
+        if node.is_law:
+            status = "warn" if failures and node.is_warning else "fail" if failures else "pass"
+            message = f"{failures:,} found" if failures else ""
+    except (contracts.Broken, Failed) as why:
+        status, message = "error", str(why)
+    except duckdb.Error as error:
+        status, message = "error", reason_of(error)
+    return Result(node.id, status, failures, message, time.perf_counter() - started, sql)
+
+
+def filled(sql: str, data: Path, ask: Callable[[str], list[str]]) -> str:
+    """Put into SQL what only this build knows: the folder, and the values of queries."""
+    open_parts: list[list[str]] = [[]]
+    known: dict[str, str] = {}
+    folder = _as_pattern(data)
+    for part in _MARKS.split(sql):
+        if part == "«":
+            open_parts.append([])
+        elif part == "»":
+            query = "".join(open_parts.pop())
+            if query not in known:
+                known[query] = ", ".join(map(_quoted, ask(query))) or "null"
+            open_parts[-1].append(known[query])
+        else:
+            open_parts[-1].append(part.replace(DATA, folder))
+    return "".join(open_parts[0])
+
+
+def values_of(cursor: duckdb.DuckDBPyConnection, query: str) -> list[str]:
+    """Return the values of a query's one column, as text."""
+    return [str(value) for (value,) in cursor.execute(query).fetchall()]
+
+
 @dataclass
 class _Build:
     """A build that is running."""
@@ -169,73 +253,37 @@ class _Build:
     """Ids of those that are run."""
     data: Path
     is_night: bool
-    results: dict[str, Result] = field(default_factory=dict)
+    cursors: set[duckdb.DuckDBPyConnection] = field(default_factory=set)
+    """Those in use."""
 
-    def run(self) -> None:
-        """Run what is due; `results` then has each."""
-        order = TopologicalSorter({i: self._due_parents(i) for i in self.due})
-        order.prepare()
-        running: dict[Future[Result], duckdb.DuckDBPyConnection] = {}
-        with ThreadPoolExecutor(THREADS) as pool:
-            try:
-                while order.is_active():
-                    for unique_id in order.get_ready():
-                        cursor = self.db.cursor()
-                        running[pool.submit(self._result, cursor, unique_id)] = cursor
-                    for done in wait(running, return_when=FIRST_COMPLETED).done:
-                        running.pop(done).close()
-                        result = done.result()
-                        self.results[result.unique_id] = result
-                        order.done(result.unique_id)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for cursor in running.values():
-                    cursor.interrupt()
-                raise
-        self._skip_what_follows()
-
-    def _due_parents(self, unique_id: str) -> list[str]:
-        return [parent for parent in self.nodes[unique_id].parents if parent in self.due]
-
-    def _result(self, cursor: duckdb.DuckDBPyConnection, unique_id: str) -> Result:
-        node = self.nodes[unique_id]
+    def result_of(self, node: Node, is_there: bool) -> Result:
+        """Run a node, where what it reads is there."""
         given = node.night if self.is_night else node.whole
-        if any(self.results[parent].status != "success" for parent in self._due_parents(unique_id)):
-            return Result(unique_id, "skipped", compiled_code=given)
-        started = time.perf_counter()
-        failures, sql = None, given
+        if not is_there:
+            return Result(node.id, "skipped", compiled_code=given)
+        cursor = self.db.cursor()
+        self.cursors.add(cursor)
         try:
-            sql = self._filled(cursor, given)
-            if node.is_law:
-                failures = _count(cursor, sql)
-                status = "warn" if failures and node.is_warning else "fail" if failures else "pass"
-                message = f"{failures:,} found" if failures else ""
-            else:
-                self._make(cursor, node, sql)
-                status, message = "success", ""
-        except contracts.Broken as broken:
-            status, message = "error", str(broken)
-        except duckdb.Error as error:
-            status, message = "error", reason_of(error)
-        return Result(unique_id, status, failures, message, time.perf_counter() - started, sql)
+            return timed(
+                node,
+                given,
+                lambda sql: filled(sql, self.data, partial(values_of, cursor)),
+                lambda sql: self._run(cursor, node, sql),
+            )
+        finally:
+            self.cursors.remove(cursor)
+            cursor.close()
 
-    def _filled(self, cursor: duckdb.DuckDBPyConnection, sql: str) -> str:
-        """Put into SQL what only this build knows: the folder, and the values of queries."""
-        open_parts: list[list[str]] = [[]]
-        known: dict[str, str] = {}
-        folder = _as_pattern(self.data)
-        for part in _MARKS.split(sql):
-            if part == "«":
-                open_parts.append([])
-            elif part == "»":
-                query = "".join(open_parts.pop())
-                if query not in known:
-                    values = [str(value) for (value,) in cursor.execute(query).fetchall()]
-                    known[query] = ", ".join(map(_quoted, values)) or "null"
-                open_parts[-1].append(known[query])
-            else:
-                open_parts[-1].append(part.replace(DATA, folder))
-        return "".join(open_parts[0])
+    def interrupt(self) -> None:
+        """End what runs."""
+        for cursor in self.cursors.copy():
+            cursor.interrupt()
+
+    def _run(self, cursor: duckdb.DuckDBPyConnection, node: Node, sql: str) -> int | None:
+        if node.is_law:
+            return _count(cursor, sql)
+        self._make(cursor, node, sql)
+        return None
 
     def _make(self, cursor: duckdb.DuckDBPyConnection, node: Node, sql: str) -> None:
         """Make a model's table or view, whole or in what the news touch; in one transaction."""
@@ -247,14 +295,14 @@ class _Build:
         else:
             self._renew(cursor, node, sql)
         for hook in node.after:
-            cursor.execute(self._filled(cursor, hook))
+            cursor.execute(filled(hook, self.data, partial(values_of, cursor)))
         if node.contract:
             contracts.check(cursor, node.relation, node.contract)
         cursor.execute("commit")
 
     def _renew(self, cursor: duckdb.DuckDBPyConnection, node: Node, sql: str) -> None:
         for hook in node.before:
-            cursor.execute(self._filled(cursor, hook))
+            cursor.execute(filled(hook, self.data, partial(values_of, cursor)))
         if node.unique_key:
             keys, new = ", ".join(node.unique_key), f'"{node.alias} new"'
             cursor.execute(f"create or replace temp table {new} as (\n{sql}\n)")
@@ -267,34 +315,34 @@ class _Build:
         if node.unique_key:
             cursor.execute(f"drop table {new}")
 
-    def _skip_what_follows(self) -> None:
-        """Have a node that fails count as skipped where all that a broken law reads is behind it.
 
-        The law is then the reason, and the one to be told.
-        """
-        broken = [i for i, result in self.results.items() if result.status == "fail"]
-        for law in broken:
-            read = set(self.nodes[law].parents)
-            for unique_id, result in self.results.items():
-                if result.status in ("fail", "error") and any(
-                    read <= self._behind(parent) for parent in self._parents_or_self(unique_id)
-                ):
-                    result.status = "skipped"
+def _skip_what_follows(nodes: Mapping[str, Node], results: Mapping[str, Result]) -> None:
+    """Have a node that fails count as skipped where all that a broken law reads is behind it.
 
-    def _parents_or_self(self, unique_id: str) -> Iterable[str]:
-        node = self.nodes[unique_id]
-        return node.parents if node.is_law else [unique_id]
+    The law is then the reason, and the one to be told.
+    """
+    broken = [i for i, result in results.items() if result.status == "fail"]
+    for law in broken:
+        read = set(nodes[law].parents)
+        for unique_id, result in results.items():
+            node = nodes[unique_id]
+            if result.status in ("fail", "error") and any(
+                read <= _behind(nodes, parent)
+                for parent in (node.parents if node.is_law else [unique_id])
+            ):
+                result.status = "skipped"
 
-    def _behind(self, unique_id: str) -> set[str]:
-        """Return all models that a model reads, directly or by way of others."""
-        found: set[str] = set()
-        waiting = list(self.nodes[unique_id].parents)
-        while waiting:
-            parent = waiting.pop()
-            if parent not in found:
-                found.add(parent)
-                waiting += self.nodes[parent].parents
-        return found
+
+def _behind(nodes: Mapping[str, Node], unique_id: str) -> set[str]:
+    """Return all models that a model reads, directly or by way of others."""
+    found: set[str] = set()
+    waiting = list(nodes[unique_id].parents)
+    while waiting:
+        parent = waiting.pop()
+        if parent not in found:
+            found.add(parent)
+            waiting += nodes[parent].parents
+    return found
 
 
 def _count(cursor: duckdb.DuckDBPyConnection, sql: str) -> int:
@@ -302,7 +350,7 @@ def _count(cursor: duckdb.DuckDBPyConnection, sql: str) -> int:
     return int(found[0]) if found else 0
 
 
-def _describe(db: duckdb.DuckDBPyConnection, models: Iterable[Node]) -> None:
+def describe(db: duckdb.DuckDBPyConnection, models: Iterable[Node]) -> None:
     """Write the yml's descriptions as comments on tables and columns, in one transaction."""
     known = {
         (schema, table, column.lower())

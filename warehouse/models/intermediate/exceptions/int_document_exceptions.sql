@@ -76,6 +76,7 @@ shared_references as (
         lower(trim(reference)) as reference,
         reference_hash,
         count(*) as copies,
+        count(distinct total) as totals,
     from documents
     where
         reference_hash is not null
@@ -91,11 +92,10 @@ sharing as (
         documents.record_id,
         documents.number,
         shared.copies,
-        first_value((documents.record_id, documents.number)) over alike as first_one,
-        last_value((documents.record_id, documents.number)) over alike as last_one,
-        count(distinct documents.total) over (
-            partition by shared.company_id, shared.entity, shared.party_id, shared.reference
-        ) as totals,
+        shared.totals,
+        first_value(documents.record_id) over alike as first_id,
+        first_value(documents.number) over alike as first_number,
+        last_value(documents.number) over alike as last_number,
     from documents
     inner join shared_references as shared
         on shared.reference_hash = documents.reference_hash
@@ -121,7 +121,7 @@ same_reference as (
             '{} has the same reference{} as {}{}.',
             coalesce(number, 'The record'),
             case when totals = 1 then ' and total' else '' end,
-            coalesce(case when record_id = first_one[1] then last_one[2] else first_one[2] end, 'another'),
+            coalesce(case when record_id = first_id then last_number else first_number end, 'another'),
             case when copies > 2 then format(' and {} more', copies - 2) else '' end
         ) as evidence,
     from sharing

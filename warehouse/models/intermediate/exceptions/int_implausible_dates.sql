@@ -15,10 +15,10 @@ dates as (
         journal_number as number,
         is_counted as is_in_figures,
         is_counted as needs_date,
-        [('its date', journal_date)] as named,
+        [{'what': 'its date', 'day': journal_date}] as named,
         [
-            ('its creation', cast(created_at as date)),
-            ('its posting', cast(posted_at as date)),
+            {'what': 'its creation', 'day': cast(created_at as date)},
+            {'what': 'its posting', 'day': cast(posted_at as date)},
         ] as noted,
     from {{ ref('stg_journal_entries') }}
     where not is_deleted
@@ -30,11 +30,11 @@ dates as (
         invoice_number,
         coalesce(status, '') not in ('draft', 'cancelled'),
         false,
-        [('its date', invoice_date), ('its due date', due_date), ('its last payment', last_payment_date)],
+        [{'what': 'its date', 'day': invoice_date}, {'what': 'its due date', 'day': due_date}, {'what': 'its last payment', 'day': last_payment_date}],
         [
-            ('its creation', cast(created_at as date)),
-            ('its submission', cast(einvoice_submitted_at as date)),
-            ('its acceptance', cast(einvoice_accepted_at as date)),
+            {'what': 'its creation', 'day': cast(created_at as date)},
+            {'what': 'its submission', 'day': cast(einvoice_submitted_at as date)},
+            {'what': 'its acceptance', 'day': cast(einvoice_accepted_at as date)},
         ],
     from {{ ref('stg_invoices') }}
     where not is_deleted
@@ -46,10 +46,10 @@ dates as (
         adjustment_number,
         status = 'posted',
         false,
-        [('its date', adjustment_date)],
+        [{'what': 'its date', 'day': adjustment_date}],
         [
-            ('its creation', cast(created_at as date)),
-            ('its posting', cast(posted_at as date)),
+            {'what': 'its creation', 'day': cast(created_at as date)},
+            {'what': 'its posting', 'day': cast(posted_at as date)},
         ],
     from {{ ref('stg_stock_adjustments') }}
     where not is_deleted
@@ -62,7 +62,7 @@ dates as (
         false,
         false,
         [],
-        [('its creation', cast(created_at as date)), ('its last sale', last_sale_date)],
+        [{'what': 'its creation', 'day': cast(created_at as date)}, {'what': 'its last sale', 'day': last_sale_date}],
     from {{ ref('stg_customers') }}
     where not is_deleted
 ),
@@ -74,12 +74,12 @@ odd as (
         companies.today,
         list_filter(
             dates.named,
-            lambda each: not {{ is_plausible('each[2]', 'companies.today') }}
-            and (each[2] is not null or dates.needs_date)
+            lambda each: not {{ is_plausible('each.day', 'companies.today') }}
+            and (each.day is not null or dates.needs_date)
         ) as off,
         list_filter(
             dates.noted,
-            lambda each: each[2] is not null and not {{ is_plausible('each[2]', 'companies.today') }}
+            lambda each: each.day is not null and not {{ is_plausible('each.day', 'companies.today') }}
         ) as off_notes,
     from dates
     inner join companies using (company_id)
@@ -90,14 +90,14 @@ final as (
         company_id,
         entity,
         record_id,
-        case when is_in_figures and len(off) > 0 then 'error' else 'warning' end as severity,
+        case when is_in_figures and array_length(off) > 0 then 'error' else 'warning' end as severity,
         format(
             '{}: {}, which is not between {} and {}.',
             coalesce(number, 'The record'),
             list_aggregate(
                 list_transform(
                     off || off_notes,
-                    lambda each: each[1] || ' is ' || coalesce(cast(each[2] as varchar), 'missing')
+                    lambda each: each.what || ' is ' || coalesce(cast(each.day as varchar), 'missing')
                 ),
                 'string_agg',
                 ' and '
@@ -106,7 +106,7 @@ final as (
             cast({{ last_plausible_day('today') }} as varchar)
         ) as evidence,
     from odd
-    where len(off) + len(off_notes) > 0
+    where array_length(off) + array_length(off_notes) > 0
 )
 
 select * from final

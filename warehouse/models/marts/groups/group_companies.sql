@@ -67,7 +67,7 @@ rated as (
         and rates_before.period = cast(months.first_period - interval 1 month as date)
 ),
 
-final as (
+told as (
     select
         rated.group_id,
         rated.group_name,
@@ -102,12 +102,20 @@ final as (
                     strftime(rated.first_period - interval 1 month, '%Y-%m')
                 )
         end as missing_rate,
-        -- Figures add up over months, so that a rate that is missing is missing in all later ones.
-        bool_and(missing_rate is null) over (partition by rated.group_id order by rated.period) as is_complete,
         rated.currency,
         parents.built_at,
     from rated
     inner join companies as parents on parents.company_id = rated.parent_company_id
+),
+
+final as (
+    select
+        * exclude (currency, built_at),
+        -- Figures add up over months, so that a rate that is missing is missing in all later ones.
+        bool_and(missing_rate is null) over (partition by group_id order by period) as is_complete,
+        currency,
+        built_at,
+    from told
 )
 
 select * from final

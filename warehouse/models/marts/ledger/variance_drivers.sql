@@ -135,25 +135,34 @@ drivers as (
     group by company_id, period, comparison, version, account_number, driver_type, driver_id
 ),
 
--- A number stands for the five keys of a movement, which are slow to sort and group by; it is given once.
-movements as materialized (
+summed as (
     select
         company_id,
         period,
         comparison,
         version,
         account_number,
-        row_number() over () as movement_no,
         sum(amount) as amount,
         sum(compared_amount) as compared_amount,
     from drivers
     group by company_id, period, comparison, version, account_number
-    having {{ is_listed_movement('sum(amount) - sum(compared_amount)', 'sum(compared_amount)') }}
+),
+
+-- A number in its company stands for the other keys of a movement, which are slow to sort and group by.
+movements as materialized (
+    select
+        *,
+        row_number() over (
+            partition by company_id order by period, comparison, version, account_number
+        ) as movement_no,
+    from summed
+    where {{ is_listed_movement('amount - compared_amount', 'compared_amount') }}
 ),
 
 -- What was planned stands by itself, because nobody bears a share of it.
 ranked as (
     select
+        movements.company_id,
         movements.movement_no,
         drivers.driver_type,
         drivers.driver_id,
@@ -163,7 +172,7 @@ ranked as (
         case
             when drivers.driver_type = 'budget' then 0
             else row_number() over (
-                partition by movements.movement_no
+                partition by movements.company_id, movements.movement_no
                 order by
                     drivers.driver_type = 'budget',
                     abs(drivers.amount - drivers.compared_amount) desc,
@@ -180,8 +189,9 @@ ranked as (
         and movements.account_number is not distinct from drivers.account_number
 ),
 
-listed as (
+named as (
     select
+        company_id,
         movement_no,
         least(place, {{ var('variance_drivers') }} + 1) as driver_order,
         any_value(driver_type) as driver_type,
@@ -190,7 +200,7 @@ listed as (
         sum(amount) as amount,
         sum(compared_amount) as compared_amount,
     from ranked
-    group by movement_no, least(place, {{ var('variance_drivers') }} + 1)
+    group by company_id, movement_no, least(place, {{ var('variance_drivers') }} + 1)
 ),
 
 final as (
@@ -206,18 +216,18 @@ final as (
         {{ sum_of_money('movements.amount') }} as account_amount,
         {{ sum_of_money('movements.compared_amount') }} as account_compared_amount,
         {{ sum_of_money('movements.amount - movements.compared_amount') }} as account_movement,
-        cast(listed.driver_order as integer) as driver_order,
-        {%- set is_named = 'listed.driver_order <= ' ~ var('variance_drivers') %}
-        case when {{ is_named }} then listed.driver_type else 'rest' end as driver_type,
-        case when {{ is_named }} then listed.driver_id end as driver_id,
-        case when {{ is_named }} then coalesce(listed.driver_name, listed.driver_id) end as driver_name,
-        {{ sum_of_money('listed.amount') }} as amount,
-        {{ sum_of_money('listed.compared_amount') }} as compared_amount,
-        {{ sum_of_money('listed.amount - listed.compared_amount') }} as movement,
+        cast(named.driver_order as integer) as driver_order,
+        {%- set is_named = 'named.driver_order <= ' ~ var('variance_drivers') %}
+        case when {{ is_named }} then named.driver_type else 'rest' end as driver_type,
+        case when {{ is_named }} then named.driver_id end as driver_id,
+        case when {{ is_named }} then coalesce(named.driver_name, named.driver_id) end as driver_name,
+        {{ sum_of_money('named.amount') }} as amount,
+        {{ sum_of_money('named.compared_amount') }} as compared_amount,
+        {{ sum_of_money('named.amount - named.compared_amount') }} as movement,
         companies.currency,
         companies.built_at,
-    from listed
-    inner join movements using (movement_no)
+    from named
+    inner join movements using (company_id, movement_no)
     inner join accounts
         on accounts.company_id = movements.company_id
         and accounts.account_number is not distinct from movements.account_number

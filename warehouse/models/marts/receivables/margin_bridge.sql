@@ -24,7 +24,10 @@ sides as (
         period,
         {{ in_company_currency('shipping_cost', 'exchange_rate') }} as shipping,
     from {{ ref('invoices') }}
-    where is_recognised and period is not null and shipping <> 0
+    where
+        is_recognised
+        and period is not null
+        and {{ in_company_currency('shipping_cost', 'exchange_rate') }} <> 0
     union all by name
     select
         company_id,

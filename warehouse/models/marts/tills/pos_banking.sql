@@ -39,7 +39,10 @@ weighed as (
         coalesce(banked.cleared, 0) as cleared,
         coalesce(banked.fee, 0) as fee,
         sum(taken.taken) over of_account as taken_of_account,
-        row_number() over (of_account order by abs(taken.taken) desc, taken.tender) as place,
+        row_number() over (
+            partition by taken.company_id, taken.pos_session_id, taken.account_id
+            order by abs(taken.taken) desc, taken.tender
+        ) as place,
     from taken
     left join banked using (company_id, pos_session_id, account_id)
     window of_account as (partition by taken.company_id, taken.pos_session_id, taken.account_id)
