@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +148,13 @@ class Machine:
         command = [self.here(word) for word in SERVICES[name]["command"]]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command, env=self.environment(name), stdout=output, stderr=output, cwd=self.folder
+                command,
+                env=self.environment(name),
+                stdout=output,
+                stderr=output,
+                cwd=self.folder,
+                # Dagster does on SIGTERM what it does on SIGINT, which a shell's `&` has ignored.
+                preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
             )
         try:
             _, *check = [self.here(word) for word in SERVICES[name]["healthcheck"]["test"]]
