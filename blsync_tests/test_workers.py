@@ -381,7 +381,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, postgresql: str) -> Iterator
         begin_a_night(dagster)
         kill_whose_worker_it_is(dagster, workers[:2], books["gamma"])
         control(books["gamma"], "faults", faults="")
-        wait(lambda: builds_that_ended(dagster), "the build", 200)
+        wait(lambda: builds_that_ended(dagster), "the build", 500)
         runs = all_runs(dagster)
         ticks = dagster.ask(TICKS)["sensorState"]["ticks"]
         assert not [tick["error"] for tick in ticks if tick["error"]]
